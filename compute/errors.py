@@ -1,0 +1,60 @@
+"""The errors that people see: what was wrong, where, what was allowed, what to do next."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class BystanderError(Exception):
+    """A problem the person can act on; the command line prints it without a traceback.
+
+    Parameters
+    ----------
+    problem
+        What is wrong, naming the value and the place (a file, a row, an option).
+    remedy
+        What to do next.
+    """
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(f"{problem} {remedy}".strip())
+
+
+class UsageError(BystanderError):
+    """A command or function was asked for something that does not exist (exit status 2)."""
+
+
+class InputError(BystanderError):
+    """A file that was read does not hold what it should."""
+
+
+class BusyError(BystanderError):
+    """Another process is writing to the same place."""
+
+
+class ChangedError(BystanderError):
+    """A run directory was begun with another configuration, store, model or version."""
+
+
+def unknown_value(kind: str, value: str, allowed: Iterable[str]) -> UsageError:
+    """Build the error for a value that is not among the allowed ones.
+
+    Parameters
+    ----------
+    kind
+        What the value is, in words: ``"condition"``, ``"model"``.
+    value
+        What was given.
+    allowed
+        Everything that would have been accepted.
+
+    Returns
+    -------
+    UsageError
+        Names the value, the nearest allowed one where there is one, and all of them.
+    """
+    names = list(allowed)
+    near = get_close_matches(value, names, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return UsageError(f"Unknown {kind} {value!r}.{hint}", f"Allowed: {', '.join(names)}.")

@@ -1,0 +1,171 @@
+"""Files that appear whole or not at all: atomic writes, hashes, locks. No torch."""
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from compute.errors import BusyError, BystanderError, InputError
+from compute.schema import SCHEMA_VERSION
+
+ROW_GROUP = 50_000
+"""Rows per Parquet row group of result tables: look-ups of one protein read little."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path` that takes its place when the block ends well.
+
+    Raises
+    ------
+    BystanderError
+        The disk is full or the folder cannot be written; names the file. Nothing is left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise disk_error(error, path) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def disk_error(error: OSError, path: Path) -> BystanderError:
+    """Turn an operating-system error on writing into one a person can act on."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return BystanderError(
+            f"The disk is full: {path} could not be written.",
+            "What was finished is kept. Free some space and run the same command again; "
+            "`bystander plan` prints how much a run needs.",
+        )
+    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return BystanderError(
+            f"{path} cannot be written: {error.strerror}.", "Choose a folder you may write to."
+        )
+    return BystanderError(f"{path}: {error.strerror or error}.", "Check the path and the disk.")
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON object atomically."""
+    with writing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """Read a JSON object and check its schema version.
+
+    Parameters
+    ----------
+    path
+        `store.json` or `run.json`.
+    what
+        ``"crop store"`` or ``"run"``, for messages.
+
+    Raises
+    ------
+    InputError
+        Missing, not JSON, or of another schema version.
+    """
+    if not path.is_file():
+        raise InputError(
+            f"{path.parent} is not a {what}: it has no {path.name}.",
+            "Check the path, or that the command that makes it has finished.",
+        )
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path} is not readable JSON: {error}.", f"Make the {what} anew."
+        ) from error
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if version != SCHEMA_VERSION:
+        raise InputError(
+            f"{path} has schema version {version!r}; this version of Bystander reads "
+            f"{SCHEMA_VERSION}.",
+            f"Make the {what} anew, or use the version of Bystander that wrote it.",
+        )
+    return content
+
+
+def write_table(path: Path, table: pa.Table, row_group: int = ROW_GROUP) -> None:
+    """Write a Parquet file atomically (zstd, small row groups, byte-identical for equal tables)."""
+    with writing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", row_group_size=row_group)
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as handle:
+        while chunk := handle.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def fingerprint(content: Mapping[str, Any]) -> str:
+    """Return a short hash of a JSON-able object, the same for equal content."""
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@contextmanager
+def lock(folder: Path, what: str) -> Iterator[None]:
+    """Hold a folder for one writing process; the lock goes with the process, however it ends.
+
+    Raises
+    ------
+    BusyError
+        Another process holds it; names that process.
+    """
+    path = folder / ".lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise disk_error(error, path) from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            handle.seek(0)
+            holder = handle.read().strip() or "another process"
+            raise BusyError(
+                f"The {what} {folder} is being written by {holder}.",
+                "Wait until it has ended, or give another folder.",
+            ) from error
+        handle.truncate(0)
+        handle.write(f"process {os.getpid()} on {socket.gethostname()}")
+        handle.flush()
+        try:
+            yield
+        finally:
+            handle.truncate(0)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete temporary files that a killed process left below a folder that we hold."""
+    for path in folder.rglob(".*.tmp"):
+        with suppress(OSError):
+            path.unlink()
+
+
+Progress = Callable[[str, int, int], None]
+"""Called with a stage's name, units done and units in all."""
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Report nothing."""

@@ -1,0 +1,181 @@
+"""What the three networks share: scaled layers, published initial values, named activations.
+
+Layer: tensors in, tensors out; no files.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from compute.errors import UsageError, unknown_value
+
+EPSILON = 1e-3
+"""Of every batch normalisation: Keras' default, and 1e-3 in DeepLoc's `nn_layers.py`."""
+
+MOMENTUM = 0.1
+"""Share of each batch in the running statistics while training.
+
+Torch's default. Keras' 0.99 (0.01 in torch's sense, used by PIFiA and Paired Cell Inpainting)
+needs thousands of steps to settle, DeepLoc's 0.5 follows single batches; trainings here take
+hundreds of steps.
+"""
+
+
+def scaled(channels: int, width: float) -> int:
+    """Give a hidden layer's number of channels at a network width, at least 1."""
+    return max(1, round(channels * width))
+
+
+class LayeredNetwork(nn.Module, ABC):
+    """A network that gives its activations by name and stops once it has those asked for."""
+
+    layers: ClassVar[tuple[str, ...]]
+    """Names of the activations, in the order in which `activations` yields them."""
+
+    output: ClassVar[str]
+    """The activation that `forward` returns."""
+
+    @abstractmethod
+    def activations(
+        self, images: Tensor, marker: Tensor | None = None
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Yield each named activation as it is computed.
+
+        Parameters
+        ----------
+        images
+            N×C×H×W, scaled.
+        marker
+            N×1×H×W, the marker channel of a second cell; read by networks that paint one.
+        """
+
+    def features(
+        self, images: Tensor, layers: Iterable[str], marker: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Compute some activations and nothing behind the deepest of them.
+
+        Parameters
+        ----------
+        images
+            N×C×H×W, scaled.
+        layers
+            Names among `self.layers`.
+        marker
+            As in `activations`.
+
+        Returns
+        -------
+        dict
+            Activations by name, N×K×h×w or N×K.
+
+        Raises
+        ------
+        UsageError
+            A name is not a layer of this network, or needs a marker that was not given.
+        """
+        wanted = set(layers)
+        for name in wanted:
+            if name not in self.layers:
+                raise unknown_value(f"layer of {type(self).__name__}", name, self.layers)
+        found: dict[str, Tensor] = {}
+        if not wanted:
+            return found
+        for name, activation in self.activations(images, marker):
+            if name in wanted:
+                found[name] = activation
+                if len(found) == len(wanted):
+                    return found
+        missing = ", ".join(sorted(wanted - set(found)))
+        raise UsageError(
+            f"{type(self).__name__} needs the marker channel of a second cell for {missing}.",
+            "Pass `marker`, N×1×H×W.",
+        )
+
+    def forward_to(self, images: Tensor, layer: str, marker: Tensor | None = None) -> Tensor:
+        """Compute one activation and nothing behind it; see `features`."""
+        return self.features(images, (layer,), marker)[layer]
+
+    def forward(self, images: Tensor, marker: Tensor | None = None) -> Tensor:
+        """Compute the output the network is trained on; see `features`."""
+        return self.forward_to(images, self.output, marker)
+
+
+class ConvNormReLU(nn.Module):
+    """3×3 convolution, batch normalisation, ReLU.
+
+    Parameters
+    ----------
+    inputs, outputs
+        Channels.
+    padding
+        1 keeps the size (TensorFlow's "same"), 0 loses a pixel on each side ("valid").
+    """
+
+    def __init__(self, inputs: int, outputs: int, padding: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 3, padding=padding)
+        self.norm = nn.BatchNorm2d(outputs, eps=EPSILON, momentum=MOMENTUM)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map N×inputs×H×W to N×outputs×H'×W'."""
+        return self.normalise(self.conv(x))
+
+    def normalise(self, linear: Tensor) -> Tensor:
+        """Finish from the convolution's own output."""
+        return F.relu(self.norm(linear), inplace=True)
+
+
+class ConvReLUNorm(nn.Module):
+    """3×3 convolution that keeps the size, ReLU, then batch normalisation.
+
+    Parameters
+    ----------
+    inputs, outputs
+        Channels.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.norm = nn.BatchNorm2d(outputs, eps=EPSILON, momentum=MOMENTUM)
+
+    def rectified(self, x: Tensor) -> Tensor:
+        """Give the ReLU's output, before the normalisation: what is published as features."""
+        return F.relu(self.conv(x), inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map N×inputs×H×W to N×outputs×H×W."""
+        normalised: Tensor = self.norm(self.rectified(x))
+        return normalised
+
+
+class DenseNorm(nn.Module):
+    """Dense layer, then batch normalisation; the caller adds the activation.
+
+    Parameters
+    ----------
+    inputs, outputs
+        Numbers of units.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(inputs, outputs)
+        self.norm = nn.BatchNorm1d(outputs, eps=EPSILON, momentum=MOMENTUM)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map N×inputs to N×outputs."""
+        normalised: Tensor = self.norm(self.dense(x))
+        return normalised
+
+
+def initialise(network: nn.Module) -> None:
+    """Draw weights as Keras does: Glorot's uniform distribution, zero biases."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
