@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,27 @@ def write_table(path: Path, table: pa.Table, row_group: int = ROW_GROUP) -> None
     """Write a Parquet file atomically (zstd, small row groups, byte-identical for equal tables)."""
     with writing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd", row_group_size=row_group)
+
+
+def write_stream(
+    path: Path, tables: Iterable[pa.Table], schema: pa.Schema, row_group: int = ROW_GROUP
+) -> None:
+    """Write tables of one schema to one Parquet file, atomically and in flat memory.
+
+    Row groups depend on the rows alone, not on how they were cut into tables.
+    """
+    with (
+        writing(path) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+    ):
+        waiting = schema.empty_table()
+        for table in tables:
+            waiting = pa.concat_tables([waiting, table])
+            while len(waiting) >= row_group:
+                writer.write_table(waiting.slice(0, row_group).combine_chunks())
+                waiting = waiting.slice(row_group).combine_chunks()
+        if len(waiting):
+            writer.write_table(waiting.combine_chunks())
 
 
 def sha256(path: Path) -> str:

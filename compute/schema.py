@@ -329,6 +329,7 @@ PAIR_TALLIES = pa.schema(
         ("condition", _string),
         ("protocol", _string),
         ("protein", _string),
+        ("cell", _int64),
         ("localization", _string),
         ("other", _string),
         ("correct", _int64),
@@ -336,7 +337,10 @@ PAIR_TALLIES = pa.schema(
         ("n_cells", _int64),
     ]
 )
-"""What the bootstrap resamples: held-out answers on one protein in pair tests against `other`."""
+"""What the bootstrap resamples: held-out answers in pair tests against `other`.
+
+One row per protein (`cell` is null), or per cell where a class has fewer than 5 proteins.
+"""
 
 ACCURACY = pa.schema(
     [

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from compute import schema
-from compute.errors import InputError
+from compute.errors import InputError, unknown_value
 from compute.files import read_json, sha256, writing
 
 CROP_ROW_GROUP = 256
@@ -101,6 +101,19 @@ class CropStore:
     def usable(self) -> NDArray[np.bool_]:
         """Which cells can stand in trials: none of the `UNUSABLE` flags, shape (N,)."""
         return np.asarray((self.cells["flags"] & int(schema.UNUSABLE)) == 0)
+
+    def fields_of(self, split: str) -> list[str]:
+        """Return the fields of a split.
+
+        Raises
+        ------
+        UsageError
+            No cell is of that split; names those there are.
+        """
+        inside = self.cells["split"] == split
+        if not inside.any():
+            raise unknown_value("split", split, sorted(set(self.cells["split"].dropna())))
+        return sorted(set(self.cells["field"][inside]))
 
     def arrays(self, cache: Path | None = None) -> CropArrays:
         """Return every pixel of the store.

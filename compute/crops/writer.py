@@ -5,6 +5,7 @@ A store appears whole, by one rename, or not at all.
 
 import os
 import shutil
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from compute import schema
 from compute.crops.quality import flag_cells
 from compute.errors import InputError, UsageError
 from compute.files import disk_error, fingerprint, sha256, write_json, write_table
+from compute.hashing import mix
 from compute.store import CROP_ROW_GROUP
 
 SHARD_ROWS = 4096
@@ -48,6 +50,9 @@ class CropStoreWriter:
         else that JSON holds.
     localizations
         All class names, in the order that every table uses.
+    train_share
+        Share of every protein's fields that become split ``train``, 0 to 1; the others become
+        ``test``. Cells that were given a split keep it. None leaves it empty.
     overwrite
         Replace a store that is there already.
 
@@ -66,9 +71,13 @@ class CropStoreWriter:
         dtype: str,
         source: Mapping[str, Any],
         localizations: Sequence[str] = schema.LOCALIZATIONS,
+        train_share: float | None = None,
         overwrite: bool = False,
     ) -> None:
         self.path = Path(path)
+        if train_share is not None and not 0 < train_share < 1:
+            raise UsageError(f"train_share is {train_share}; it must lie between 0 and 1.")
+        self._train_share = train_share
         if dtype not in DTYPES:
             raise UsageError(f"Unknown dtype {dtype!r}.", f"Allowed: {', '.join(DTYPES)}.")
         if size < 8 or not channels or len(set(channels)) != len(channels):
@@ -311,6 +320,8 @@ class CropStoreWriter:
             if sum(map(len, tables)):
                 self._flush(kind, SHARD_ROWS)
         cells = pa.concat_tables(self._cells)
+        if self._train_share is not None:
+            cells = _deal_fields(cells, self._train_share)
         self._write("cells.parquet", "cells", cells, 50_000)
         if self._truth:
             self._write("truth.parquet", "truth", pa.concat_tables(self._truth), 50_000)
@@ -360,3 +371,19 @@ def _not_empty(path: Path) -> bool:
 
 def _summary(rejections: Sequence[Mapping[str, Any]]) -> str:
     return "; ".join(f"{item['count']} × {item['reason']}" for item in rejections)
+
+
+def _deal_fields(cells: pa.Table, share: float) -> pa.Table:
+    """Deal every protein's fields out to the splits ``train`` and ``test``, by hash."""
+    frame = cells.select(["protein", "field", "split"]).to_pandas()
+    pairs = frame[["protein", "field"]].drop_duplicates().reset_index(drop=True)
+    lot = [zlib.crc32(name.encode()) for name in pairs["field"]]
+    pairs["lot"] = mix(601, np.asarray(lot))
+    pairs = pairs.sort_values(["protein", "lot"])
+    rank = pairs.groupby("protein").cumcount()
+    many = pairs.groupby("protein")["field"].transform("size")
+    pairs["split"] = np.where(rank < np.rint(share * many), "train", "test")
+    dealt = frame[["protein", "field"]].merge(pairs, on=["protein", "field"], how="left")["split"]
+    split = frame["split"].where(frame["split"].notna(), dealt)
+    place = cells.schema.get_field_index("split")
+    return cells.set_column(place, "split", pa.array(list(split), pa.string()))

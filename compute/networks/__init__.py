@@ -26,10 +26,14 @@ class LayerSpec:
         Channels (or units of a dense layer) at width 1.
     side
         Height and width in pixels; 0 for a dense layer.
+    linear
+        Whether it is a convolution's own output, before its batch normalisation, which must then
+        not be folded into it.
     """
 
     units: int
     side: int = 0
+    linear: bool = False
 
     def dimension(self, width: float) -> int:
         """Give the length of the pooled embedding at a network width."""
@@ -60,11 +64,11 @@ class NetworkSpec:
     default_layer
         The one of the paper's swap experiment.
     default_windows
-        Key of `compute.models.WINDOWS`.
+        Key of `compute.cards.WINDOWS`.
     classes
         Whether it ends in one output per class.
     objective
-        Key of `compute.training.OBJECTIVES`.
+        Key of `compute.objectives.OBJECTIVES`.
     publication
         Where it was published, for its cards.
     """
@@ -139,12 +143,12 @@ register(
         layers=MappingProxyType(
             {
                 "conv8": LayerSpec(256, 5),
-                "conv8_linear": LayerSpec(256, 5),
+                "conv8_linear": LayerSpec(256, 5, linear=True),
                 "d2": LayerSpec(64),
             }
         ),
         default_layer="conv8",
-        default_windows="whole",
+        default_windows="centre",
         classes=True,
         objective="protein",
         publication="Razdaibiedina et al., Molecular Systems Biology 2024",
@@ -169,7 +173,7 @@ register(
             }
         ),
         default_layer="conv4_1",
-        default_windows="whole",
+        default_windows="centre",
         classes=False,
         objective="paint",
         publication="Lu et al., PLOS Computational Biology 2019",

@@ -12,7 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from compute.errors import UsageError
-from compute.networks.blocks import ConvNormReLU, DenseNorm, LayeredNetwork, initialise, scaled
+from compute.networks.blocks import (
+    ConvNormReLU,
+    DenseNorm,
+    LayeredNetwork,
+    initialise,
+    named,
+    scaled,
+)
 
 CHANNELS = (64, 64, 128, 128, 256, 256, 256, 256)
 POOLED_AFTER = (2, 4, 8)
@@ -76,7 +83,7 @@ class DeepLoc(LayeredNetwork):
             Not read.
         """
         x = images
-        for i, (name, block) in enumerate(self.blocks.items(), start=1):
+        for i, (name, block) in enumerate(named(self.blocks, ConvNormReLU), start=1):
             x = block(x)
             yield name, x
             if i in POOLED_AFTER:

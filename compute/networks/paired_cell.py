@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from compute.errors import UsageError
-from compute.networks.blocks import ConvReLUNorm, LayeredNetwork, initialise, scaled
+from compute.networks.blocks import ConvReLUNorm, LayeredNetwork, initialise, named, scaled
 
 SOURCE = (96, 256, 384, 384, 256)
 MARKER = (16, 32, 32)
@@ -82,7 +82,7 @@ class PairedCell(LayeredNetwork):
             N×1×H×W, marker of the target cell; without it nothing follows the source encoder.
         """
         x = images
-        for i, (name, block) in enumerate(self.source.items(), start=1):
+        for i, (name, block) in enumerate(named(self.source, ConvReLUNorm), start=1):
             rectified = block.rectified(x)
             yield name, rectified
             x = block.norm(rectified)
@@ -91,7 +91,7 @@ class PairedCell(LayeredNetwork):
         if marker is None:
             return
         y = marker
-        for i, block in enumerate(self.marker.values(), start=1):
+        for i, (_, block) in enumerate(named(self.marker, ConvReLUNorm), start=1):
             y = block(y)
             if i in POOLED_AFTER:
                 y = F.max_pool2d(y, 2)

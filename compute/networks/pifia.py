@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from compute.errors import UsageError
-from compute.networks.blocks import ConvNormReLU, LayeredNetwork, initialise, scaled
+from compute.networks.blocks import ConvNormReLU, LayeredNetwork, initialise, named, scaled
 
 CHANNELS = (64, 64, 128, 128, 256, 256, 256, 256)
 POOLED_AFTER = (2, 4)
@@ -81,7 +81,7 @@ class Pifia(LayeredNetwork):
             Not read.
         """
         x = images
-        for i, (name, block) in enumerate(self.blocks.items(), start=1):
+        for i, (name, block) in enumerate(named(self.blocks, ConvNormReLU), start=1):
             linear = block.conv(x)
             if name == "conv8":
                 yield "conv8_linear", linear

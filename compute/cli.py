@@ -1,0 +1,448 @@
+"""The command line: thin, one function a verb. Heavy modules load inside the verbs."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from compute import __version__, console
+from compute.errors import BystanderError, UsageError
+from compute.schema import CONDITIONS
+
+if TYPE_CHECKING:
+    from compute.conditions import PlanConfig
+    from compute.embed import EmbedConfig
+
+app = typer.Typer(
+    help="Tests whether a model that reads single-cell crops answers from the cell in the centre "
+    "or from its neighbours.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+imports = typer.Typer(help="Make a crop store from images.", no_args_is_help=True)
+app.add_typer(imports, name="import")
+
+DEFAULT_MODELS = "pifia,paired_cell,deeploc"
+
+StoreArgument = Annotated[Path, typer.Argument(help="A crop store.")]
+NewStore = Annotated[Path, typer.Argument(help="Folder to make.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a store that is there.")]
+TrainShare = Annotated[
+    float | None,
+    typer.Option(
+        help="Mark this share of every protein's fields as split 'train', the rest as 'test' "
+        "(0 to 1)."
+    ),
+]
+Localizations = Annotated[
+    Path | None, typer.Option(help="CSV with the columns protein,localization.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Jobs = Annotated[int | None, typer.Option(help="Processes for the pair tests; default: all cores.")]
+Models = Annotated[
+    str, typer.Option(help="Shipped models or paths of model cards, separated by commas.")
+]
+Conditions = Annotated[str, typer.Option(help="Separated by commas; default: all.")]
+Split = Annotated[
+    str | None, typer.Option(help="Take only the cells of this split, such as train or test.")
+]
+Seed = Annotated[int, typer.Option(help="Decides every random choice.")]
+Repeats = Annotated[int, typer.Option(help="Donors per cell and condition.")]
+GridCells = Annotated[int, typer.Option(help="Cells per localization in the pair tests.")]
+Backgrounds = Annotated[
+    int | None, typer.Option(help="Background classes of the pair tests; default: all.")
+]
+Harmonise = Annotated[str, typer.Option(help="Common intensity scale by protein, field or none.")]
+DonorCentre = Annotated[
+    str, typer.Option(help="The donor's own centre cell: remove, or paper to leave it.")
+]
+Normalisation = Annotated[
+    str, typer.Option(help="Models scale by each crop, or locked to the cell's unaltered crop.")
+]
+FoldsBy = Annotated[str, typer.Option(help="grouped: no protein in both halves; paper: by cell.")]
+Folds = Annotated[int, typer.Option(help="Folds of the probes.")]
+Draws = Annotated[int, typer.Option(help="Bootstrap draws.")]
+Examples = Annotated[int, typer.Option(help="Cells per protein whose crops are kept to look at.")]
+DropEmbeddings = Annotated[
+    bool, typer.Option("--drop-embeddings", help="Delete embeddings when the run is finished.")
+]
+BatchSize = Annotated[int, typer.Option(help="Crops per forward pass.")]
+ALL_CONDITIONS = ",".join(CONDITIONS)
+
+
+def main() -> None:
+    """Run the command line; exit status 1 for a problem, 2 for wrong use."""
+    try:
+        app()
+    except UsageError as error:
+        console.fail(error)
+        sys.exit(2)
+    except BystanderError as error:
+        console.fail(error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        console.err.print("Interrupted. The same command goes on from here.")
+        sys.exit(130)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        console.out.print(f"bystander {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    """Hold the options that come before a verb."""
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the store and the run.")] = Path(
+        "bystander-demo"
+    ),
+    port: Annotated[int | None, typer.Option(help="Of the dashboard; default: 8501.")] = None,
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+    dashboard: Annotated[bool, typer.Option(help="Open the dashboard at the end.")] = True,
+) -> None:
+    """Simulate cells, run three networks over all backgrounds, open the dashboard.
+
+    Example: bystander demo --out bystander-demo
+    """
+    from compute.demo import make_demo
+
+    with console.progress() as report:
+        run = make_demo(out, report)
+    console.out.print(f"Finished: {run}")
+    if dashboard:
+        from dashboard.launch import launch
+
+        launch([run], port=port, open_browser=browser)
+
+
+@app.command(name="dashboard")
+def open_dashboard(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Run directories; default: the shipped demo.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Default: 8501, or the next free one.")] = None,
+    address: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+) -> None:
+    """Look at runs in a browser.
+
+    Example: bystander dashboard my-run other-run
+    """
+    from dashboard.launch import launch
+
+    launch(list(runs or []), port=port, address=address, open_browser=browser)
+
+
+@app.command()
+def simulate(
+    store: NewStore,
+    proteins_per_class: Annotated[int, typer.Option(help="Proteins per localization.")] = 6,
+    mixed_proteins: Annotated[int, typer.Option(help="Proteins with two localizations.")] = 12,
+    cells_per_protein: Annotated[int, typer.Option(help="Crops per protein.")] = 40,
+    fields_per_protein: Annotated[int, typer.Option(help="Images per protein.")] = 2,
+    replicates: Annotated[int, typer.Option(help="Batches with their own light and gain.")] = 2,
+    seed: Annotated[int, typer.Option(help="Decides fields, cells and noise.")] = 0,
+    proteome_seed: Annotated[int, typer.Option(help="Decides the proteins.")] = 1,
+    overwrite: Overwrite = False,
+) -> None:
+    """Draw simulated fields of yeast, one strain a field, and cut them into a crop store.
+
+    Example: bystander simulate simulated-store --cells-per-protein 20
+    """
+    from compute.crops.simulated import simulate as draw
+
+    with console.progress() as report:
+        draw(
+            store,
+            proteins_per_class=proteins_per_class,
+            mixed_proteins=mixed_proteins,
+            cells_per_protein=cells_per_protein,
+            fields_per_protein=fields_per_protein,
+            replicates=replicates,
+            seed=seed,
+            proteome_seed=proteome_seed,
+            overwrite=overwrite,
+            progress=report,
+        )
+    _describe(store)
+
+
+@imports.command(name="paired-cell")
+def import_paired_cell(
+    source: Annotated[Path, typer.Argument(help="Folder with a folder per gene.")],
+    store: NewStore,
+    localizations: Localizations = None,
+    train_share: TrainShare = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Import crops in the layout of Paired Cell Inpainting (GENE/GENE_1_rfp_1_gfp.tif).
+
+    Example: bystander import paired-cell crops store --localizations localizations.csv
+    """
+    from compute.crops.paired_cell import import_paired_cell as read
+
+    with console.progress() as report:
+        read(
+            source,
+            store,
+            localizations=localizations,
+            train_share=train_share,
+            overwrite=overwrite,
+            progress=report,
+        )
+    _describe(store)
+
+
+@imports.command(name="manifest")
+def import_manifest(
+    table: Annotated[Path, typer.Argument(help="CSV or Parquet, a row per crop.")],
+    store: NewStore,
+    channels: Annotated[
+        str, typer.Option(help="Channel columns (or `path` with that many), by commas.")
+    ] = "GFP,RFP",
+    marker: Annotated[
+        str, typer.Option(help="Channel that shows whole cells, for missing masks.")
+    ] = "RFP",
+    localizations: Localizations = None,
+    train_share: TrainShare = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Import crops listed in a table: paths, protein, localization, optional mask and field.
+
+    Example: bystander import manifest crops.csv store --channels GFP,RFP
+    """
+    from compute.crops.manifest import import_manifest as read
+
+    with console.progress() as report:
+        read(
+            table,
+            store,
+            channels=_names(channels),
+            marker=marker,
+            localizations=localizations,
+            train_share=train_share,
+            overwrite=overwrite,
+            progress=report,
+        )
+    _describe(store)
+
+
+@app.command()
+def plan(
+    store: StoreArgument,
+    models: Models = DEFAULT_MODELS,
+    conditions: Conditions = ALL_CONDITIONS,
+    split: Split = None,
+    seed: Seed = 0,
+    repeats: Repeats = 1,
+    grid_cells: GridCells = 1000,
+    backgrounds: Backgrounds = None,
+    folds: Folds = 5,
+    folds_by: FoldsBy = "grouped",
+    examples: Examples = 4,
+    drop_embeddings: DropEmbeddings = False,
+    batch_size: BatchSize = 256,
+    device: Device = "auto",
+    jobs: Jobs = None,
+) -> None:
+    """Print what a run would do: trials, time from a short calibration, disk.
+
+    Example: bystander plan store --models pifia
+    """
+    from compute.effects import BootstrapConfig
+    from compute.estimate import estimate, report
+    from compute.pipeline import RunConfig
+
+    config = RunConfig(
+        plan=_plan_config(conditions, seed, repeats, grid_cells, backgrounds, split),
+        embed=_embed_config("protein", "remove", "crop", batch_size),
+        bootstrap=BootstrapConfig(seed=seed),
+        folds=folds,
+        fold_scheme=folds_by,
+        examples=examples,
+        keep_embeddings=not drop_embeddings,
+    )
+    for line in report(estimate(store, _names(models), config, device, jobs)):
+        console.out.print(line, markup=False)
+
+
+@app.command()
+def run(
+    store: StoreArgument,
+    out: Annotated[Path, typer.Option(help="The run directory, new or to go on with.")],
+    models: Models = DEFAULT_MODELS,
+    conditions: Conditions = ALL_CONDITIONS,
+    split: Split = None,
+    seed: Seed = 0,
+    repeats: Repeats = 1,
+    grid_cells: GridCells = 1000,
+    backgrounds: Backgrounds = None,
+    harmonise: Harmonise = "protein",
+    donor_centre: DonorCentre = "remove",
+    normalisation: Normalisation = "crop",
+    folds: Folds = 5,
+    folds_by: FoldsBy = "grouped",
+    draws: Draws = 2000,
+    examples: Examples = 4,
+    drop_embeddings: DropEmbeddings = False,
+    batch_size: BatchSize = 256,
+    device: Device = "auto",
+    jobs: Jobs = None,
+    name: Annotated[str | None, typer.Option(help="Shown in the dashboard.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete what is there first.")] = False,
+) -> None:
+    """Run models over all background conditions; interrupted, the same command goes on.
+
+    Example: bystander run store --out my-run --models pifia,deeploc
+    """
+    from compute.effects import BootstrapConfig
+    from compute.pipeline import RunConfig, run_store
+
+    config = RunConfig(
+        plan=_plan_config(conditions, seed, repeats, grid_cells, backgrounds, split),
+        embed=_embed_config(harmonise, donor_centre, normalisation, batch_size),
+        bootstrap=BootstrapConfig(draws=draws, seed=seed),
+        folds=folds,
+        fold_scheme=folds_by,
+        examples=examples,
+        keep_embeddings=not drop_embeddings,
+    )
+    with console.progress() as report:
+        done, worked = run_store(
+            store, out, _names(models), config, device=device, jobs=jobs, fresh=fresh, name=name,
+            progress=report,
+        )  # fmt: skip
+    if not worked:
+        console.out.print(f"{out} is finished already; nothing to do (--fresh begins anew).")
+        return
+    rejected = sum(item["count"] for item in done.meta["rejections"])
+    console.out.print(f"Finished: {out} ({done.meta['counts']['trials']} trials)")
+    if rejected:
+        console.out.print("Left out (see Methods in the dashboard):")
+        for item in done.meta["rejections"]:
+            console.out.print(f"  {item['count']} × {item['reason']}", markup=False)
+    console.out.print(f"Look at it: bystander dashboard {out}")
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Argument(help="pifia, paired_cell or deeploc.")],
+    store: StoreArgument,
+    out: Annotated[Path, typer.Option(help="Folder for the weights, card and history.")],
+    width: Annotated[float, typer.Option(help="Scales every layer; 1 as published.")] = 0.25,
+    epochs: Annotated[int, typer.Option(help="At most.")] = 30,
+    patience: Annotated[int, typer.Option(help="Epochs without improvement before it ends.")] = 6,
+    batch_size: Annotated[int, typer.Option(help="Crops per step.")] = 64,
+    learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 1e-3,
+    split: Split = None,
+    seed: Seed = 0,
+    dtype: Annotated[str, typer.Option(help="Of the stored weights: float32 or float16.")] = (
+        "float32"
+    ),
+    name: Annotated[str | None, typer.Option(help="Of the model; default: the network's.")] = None,
+    device: Device = "auto",
+    fresh: Annotated[bool, typer.Option("--fresh", help="Ignore an earlier checkpoint.")] = False,
+) -> None:
+    """Train a network by its own objective on a crop store; interrupted, it goes on.
+
+    Example: bystander train deeploc store --out weights --split train
+    """
+    from compute.pipeline import choose_device
+    from compute.store import CropStore
+    from compute.training import train as fit
+
+    fields = None
+    if split is not None:
+        fields = set(CropStore(store).fields_of(split))
+    with console.progress() as report:
+        card = fit(
+            model, store, out, width=width, epochs=epochs, patience=patience,
+            batch_size=batch_size, learning_rate=learning_rate, seed=seed, fields=fields,
+            dtype=dtype, name=name, device=choose_device(device), resume=not fresh,
+            created_by=" ".join(["bystander", *sys.argv[1:]]),
+            progress=report, say=lambda line: console.err.print(line, markup=False),
+        )  # fmt: skip
+    console.out.print(f"Finished: {card}")
+
+
+@app.command()
+def models(
+    action: Annotated[str | None, typer.Argument(help="`check`, or nothing to list.")] = None,
+    card: Annotated[Path | None, typer.Argument(help="A model card.")] = None,
+    store: Annotated[Path | None, typer.Argument(help="A crop store to read.")] = None,
+) -> None:
+    """List the shipped models, or check that a card's model can read a store.
+
+    Example: bystander models check my-model.toml store
+    """
+    from compute.inspect import check_model, list_models
+
+    if action is None:
+        lines = list_models()
+    elif action == "check" and card is not None and store is not None:
+        lines = check_model(card, store)
+    else:
+        raise UsageError(
+            "Nothing is known of that.", "Use `bystander models` or `models check CARD STORE`."
+        )
+    for line in lines:
+        console.out.print(line, markup=False)
+
+
+@app.command()
+def check(
+    path: Annotated[Path, typer.Argument(help="A crop store or a run directory.")],
+) -> None:
+    """Verify a crop store or a run: files, hashes, schemas, counts, references.
+
+    Example: bystander check my-run
+    """
+    from compute.inspect import check_path
+
+    for line in check_path(path):
+        console.out.print(line, markup=False)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _plan_config(
+    conditions: str,
+    seed: int,
+    repeats: int,
+    grid_cells: int,
+    backgrounds: int | None,
+    split: str | None,
+) -> "PlanConfig":
+    from compute.conditions import PlanConfig
+
+    return PlanConfig(tuple(_names(conditions)), seed, repeats, grid_cells, backgrounds, split)
+
+
+def _embed_config(
+    harmonise: str, donor_centre: str, normalisation: str, batch_size: int
+) -> "EmbedConfig":
+    from compute.embed import EmbedConfig
+
+    return EmbedConfig(harmonise, donor_centre, normalisation, batch_size)
+
+
+def _describe(path: Path) -> None:
+    """Say what a new crop store holds, and what could not be taken."""
+    from compute.inspect import describe_store
+
+    for line in describe_store(path):
+        console.out.print(line, markup=False)

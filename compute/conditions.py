@@ -1,0 +1,360 @@
+"""The plan: which donor goes behind which cell. Tables from a seed, no pixels, no files.
+
+Every choice is a hash of (seed, cell, condition, repeat), so any part of the plan can be made by
+any worker, in any order, twice, with the same result. Cells are ordered by protein, so that a
+run's shards, and later its predictions, lie together by protein.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from compute.errors import InputError, UsageError, unknown_value
+from compute.hashing import mix
+from compute.schema import COMPOSED, CONDITIONS, Condition
+
+
+@dataclass(frozen=True)
+class PlanConfig:
+    """What a plan is made from.
+
+    Parameters
+    ----------
+    conditions
+        Names from `Condition`; `unaltered` is always taken, `conflicting` needs `different`.
+    seed
+        Any integer ≥ 0.
+    repeats
+        Donors per cell and condition, 1 to 1000.
+    grid_cells
+        Cells of each localization that stand in pair tests, at least 2. The paper has 1,000.
+    backgrounds
+        Background classes that the pair tests stand on, at least 1; None takes all.
+    split
+        Only cells of this split stand in trials and are donors; None takes all.
+    """
+
+    conditions: tuple[str, ...] = tuple(str(c) for c in CONDITIONS)
+    seed: int = 0
+    repeats: int = 1
+    grid_cells: int = 1000
+    backgrounds: int | None = None
+    split: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        for name in self.conditions:
+            if name not in set(CONDITIONS):
+                raise unknown_value("condition", name, CONDITIONS)
+        for what, value, low, high in (
+            ("seed", self.seed, 0, 2**63 - 1),
+            ("repeats", self.repeats, 1, 1000),
+            ("grid_cells", self.grid_cells, 2, 10**9),
+            ("backgrounds", 1 if self.backgrounds is None else self.backgrounds, 1, 10**6),
+        ):
+            if not low <= value <= high:
+                raise UsageError(f"{what} is {value}; it must lie between {low} and {high}.")
+        chosen = {Condition.UNALTERED, *map(Condition, self.conditions)}
+        if Condition.CONFLICTING in chosen and Condition.DIFFERENT not in chosen:
+            raise UsageError(
+                "Condition 'conflicting' reads the trials of 'different', which is not chosen.",
+                "Add 'different' to --conditions.",
+            )
+        ordered = tuple(str(c) for c in CONDITIONS if c in chosen)
+        object.__setattr__(self, "conditions", ordered)
+
+    @property
+    def composed(self) -> tuple[Condition, ...]:
+        """The chosen conditions that have trials of their own."""
+        return tuple(c for c in COMPOSED if c in self.conditions)
+
+
+class Plan:
+    """Every trial of a run, made on demand.
+
+    Parameters
+    ----------
+    cells
+        The store's `cells` table, row i being cell i.
+    usable
+        Which cells can stand in trials, shape (N,).
+    windows
+        The store's `windows` table.
+    localizations
+        The store's class names, in order.
+    config
+        Seed and sizes.
+
+    Attributes
+    ----------
+    rows : ndarray
+        Rows of `cells` that stand in trials, ordered by protein; the plan's own cell order.
+    grid : ndarray
+        Which of `rows` stand in pair tests, shape (len(rows),).
+    count : int
+        Number of trials.
+    rejections : list of dict
+        What could not be planned: `reason`, `count` (cells), `examples`.
+
+    Raises
+    ------
+    InputError
+        No cell is usable.
+    """
+
+    def __init__(
+        self,
+        cells: pd.DataFrame,
+        usable: NDArray[np.bool_],
+        windows: pd.DataFrame,
+        localizations: list[str],
+        config: PlanConfig,
+    ) -> None:
+        self.config = config
+        self.localizations = localizations
+        self.rejections: list[dict[str, Any]] = []
+        if config.split is not None:
+            usable = usable & self._inside(cells, config.split)
+        if not usable.any():
+            raise InputError(
+                f"None of the {len(cells)} cells is usable.",
+                "`bystander check STORE` shows why each was flagged.",
+            )
+        code = {name: i for i, name in enumerate(localizations)}
+        label = cells["localization"].map(code, na_action="ignore")
+        self._class = label.fillna(-1).to_numpy().astype(np.int64)
+        protein = cells["protein"].to_numpy(dtype=str)
+        order = np.lexsort((np.arange(len(cells)), protein))
+        self.rows = order[usable[order]]
+        self._protein = protein
+        self._labels = self._label_matrix(cells, code)
+        self._pools(usable)
+        self._windows(windows, code)
+        self.grid = self._choose_grid()
+        self._count_trials()
+
+    def _inside(self, cells: pd.DataFrame, split: str) -> NDArray[np.bool_]:
+        """Tell which cells are of a split; count the others."""
+        inside = np.asarray(cells["split"] == split)
+        if not inside.any():
+            raise unknown_value("split", split, sorted(set(cells["split"].dropna())))
+        if not inside.all():
+            self.rejections.append(
+                {
+                    "stage": "plan",
+                    "reason": f"not of the split {split!r}",
+                    "count": int((~inside).sum()),
+                    "examples": sorted(set(cells["field"][~inside]))[:20],
+                }
+            )
+        return inside
+
+    def _label_matrix(self, cells: pd.DataFrame, code: dict[str, int]) -> NDArray[np.bool_]:
+        matrix = np.zeros((len(cells), len(code)), bool)
+        for row, labels in enumerate(cells["labels"]):
+            if labels is not None:
+                matrix[row, [code[name] for name in labels]] = True
+        return matrix
+
+    def _pools(self, usable: NDArray[np.bool_]) -> None:
+        """Order donor cells by class and protein; remember where each block starts."""
+        donors = np.flatnonzero(usable & (self._class >= 0))
+        _, protein = np.unique(self._protein, return_inverse=True)
+        self._protein_code = protein
+        donors = donors[np.lexsort((donors, protein[donors], self._class[donors]))]
+        self._donors = donors
+        classes = np.arange(len(self.localizations))
+        self._start = np.searchsorted(self._class[donors], classes, "left")
+        self._size = np.searchsorted(self._class[donors], classes, "right") - self._start
+        key = self._class[donors] * (protein.max() + 1) + protein[donors]
+        own = self._class * (protein.max() + 1) + protein
+        self._own_start = np.searchsorted(key, own, "left")
+        self._own_size = np.where(
+            self._class >= 0, np.searchsorted(key, own, "right") - self._own_start, 0
+        )
+        self.present = np.flatnonzero(self._size > 0)
+
+    def _windows(self, windows: pd.DataFrame, code: dict[str, int]) -> None:
+        label = windows["localization"].map(code, na_action="ignore").fillna(-1)
+        self._window_class = label.to_numpy().astype(np.int64)
+        self._window_order = np.argsort(self._window_class, kind="stable")
+        ordered = self._window_class[self._window_order]
+        classes = np.arange(len(self.localizations))
+        self._window_start = np.searchsorted(ordered, classes, "left")
+        self._window_size = np.searchsorted(ordered, classes, "right") - self._window_start
+
+    def _choose_grid(self) -> NDArray[np.bool_]:
+        """Take up to `grid_cells` of each class, by hash, and the shared background classes."""
+        seed, classes = self.config.seed, self._class[self.rows]
+        rank = mix(seed, 101, self.rows)
+        order = np.lexsort((rank, classes))
+        first = np.searchsorted(classes[order], classes[order], "left")
+        position = np.arange(len(order)) - first
+        chosen = np.zeros(len(self.rows), bool)
+        chosen[order] = position < self.config.grid_cells
+        chosen &= classes >= 0
+        backgrounds = self.present[np.argsort(mix(seed, 102, self.present))]
+        self.backgrounds = np.sort(backgrounds[: self.config.backgrounds])
+        return chosen
+
+    def _choices(
+        self, condition: Condition, index: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Order the background classes of each cell, and say how many of them it takes.
+
+        Returns
+        -------
+        order, taken
+            Shape (n, classes) with the cell's own order of classes, and (n,): the first
+            `taken` are used, in turn if there are more trials than classes.
+        """
+        rows = self.rows[index]
+        classes = np.arange(len(self.localizations))
+        size = self._window_size if condition is Condition.CELL_FREE else self._size
+        allowed = np.broadcast_to(size > 0, (len(rows), len(classes))) & ~self._labels[rows]
+        limited = np.isin(classes, self.backgrounds)
+        allowed = allowed & (limited | ~self.grid[index][:, None])
+        score = mix(self.config.seed, 103, _CODE[condition], rows[:, None], classes[None, :])
+        score[~allowed] = np.iinfo(np.uint64).max
+        return np.argsort(score, axis=1, kind="stable"), allowed.sum(1)
+
+    def _trials_per_cell(self, condition: Condition, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        spec, repeats, rows = CONDITIONS[condition], self.config.repeats, self.rows[index]
+        if spec.donors == "none":
+            return np.ones(len(rows), np.int64)
+        if spec.grid:
+            taken = self._choices(condition, index)[1]
+            return np.where(self.grid[index], taken, np.minimum(taken, 1)) * repeats
+        return np.where(self._same_size(rows) > 0, repeats, 0)
+
+    def _same_size(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Count the cells of other proteins that share a localization with each cell."""
+        shared = self._labels[rows] @ self._size
+        return np.asarray(shared - self._own_size[rows], np.int64)
+
+    def _count_trials(self) -> None:
+        index = np.arange(len(self.rows))
+        per_condition = {}
+        for condition in self.config.composed:
+            counts = [
+                self._trials_per_cell(condition, part)
+                for part in np.array_split(index, max(1, len(index) // 65536))
+            ]
+            per_condition[condition] = np.concatenate(counts)
+            self._reject(condition, per_condition[condition] == 0)
+        self.counts = {c: int(n.sum()) for c, n in per_condition.items()}
+        per_cell = np.sum(list(per_condition.values()), axis=0)
+        self._offset = np.concatenate([[0], np.cumsum(per_cell)])
+        self.count = int(self._offset[-1])
+
+    def _reject(self, condition: Condition, without: NDArray[np.bool_]) -> None:
+        rows = self.rows[without]
+        reasons = {
+            "no label": ~self._labels[rows].any(1),
+            "no other protein of the same localization": self._labels[rows].any(1),
+        }
+        if condition is not Condition.SAME:
+            reasons = {"no donor of another localization": np.ones(len(rows), bool)}
+        for reason, where in reasons.items():
+            if where.any():
+                self.rejections.append(
+                    {
+                        "stage": "plan",
+                        "reason": f"{condition}: {reason}",
+                        "count": int(where.sum()),
+                        "examples": sorted(set(self._protein[rows[where]]))[:20],
+                    }
+                )
+
+    def shards(self, cells: int) -> list[tuple[int, int]]:
+        """Cut the plan's cells into ranges of at most `cells`, for `trials`."""
+        edges = [*range(0, len(self.rows), cells), len(self.rows)]
+        return list(pairwise(edges))
+
+    def trials(self, start: int, stop: int) -> pd.DataFrame:
+        """Make the trials of a range of the plan's cells.
+
+        Returns
+        -------
+        DataFrame
+            Columns `trial`, `cell`, `condition`, `donor` (−1: none; a window's number under
+            `cell_free`, else a cell), `donor_localization`, `repeat`, `seed`; ordered by trial.
+        """
+        index = np.arange(start, stop)
+        frames = [self._condition_trials(c, index) for c in self.config.composed]
+        frame = pd.concat(frames, ignore_index=True)
+        frame = frame.sort_values(["position", "order", "repeat"], kind="stable")
+        frame["trial"] = np.arange(self._offset[start], self._offset[stop])
+        names = np.array([*self.localizations, None], dtype=object)
+        frame["donor_localization"] = names[frame.pop("donor_class").to_numpy()]
+        return frame[list(_TRIAL_COLUMNS)].reset_index(drop=True)
+
+    def _condition_trials(self, condition: Condition, index: NDArray[np.int64]) -> pd.DataFrame:
+        many = self._trials_per_cell(condition, index)
+        position = np.repeat(np.arange(len(index)), many)
+        repeat = np.arange(len(position)) - np.repeat(np.cumsum(many) - many, many)
+        rows = self.rows[index][position]
+        seed = mix(self.config.seed, 104, _CODE[condition], rows, repeat) >> np.uint64(1)
+        donor = np.full(len(rows), -1)
+        donor_class = np.full(len(rows), -1)
+        if CONDITIONS[condition].grid:
+            order, taken = self._choices(condition, index)
+            donor_class = order[position, repeat % np.maximum(taken[position], 1)]
+            pick = mix(self.config.seed, 105, _CODE[condition], rows, repeat)
+            if condition is Condition.CELL_FREE:
+                inside = pick % self._window_size[donor_class].astype(np.uint64)
+                place = self._window_start[donor_class] + inside.astype(np.int64)
+                donor = self._window_order[place]
+            else:
+                inside = pick % self._size[donor_class].astype(np.uint64)
+                donor = self._donors[self._start[donor_class] + inside.astype(np.int64)]
+        elif CONDITIONS[condition].donors == "cell":
+            donor = self._same_donors(condition, rows, repeat)
+            donor_class = self._class[donor]
+        return pd.DataFrame(
+            {
+                "cell": rows,
+                "condition": str(condition),
+                "donor": donor,
+                "donor_class": donor_class,
+                "repeat": repeat,
+                "seed": seed.astype(np.int64),
+                "position": position,
+                "order": _CODE[condition],
+            }
+        )
+
+    def _same_donors(
+        self, condition: Condition, rows: NDArray[np.int64], repeat: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Pick a cell of another protein, evenly among all that share a localization."""
+        size = self._same_size(rows).astype(np.uint64)
+        pick = (mix(self.config.seed, 105, _CODE[condition], rows, repeat) % size).astype(np.int64)
+        donor = np.full(len(rows), -1)
+        for k in self.present:
+            here = self._labels[rows, k] & (donor < 0)
+            own = np.where(self._class[rows] == k, self._own_size[rows], 0)
+            available = self._size[k] - own
+            inside = here & (pick < available)
+            place = self._start[k] + pick
+            skip = (self._class[rows] == k) & (place >= self._own_start[rows])
+            place = place + np.where(skip, own, 0)
+            donor[inside] = self._donors[place[inside]]
+            pick = np.where(here & ~inside, pick - available, pick)
+        return donor
+
+
+_CODE = {condition: number for number, condition in enumerate(CONDITIONS)}
+_TRIAL_COLUMNS = (
+    "trial",
+    "cell",
+    "condition",
+    "donor",
+    "donor_localization",
+    "repeat",
+    "seed",
+)

@@ -1,0 +1,83 @@
+"""How the command line talks: progress bars on a terminal, plain lines elsewhere, errors."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from compute.errors import BystanderError
+from compute.files import Progress as Report
+
+PLAIN_EVERY = 10.0
+"""Seconds between plain progress lines of one stage."""
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def progress() -> Iterator[Report]:
+    """Give a function that reports a stage's progress: a bar each on a terminal, else lines."""
+    if err.is_terminal:
+        with Progress(
+            TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(),
+            TimeElapsedColumn(), TimeRemainingColumn(), console=err,
+        ) as bars:  # fmt: skip
+            tasks: dict[str, TaskID] = {}
+
+            def show(stage: str, done: int, total: int) -> None:
+                if stage not in tasks:
+                    tasks[stage] = bars.add_task(stage, total=total)
+                bars.update(tasks[stage], completed=done, total=total)
+
+            yield show
+        return
+    last: dict[str, float] = {}
+
+    def say(stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if done >= total or now - last.get(stage, -PLAIN_EVERY) >= PLAIN_EVERY:
+            last[stage] = now
+            print(f"{stage}: {done} of {total}", file=sys.stderr, flush=True)
+
+    yield say
+
+
+def fail(error: BystanderError) -> None:
+    """Print what is wrong and what to do, on standard error."""
+    err.print(f"[bold red]Error:[/] {_plain(error.problem)}")
+    if error.remedy:
+        err.print(_plain(error.remedy))
+
+
+def size(count: float) -> str:
+    """Write a number of bytes for people."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """Write a number of seconds for people."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")

@@ -1,0 +1,270 @@
+"""Reads tables that people make: protein and localization, or one row a crop. No pixels.
+
+A localization table is CSV (comma, semicolon or tab) or Parquet with the columns `protein` and
+`localization`, and optionally `orf`. A protein at several places has several rows, or names
+separated by ``;`` in one.
+"""
+
+import csv
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from compute.errors import InputError
+
+SEPARATOR = ";"
+"""Between the localizations of one protein."""
+
+
+@dataclass(frozen=True)
+class LocalizationTable:
+    """Where proteins are, as a table said.
+
+    Parameters
+    ----------
+    labels
+        Every localization of each protein, in the table's order, without repeats.
+    orf
+        Systematic names, where the table has them.
+    """
+
+    labels: dict[str, list[str]] = field(default_factory=dict)
+    orf: dict[str, str] = field(default_factory=dict)
+
+    def of(self, protein: str) -> tuple[str | None, list[str] | None]:
+        """Return the protein's only localization (null for none or several) and all of them."""
+        labels = self.labels.get(protein)
+        return (labels[0] if labels and len(labels) == 1 else None), labels
+
+    def notes(self, proteins: Iterable[str]) -> list[str]:
+        """Say what does not match a source's proteins, in sentences with counts."""
+        there = set(proteins)
+        unlabelled = sorted(there - set(self.labels))
+        unknown = sorted(set(self.labels) - there)
+        several = sum(len(self.labels.get(protein, ())) > 1 for protein in there)
+        notes = []
+        if unlabelled:
+            notes.append(
+                f"{len(unlabelled)} of {len(there)} proteins have no localization: "
+                f"{short_list([printable(name) for name in unlabelled])}."
+            )
+        if several:
+            notes.append(
+                f"{several} of {len(there)} proteins are at several places, so they have labels "
+                "but no single localization."
+            )
+        if unknown:
+            notes.append(
+                f"{len(unknown)} protein(s) of the localization table are not in the source: "
+                f"{short_list(unknown)}."
+            )
+        return notes
+
+
+def read_localizations(
+    path: Path | None, allowed: Collection[str] | None = None
+) -> LocalizationTable:
+    """Read and check a localization table.
+
+    Parameters
+    ----------
+    path
+        CSV or Parquet with `protein`, `localization` and optionally `orf`; None gives an empty
+        table.
+    allowed
+        The class names that may occur; None allows any.
+
+    Raises
+    ------
+    InputError
+        Missing file or columns, a row without a protein or not in UTF-8, or unknown
+        localizations: all of them are listed, with their rows and what is allowed.
+    """
+    if path is None:
+        return LocalizationTable()
+    frame = read_rows(path, required=("protein", "localization"))
+    labels: dict[str, list[str]] = {}
+    orf: dict[str, str] = {}
+    used: list[tuple[int, str]] = []
+    orfs = frame["orf"] if "orf" in frame else [None] * len(frame)
+    rows = zip(frame.index, frame["protein"], frame["localization"], orfs, strict=True)
+    for row, protein, places, name in rows:
+        if protein is None:
+            raise InputError(f"{path}, row {row}: no protein name.", "Fill or remove the row.")
+        if not all(is_clean(text or "") for text in (protein, places, name)):
+            raise InputError(
+                f"{path}, row {row}: {printable(protein)}, {printable(places)} is not UTF-8.",
+                "Save the table as UTF-8.",
+            )
+        if name is not None:
+            orf[protein] = name
+        for place in split_labels(places):
+            used.append((row, place))
+            known = labels.setdefault(protein, [])
+            if place not in known:
+                known.append(place)
+    if allowed is not None:
+        check_names(used, allowed, path)
+    return LocalizationTable(labels, orf)
+
+
+def check_names(used: Iterable[tuple[int, str]], allowed: Collection[str], path: Path) -> None:
+    """Refuse localizations that are not among the allowed ones.
+
+    Parameters
+    ----------
+    used
+        Row and name, for every use of a name.
+    allowed
+        The class names that may occur.
+    path
+        The table, for the message.
+
+    Raises
+    ------
+    InputError
+        Names every unknown one with its first row, the nearest allowed name, and all allowed.
+    """
+    first: dict[str, int] = {}
+    for row, name in used:
+        if name not in allowed:
+            first.setdefault(name, row)
+    if first:
+        parts = []
+        for name, row in first.items():
+            near = _nearest(name, allowed)
+            parts.append(f"{name!r} (row {row}{f'; did you mean {near!r}?' if near else ''})")
+        raise InputError(
+            f"{path}: unknown localization(s) {short_list(parts)}.",
+            f"Allowed: {', '.join(allowed)}.",
+        )
+
+
+def split_labels(places: str | None) -> list[str]:
+    """Split localizations at ``;``, trimmed, without repeats or empty parts."""
+    parts = (part.strip() for part in (places or "").split(SEPARATOR))
+    return list(dict.fromkeys(part for part in parts if part))
+
+
+def read_rows(path: Path, required: Sequence[str]) -> pd.DataFrame:
+    """Read a table of text.
+
+    Parameters
+    ----------
+    path
+        ``.parquet``, or anything else as CSV in UTF-8 (comma, semicolon or tab).
+    required
+        Columns that must be there.
+
+    Returns
+    -------
+    DataFrame
+        The file's columns as trimmed `str`, None where empty. The index is the row as a person
+        would count it: the line of a CSV file, the row from 1 of a Parquet file. Bytes that are
+        not UTF-8 become surrogate escapes, which `is_clean` finds.
+
+    Raises
+    ------
+    InputError
+        No such file, not a table, a line with more or fewer values than the header, a missing
+        column, or no rows.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file.", "Check the path.")
+    frame = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
+    missing = [name for name in required if name not in frame]
+    if missing:
+        raise InputError(
+            f"{path}: missing column(s) {', '.join(missing)}; it has "
+            f"{', '.join(map(printable, frame.columns)) or 'none'}.",
+            f"Needed: {', '.join(required)}.",
+        )
+    if frame.empty:
+        raise InputError(f"{path} has no rows.", "Check that it was written to its end.")
+    return frame
+
+
+def is_clean(name: str) -> bool:
+    """Tell whether a name read from a file or a folder was valid UTF-8."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def printable(name: object) -> str:
+    r"""Return a name with what is not UTF-8 as ``\x`` escapes, for messages and files."""
+    return str(name).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def short_list(names: Sequence[str], most: int = 10) -> str:
+    """Join names by commas; beyond `most`, say how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _csv(path: Path) -> pd.DataFrame:
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as handle:
+            head = handle.readline()
+            handle.seek(0)
+            delimiter = max(",;\t", key=head.count)
+            reader = csv.reader(handle, delimiter=delimiter, strict=True)
+            header = [name.strip() for name in next(reader, [])]
+            lines: list[int] = []
+            rows: list[list[str | None]] = []
+            for row in reader:
+                if not any(cell.strip() for cell in row):
+                    continue
+                if len(row) != len(header):
+                    raise InputError(
+                        f"{path}, line {reader.line_num}: {len(row)} values; the header has "
+                        f"{len(header)}.",
+                        "Quote values that hold the separator.",
+                    )
+                lines.append(reader.line_num)
+                rows.append([cell.strip() or None for cell in row])
+    except (OSError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as CSV: {error}.", "Check the file.") from error
+    repeated = {name for name in header if header.count(name) > 1}
+    if repeated:
+        raise InputError(
+            f"{path}: column(s) {', '.join(sorted(repeated))} twice.", "Rename or remove one."
+        )
+    return pd.DataFrame(rows, index=lines, columns=header, dtype=object)
+
+
+def _parquet(path: Path) -> pd.DataFrame:
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(
+            f"{path} cannot be read as Parquet: {error}.", "Check the file."
+        ) from error
+    columns = {
+        name: [_text(value) for value in table.column(name).to_pylist()]
+        for name in table.column_names
+    }
+    index = range(1, len(table) + 1)
+    return pd.DataFrame(columns, index=index, columns=table.column_names, dtype=object)
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, (list, tuple)):
+        return SEPARATOR.join(str(part) for part in value) or None
+    # A number that was null in pandas comes as NaN, the only value unlike itself.
+    if value is None or value != value:
+        return None
+    return str(value).strip() or None
+
+
+def _nearest(name: str, allowed: Collection[str]) -> str | None:
+    folded = {other.casefold(): other for other in allowed}
+    near = get_close_matches(name.casefold(), folded, n=1)
+    return folded[near[0]] if near else None

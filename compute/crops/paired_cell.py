@@ -1,0 +1,204 @@
+"""Imports crops as Paired Cell Inpainting's published code cuts and names them.
+
+What is in it
+    Yeast cells of GFP-tagged strains, one 64×64 image per channel and cell, as
+    ``GENE/GENE_<image>_rfp_<n>_gfp.tif`` (the tagged protein) and ``…_rfp.tif`` (a marker in the
+    cytosol). The published toy data are float32 between 0 and 1: 552 crops of 4 proteins. There
+    are no masks: cells are found in the marker. There are no localizations either; they come
+    from a table (`compute.crops.localization_table`), within the 15 of
+    `compute.schema.LOCALIZATIONS`.
+Publication
+    Lu, Kraus, Cooper and Moses, "Learning unsupervised feature representations for single cell
+    microscopy images with paired cell inpainting", PLoS Computational Biology 15(9): e1007348,
+    2019, doi:10.1371/journal.pcbi.1007348.
+Licence
+    GPL-2.0 (code and toy data).
+Address
+    https://github.com/alexxijielu/paired_cell_inpainting
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compute.crops.intake import Crop, ImportReport, Intake, common_size, report
+from compute.crops.localization_table import is_clean, printable, read_localizations
+from compute.crops.tiff import CropRejected, check_crop, read_image, stack_channels
+from compute.crops.writer import CropStoreWriter
+from compute.errors import InputError
+from compute.files import Progress, silent
+from compute.schema import LOCALIZATIONS
+
+CHANNELS = ("GFP", "RFP")
+MARKER = CHANNELS.index("RFP")
+
+_NAME = re.compile(
+    r"(?P<field>.+)_rfp_(?P<number>\d+)_(?P<channel>gfp|rfp)\.tiff?", re.DOTALL | re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A cell that the source's file names tell of, or a file that no cell could be told from."""
+
+    gene: str
+    field: str
+    where: str
+    files: tuple[Path, ...] = ()
+    problem: str | None = None
+
+
+def import_paired_cell(
+    source: Path,
+    out: Path,
+    *,
+    localizations: Path | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> ImportReport:
+    """Write a crop store from a folder of Paired Cell Inpainting crops.
+
+    Parameters
+    ----------
+    source
+        Folder with one folder per gene.
+    out
+        Store to make.
+    localizations
+        Table with the columns `protein` (the gene), `localization` and optionally `orf`;
+        without it nothing is labelled.
+    overwrite
+        Replace a store that is there already.
+    progress
+        Called with ``"genes"``, genes done and genes in all.
+
+    Returns
+    -------
+    ImportReport
+        What was stored, what was rejected and why.
+
+    Raises
+    ------
+    InputError
+        No such folder, no crop in it at all, or a localization table that is not as it should be.
+    UsageError
+        Something is at `out` already.
+    """
+    tell = progress or silent
+    source, out = Path(source), Path(out)
+    if not source.is_dir():
+        raise InputError(f"{source}: no such folder.", "Give the folder that holds the genes'.")
+    table = read_localizations(localizations, LOCALIZATIONS)
+    genes, loose = _genes(source)
+    size = common_size(_first_images(source, genes), source)
+    known = {gene for gene in genes if is_clean(gene)}
+    notes = table.notes(known) if localizations is not None else []
+    if localizations is None:
+        notes.append(f"No localization table was given: {len(known)} proteins have no label.")
+    origin = {"kind": "paired-cell", "simulated": False, "notes": notes}
+    found = 0
+    with (
+        CropStoreWriter(
+            out, channels=CHANNELS, size=size, dtype="float32", source=origin, overwrite=overwrite
+        ) as writer,
+        Intake(writer, MARKER) as intake,
+    ):
+        for file in loose:
+            found += 1
+            writer.reject("an image outside a gene's folder", printable(file.name))
+        for done, gene in enumerate(genes):
+            tell("genes", done, len(genes))
+            for item in _cells(source, gene):
+                found += 1
+                try:
+                    image = _read(item, size)
+                except CropRejected as rejected:
+                    writer.reject(rejected.reason, item.where)
+                    continue
+                intake.take(
+                    Crop(
+                        image,
+                        gene,
+                        item.field,
+                        orf=table.orf.get(gene),
+                        labels=table.of(gene)[1],
+                    )
+                )
+        tell("genes", len(genes), len(genes))
+    return report(out, found, writer.rejections, [*notes, *intake.notes()])
+
+
+def _genes(source: Path) -> tuple[list[str], list[Path]]:
+    """List the genes' folders, and images that lie beside them instead of inside."""
+    entries = sorted(source.iterdir())
+    genes = [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+    loose = [entry for entry in entries if _is_tiff(entry.name) and not entry.is_dir()]
+    if not any(True for gene in genes for _ in _cells(source, gene)):
+        raise InputError(
+            f"{source}: no crop found in {len(genes)} folder(s).",
+            "Expected GENE/GENE_<image>_rfp_<n>_gfp.tif and GENE/GENE_<image>_rfp_<n>_rfp.tif.",
+        )
+    return genes, loose
+
+
+def _cells(source: Path, gene: str) -> Iterator[_Found]:
+    """Yield the cells of one gene's folder by field, with their two files in channel order."""
+    cells: dict[tuple[str, int], dict[str, Path]] = {}
+    for name in sorted(os.listdir(source / gene)):
+        if not _is_tiff(name):
+            continue
+        path, where = source / gene / name, printable(f"{gene}/{name}")
+        match = _NAME.fullmatch(name)
+        if match is None:
+            yield _Found(gene, "", where, (), "a name that is not GENE_<image>_rfp_<n>_gfp or _rfp")
+            continue
+        key, channel = (match["field"], int(match["number"])), match["channel"].lower()
+        files = cells.setdefault(key, {})
+        if channel in files:
+            yield _Found(gene, key[0], where, (), "a second file for the same cell and channel")
+            continue
+        files[channel] = path
+    for (field, number), files in sorted(cells.items()):
+        where = printable(f"{gene}/{field}_rfp_{number}")
+        problem = None
+        if not (is_clean(gene) and is_clean(field)):
+            problem = "a name that is not valid UTF-8"
+        elif not field.startswith(f"{gene}_"):
+            problem = "the name of another gene than its folder's"
+        else:
+            for channel, partner in (("gfp", "rfp"), ("rfp", "gfp")):
+                if channel not in files:
+                    problem = f"{partner.upper()} without its {channel.upper()} partner"
+        paths = tuple(files[name.lower()] for name in CHANNELS if name.lower() in files)
+        yield _Found(gene, field, where, paths, problem)
+
+
+def _read(item: _Found, size: int | None) -> NDArray[np.float32]:
+    """Read a cell's channels, (2, H, W) float32; `size` None leaves the pixels unchecked."""
+    if item.problem is not None:
+        raise CropRejected(item.problem)
+    image = stack_channels([read_image(path) for path in item.files], len(CHANNELS))
+    if image.dtype.kind not in "uif":
+        raise CropRejected(f"pixels of type {image.dtype}")
+    if size is not None:
+        check_crop(image, size)
+    return image.astype(np.float32)
+
+
+def _first_images(source: Path, genes: list[str]) -> Iterator[NDArray[Any] | None]:
+    for gene in genes:
+        for item in _cells(source, gene):
+            try:
+                yield _read(item, None)
+            except CropRejected:
+                yield None
+
+
+def _is_tiff(name: str) -> bool:
+    return name.lower().endswith((".tif", ".tiff")) and not name.startswith(".")

@@ -1,0 +1,1 @@
+"""Parts of the simulated microscope: proteome, geometry, layout, organelles, optics. No torch."""

@@ -1,0 +1,132 @@
+"""The simulated proteins: names, where each is, how bright. Pure arrays, no files.
+
+Names such as ``SIM001`` can be mistaken for no gene. A protein is drawn from the proteome's seed
+alone, so two stores with other seeds hold the same proteins in other cells.
+"""
+
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compute.schema import LOCALIZATIONS
+
+VARYING_CONCENTRATION = 1.2
+"""Of the beta distribution of cell-to-cell mixes: 1.2 / 2 < 1, so most cells are mostly one."""
+
+
+@dataclass(frozen=True)
+class Protein:
+    """One simulated protein.
+
+    Parameters
+    ----------
+    name, orf
+        ``SIM001`` and ``SIM-0001``.
+    localizations
+        One, or two for a mixed protein.
+    proportions
+        Mean share at each of them; sums to 1.
+    varying
+        Whether the share differs from cell to cell.
+    brightness
+        Light relative to the median protein, from the same distribution in every class.
+    contrast
+        Brightest place relative to that of the median protein, likewise.
+    """
+
+    name: str
+    orf: str
+    localizations: tuple[str, ...]
+    proportions: tuple[float, ...]
+    varying: bool
+    brightness: float
+    contrast: float
+
+    @property
+    def localization(self) -> str | None:
+        """The only localization, or nothing for a mixed protein."""
+        return self.localizations[0] if len(self.localizations) == 1 else None
+
+
+def draw_proteome(
+    proteins_per_class: int, mixed_proteins: int, spread: float, contrast_spread: float, seed: int
+) -> list[Protein]:
+    """Draw the proteins.
+
+    Parameters
+    ----------
+    proteins_per_class, mixed_proteins
+        How many with one localization each, and with two.
+    spread, contrast_spread
+        Standard deviation of the natural logarithm of brightness and of contrast.
+    seed
+        Same seed and counts, same proteins.
+
+    Returns
+    -------
+    list of Protein
+        In the order of their names, which tells nothing of their place.
+    """
+    rng = np.random.default_rng(np.random.SeedSequence(seed))
+    places: list[tuple[tuple[str, ...], tuple[float, ...], bool, float, float]] = []
+    for localization in LOCALIZATIONS:
+        light = _spread_out(proteins_per_class, spread, rng)
+        peaks = _spread_out(proteins_per_class, contrast_spread, rng)
+        places += [
+            ((localization,), (1.0,), False, *values) for values in zip(light, peaks, strict=True)
+        ]
+    light = _spread_out(mixed_proteins, spread, rng)
+    peaks = _spread_out(mixed_proteins, contrast_spread, rng)
+    for number, values in enumerate(zip(light, peaks, strict=True)):
+        first, second = (LOCALIZATIONS[i] for i in rng.choice(len(LOCALIZATIONS), 2, replace=False))
+        share = round(float(rng.uniform(0.35, 0.65)), 3)
+        places.append(((first, second), (share, 1.0 - share), number % 2 == 1, *values))
+    order = rng.permutation(len(places))
+    return [
+        Protein(f"SIM{number:03d}", f"SIM-{number:04d}", *places[index])
+        for number, index in enumerate(order, start=1)
+    ]
+
+
+def _spread_out(count: int, spread: float, rng: np.random.Generator) -> list[float]:
+    """Draw log-normal factors, one from each of `count` equal slices of probability.
+
+    Independent draws would leave a small class brighter than another by chance, and brightness
+    would then tell the class in every store of the same proteome.
+    """
+    quantiles = (rng.permutation(count) + rng.uniform(0.02, 0.98, count)) / max(count, 1)
+    normal = NormalDist()
+    return [float(np.exp(spread * normal.inv_cdf(float(q)))) for q in quantiles]
+
+
+def cell_proportions(protein: Protein, cells: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Draw how each cell spreads the protein over the localizations: the truth.
+
+    Parameters
+    ----------
+    protein
+        Which protein.
+    cells
+        How many cells.
+    rng
+        Used for varying proteins only.
+
+    Returns
+    -------
+    ndarray
+        Float32, shape (cells, 15), in the order of `LOCALIZATIONS`; every row sums to 1.
+    """
+    truth = np.zeros((cells, len(LOCALIZATIONS)), np.float32)
+    columns = [LOCALIZATIONS.index(name) for name in protein.localizations]
+    if protein.varying:
+        mean = protein.proportions[0]
+        first = rng.beta(
+            VARYING_CONCENTRATION * mean, VARYING_CONCENTRATION * (1 - mean), cells
+        ).astype(np.float32)
+        truth[:, columns[0]] = first
+        truth[:, columns[1]] = 1 - first
+    else:
+        truth[:, columns] = protein.proportions
+    return truth

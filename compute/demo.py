@@ -1,0 +1,66 @@
+"""The demo: simulated cells, three small networks, all backgrounds, in a few minutes on a laptop.
+
+The shipped weights were trained by `bystander train` on the store that `TRAINING` describes: the
+same proteins in other fields (another seed), none of which the demo evaluates on.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from compute.cards import builtin_cards
+from compute.conditions import PlanConfig
+from compute.crops.simulated import simulate
+from compute.effects import BootstrapConfig
+from compute.embed import EmbedConfig
+from compute.files import Progress, silent
+from compute.pipeline import RunConfig, run_store
+
+EVALUATION: dict[str, Any] = {
+    "proteins_per_class": 6,
+    "mixed_proteins": 12,
+    "cells_per_protein": 8,
+    "fields_per_protein": 2,
+    "replicates": 2,
+    "seed": 20,
+}
+"""`bystander simulate` options of the store that the demo evaluates on."""
+
+TRAINING: dict[str, Any] = {
+    "proteins_per_class": 6,
+    "mixed_proteins": 12,
+    "cells_per_protein": 80,
+    "fields_per_protein": 6,
+    "replicates": 3,
+    "seed": 10,
+}
+"""`bystander simulate` options of the store that the shipped weights were trained on."""
+
+CONFIG = RunConfig(
+    plan=PlanConfig(backgrounds=6),
+    embed=EmbedConfig(),
+    bootstrap=BootstrapConfig(),
+    examples=1,
+    keep_embeddings=False,
+)
+
+
+def make_demo(out: Path, progress: Progress = silent) -> Path:
+    """Simulate the demo's store and run the shipped models on it, or go on where it stopped.
+
+    Parameters
+    ----------
+    out
+        Folder for `store` and `run`.
+    progress
+        Called with the stage's name, units done and units in all.
+
+    Returns
+    -------
+    Path
+        The finished run.
+    """
+    store, run = out / "store", out / "run"
+    if not (store / "store.json").is_file():
+        simulate(store, **EVALUATION, progress=progress)
+    run_store(store, run, list(builtin_cards()), CONFIG, name="demo", progress=progress)
+    return run

@@ -1,0 +1,180 @@
+"""What a run would take: trials, disk, and time from a short calibration on this machine."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from compute.cards import select_channels
+from compute.composite import compose
+from compute.console import duration, size
+from compute.embed import SHARD_CELLS, embed_crops
+from compute.folds import Folds
+from compute.harmonise import measure
+from compute.models import load_model, resolve_models
+from compute.pipeline import RunConfig, choose_device, cores, prepare
+from compute.probes import fit_pair
+from compute.schema import CONDITIONS, Condition
+from compute.store import CropStore
+
+CALIBRATION_CROPS = 256
+BYTES_PER_TRIAL = 40
+"""Of the `trials` table, compressed (measured on the demo: 31)."""
+
+BYTES_PER_EXAMPLE = 13_000
+"""One cell under one condition, two 64×64 channels as 16-bit PNG (measured on the demo)."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run would do.
+
+    Parameters
+    ----------
+    trials
+        By condition.
+    cells, cells_in_pair_tests, proteins
+        Counts.
+    crops_per_second
+        By model, composing and embedding together.
+    fits
+        Linear SVMs in all.
+    seconds
+        By stage.
+    disk
+        Bytes of the finished run; `work` more while it runs.
+    work
+        Bytes of the temporary copy of the pixels.
+    rejections
+        As in `run.json`.
+    """
+
+    trials: dict[str, int]
+    cells: int
+    cells_in_pair_tests: int
+    proteins: int
+    crops_per_second: dict[str, float]
+    fits: int
+    seconds: dict[str, float]
+    disk: int
+    work: int
+    rejections: list[dict[str, object]]
+
+
+def estimate(
+    store_path: Path, models: Sequence[str], config: RunConfig, device: str, jobs: int | None
+) -> Estimate:
+    """Plan a run without doing it.
+
+    Parameters
+    ----------
+    store_path
+        A crop store.
+    models, config, device
+        As for a run.
+    jobs
+        Processes for the pair tests.
+
+    Raises
+    ------
+    BystanderError
+        As a run would.
+    """
+    store = CropStore(store_path)
+    plan, cells = prepare(store, config)
+    where = choose_device(device)
+    loaded = [load_model(path, where) for path in resolve_models(models)]
+    arrays = store.arrays()
+    scales = measure(config.embed.harmonise, store.cells, store.windows, arrays, config.plan.seed)
+    trials = plan.trials(*plan.shards(SHARD_CELLS)[0]).head(CALIBRATION_CROPS)
+    started = time.perf_counter()
+    crops = compose(trials, arrays, scales, config.embed.donor_centre)
+    composing = (time.perf_counter() - started) / len(trials)
+    speed, embedding, width = {}, composing * plan.count, 0
+    for model in loaded:
+        channels = select_channels(model.card, store.channels)
+        args = (crops, channels, config.embed.batch_size, config.embed.normalisation)
+        embed_crops(model, *args)
+        started = time.perf_counter()
+        embed_crops(model, *args)
+        _wait(where)
+        each = (time.perf_counter() - started) / len(trials)
+        speed[model.name] = 1 / (each + composing / len(loaded))
+        embedding += each * plan.count
+        width += model.dimension
+    fits = len(loaded) * _fits(plan.config.conditions, plan.backgrounds.tolist(), cells.folds)
+    each_fit = _time_fit(int(cells.grid.sum()), len(cells.folds.testable()), loaded[0].dimension)
+    classes = len(store.localizations)
+    per_trial = BYTES_PER_TRIAL + 2 * len(loaded) * 3 * classes
+    if config.keep_embeddings:
+        per_trial += 4 * width
+    shown = int(min(config.examples, 1000)) * len(set(cells.protein[plan.rows]))
+    disk = plan.count * per_trial + shown * len(plan.config.composed) * BYTES_PER_EXAMPLE
+    n = len(store.cells)
+    work = n * (arrays.images[0].nbytes + 2 * arrays.masks.shape[1]) + 4 * width * plan.count
+    return Estimate(
+        {str(c): plan.counts[c] for c in plan.config.composed},
+        len(plan.rows),
+        int(cells.grid.sum()),
+        len(set(cells.protein[plan.rows])),
+        speed,
+        fits,
+        {"embed": embedding, "probe": fits * each_fit / (jobs or cores())},
+        disk,
+        work,
+        plan.rejections,
+    )
+
+
+def _fits(conditions: Sequence[str], backgrounds: Sequence[int], folds: Folds) -> int:
+    """Count one model's SVM fits: pairs × backgrounds × folds."""
+    testable = folds.testable().tolist()
+    total = 0
+    for pair in combinations(testable, 2):
+        tests = 0
+        for name in conditions:
+            grid = CONDITIONS[Condition(name)].grid
+            tests += len([k for k in backgrounds if k not in pair]) if grid else 1
+        total += tests * folds.number(*pair)
+    return total
+
+
+def _time_fit(cells: int, classes: int, dimension: int) -> float:
+    """Time one SVM of the size that the pair tests have, on random vectors."""
+    n = max(8, int(2 * cells / max(classes, 1) * 0.8))
+    rng = np.random.default_rng(0)
+    second = np.arange(n) % 2 == 1
+    features = rng.standard_normal((n, dimension)) + second[:, None]
+    fit_pair(features, second)
+    started = time.perf_counter()
+    for _ in range(5):
+        fit_pair(features, second)
+    return (time.perf_counter() - started) / 5
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def report(found: Estimate) -> Iterator[str]:
+    """Say in lines what a run would do."""
+    yield (
+        f"{found.cells} cells of {found.proteins} proteins stand in trials, "
+        f"{found.cells_in_pair_tests} of them in pair tests"
+    )
+    for condition, count in found.trials.items():
+        yield f"  {condition:<16} {count:>12,} trials"
+    yield f"  {'in all':<16} {sum(found.trials.values()):>12,} trials for each model"
+    for model, speed in found.crops_per_second.items():
+        yield f"{model}: {speed:,.0f} crops per second, composed and embedded (measured just now)"
+    yield f"{found.fits:,} linear SVMs"
+    for stage, seconds in found.seconds.items():
+        yield f"{stage}: about {duration(seconds)}"
+    yield f"disk: about {size(found.disk)}, and {size(found.work)} more while it runs"
+    for item in found.rejections:
+        yield f"left out: {item['count']} × {item['reason']}"

@@ -1,0 +1,144 @@
+"""Looking into stores, runs and models from the command line: lists, descriptions, checks."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from compute import schema
+from compute.errors import InputError
+from compute.rundir import RUN_FILE, RunDirectory
+from compute.store import CropStore
+
+
+def describe_store(path: Path) -> Iterator[str]:
+    """Say what a crop store holds, flagged, and could not take."""
+    store = CropStore(path)
+    counts = store.meta["counts"]
+    words = "simulated cells" if store.simulated else "cells"
+    proteins = store.cells["protein"].nunique()
+    yield (
+        f"{path}: {counts['cells']} {words} of {proteins} proteins, {counts['usable']} usable, "
+        f"{counts['windows']} windows without cells, channels {', '.join(store.channels)}"
+    )
+    for name, count in counts["flags"].items():
+        if count:
+            yield f"  {count} × {schema.CELL_FLAGS[schema.CellFlag[name]]}"
+    unlabelled = int(store.cells["labels"].isna().sum())
+    if unlabelled:
+        yield f"  {unlabelled} × no localization given (no swap by class, not in pair tests)"
+    for item in store.meta["rejections"]:
+        yield f"  {item['count']} × rejected: {item['reason']} ({', '.join(item['examples'][:3])})"
+
+
+def list_models() -> Iterator[str]:
+    """List the shipped models."""
+    from compute.cards import builtin_cards, load_card
+
+    for name, path in builtin_cards().items():
+        card = load_card(path)
+        yield (
+            f"{name}: {card.network}, width {card.width:g}, reads {', '.join(card.channels)}, "
+            f"{card.dimension} numbers from {card.layer}; trained on {card.trained_on}"
+        )
+
+
+def check_model(card_path: Path, store_path: Path) -> Iterator[str]:
+    """Load a model and embed a few of a store's cells.
+
+    Raises
+    ------
+    BystanderError
+        The card, the weights or the channels do not fit.
+    """
+    import numpy as np
+
+    from compute.cards import select_channels
+    from compute.composite import Composed
+    from compute.embed import embed_crops
+    from compute.models import load_model
+
+    store = CropStore(store_path)
+    model = load_model(card_path)
+    channels = select_channels(model.card, store.channels)
+    rows = np.flatnonzero(store.usable)[:16]
+    images = store.arrays().images[rows].astype(np.float32)
+    flags = np.zeros(len(rows), np.int32)
+    crops = Composed(images, flags, images, np.arange(len(rows)))
+    vectors = embed_crops(model, crops, channels, 16, "crop")
+    spread = float(vectors.std(0).mean())
+    yield f"{model.name}: {len(rows)} cells give {vectors.shape[1]} numbers each, all finite"
+    if spread == 0:
+        raise InputError(f"Model {model.name!r} gives every cell the same vector.", "Check it.")
+    yield f"mean standard deviation between cells: {spread:.4g}"
+
+
+def check_path(path: Path) -> Iterator[str]:
+    """Verify a crop store or a run.
+
+    Raises
+    ------
+    InputError
+        Something is missing, altered, or points to what is not there.
+    """
+    if (path / RUN_FILE).is_file():
+        yield from _check_run(RunDirectory(path))
+        return
+    store = CropStore(path)
+    store.check()
+    for name, count in (("cells", len(store.cells)), ("windows", len(store.windows))):
+        if count != store.meta["counts"][name]:
+            raise InputError(
+                f"{path}: {count} {name}, store.json says {store.meta['counts'][name]}.",
+                "Make the store anew.",
+            )
+    yield from describe_store(path)
+    yield "Every file is as it was written."
+
+
+def _check_run(run: RunDirectory) -> Iterator[str]:
+    """Check a run's schemas, counts and references between tables."""
+    if not run.complete:
+        yield f"{run.path} is not finished: the same command goes on with it."
+        return
+    trials = _all(run.parts("trials"), schema.trials_schema())
+    counts = run.meta["counts"]
+    if len(trials) != counts["trials"]:
+        raise InputError(
+            f"{run.path}: {len(trials)} trials, run.json says {counts['trials']}.",
+            "Run again with --fresh.",
+        )
+    cells = schema.check_table(run.read("cells"), schema.cells_schema(), "cells")
+    unknown = pc.sum(pc.invert(pc.is_in(trials["cell"], cells["cell"]))).as_py()
+    if unknown:
+        raise InputError(f"{run.path}: {unknown} trials of unknown cells.", "Run with --fresh.")
+    yield f"trials: {len(trials)}"
+    for model in run.meta["models"]:
+        name = model["name"]
+        expected = schema.predictions_schema(len(run.localizations))
+        predictions = _all(run.parts("predictions", name), expected)
+        if len(predictions) != len(trials) * len(schema.Protocol):
+            raise InputError(
+                f"{run.path}: {len(predictions)} predictions of {name} for {len(trials)} trials.",
+                "Run again with --fresh.",
+            )
+        yield f"predictions of {name}: {len(predictions)}"
+        embeddings = run.parts("embeddings", name)
+        if embeddings:
+            found = _all(embeddings, schema.embeddings_schema(model["dimension"]))
+            if found["trial"].to_pylist() != trials["trial"].to_pylist():
+                raise InputError(f"{run.path}: embeddings of {name} do not match the trials.")
+            yield f"embeddings of {name}: {len(found)}"
+    for name, expected in schema.SUMMARY_TABLES.items():
+        yield f"{name}: {len(schema.check_table(run.read(name), expected, name))}"
+    yield "Tables, counts and references agree."
+
+
+def _all(files: list[Path], expected: pa.Schema) -> pa.Table:
+    """Read and check the shards of a table."""
+    tables = [
+        schema.check_table(pq.read_table(f, partitioning=None), expected, str(f)) for f in files
+    ]
+    return pa.concat_tables([expected.empty_table(), *tables])

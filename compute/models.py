@@ -1,0 +1,253 @@
+"""Models ready to embed crops: a card, its weights, one call from raw images to vectors.
+
+Layer: reads a card and a weights file, then tensors in, tensors out. Cards themselves are in
+`compute.cards`, which needs no torch; its names are offered here too.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from compute.cards import (
+    POOLINGS,
+    WINDOWS,
+    ModelCard,
+    builtin_cards,
+    load_card,
+    make_card,
+    resolve_models,
+    save_card,
+    select_channels,
+)
+from compute.checkpoints import load_weights
+from compute.errors import InputError, UsageError, unknown_value
+from compute.files import sha256, writing
+from compute.networks import network_spec
+from compute.networks.blocks import LayeredNetwork, channels_last, fold
+from compute.scaling import scaling_named
+
+__all__ = [
+    "Embedder",
+    "ModelCard",
+    "builtin_cards",
+    "load_card",
+    "load_model",
+    "make_card",
+    "read_weights",
+    "resolve_models",
+    "save_card",
+    "select_channels",
+    "write_weights",
+]
+
+DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
+    {"float32": torch.float32, "float16": torch.float16}
+)
+"""What weights may be stored as; they are computed with as float32."""
+
+
+class Embedder:
+    """A model that turns raw crops into embeddings.
+
+    Parameters
+    ----------
+    card
+        What it is.
+    network
+        With its weights in place; handed over, as it is switched to inference.
+    device
+        Where it computes.
+    """
+
+    def __init__(
+        self, card: ModelCard, network: LayeredNetwork, device: torch.device | str = "cpu"
+    ) -> None:
+        self.card = card
+        self.device = torch.device(device)
+        self._network = channels_last(network.eval().to(self.device))
+        self._scale = scaling_named(card.scaling)
+        self._pool = POOLINGS[card.pooling]
+        spec = network_spec(card.network)
+        margin = card.size - spec.input_size
+        self._windows = [
+            (
+                slice(top := int(row * margin), top + spec.input_size),
+                slice(left := int(column * margin), left + spec.input_size),
+            )
+            for row, column in WINDOWS[card.windows]
+        ]
+
+    @property
+    def name(self) -> str:
+        """The card's name."""
+        return self.card.name
+
+    @property
+    def dimension(self) -> int:
+        """Length of an embedding."""
+        return self.card.dimension
+
+    @property
+    def hash(self) -> str:
+        """Sha256 of all that decides the embeddings; see `ModelCard.hash`."""
+        return self.card.hash
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor, reference: Tensor | None = None) -> Tensor:
+        """Embed crops.
+
+        Parameters
+        ----------
+        images
+            N×C×H×W float32, raw intensities, the card's channels in its order, H = W = its size.
+        reference
+            The same shape: crops whose scale is used instead (locked normalisation).
+
+        Returns
+        -------
+        Tensor
+            N×`dimension` float32, on the model's device.
+
+        Raises
+        ------
+        UsageError
+            The images are not of the card's channels and size, or the reference is of another
+            shape.
+        """
+        expected = (len(self.card.channels), self.card.size, self.card.size)
+        if images.ndim != 4 or tuple(images.shape[1:]) != expected:
+            raise UsageError(
+                f"Model {self.name!r} reads crops of {'×'.join(map(str, expected))} (channels × "
+                f"height × width), not {'×'.join(map(str, images.shape[1:]))}.",
+                "Select its channels, and use crops of its size.",
+            )
+        if reference is not None:
+            reference = reference.to(self.device)
+        scaled = self._scale(images.to(self.device), reference)
+        total: Tensor | None = None
+        for rows, columns in self._windows:
+            window = scaled[:, :, rows, columns].contiguous(memory_format=torch.channels_last)
+            embedding = self._network.forward_to(window, self.card.layer)
+            if embedding.ndim == 4:
+                embedding = self._pool(embedding)
+            total = embedding if total is None else total + embedding
+        if total is None:
+            raise UsageError(f"Model {self.name!r} has no windows.", "Correct its card.")
+        return total / len(self._windows) if len(self._windows) > 1 else total
+
+
+def load_model(
+    card: ModelCard | Path | str,
+    device: torch.device | str = "cpu",
+    folder: Path | str | None = None,
+) -> Embedder:
+    """Load a model, running no code from its files.
+
+    Parameters
+    ----------
+    card
+        Path of a card, or a card whose weights lie in `folder`.
+    device
+        Where it is to compute.
+    folder
+        Where the weights lie; by default beside the card's file.
+
+    Returns
+    -------
+    Embedder
+        In inference mode, weights as float32.
+
+    Raises
+    ------
+    InputError
+        The card or the weights are missing or damaged, the weights are not those the card names,
+        or do not fit the network.
+    UsageError
+        A card without a folder.
+    """
+    if not isinstance(card, ModelCard):
+        folder = Path(card).parent if folder is None else folder
+        card = load_card(card)
+    if folder is None:
+        raise UsageError(
+            f"Where the weights of model {card.name!r} lie is not known.",
+            "Give their folder, or the path of the card instead of the card.",
+        )
+    path = Path(folder) / card.weights
+    tensors = read_weights(path)
+    found = sha256(path)
+    if found != card.sha256:
+        raise InputError(
+            f"{path} is not the file that the card of {card.name!r} describes: its sha256 is "
+            f"{found}, the card says {card.sha256}.",
+            "Fetch or convert the weights again, or correct the card if it should be this file.",
+        )
+    spec = network_spec(card.network)
+    network = spec.build(card.width, len(card.classes))
+    load_weights(network, tensors, str(path))
+    if not spec.layers[card.layer].linear:
+        fold(network)
+    return Embedder(card, network, device)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file; float16 and float32 tensors are allowed.
+
+    Raises
+    ------
+    InputError
+        The file is missing, is not safetensors, or holds another type.
+    """
+    if not path.is_file():
+        raise InputError(f"The weights {path} are missing.", "They belong beside their card.")
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"{path} cannot be read as safetensors: {error}.", "Fetch or convert it again."
+        ) from error
+    for key, tensor in tensors.items():
+        if tensor.dtype not in DTYPES.values():
+            raise InputError(
+                f"{path}: {key} is {tensor.dtype}.", "Weights are stored as float32 or float16."
+            )
+    return {key: tensor.float() for key, tensor in tensors.items()}
+
+
+def write_weights(path: Path, tensors: Mapping[str, Tensor], dtype: str = "float32") -> str:
+    """Write a safetensors file; it appears whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The file.
+    tensors
+        As `compute.checkpoints.weights_of` gives them.
+    dtype
+        Key of `DTYPES`. A tensor with a value beyond float16's range stays float32.
+
+    Returns
+    -------
+    str
+        The file's sha256.
+
+    Raises
+    ------
+    UsageError
+        No such dtype.
+    """
+    if dtype not in DTYPES:
+        raise unknown_value("dtype", dtype, DTYPES)
+    stored = {}
+    for key, tensor in tensors.items():
+        plain = tensor.detach().cpu().float()
+        small = plain.to(DTYPES[dtype])
+        stored[key] = (small if small.isfinite().all() else plain).contiguous()
+    with writing(path) as temporary:
+        save_file(stored, temporary)
+    return sha256(path)

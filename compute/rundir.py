@@ -1,0 +1,216 @@
+"""Run directories: begun, filled in shards, resumed, finished, read. No torch.
+
+A run directory holds `run.json` and the tables named in `compute.schema.RUN_TABLES`. A file that
+is there is whole; what is not there is still to be done. That is all the state there is, so an
+interrupted run goes on from its files.
+"""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from compute import __version__, schema
+from compute.errors import ChangedError, InputError, UsageError
+from compute.files import (
+    fingerprint,
+    lock,
+    read_json,
+    remove_leftovers,
+    sha256,
+    write_json,
+    write_table,
+)
+
+RUN_FILE = "run.json"
+PARTS = ("trials", "embeddings", "predictions")
+"""Tables of many files."""
+
+
+class RunDirectory:
+    """A run directory, finished or not.
+
+    Parameters
+    ----------
+    path
+        The folder.
+
+    Raises
+    ------
+    InputError
+        No run there, or of another schema version.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.meta = read_json(self.path / RUN_FILE, "run")
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run was finished."""
+        return self.meta.get("status") == "complete"
+
+    @property
+    def localizations(self) -> list[str]:
+        """Class names in the order of every `probabilities` column."""
+        return list(self.meta["localizations"])
+
+    def part(self, table: str, number: int, model: str | None = None) -> Path:
+        """Return the path of one shard of a table."""
+        folder = self.path / table if model is None else self.path / table / f"model={model}"
+        return folder / f"part-{number:05d}.parquet"
+
+    def parts(self, table: str, model: str | None = None) -> list[Path]:
+        """Return the shards of a table that are there, in order."""
+        folder = self.path / table if model is None else self.path / table / f"model={model}"
+        return sorted(folder.glob("part-*.parquet"))
+
+    def summary(self, table: str) -> Path:
+        """Return the path of a table that is one file."""
+        return self.path / f"{table}.parquet"
+
+    def write(self, path: Path, table: pa.Table, expected: pa.Schema) -> None:
+        """Check a table against its schema and write it atomically."""
+        write_table(path, schema.check_table(table, expected, path.name))
+
+    def read(self, table: str, model: str | None = None) -> pa.Table:
+        """Read a whole table.
+
+        Raises
+        ------
+        InputError
+            It is not there, or cannot be read.
+        """
+        files = self.parts(table, model) if table in PARTS else [self.summary(table)]
+        if not files or not files[0].is_file():
+            raise InputError(
+                f"{self.path} has no table {table!r}.", "Finish the run with the same command."
+            )
+        try:
+            return pa.concat_tables(pq.read_table(file, partitioning=None) for file in files)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise InputError(
+                f"{self.path}: table {table!r} cannot be read: {error}.",
+                "Run again with --fresh.",
+            ) from error
+
+    def record(self, **more: Any) -> None:
+        """Add to `run.json`, or replace what it says."""
+        self.meta = {**self.meta, **more}
+        write_json(self.path / RUN_FILE, self.meta)
+
+    def finish(self, **more: Any) -> None:
+        """Mark the run complete and record what it holds.
+
+        The fingerprint is of the summary tables, so equal results have equal fingerprints.
+        """
+        tables = {
+            name: sha256(self.summary(name))
+            for name in schema.SUMMARY_TABLES
+            if self.summary(name).is_file()
+        }
+        self.record(
+            **more,
+            status="complete",
+            finished=_now(),
+            tables=tables,
+            fingerprint=fingerprint(tables),
+        )
+
+
+@contextmanager
+def begin(
+    path: Path, header: Mapping[str, Any], details: Mapping[str, Any], *, fresh: bool = False
+) -> Iterator[RunDirectory]:
+    """Hold a run directory for writing: new, or one that was begun with the same header.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    header
+        Everything the tables depend on: configuration, store and model fingerprints. A directory
+        that was begun with another header is refused.
+    details
+        Further content of `run.json` (names, definitions, versions, device).
+    fresh
+        Delete what is there and begin anew.
+
+    Yields
+    ------
+    RunDirectory
+        `complete` is true where there is nothing left to do.
+
+    Raises
+    ------
+    BusyError
+        Another process is writing to it.
+    ChangedError
+        It was begun with another header; names what changed.
+    UsageError
+        The folder holds something that is not a run.
+    """
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{path} is a file.", "Give a folder for the run.")
+    foreign = path.is_dir() and not (path / RUN_FILE).is_file()
+    if foreign and any(item.name != ".lock" for item in path.iterdir()):
+        raise UsageError(f"{path} is not empty and holds no run.", "Give another folder.")
+    with lock(path, "run"):
+        remove_leftovers(path)
+        if fresh:
+            _clear(path)
+        header_now = {"schema_version": schema.SCHEMA_VERSION, "version": __version__, **header}
+        if (path / RUN_FILE).is_file():
+            run = RunDirectory(path)
+            changed = differences(run.meta["header"], header_now)
+            if changed:
+                raise ChangedError(
+                    f"{path} was begun with other settings: {'; '.join(changed)}.",
+                    "Give another --out, the earlier settings, or --fresh to begin anew.",
+                )
+        else:
+            write_json(
+                path / RUN_FILE,
+                {
+                    "schema_version": schema.SCHEMA_VERSION,
+                    "status": "running",
+                    "bystander_version": __version__,
+                    "created": _now(),
+                    "header": header_now,
+                    **details,
+                },
+            )
+            run = RunDirectory(path)
+        yield run
+
+
+def differences(before: Any, now: Any, place: str = "") -> list[str]:
+    """Say in words where two JSON-able objects differ."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        return [
+            text
+            for key in sorted({*before, *now})
+            for text in differences(
+                before.get(key), now.get(key), f"{place}.{key}" if place else str(key)
+            )
+        ]
+    return [] if before == now else [f"{place} was {before!r}, now {now!r}"]
+
+
+def _clear(path: Path) -> None:
+    """Delete a run's own files, and nothing that a person may have put beside them."""
+    for name in PARTS:
+        shutil.rmtree(path / name, ignore_errors=True)
+    for name in (*schema.SUMMARY_TABLES, "cells", "tallies"):
+        (path / f"{name}.parquet").unlink(missing_ok=True)
+    shutil.rmtree(path / "work", ignore_errors=True)
+    (path / RUN_FILE).unlink(missing_ok=True)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,193 @@
+"""How each network's publication scales raw crops. Pure tensor functions; importing loads no torch.
+
+Every function maps raw N×C×H×W float32 images to scaled ones of the same shape, each crop by
+itself. The offsets and gains come from `reference`: by default the images themselves (the
+published behaviour, in which a bright neighbour dims the centre cell), or, with locked
+normalisation, the unaltered crops of the same cells.
+"""
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol
+
+from compute.errors import UsageError, unknown_value
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LOW, HIGH = 0.1, 99.9
+"""DeepLoc's percentiles: `stretchLow` and `stretchHigh` in `DeepLoc_train.py`."""
+
+_PIXELS = (-2, -1)
+_CROP = (-3, -2, -1)
+
+
+class Scaling(Protocol):
+    """A function in `SCALINGS`."""
+
+    def __call__(self, images: "Tensor", reference: "Tensor | None" = None) -> "Tensor":
+        """Scale N×C×H×W images by offsets and gains taken from `reference`."""
+
+
+def scale_min_max(images: "Tensor", reference: "Tensor | None" = None) -> "Tensor":
+    """Bring each channel of each crop to 0–1: Paired Cell Inpainting.
+
+    Parameters
+    ----------
+    images
+        N×C×H×W, raw, float32.
+    reference
+        N×C×H×W: where minimum and maximum are taken (default: `images`).
+
+    Returns
+    -------
+    Tensor
+        N×C×H×W; constant channels become 0. Beyond 0–1 where `images` leave the reference's range.
+
+    Raises
+    ------
+    UsageError
+        `images` and `reference` do not belong together.
+
+    Source
+    ------
+    `rescale_intensity(…, out_range=(0, 1))` in `yeast_model/extract_features.py` of
+    github.com/alexxijielu/paired_cell_inpainting.
+    """
+    low, gain = _min_and_gain(_reference(images, reference))
+    return (images - low) * gain
+
+
+def scale_pifia(images: "Tensor", reference: "Tensor | None" = None) -> "Tensor":
+    """Bring each crop to 0–1, then to mean 0 and standard deviation 1: PIFiA.
+
+    The range is per channel, mean and deviation over the crop's channels together, as published;
+    with PIFiA's single channel that is the same. The deviation counts as at least 1/√pixels.
+
+    Parameters
+    ----------
+    images
+        N×C×H×W, raw, float32.
+    reference
+        N×C×H×W: where range, mean and deviation are taken (default: `images`).
+
+    Returns
+    -------
+    Tensor
+        N×C×H×W; constant crops become 0.
+
+    Raises
+    ------
+    UsageError
+        `images` and `reference` do not belong together.
+
+    Source
+    ------
+    `decode_img_py_func` and `standardize_im` (`tf.image.per_image_standardization`) in
+    `model/dataset_utils.py` of github.com/arazd/pifia.
+    """
+    source = _reference(images, reference)
+    low, gain = _min_and_gain(source)
+    unit = (source - low) * gain
+    mean = unit.mean(dim=_CROP, keepdim=True)
+    centred = unit - mean
+    deviation = centred.square().mean(dim=_CROP, keepdim=True).sqrt()
+    floor = 1 / math.sqrt(math.prod(images.shape[1:]))
+    if source is not images:
+        centred = (images - low) * gain - mean
+    return centred / deviation.clamp(min=floor)
+
+
+def scale_deeploc(images: "Tensor", reference: "Tensor | None" = None) -> "Tensor":
+    """Clip each channel to its percentiles 0.1–99.9 and stretch it: DeepLoc.
+
+    The low percentile is subtracted; the rest divided by the percentiles' range where that
+    exceeds 1. Done on the whole crop: its 60×60 windows are cut out afterwards.
+
+    Parameters
+    ----------
+    images
+        N×C×H×W, raw, float32.
+    reference
+        N×C×H×W: where the percentiles are taken (default: `images`).
+
+    Returns
+    -------
+    Tensor
+        N×C×H×W; constant channels become 0.
+
+    Raises
+    ------
+    UsageError
+        `images` and `reference` do not belong together.
+
+    Source
+    ------
+    `stretchVector` in `preprocess_images.py` of github.com/okraus/DeepLoc. That function clips
+    the high end only, so the darkest 0.1% of pixels (4 of 4,096) end a little below 0 there.
+    """
+    low, high = _percentiles(_reference(images, reference))
+    span = high - low
+    return (images.clamp(min=low, max=high) - low) / span.where(span > 1, 1.0)
+
+
+SCALINGS: Mapping[str, Scaling] = MappingProxyType(
+    {
+        "pifia": scale_pifia,
+        "paired_cell": scale_min_max,
+        "deeploc": scale_deeploc,
+    }
+)
+"""Every scaling by the name that model cards use."""
+
+
+def scaling_named(name: str) -> Scaling:
+    """Find a scaling by name.
+
+    Raises
+    ------
+    UsageError
+        No such scaling.
+    """
+    if name not in SCALINGS:
+        raise unknown_value("scaling", name, SCALINGS)
+    return SCALINGS[name]
+
+
+def _reference(images: "Tensor", reference: "Tensor | None") -> "Tensor":
+    source = images if reference is None else reference
+    if images.ndim != 4 or source.shape != images.shape:
+        raise UsageError(
+            f"Images of shape {tuple(images.shape)} cannot be scaled by a reference of shape "
+            f"{tuple(source.shape)}.",
+            "Both must be N×C×H×W, the reference holding each cell's unaltered crop.",
+        )
+    return source
+
+
+def _min_and_gain(source: "Tensor") -> "tuple[Tensor, Tensor]":
+    """Give minimum and 1/range per channel, N×C×1×1; the gain of a constant channel is 1."""
+    low = source.amin(dim=_PIXELS, keepdim=True)
+    span = source.amax(dim=_PIXELS, keepdim=True) - low
+    return low, span.where(span > 0, 1.0).reciprocal()
+
+
+def _percentiles(source: "Tensor") -> "tuple[Tensor, Tensor]":
+    """Give percentiles LOW and HIGH per channel, N×C×1×1, as `numpy.percentile` does.
+
+    Only the few most extreme pixels are sorted.
+    """
+    pixels = source.flatten(2)
+    last = pixels.shape[-1] - 1
+    position = LOW / 100 * last
+    below, between = int(position), position - int(position)
+    count = min(below + 2, last + 1)
+    lowest = pixels.topk(count, largest=False).values
+    highest = pixels.topk(count, largest=True).values
+    # The two percentiles lie symmetrically, so both are at the same rank from their own end.
+    upper = min(below + 1, last)
+    low, high = (
+        end[..., below].lerp(end[..., upper], between)[..., None, None] for end in (lowest, highest)
+    )
+    return low, high

@@ -1,0 +1,402 @@
+"""The effects stage: tallies and predictions to the run's summary tables.
+
+Layer: reads `predictions` and the probe stage's work files, writes `pairwise`, `pair_tallies`,
+`accuracy`, `effects`, `shifts` and `distributions`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from compute import schema
+from compute.effects import (
+    BootstrapConfig,
+    Tallies,
+    accuracies,
+    contributions,
+    holm,
+    interval,
+    resample,
+    sign_flip_test,
+)
+from compute.files import Progress, silent
+from compute.hashing import mix
+from compute.probing import Cells, work_file
+from compute.rundir import RunDirectory
+from compute.schema import Aggregation, Condition, Effect, Probe, Protocol
+from compute.shifts import benjamini_hochberg, noise_floor, shift
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One model's predictions under one condition and protocol, by cell.
+
+    Parameters
+    ----------
+    cell
+        Rows in the store's `cells`, in the plan's order (by protein), shape (n,).
+    probabilities
+        Mean over the cell's trials, shape (n, K).
+    predicted
+        Share of the cell's trials with each predicted class, shape (n, K).
+    """
+
+    cell: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    predicted: NDArray[np.float64]
+
+
+def summarise(
+    run: RunDirectory,
+    cells: Cells,
+    table: pd.DataFrame,
+    models: Sequence[str],
+    conditions: Sequence[str],
+    config: BootstrapConfig,
+    progress: Progress = silent,
+) -> None:
+    """Write every summary table that is not there yet.
+
+    Parameters
+    ----------
+    run
+        With the probe stage finished.
+    cells
+        Labels and folds.
+    table
+        The store's `cells`.
+    models, conditions
+        What the run holds.
+    config
+        Draws and seed.
+    progress
+        Called with units done (a model under a condition and protocol).
+    """
+    for name in ("pairwise", "pair_tallies"):
+        if not run.summary(name).is_file():
+            expected = schema.SUMMARY_TABLES[name]
+            kind = "tallies" if name == "pair_tallies" else name
+            files = [work_file(run, kind, m, c) for m in models for c in conditions]
+            parts = [pq.read_table(f, partitioning=None) for f in files if f.is_file()]
+            run.write(
+                run.summary(name), pa.concat_tables([expected.empty_table(), *parts]), expected
+            )
+    wanted = ("accuracy", "effects", "shifts", "distributions")
+    if all(run.summary(name).is_file() for name in wanted):
+        return
+    shifts, distributions, multiclass = _read_predictions(
+        run, cells, table, models, conditions, config, progress
+    )
+    accuracy, effects = _accuracies(run, cells, models, conditions, multiclass, config)
+    for name, frame in zip(wanted, (accuracy, effects, shifts, distributions), strict=True):
+        expected = schema.SUMMARY_TABLES[name]
+        written = pa.Table.from_pandas(
+            frame.reindex(columns=expected.names), schema=expected, preserve_index=False
+        )
+        run.write(run.summary(name), written, expected)
+
+
+def read_answers(
+    run: RunDirectory, model: str, number: int, protocol: Protocol, names: Sequence[str]
+) -> Answers | None:
+    """Read one condition's predictions and average each cell's trials."""
+    path = run.part("predictions", number, model)
+    if not path.is_file():
+        return None
+    found = pq.read_table(
+        path, columns=["cell", "predicted", "probabilities"],
+        filters=pc.field("protocol") == str(protocol), partitioning=None,
+    )  # fmt: skip
+    if len(found) == 0:
+        return None
+    cell = found.column("cell").to_numpy()
+    flat = found.column("probabilities").combine_chunks().flatten()
+    probabilities = np.asarray(flat, np.float64).reshape(len(cell), -1)
+    code = pc.index_in(found.column("predicted"), pa.array(list(names))).to_numpy()
+    hard = np.zeros_like(probabilities)
+    hard[np.arange(len(cell)), code] = 1
+    starts = np.flatnonzero(np.diff(cell, prepend=-1))
+    many = np.diff(np.append(starts, len(cell)))[:, None]
+    return Answers(
+        cell[starts],
+        np.add.reduceat(probabilities, starts) / many,
+        np.add.reduceat(hard, starts) / many,
+    )
+
+
+def _read_predictions(
+    run: RunDirectory,
+    cells: Cells,
+    table: pd.DataFrame,
+    models: Sequence[str],
+    conditions: Sequence[str],
+    config: BootstrapConfig,
+    progress: Progress,
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[tuple[str, str, str], Answers]]:
+    """Go through all predictions: shifts, distributions, and labelled cells' answers."""
+    composed = [c for c in schema.COMPOSED if c in conditions]
+    shifts: list[pd.DataFrame] = []
+    distributions: list[pd.DataFrame] = []
+    labelled: dict[tuple[str, str, str], Answers] = {}
+    units = list(product(models, Protocol, enumerate(composed)))
+    before: Answers | None = None
+    for done, (model, protocol, (number, condition)) in enumerate(units):
+        progress("effects", done, len(units))
+        answers = read_answers(run, model, number, protocol, cells.names)
+        if condition is Condition.UNALTERED:
+            before = answers
+        if answers is None or before is None:
+            continue
+        key = {"model": model, "condition": str(condition), "protocol": str(protocol)}
+        known = np.flatnonzero(np.isin(cells.classes[answers.cell], cells.folds.testable()))
+        labelled[model, str(condition), str(protocol)] = _take(answers, known)
+        distributions.append(_distributions(answers, cells).assign(**key))
+        if condition is not Condition.UNALTERED:
+            moved = _shifts(before, answers, cells, table, config.seed, number)
+            shifts.append(moved.assign(**key))
+    progress("effects", len(units), len(units))
+    empty = pd.DataFrame()
+    return (
+        pd.concat(shifts, ignore_index=True) if shifts else empty,
+        pd.concat(distributions, ignore_index=True) if distributions else empty,
+        labelled,
+    )
+
+
+def _take(answers: Answers, rows: NDArray[np.int64]) -> Answers:
+    return Answers(answers.cell[rows], answers.probabilities[rows], answers.predicted[rows])
+
+
+def _blocks(cell: NDArray[np.int64], cells: Cells) -> list[tuple[str, slice]]:
+    """Cut cells, which lie together by protein, into proteins."""
+    protein = cells.protein[cell]
+    starts = np.flatnonzero(np.append(True, protein[1:] != protein[:-1]))
+    stops = np.append(starts[1:], len(cell))
+    return [(str(protein[a]), slice(a, b)) for a, b in zip(starts, stops, strict=True)]
+
+
+def _distributions(answers: Answers, cells: Cells) -> pd.DataFrame:
+    """Average cells into one distribution per protein; columns as in `DISTRIBUTIONS`."""
+    rows = []
+    for protein, block in _blocks(answers.cell, cells):
+        rows.append(
+            pd.DataFrame(
+                {
+                    "protein": protein,
+                    "localization": list(cells.names),
+                    "proportion": answers.predicted[block].mean(0),
+                    "mean_probability": answers.probabilities[block].mean(0),
+                    "n_cells": block.stop - block.start,
+                }
+            )
+        )
+    return pd.concat(rows, ignore_index=True)
+
+
+def _shifts(
+    before: Answers,
+    after: Answers,
+    cells: Cells,
+    table: pd.DataFrame,
+    seed: int,
+    condition: int,
+) -> pd.DataFrame:
+    """Compare every protein's cells before and after; columns as in `SHIFTS`."""
+    position = {cell: i for i, cell in enumerate(before.cell.tolist())}
+    same = _take(before, np.array([position[cell] for cell in after.cell.tolist()]))
+    orf = table["orf"].to_numpy(dtype=object)
+    labels = table["labels"].to_numpy(dtype=object)
+    rows: list[dict[str, Any]] = []
+    for number, (protein, block) in enumerate(_blocks(after.cell, cells)):
+        first = after.cell[block.start]
+        p, q = same.probabilities[block], after.probabilities[block]
+        found = shift(p, q, int(mix(seed, 401, condition, number) >> np.uint64(1)))
+        rows.append(
+            {
+                "protein": protein,
+                "orf": orf[first] if isinstance(orf[first], str) else None,
+                "labels": list(labels[first]) if labels[first] is not None else None,
+                "jsd": found.jsd,
+                "tv": found.tv,
+                "kl": found.kl,
+                "noise_floor": noise_floor(p, int(mix(seed, 402, number) >> np.uint64(1))),
+                "p_value": found.p_value,
+                "top_before": cells.names[int(p.mean(0).argmax())],
+                "top_after": cells.names[int(q.mean(0).argmax())],
+                "flipped_fraction": float(
+                    1 - (same.predicted[block] * after.predicted[block]).sum(1).mean()
+                ),
+                "n_cells": block.stop - block.start,
+            }
+        )
+    frame = pd.DataFrame(rows)
+    frame["q_value"] = benjamini_hochberg(frame["p_value"].to_numpy())
+    return frame
+
+
+def _accuracies(
+    run: RunDirectory,
+    cells: Cells,
+    models: Sequence[str],
+    conditions: Sequence[str],
+    multiclass: dict[tuple[str, str, str], Answers],
+    config: BootstrapConfig,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Summarise both probes with intervals and tests; `ACCURACY` and `EFFECTS` rows."""
+    tallies = run.read("pair_tallies").to_pandas()
+    accuracy: list[dict[str, Any]] = []
+    effects: list[dict[str, Any]] = []
+    unit = "protein" if cells.by_protein else "cell"
+    for model, protocol in product(models, Protocol):
+        chosen = tallies[(tallies["model"] == model) & (tallies["protocol"] == protocol)]
+        pair, pair_conditions = _pair_tallies(chosen, conditions, cells)
+        whole, whole_conditions = _multiclass_tallies(
+            {c: a for (m, c, p), a in multiclass.items() if (m, p) == (model, protocol)}, cells
+        )
+        for probe, found, names in (
+            (Probe.PAIR, pair, pair_conditions),
+            (Probe.MULTICLASS, whole, whole_conditions),
+        ):
+            if found is None:
+                continue
+            key = {
+                "model": model,
+                "protocol": str(protocol),
+                "probe": str(probe),
+                "aggregation": str(Aggregation.ALL),
+                "unit": unit,
+            }
+            rows, differences = _summary(found, names, cells, config)
+            accuracy += [{**key, **row} for row in rows]
+            effects += [{**key, **row} for row in differences]
+    frame = pd.DataFrame(effects)
+    if len(frame):
+        frame["p_holm"] = np.nan
+        tested = frame["p_value"].notna()
+        for _, family in frame[tested].groupby(["probe", "protocol", "effect"]):
+            frame.loc[family.index, "p_holm"] = holm(family["p_value"].to_list())
+    return pd.DataFrame(accuracy), frame
+
+
+def _pair_tallies(
+    rows: pd.DataFrame, conditions: Sequence[str], cells: Cells
+) -> tuple[Tallies | None, list[str]]:
+    """Arrange one model's and protocol's `pair_tallies` by condition, unit and other class."""
+    if len(rows) == 0:
+        return None, []
+    names = [c for c in conditions if (rows["condition"] == c).any()]
+    code = {name: i for i, name in enumerate(cells.names)}
+    group = rows.groupby(["localization", "protein", "cell"], dropna=False)
+    u = group.ngroup().to_numpy()
+    units, first = np.unique(u, return_index=True)
+    classes = rows["localization"].map(code).to_numpy()[first]
+    m = rows["condition"].map({c: i for i, c in enumerate(names)}).to_numpy()
+    other = rows["other"].map(code).to_numpy()
+    correct = np.zeros((len(names), len(units), len(code)))
+    n, n_cells = np.zeros_like(correct), np.zeros((len(names), len(units)), np.int64)
+    correct[m, u, other], n[m, u, other] = rows["correct"], rows["n"]
+    np.maximum.at(n_cells, (m, u), rows["n_cells"].to_numpy())
+    return Tallies(correct, n, classes, n_cells), names
+
+
+def _multiclass_tallies(
+    answers: dict[str, Answers], cells: Cells
+) -> tuple[Tallies | None, list[str]]:
+    """Sum labelled cells' answers by condition and unit."""
+    names = list(answers)
+    if not names or all(len(a.cell) == 0 for a in answers.values()):
+        return None, []
+    every = np.unique(np.concatenate([a.cell for a in answers.values()]))
+    unit_of = cells.protein[every] if cells.by_protein else every.astype(str)
+    joint = np.char.add(np.char.add(unit_of, "\x1f"), cells.classes[every].astype(str))
+    units, u = np.unique(joint, return_inverse=True)
+    classes = np.array([int(name.rsplit("\x1f", 1)[1]) for name in units])
+    correct = np.zeros((len(names), len(units), 1))
+    n = np.zeros_like(correct)
+    for m, name in enumerate(names):
+        found = answers[name]
+        here = u[np.searchsorted(every, found.cell)]
+        right = found.predicted[np.arange(len(found.cell)), cells.classes[found.cell]]
+        correct[m, :, 0] = np.bincount(here, right, len(units))
+        n[m, :, 0] = np.bincount(here, minlength=len(units))
+    return Tallies(correct, n, classes, n[..., 0].astype(np.int64)), names
+
+
+def _summary(
+    tallies: Tallies, names: Sequence[str], cells: Cells, config: BootstrapConfig
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Estimate every condition's accuracy and every effect, overall and by localization."""
+    k = len(cells.names)
+    point = accuracies(tallies, np.ones((1, len(tallies.classes))), k)
+    parts = [
+        accuracies(tallies, weights, k)
+        for weights in np.array_split(
+            resample(tallies.classes, config.draws, config.seed), max(1, config.draws // 200)
+        )
+    ]
+    overall = np.concatenate([part.overall for part in parts])
+    by_class = np.concatenate([part.by_class for part in parts])
+    scopes: list[tuple[str, int | None]] = [("overall", None)]
+    scopes += [("localization", a) for a in np.unique(tallies.classes)]
+    proteins = _proteins(tallies, cells)
+    share = contributions(tallies, k)
+    accuracy, effects = [], []
+    for scope, a in scopes:
+        estimate = point.overall[0] if a is None else point.by_class[0, :, a]
+        draws = overall if a is None else by_class[:, :, a]
+        here = tallies.classes >= 0 if a is None else tallies.classes == a
+        where = {"scope": scope, "localization": None if a is None else cells.names[a]}
+
+        def counts(m: int, here: NDArray[np.bool_] = here, a: int | None = a) -> dict[str, int]:
+            n_proteins = sum(proteins.values()) if a is None else proteins[a]
+            return {"n_cells": int(tallies.n_cells[m, here].sum()), "n_proteins": n_proteins}
+
+        for m, name in enumerate(names):
+            low, high = interval(draws[:, m])
+            accuracy.append(
+                {**where, "condition": name, "estimate": float(estimate[m]),
+                 "ci_low": low, "ci_high": high, **counts(m)}
+            )  # fmt: skip
+        for effect, name, first, second in _effects(names):
+            low, high = interval(draws[:, first] - draws[:, second])
+            p_value = np.nan
+            if a is None:
+                p_value = sign_flip_test(share[first] - share[second], config.flips, config.seed)
+            effects.append(
+                {**where, "effect": str(effect), "condition": name,
+                 "estimate": float(estimate[first] - estimate[second]),
+                 "ci_low": low, "ci_high": high, "p_value": p_value, **counts(second)}
+            )  # fmt: skip
+    return accuracy, effects
+
+
+def _effects(names: Sequence[str]) -> list[tuple[Effect, str, int, int]]:
+    """List effects as (effect, condition, index of the first, index of the second accuracy)."""
+    found = []
+    if Condition.UNALTERED in names:
+        base = names.index(Condition.UNALTERED)
+        found = [
+            (Effect.DROP, name, base, m)
+            for m, name in enumerate(names)
+            if name != Condition.UNALTERED
+        ]
+    if Condition.SAME in names and Condition.DIFFERENT in names:
+        same, different = names.index(Condition.SAME), names.index(Condition.DIFFERENT)
+        found.append((Effect.GAP, str(Condition.DIFFERENT), same, different))
+    return found
+
+
+def _proteins(tallies: Tallies, cells: Cells) -> dict[int, int]:
+    """Count proteins that stand in pair tests, by class."""
+    return {
+        int(a): len(np.unique(cells.protein[cells.grid & (cells.classes == a)]))
+        for a in np.unique(tallies.classes)
+    }

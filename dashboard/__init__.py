@@ -1,0 +1,1 @@
+"""The dashboard: reads run directories with DuckDB and shows them; never imports torch."""

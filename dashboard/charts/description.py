@@ -1,0 +1,155 @@
+"""What a chart is, apart from what draws it. Pure data.
+
+Categories are drawn at 0, 1, 2, …, so that marks of several models can stand side by side.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dashboard.theme import Ink
+
+Number = float | None
+
+
+@dataclass(frozen=True)
+class Points:
+    """Marks, or a line through them; `None` breaks the line.
+
+    Parameters
+    ----------
+    name
+        For the legend; empty for none.
+    x, y
+        Positions.
+    low, high
+        Ends of vertical intervals, where there are any; `along_x` lays them along x.
+    symbol
+        Plotly's name; `open_` leaves it unfilled.
+    hover
+        One text per point; plain text.
+    text
+        One label per point, empty for none.
+    """
+
+    name: str
+    x: tuple[Number, ...]
+    y: tuple[Number, ...]
+    ink: Ink
+    low: tuple[Number, ...] = ()
+    high: tuple[Number, ...] = ()
+    along_x: bool = False
+    symbol: str = "circle"
+    open_: bool = False
+    size: float = 10
+    marks: bool = True
+    line: bool = False
+    width: float = 2
+    dash: str = "solid"
+    opacity: float = 1
+    hover: tuple[str, ...] = ()
+    text: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Bars; `lengths` from `base` (0 where not given).
+
+    Parameters
+    ----------
+    at
+        Positions along the axis of categories (or bin centres).
+    thickness
+        In units of that axis.
+    horizontal
+        Lengths run along x.
+    """
+
+    name: str
+    at: tuple[float, ...]
+    lengths: tuple[float, ...]
+    ink: Ink
+    thickness: float = 0.8
+    base: tuple[float, ...] = ()
+    horizontal: bool = False
+    opacity: float = 1
+    hover: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Heat:
+    """A matrix with rows from top to bottom; `None` is left blank."""
+
+    z: tuple[tuple[Number, ...], ...]
+    low: float
+    high: float
+    scale: tuple[Ink, Ink]
+    unit: str
+    numbers: bool = True
+    hover: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A line across the panel at one value, or the diagonal."""
+
+    along: Literal["x", "y", "diagonal"]
+    at: float = 0
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis; with `categories` it is labelled at 0, 1, 2 and so on."""
+
+    title: str = ""
+    categories: tuple[str, ...] = ()
+    range: tuple[float, float] | None = None
+    percent: bool = False
+    reversed_: bool = False
+    step: float | None = None
+
+
+Layer = Points | Bars | Heat | Rule
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One set of axes."""
+
+    x: Axis
+    y: Axis
+    layers: tuple[Layer, ...]
+    title: str = ""
+    height: int = 380
+    square: bool = False
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One or several panels with a finding, a caption, and a description for who cannot see it.
+
+    Parameters
+    ----------
+    name
+        For file names and keys: letters and underscores.
+    title
+        States the finding.
+    caption
+        Says what is shown, with which n.
+    """
+
+    name: str
+    title: str
+    caption: str
+    panels: tuple[Panel, ...]
+    legend: bool = True
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to draw."""
+        return not any(panel.layers for panel in self.panels)
+
+    @property
+    def alt(self) -> str:
+        """Text for screen readers."""
+        return f"Chart. {self.title} {self.caption}"

@@ -1,0 +1,262 @@
+"""Descriptions to Plotly figures, with every colour and font given: nothing from a template."""
+
+from typing import Any
+
+import plotly.graph_objects as go
+
+from dashboard.charts.description import Axis, Bars, Chart, Heat, Panel, Points, Rule
+from dashboard.theme import GRID, MUTED, PAGE, TEXT
+
+FONT = '"Source Sans", "Source Sans Pro", sans-serif'
+CONFIG: dict[str, Any] = {
+    "displaylogo": False,
+    "displayModeBar": False,
+    "scrollZoom": False,
+    "responsive": True,
+}
+"""For `st.plotly_chart`; zoom by dragging, double click to return."""
+
+CLEAR = "rgba(0,0,0,0)"
+
+
+def figures(chart: Chart, dark: bool) -> list[go.Figure]:
+    """Return one figure per panel; titles and captions are the page's.
+
+    Parameters
+    ----------
+    chart
+        What to draw.
+    dark
+        Whether the page is dark.
+    """
+    return [figure(panel, dark, chart.legend) for panel in chart.panels]
+
+
+def figure(panel: Panel, dark: bool, legend: bool = True) -> go.Figure:
+    """Return one panel as a Plotly figure."""
+    traces: list[dict[str, Any]] = []
+    shapes: list[dict[str, Any]] = []
+    notes: list[dict[str, Any]] = []
+    for layer in panel.layers:
+        if isinstance(layer, Points):
+            traces.append(_points(layer, dark))
+        elif isinstance(layer, Bars):
+            traces.append(_bars(layer, dark))
+        elif isinstance(layer, Heat):
+            traces.append(_heat(layer, dark))
+        else:
+            _rule(layer, panel, dark, shapes, notes)
+    named = [trace for trace in traces if trace.get("showlegend")]
+    text = TEXT.on(dark)
+    layout = {
+        "template": None,
+        "height": panel.height,
+        "paper_bgcolor": CLEAR,
+        "plot_bgcolor": CLEAR,
+        "font": {"family": FONT, "size": 14, "color": text},
+        "margin": {"l": 8, "r": 12, "t": 36 if named and legend else 10, "b": 8},
+        "showlegend": bool(named) and legend,
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": 1.01,
+            "yanchor": "bottom",
+            "font": {"color": text, "size": 13},
+            "bgcolor": CLEAR,
+            "itemclick": "toggle",
+        },
+        "hoverlabel": {
+            "bgcolor": PAGE.on(dark),
+            "bordercolor": MUTED.on(dark),
+            "font": {"family": FONT, "size": 13, "color": text},
+            "align": "left",
+        },
+        "hovermode": "closest",
+        "barmode": "overlay",
+        "dragmode": "zoom",
+        "xaxis": _axis(panel.x, dark, heat=_is_heat(panel)),
+        "yaxis": _axis(panel.y, dark, heat=_is_heat(panel)),
+        "shapes": shapes,
+        "annotations": notes,
+        "uirevision": "keep",
+    }
+    return go.Figure({"data": traces, "layout": layout}, skip_invalid=False)
+
+
+def _is_heat(panel: Panel) -> bool:
+    return any(isinstance(layer, Heat) for layer in panel.layers)
+
+
+def _points(layer: Points, dark: bool) -> dict[str, Any]:
+    colour = layer.ink.on(dark)
+    mode = "+".join(
+        part
+        for part, wanted in (
+            ("lines", layer.line),
+            ("markers", layer.marks),
+            ("text", any(layer.text)),
+        )
+        if wanted
+    )
+    trace: dict[str, Any] = {
+        "type": "scatter",
+        "mode": mode or "markers",
+        "name": layer.name,
+        "showlegend": bool(layer.name),
+        "x": list(layer.x),
+        "y": list(layer.y),
+        "opacity": layer.opacity,
+        "marker": {
+            "symbol": f"{layer.symbol}-open" if layer.open_ else layer.symbol,
+            "size": layer.size,
+            "color": colour,
+            "line": {
+                "width": 2 if layer.open_ else 1,
+                "color": colour if layer.open_ else PAGE.on(dark),
+            },
+        },
+        "line": {"color": colour, "width": layer.width, "dash": layer.dash},
+        "hovertemplate": "%{hovertext}<extra></extra>" if layer.hover else None,
+        "hovertext": [_plain(text) for text in layer.hover] or None,
+        "hoverinfo": None if layer.hover else "skip",
+        "connectgaps": False,
+        "cliponaxis": False,
+    }
+    if any(layer.text):
+        trace |= {
+            "text": [_plain(text) for text in layer.text],
+            "textposition": "bottom center",
+            "textfont": {"size": 12, "color": MUTED.on(dark)},
+        }
+    if layer.low:
+        middle = layer.x if layer.along_x else layer.y
+        trace["error_x" if layer.along_x else "error_y"] = {
+            "type": "data",
+            "symmetric": False,
+            "array": [_gap(b, a) for a, b in zip(middle, layer.high, strict=True)],
+            "arrayminus": [_gap(a, b) for a, b in zip(middle, layer.low, strict=True)],
+            "color": colour,
+            "thickness": 1.6,
+            "width": 0,
+        }
+    return trace
+
+
+def _gap(a: float | None, b: float | None) -> float:
+    return max(0.0, a - b) if a is not None and b is not None else 0.0
+
+
+def _bars(layer: Bars, dark: bool) -> dict[str, Any]:
+    at, lengths = ("y", "x") if layer.horizontal else ("x", "y")
+    return {
+        "type": "bar",
+        "name": layer.name,
+        "showlegend": bool(layer.name),
+        at: list(layer.at),
+        lengths: list(layer.lengths),
+        "base": list(layer.base) or None,
+        "width": layer.thickness,
+        "orientation": "h" if layer.horizontal else "v",
+        "opacity": layer.opacity,
+        "marker": {"color": layer.ink.on(dark), "line": {"width": 0}},
+        "hovertemplate": "%{hovertext}<extra></extra>" if layer.hover else None,
+        "hovertext": [_plain(text) for text in layer.hover] or None,
+        "hoverinfo": None if layer.hover else "skip",
+        "textposition": "none",
+    }
+
+
+def _heat(layer: Heat, dark: bool) -> dict[str, Any]:
+    trace: dict[str, Any] = {
+        "type": "heatmap",
+        "z": [list(row) for row in layer.z],
+        "zmin": layer.low,
+        "zmax": layer.high,
+        "colorscale": [[0, layer.scale[0].on(dark)], [1, layer.scale[1].on(dark)]],
+        "xgap": 1,
+        "ygap": 1,
+        "showlegend": False,
+        "showscale": True,
+        "colorbar": {
+            "title": {"text": layer.unit, "side": "right", "font": {"size": 13}},
+            "thickness": 10,
+            "len": 1,
+            "outlinewidth": 0,
+            "tickformat": ".0%",
+            "tickfont": {"size": 12, "color": TEXT.on(dark)},
+        },
+        "hoverongaps": False,
+    }
+    if layer.hover:
+        trace["hovertext"] = [[_plain(text) for text in row] for row in layer.hover]
+        trace["hovertemplate"] = "%{hovertext}<extra></extra>"
+    if layer.numbers:
+        trace["text"] = [[_percent(value) for value in row] for row in layer.z]
+        trace["texttemplate"] = "%{text}"
+        trace["textfont"] = {"size": 11}
+    return trace
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None or value < 0.005 else f"{value:.0%}".rstrip("%")
+
+
+def _rule(
+    rule: Rule, panel: Panel, dark: bool, shapes: list[dict[str, Any]], notes: list[dict[str, Any]]
+) -> None:
+    line = {"color": MUTED.on(dark), "width": 1.4, "dash": "dash"}
+    if rule.along == "diagonal":
+        low, high = panel.x.range or (0, 1)
+        place: dict[str, Any] = {"x0": low, "x1": high, "y0": low, "y1": high}
+    elif rule.along == "x":
+        place = {"x0": rule.at, "x1": rule.at, "y0": 0, "y1": 1, "yref": "paper"}
+    else:
+        place = {"y0": rule.at, "y1": rule.at, "x0": 0, "x1": 1, "xref": "paper"}
+    shapes.append({"type": "line", "line": line, "layer": "below", **place})
+    if rule.text and rule.along != "diagonal":
+        spot: dict[str, Any] = (
+            {"x": rule.at, "y": 1, "yref": "paper", "xanchor": "left", "yanchor": "top"}
+            if rule.along == "x"
+            else {"y": rule.at, "x": 1, "xref": "paper", "xanchor": "right", "yanchor": "bottom"}
+        )
+        font = {"size": 12, "color": MUTED.on(dark)}
+        notes.append({"text": _plain(rule.text), "showarrow": False, "font": font, **spot})
+
+
+def _axis(axis: Axis, dark: bool, heat: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "title": {"text": axis.title, "font": {"size": 13, "color": MUTED.on(dark)}},
+        "automargin": True,
+        "gridcolor": GRID.on(dark),
+        "showgrid": not heat and not axis.categories,
+        "zeroline": False,
+        "linecolor": GRID.on(dark),
+        "tickcolor": GRID.on(dark),
+        "tickfont": {"size": 13, "color": TEXT.on(dark)},
+        "fixedrange": heat,
+    }
+    if axis.categories:
+        count = len(axis.categories)
+        ends = [-0.5, count - 0.5]
+        found |= {
+            "tickmode": "array",
+            "tickvals": list(range(count)),
+            "ticktext": [_plain(name) for name in axis.categories],
+            "range": ends[::-1] if axis.reversed_ else ends,
+            "ticks": "",
+        }
+    elif axis.range:
+        found["range"] = list(axis.range)
+    if axis.percent:
+        found["tickformat"] = ".0%"
+    if axis.step:
+        found["dtick"] = axis.step
+    return found
+
+
+def _plain(text: str) -> str:
+    """Keep a name from being read as Plotly's small HTML; our own line breaks stay."""
+    return (
+        text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", "<br>")
+    )

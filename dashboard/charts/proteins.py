@@ -1,0 +1,390 @@
+"""Tables of protein shifts and distributions to chart descriptions."""
+
+from typing import Any
+
+import pandas as pd
+
+from dashboard import wording
+from dashboard.charts.accuracy import spread_out, tuples
+from dashboard.charts.description import Axis, Bars, Chart, Heat, Layer, Panel, Points, Rule
+from dashboard.queries.filters import ShiftFilter
+from dashboard.theme import (
+    ALERT,
+    BLUES,
+    MUTED,
+    condition_ink,
+    condition_title,
+    in_order,
+    model_marks,
+    model_title,
+)
+
+MINOR = 0.02
+"""A localization that never holds this share of a protein is left out of its charts."""
+
+
+def histogram(table: pd.DataFrame, shares: pd.DataFrame, chosen: ShiftFilter) -> Chart:
+    """Proteins by total variation, with the threshold.
+
+    Parameters
+    ----------
+    table
+        From `queries.proteins.histogram`.
+    shares
+        From `queries.proteins.shares`, for the title.
+    """
+    row = _row(shares, chosen.model, chosen.condition)
+    width = 1 / max(1, len(table))
+    centres = tuple(float(low) + width / 2 for low in table["low"])
+    layers: tuple[Layer, ...] = ()
+    title, n = "No protein has a shift here", 0
+    if row is not None and row.n:
+        n = int(row.n)
+        title = (
+            f"{row.shifted:,} of {n:,} proteins ({row.share:.0%}) change their localization "
+            f"substantially for {model_title(chosen.model)} "
+            f"{wording.on_background(chosen.condition)}"
+        )
+        layers = (
+            Bars(
+                f"q ≤ {chosen.q_value:g}",
+                centres,
+                tuple(map(float, table["significant"])),
+                condition_ink(chosen.condition),
+                width * 0.9,
+                hover=_bin_hover(table, "significant", width),
+            ),
+            Bars(
+                f"q > {chosen.q_value:g}",
+                centres,
+                tuple(map(float, table["other"])),
+                MUTED,
+                width * 0.9,
+                base=tuple(map(float, table["significant"])),
+                opacity=0.45,
+                hover=_bin_hover(table, "other", width),
+            ),
+            Rule("x", chosen.threshold, f" threshold {chosen.threshold:.2f}"),
+        )
+    panel = Panel(
+        Axis("Shift: total variation from the unaltered distribution", range=(0, 1)),
+        Axis("Proteins"),
+        layers,
+        height=320,
+    )
+    caption = (
+        f"{chosen.sentence()} Substantial: {chosen.substantial().words} (Benjamini–Hochberg). "
+        f"n = {wording.count(n, 'protein')}."
+    )
+    return Chart("shift_histogram", title, caption, (panel,) if layers else ())
+
+
+def _bin_hover(table: pd.DataFrame, column: str, width: float) -> tuple[str, ...]:
+    return tuple(
+        f"{row.low:.2f} to {row.low + width:.2f}\n{wording.count(getattr(row, column), 'protein')}"
+        for row in wording.records(table)
+    )
+
+
+def _row(shares: pd.DataFrame, model: str, condition: str) -> Any | None:
+    found = shares[(shares["model"] == model) & (shares["condition"] == condition)]
+    return next(iter(wording.records(found)), None)
+
+
+def curve(table: pd.DataFrame, condition: str, threshold: float) -> Chart:
+    """Share of proteins substantially shifted over all thresholds, a line per model.
+
+    Parameters
+    ----------
+    table
+        From `queries.proteins.curve`.
+    """
+    marks = model_marks(table["model"])
+    layers: list[Layer] = [Rule("x", threshold, f" {threshold:.2f}")]
+    at = []
+    for model in sorted(table["model"].unique(), key=list(marks).index):
+        rows = table[table["model"] == model]
+        layers.append(
+            Points(
+                model_title(model),
+                tuples(rows["threshold"]),
+                tuples(rows["share"]),
+                marks[model].ink,
+                marks=False,
+                line=True,
+                width=2.4,
+                dash=marks[model].dash,
+                hover=tuple(
+                    f"{model_title(model)}\nthreshold {row.threshold:.2f}: {row.share:.0%} "
+                    f"({row.shifted:,} of {row.n:,} proteins)"
+                    for row in wording.records(rows)
+                ),
+            )
+        )
+        near = rows.iloc[(rows["threshold"] - threshold).abs().argsort()[:1]]
+        at += [f"{model_title(model, short=True)} {share:.0%}" for share in near["share"]]
+    panel = Panel(
+        Axis("Threshold on total variation", range=(0, 1)),
+        Axis("Proteins shifted", range=(0, 1.02), percent=True),
+        tuple(layers),
+        height=320,
+    )
+    title = (
+        f"At a threshold of {threshold:.2f}, proteins shifted: {', '.join(at)}"
+        if at
+        else "No shifts here"
+    )
+    caption = (
+        f"Share of proteins with q ≤ 0.05 and a total variation of at least the threshold, under "
+        f"“{condition_title(condition).lower()}”; the paper speaks of about 15%. "
+        f"n = {wording.count(table['n'].max() if len(table) else 0, 'protein')} a model."
+    )
+    return Chart("shift_curve", title, caption, (panel,) if at else ())
+
+
+def shares(table: pd.DataFrame, threshold: float) -> Chart:
+    """Share of proteins substantially shifted by condition, a mark per model.
+
+    Parameters
+    ----------
+    table
+        From `queries.proteins.shares`.
+    """
+    conditions = in_order(table["condition"].unique())
+    place = {name: i for i, name in enumerate(conditions)}
+    marks = model_marks(table["model"])
+    models = sorted(table["model"].unique(), key=list(marks).index)
+    layers: list[Layer] = []
+    for model, offset in zip(models, spread_out(len(models)), strict=True):
+        rows = table[table["model"] == model]
+        layers.append(
+            Points(
+                model_title(model),
+                tuple(place[c] + offset for c in rows["condition"]),
+                tuples(rows["share"]),
+                marks[model].ink,
+                symbol=marks[model].symbol,
+                size=11,
+                hover=tuple(
+                    f"{model_title(model)}, {condition_title(row.condition)}\n"
+                    f"{row.share:.0%} ({row.shifted:,} of {row.n:,} proteins)"
+                    for row in wording.records(rows)
+                ),
+            )
+        )
+    title = "No shifts were computed"
+    kept = table[table["condition"].isin(wording.REAL)]
+    if len(kept):
+        worst = wording.records(kept.sort_values("share", ascending=False))[0]
+        title = (
+            f"Most proteins shift for {model_title(worst.model)} "
+            f"{wording.on_background(worst.condition)}: {worst.share:.0%}"
+            if worst.shifted
+            else "No protein's localization shifts substantially under any condition"
+        )
+    panel = Panel(
+        Axis("", tuple(condition_title(c) for c in conditions)),
+        Axis("Proteins shifted", range=(0, 1.02), percent=True),
+        tuple(layers),
+        height=340,
+    )
+    caption = (
+        f"Share of proteins whose localizations shift substantially (q ≤ 0.05 and total variation "
+        f"≥ {threshold:.2f}). "
+        f"n = {wording.count(table['n'].max() if len(table) else 0, 'protein')}."
+    )
+    return Chart("shifted_shares", title, caption, (panel,) if conditions else ())
+
+
+def before_and_after(table: pd.DataFrame, protein: str, condition: str) -> Chart:
+    """One protein's distribution, unaltered and under a condition, a panel per model.
+
+    Parameters
+    ----------
+    table
+        From `queries.proteins.distributions`.
+    """
+    both = table[table["condition"].isin(["unaltered", condition])]
+    most = both.groupby("localization")["proportion"].max()
+    places = [str(name) for name in most[most >= MINOR].sort_values(ascending=False).index]
+    marks = model_marks(table["model"])
+    panels = []
+    for model in sorted(both["model"].unique(), key=list(marks).index):
+        layers: list[Layer] = []
+        for name, offset in (("unaltered", -0.2), (condition, 0.2)):
+            rows = both[(both["model"] == model) & (both["condition"] == name)]
+            share = rows.set_index("localization").reindex(places)
+            if rows.empty:
+                continue
+            layers.append(
+                Bars(
+                    condition_title(name),
+                    tuple(i + offset for i in range(len(places))),
+                    tuple(float(v) for v in share["proportion"].fillna(0)),
+                    condition_ink(name),
+                    0.38,
+                    horizontal=True,
+                    hover=tuple(
+                        f"{place}, {condition_title(name).lower()}\n"
+                        f"{wording.percent(p, 0)} of {wording.count(k, 'cell')}\n"
+                        f"mean probability {wording.percent(m, 0)}"
+                        for place, p, m, k in zip(
+                            places,
+                            share["proportion"],
+                            share["mean_probability"],
+                            share["n_cells"].fillna(0),
+                            strict=True,
+                        )
+                    ),
+                )
+            )
+        panels.append(
+            Panel(
+                Axis("Share of cells", range=(0, 1.0), percent=True),
+                Axis("", tuple(places), reversed_=True),
+                tuple(layers),
+                model_title(model),
+                height=max(240, 110 + 36 * len(places)),
+            )
+        )
+    n = int(both["n_cells"].max()) if len(both) else 0
+    caption = (
+        f"Share of {protein}'s cells that each model puts in each localization, unaltered and "
+        f"{wording.on_background(condition)}. n = {wording.count(n, 'cell')}. Localizations below "
+        f"{MINOR:.0%} everywhere are left out."
+    )
+    return Chart(
+        "protein_distributions", _moved_title(both, protein, condition), caption, tuple(panels)
+    )
+
+
+def _moved_title(table: pd.DataFrame, protein: str, condition: str) -> str:
+    distance: dict[str, float] = {}
+    for model, rows in table.groupby("model"):
+        wide = rows.pivot(index="localization", columns="condition", values="proportion")
+        if condition in wide and "unaltered" in wide and condition != "unaltered":
+            distance[str(model)] = float((wide[condition] - wide["unaltered"]).abs().sum() / 2)
+    if not distance:
+        return f"Where the models put {protein}"
+    model = max(distance, key=lambda name: distance[name])
+    return (
+        f"{protein} moves most for {model_title(model)}: {distance[model]:.0%} of its "
+        f"distribution changes {wording.on_background(condition)}"
+    )
+
+
+def all_conditions(table: pd.DataFrame, protein: str) -> Chart:
+    """One protein's distribution under every condition, a panel per model.
+
+    Parameters
+    ----------
+    table
+        From `queries.proteins.distributions`.
+    """
+    conditions = in_order(table["condition"].unique())
+    most = table.groupby("localization")["proportion"].max()
+    places = [str(name) for name in most[most >= MINOR].sort_values(ascending=False).index]
+    marks = model_marks(table["model"])
+    panels = []
+    for model in sorted(table["model"].unique(), key=list(marks).index):
+        rows = table[table["model"] == model]
+        share = rows.pivot(index="condition", columns="localization", values="proportion")
+        share = share.reindex(index=conditions, columns=places)
+        z = tuple(
+            tuple(float(v) if wording.known(v) else None for v in line) for line in share.to_numpy()
+        )
+        hover = tuple(
+            tuple(
+                f"{condition_title(c)}: {place}\n{wording.percent(v, 0)} of cells"
+                for place, v in zip(places, line, strict=True)
+            )
+            for c, line in zip(conditions, z, strict=True)
+        )
+        panels.append(
+            Panel(
+                Axis("", tuple(places)),
+                Axis("", tuple(condition_title(c) for c in conditions), reversed_=True),
+                (Heat(z, 0.0, 1.0, BLUES, "Share of cells", hover=hover),),
+                model_title(model),
+                height=max(260, 120 + 30 * len(conditions)),
+            )
+        )
+    n = int(table["n_cells"].max()) if len(table) else 0
+    return Chart(
+        "protein_all_conditions",
+        f"{protein} under every condition",
+        f"Percent of {protein}'s cells in each localization. n = {wording.count(n, 'cell')}.",
+        tuple(panels),
+    )
+
+
+def moves(table: pd.DataFrame, protein: str, condition: str) -> Chart:
+    """How each cell moved between unaltered and a condition, a panel per model.
+
+    Parameters
+    ----------
+    table
+        From `queries.proteins.moves`.
+    """
+    marks = model_marks(table["model"])
+    panels = []
+    for model in sorted(table["model"].unique(), key=list(marks).index):
+        rows = table[table["model"] == model]
+        layers = tuple(
+            layer
+            for changed in (False, True)
+            if (layer := _slopes(rows[(rows["flipped"] >= 0.5) == changed], model, changed))
+        )
+        panels.append(
+            Panel(
+                Axis("", ("Unaltered", condition_title(condition))),
+                Axis("Probability of the first answer", range=(0, 1.02), percent=True),
+                layers,
+                model_title(model),
+                height=340,
+            )
+        )
+    flips = table.groupby("model")["flipped"].apply(lambda f: int((f >= 0.5).sum()))
+    cells = table.groupby("model")["cell"].nunique()
+    said = [
+        f"{flips[m]} of {cells[m]} for {model_title(str(m), short=True)}"
+        for m in sorted(flips.index, key=list(marks).index)
+    ]
+    caption = (
+        f"Each line is one cell of {protein}: how probable its unaltered answer was, and is "
+        f"{wording.on_background(condition)} (mean over its trials). "
+        f"n = {wording.count(int(cells.max()) if len(cells) else 0, 'cell')}, "
+        f"{wording.count(int(table['trials'].sum()) if len(table) else 0, 'trial')}."
+    )
+    title = f"Cells whose answer changed: {', '.join(said)}" if said else "No single cells here"
+    return Chart("protein_moves", title, caption, tuple(panels))
+
+
+def _slopes(rows: pd.DataFrame, model: str, changed: bool) -> Points | None:
+    if rows.empty:
+        return None
+    x: list[float | None] = []
+    y: list[float | None] = []
+    hover: list[str] = []
+    for moved in wording.records(rows):
+        x += [0, 1, None]
+        y += [float(moved.before), float(moved.after), None]
+        text = (
+            f"cell {moved.cell}: {moved.class_before} ({moved.before:.0%}) → {moved.class_after}\n"
+            f"first answer now {moved.after:.0%}; {moved.flipped:.0%} of "
+            f"{wording.count(moved.trials, 'trial')} changed"
+        )
+        hover += [text, text, ""]
+    return Points(
+        "answer changed" if changed else "answer kept",
+        tuple(x),
+        tuple(y),
+        ALERT if changed else MUTED,
+        symbol=model_marks([model])[model].symbol,
+        size=7,
+        line=True,
+        width=1.6,
+        dash="solid" if changed else "dot",
+        opacity=0.9 if changed else 0.6,
+        hover=tuple(hover),
+    )

@@ -1,0 +1,129 @@
+"""Stored crops to 8-bit pictures: decoding, contrast, colours, outlines. Pure arrays and bytes.
+
+Pixels are never smoothed or resized here; the page enlarges them by whole numbers
+(`image-rendering: pixelated`).
+"""
+
+import base64
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import imagecodecs
+import numpy as np
+import numpy.typing as npt
+
+Plane = npt.NDArray[np.float32]
+Range = tuple[float, float]
+
+LOW, HIGH = 0.5, 99.8
+"""Percentiles that become black and full colour."""
+
+
+@dataclass(frozen=True)
+class Tint:
+    """A channel's colour, red, green and blue from 0 to 1."""
+
+    red: float
+    green: float
+    blue: float
+
+
+GREY = Tint(1, 1, 1)
+PAIR = (Tint(0.0, 1.0, 1.0), Tint(1.0, 0.0, 1.0))
+"""Cyan and magenta: told apart by readers with any kind of colour blindness; white where equal."""
+
+
+def decode(images: Sequence[bytes], offset: Sequence[float], gain: Sequence[float]) -> Plane:
+    """Return stored channels as intensities.
+
+    Parameters
+    ----------
+    images
+        One 16-bit PNG per channel.
+    offset, gain
+        Intensity = offset + gain × stored value, per channel.
+
+    Returns
+    -------
+    numpy.ndarray
+        Float32, channel × height × width.
+    """
+    planes = [
+        np.float32(o) + np.float32(g) * imagecodecs.png_decode(image).astype(np.float32)
+        for image, o, g in zip(images, offset, gain, strict=True)
+    ]
+    return np.stack(planes)
+
+
+def ranges(crops: Iterable[Plane]) -> tuple[Range, ...]:
+    """Return, per channel, the intensities that become black and full colour.
+
+    Parameters
+    ----------
+    crops
+        Channel × height × width each; together they share one contrast.
+    """
+    pixels = [crop.reshape(crop.shape[0], -1) for crop in crops]
+    if not pixels:
+        return ()
+    low, high = np.percentile(np.concatenate(pixels, axis=1), [LOW, HIGH], axis=1)
+    return tuple((float(a), float(b)) for a, b in zip(low, high, strict=True))
+
+
+def colour(
+    crop: Plane, contrast: Sequence[Range], channels: Sequence[int]
+) -> npt.NDArray[np.uint8]:
+    """Scale a crop to 8 bits and colour it.
+
+    Parameters
+    ----------
+    crop
+        Channel × height × width.
+    contrast
+        From `ranges`.
+    channels
+        Which to show: one in grey, two in cyan and magenta.
+
+    Returns
+    -------
+    numpy.ndarray
+        Uint8, height × width × 3; height × width for one channel.
+    """
+    scaled = []
+    for channel in channels:
+        low, high = contrast[channel]
+        scaled.append(np.clip((crop[channel] - low) / max(high - low, 1e-9), 0, 1))
+    if len(scaled) == 1:
+        return np.rint(255 * scaled[0]).astype(np.uint8)
+    tints = np.array([[t.red, t.green, t.blue] for t in PAIR], dtype=np.float32)
+    mixed = np.einsum("chw,ck->hwk", np.stack(scaled[:2]), tints)
+    return np.rint(255 * np.clip(mixed, 0, 1)).astype(np.uint8)
+
+
+def as_png(picture: npt.NDArray[np.uint8]) -> bytes:
+    """Return a picture as PNG."""
+    return bytes(imagecodecs.png_encode(np.ascontiguousarray(picture), level=3))
+
+
+def as_uri(picture: npt.NDArray[np.uint8]) -> str:
+    """Return a picture as a `data:` address for `<img src>`."""
+    return f"data:image/png;base64,{base64.b64encode(as_png(picture)).decode('ascii')}"
+
+
+def outline_path(outline: Iterable[Sequence[float]]) -> str:
+    """Return contours as an SVG path in pixels of the crop.
+
+    Parameters
+    ----------
+    outline
+        Closed contours, each x0, y0, x1, y1, … with pixel centres at whole numbers.
+    """
+    parts = []
+    for contour in outline:
+        points = [
+            f"{x + 0.5:.1f},{y + 0.5:.1f}"
+            for x, y in zip(contour[::2], contour[1::2], strict=False)
+        ]
+        if points:
+            parts.append(f"M{' L'.join(points)}Z")
+    return " ".join(parts)

@@ -1,0 +1,222 @@
+"""Accuracies, drops, gaps and pair tests as tables."""
+
+import pandas as pd
+
+from compute.schema import UNUSABLE, Condition
+from dashboard.queries.filters import AccuracyFilter, PairFilter
+from dashboard.queries.library import Run
+
+PAIR_ORDERS = {
+    "largest drop": "drop_estimate DESC NULLS LAST",
+    "least accurate": "accuracy ASC NULLS LAST",
+    "most accurate": "accuracy DESC NULLS LAST",
+    "alphabet": "localization_a ASC",
+}
+"""Orders of the pair table; nothing else reaches ORDER BY."""
+
+
+def overall(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
+    """Accuracy per model and condition, with its drop.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``model, condition, estimate, ci_low, ci_high, unit, n_cells, n_proteins,
+        drop_estimate, drop_low, drop_high, p_holm``; empty where nothing was labelled.
+    """
+    where = chosen.clause()
+    return run.query(
+        f"""
+        WITH a AS (SELECT * FROM {{accuracy}} WHERE {where.sql} AND scope = 'overall'),
+             e AS (SELECT * FROM {{effects}}
+                   WHERE {where.sql} AND scope = 'overall' AND effect = 'drop')
+        SELECT a.model, a.condition, a.estimate, a.ci_low, a.ci_high, a.unit,
+               a.n_cells, a.n_proteins,
+               e.estimate AS drop_estimate, e.ci_low AS drop_low, e.ci_high AS drop_high, e.p_holm
+        FROM a LEFT JOIN e USING (model, condition)
+        WHERE a.condition IN $conditions
+        ORDER BY a.model, a.condition
+        """,
+        ("accuracy", "effects"),
+        {**where.values, "conditions": list(chosen.conditions)},
+    )
+
+
+def gaps(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
+    """Background gap per model.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``model, estimate, ci_low, ci_high, unit, p_holm, n_cells, n_proteins``, largest first.
+    """
+    where = chosen.clause()
+    return run.query(
+        f"""
+        SELECT model, estimate, ci_low, ci_high, unit, p_holm, n_cells, n_proteins
+        FROM {{effects}}
+        WHERE {where.sql} AND scope = 'overall' AND effect = 'gap'
+          AND (condition IS NULL OR condition = 'different')
+        ORDER BY estimate DESC
+        """,
+        ("effects",),
+        where.values,
+    )
+
+
+def by_class(run: Run, chosen: AccuracyFilter, condition: str) -> pd.DataFrame:
+    """Each localization's accuracy under a condition beside its unaltered one.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``model, localization, before, before_low, before_high, after, after_low, after_high,
+        n_cells, n_proteins``.
+    """
+    where = chosen.clause()
+    return run.query(
+        f"""
+        WITH a AS (SELECT * FROM {{accuracy}} WHERE {where.sql} AND scope = 'localization')
+        SELECT b.model, b.localization,
+               b.estimate AS before, b.ci_low AS before_low, b.ci_high AS before_high,
+               c.estimate AS after, c.ci_low AS after_low, c.ci_high AS after_high,
+               c.n_cells, c.n_proteins
+        FROM a AS b JOIN a AS c USING (model, localization)
+        WHERE b.condition = $unaltered AND c.condition = $condition
+        ORDER BY b.model, b.localization
+        """,
+        ("accuracy",),
+        {**where.values, "unaltered": str(Condition.UNALTERED), "condition": condition},
+    )
+
+
+def background_grid(run: Run, protocol: str, model: str, condition: str) -> pd.DataFrame:
+    """Mean pair accuracy of each centre class on each background class.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``localization, background, accuracy, pairs, n``: `pairs` tests hold the class, `n` cells
+        were tested in them.
+    """
+    return run.query(
+        """
+        SELECT localization, background, avg(accuracy) AS accuracy,
+               count(*) AS pairs, sum(n)::BIGINT AS n
+        FROM (SELECT unnest([localization_a, localization_b]) AS localization,
+                     background, accuracy, n
+              FROM {pairwise}
+              WHERE protocol = $protocol AND model = $model AND condition = $condition
+                AND background IS NOT NULL)
+        GROUP BY localization, background
+        ORDER BY localization, background
+        """,
+        ("pairwise",),
+        {"protocol": protocol, "model": model, "condition": condition},
+    )
+
+
+def grid_conditions(run: Run, protocol: str) -> list[str]:
+    """Conditions whose pair tests were done once per background class."""
+    found = run.query(
+        """
+        SELECT DISTINCT condition FROM {pairwise}
+        WHERE protocol = $protocol AND background IS NOT NULL ORDER BY condition
+        """,
+        ("pairwise",),
+        {"protocol": protocol},
+    )
+    return found["condition"].tolist()
+
+
+def pairs(run: Run, chosen: PairFilter, order: str = "largest drop") -> pd.DataFrame:
+    """Each pair of classes, unaltered and under a condition.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``localization_a, localization_b, unaltered, accuracy, lowest, worst_background,
+        drop_estimate, backgrounds, n``.
+    """
+    where = chosen.clause()
+    return run.query(
+        f"""
+        WITH p AS (SELECT * FROM {{pairwise}} WHERE {where.sql}),
+             u AS (SELECT localization_a, localization_b, avg(accuracy) AS unaltered
+                   FROM p WHERE condition = $unaltered GROUP BY ALL),
+             c AS (SELECT localization_a, localization_b, avg(accuracy) AS accuracy,
+                          min(accuracy) AS lowest,
+                          arg_min(background, accuracy) AS worst_background,
+                          count(background) AS backgrounds, max(n) AS n
+                   FROM p WHERE condition = $condition GROUP BY localization_a, localization_b)
+        SELECT localization_a, localization_b, unaltered, accuracy,
+               unaltered - accuracy AS drop_estimate, lowest, worst_background, backgrounds, n
+        FROM c LEFT JOIN u USING (localization_a, localization_b)
+        ORDER BY {PAIR_ORDERS[order]}, localization_a, localization_b
+        """,
+        ("pairwise",),
+        {**where.values, "unaltered": str(Condition.UNALTERED), "condition": chosen.condition},
+    )
+
+
+def protocols(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
+    """Compare drops under both protocols, side by side.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``model, condition, refit, refit_low, refit_high, frozen, frozen_low, frozen_high,
+        n_cells, n_proteins``.
+    """
+    return run.query(
+        """
+        WITH e AS (SELECT * FROM {effects}
+                   WHERE probe = $probe AND aggregation = $aggregation AND model IN $models
+                     AND condition IN $conditions AND scope = 'overall' AND effect = 'drop')
+        SELECT r.model, r.condition,
+               r.estimate AS refit, r.ci_low AS refit_low, r.ci_high AS refit_high,
+               f.estimate AS frozen, f.ci_low AS frozen_low, f.ci_high AS frozen_high,
+               r.n_cells, r.n_proteins
+        FROM e AS r JOIN e AS f USING (model, condition)
+        WHERE r.protocol = 'refit' AND f.protocol = 'frozen'
+        ORDER BY r.model, r.condition
+        """,
+        ("effects",),
+        {**chosen.clause().values, "conditions": list(chosen.conditions)},
+    )
+
+
+def choices(run: Run) -> pd.DataFrame:
+    """Which combinations were computed.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``protocol, probe, aggregation, rows``.
+    """
+    return run.query(
+        """
+        SELECT protocol, probe, aggregation, count(*) AS rows
+        FROM {accuracy} GROUP BY ALL ORDER BY ALL
+        """,
+        ("accuracy",),
+    )
+
+
+def tested(run: Run) -> pd.DataFrame:
+    """Count what was tested.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row: ``cells, usable, proteins, fields``.
+    """
+    return run.query(
+        """
+        SELECT count(*) AS cells, count(*) FILTER (WHERE flags & $unusable = 0) AS usable,
+               count(DISTINCT protein) AS proteins, count(DISTINCT field) AS fields
+        FROM {cells}
+        """,
+        ("cells",),
+        {"unusable": int(UNUSABLE)},
+    )

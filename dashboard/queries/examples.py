@@ -1,0 +1,195 @@
+"""Stored images of cells under every condition, as tables."""
+
+import pandas as pd
+
+from compute.schema import Condition
+from dashboard.queries.filters import CropFilter
+from dashboard.queries.library import Run
+
+ORDERS = {
+    "most changed": "changes DESC, least_probability ASC",
+    "least changed": "changes ASC, least_probability DESC",
+    "gene": "protein ASC",
+    "class": "localization ASC NULLS LAST, protein ASC",
+}
+"""Orders of cells; nothing else reaches ORDER BY."""
+
+CELLS = """
+    WITH said AS (
+        SELECT e.cell, e.condition, s.model, s.predicted, s.probability
+        FROM (SELECT cell, condition, unnest(predictions) AS s FROM {examples}) AS e
+        WHERE s.protocol = $protocol AND s.model IN $models),
+    moved AS (
+        SELECT c.cell, count(*) FILTER (WHERE c.predicted <> u.predicted) AS changes,
+               count(*) AS compared, min(c.probability) AS least_probability
+        FROM said AS c JOIN said AS u USING (cell, model)
+        WHERE u.condition = $unaltered AND c.condition IN $conditions AND c.condition <> $unaltered
+        GROUP BY c.cell),
+    known AS (
+        SELECT cell, any_value(orf) AS orf, any_value(flags) AS cell_flags,
+               any_value(neighbour_fraction) AS neighbour_fraction
+        FROM {cells} GROUP BY cell),
+    cells AS (
+        SELECT e.cell, any_value(e.protein) AS protein, any_value(k.orf) AS orf,
+               any_value(e.localization) AS localization, any_value(e.labels) AS labels,
+               bit_or(e.flags) FILTER (WHERE e.condition IN $conditions)
+                   | coalesce(any_value(k.cell_flags), 0) AS flags,
+               any_value(k.neighbour_fraction) AS neighbour_fraction,
+               coalesce(any_value(m.changes), 0) AS changes,
+               coalesce(any_value(m.compared), 0) AS compared,
+               any_value(m.least_probability) AS least_probability
+        FROM {examples} AS e LEFT JOIN moved AS m USING (cell) LEFT JOIN known AS k USING (cell)
+        GROUP BY e.cell)
+"""
+
+
+def cells(
+    run: Run, chosen: CropFilter, order: str, page: int, size: int
+) -> tuple[pd.DataFrame, int]:
+    """One page of cells that have stored images.
+
+    Parameters
+    ----------
+    page
+        From 1.
+    size
+        Cells on a page.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``cell, protein, orf, localization, labels`` (one text)``, flags, neighbour_fraction,
+        changes, compared, total``: `changes` of `compared` predictions differ from unaltered.
+    int
+        How many cells there are in all.
+    """
+    where = chosen.clause()
+    found = run.query(
+        f"""
+        {CELLS}
+        SELECT cell, protein, orf, localization, array_to_string(labels, ', ') AS labels, flags,
+               neighbour_fraction, changes, compared, count(*) OVER () AS total
+        FROM cells WHERE {where.sql}
+        ORDER BY {ORDERS[order]}, protein, cell LIMIT $size OFFSET $skip
+        """,
+        ("examples", "cells"),
+        {
+            **where.values,
+            "protocol": chosen.protocol,
+            "models": list(chosen.models),
+            "conditions": list(chosen.conditions),
+            "unaltered": str(Condition.UNALTERED),
+            "size": size,
+            "skip": (page - 1) * size,
+        },
+    )
+    return found, int(found["total"].iloc[0]) if len(found) else 0
+
+
+def images(run: Run, of: tuple[int, ...], conditions: tuple[str, ...]) -> pd.DataFrame:
+    """Images and predictions of some cells.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``cell, condition, donor, donor_protein, donor_localization, flags, images, offset, gain,
+        outline, predictions``; one row per cell and condition.
+    """
+    return run.query(
+        """
+        SELECT cell, condition, donor, donor_protein, donor_localization, flags, images,
+               "offset", gain, outline, predictions
+        FROM {examples} WHERE cell IN $of AND condition IN $conditions
+        QUALIFY row_number() OVER (PARTITION BY cell, condition ORDER BY trial) = 1
+        ORDER BY cell, condition
+        """,
+        ("examples",),
+        {"of": list(of), "conditions": list(conditions)},
+    )
+
+
+def of_protein(run: Run, protein: str, limit: int) -> list[int]:
+    """Cells of a protein that have stored images."""
+    found = run.query(
+        """
+        SELECT DISTINCT cell FROM {examples} WHERE protein = $protein ORDER BY cell LIMIT $limit
+        """,
+        ("examples",),
+        {"protein": protein, "limit": limit},
+    )
+    return [int(cell) for cell in found["cell"]]
+
+
+def siblings(run: Run, protein: str, limit: int = 24) -> pd.DataFrame:
+    """Unaltered images of a protein, for a contrast they share.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``images, offset, gain``.
+    """
+    return run.query(
+        """
+        SELECT images, "offset", gain FROM {examples}
+        WHERE protein = $protein AND condition = $unaltered ORDER BY cell LIMIT $limit
+        """,
+        ("examples",),
+        {"protein": protein, "unaltered": str(Condition.UNALTERED), "limit": limit},
+    )
+
+
+def sample(run: Run, limit: int = 120) -> pd.DataFrame:
+    """Unaltered images spread over the run, for the fixed contrast.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``images, offset, gain``.
+    """
+    return run.query(
+        """
+        SELECT images, "offset", gain FROM {examples}
+        WHERE condition = $unaltered ORDER BY hash(cell) LIMIT $limit
+        """,
+        ("examples",),
+        {"unaltered": str(Condition.UNALTERED), "limit": limit},
+    )
+
+
+def telling_cell(run: Run, protocol: str) -> int | None:
+    """Choose a cell that explains a swap: images of most conditions, an answer that changed.
+
+    Returns
+    -------
+    int or None
+        The cell, the same for the same run; None without images.
+    """
+    found = run.query(
+        """
+        WITH said AS (
+            SELECT e.cell, e.condition, s.model, s.predicted
+            FROM (SELECT cell, condition, unnest(predictions) AS s FROM {examples}) AS e
+            WHERE s.protocol = $protocol),
+        moved AS (
+            SELECT c.cell, count(*) FILTER (WHERE c.predicted <> u.predicted) AS changes
+            FROM said AS c JOIN said AS u USING (cell, model)
+            WHERE u.condition = $unaltered AND c.condition = $different GROUP BY c.cell)
+        SELECT e.cell FROM {examples} AS e LEFT JOIN moved AS m USING (cell)
+        LEFT JOIN (SELECT cell, localization FROM {examples} WHERE condition = $unaltered) AS o
+            USING (cell)
+        LEFT JOIN (SELECT cell, any_value(neighbour_fraction) AS crowd FROM {cells} GROUP BY cell)
+            USING (cell)
+        GROUP BY e.cell
+        ORDER BY count(DISTINCT e.condition) DESC, bool_or(o.localization IS NOT NULL) DESC,
+                 (coalesce(max(m.changes), 0) > 0) DESC, bit_or(e.flags) = 0 DESC,
+                 any_value(crowd) DESC, e.cell
+        LIMIT 1
+        """,
+        ("examples", "cells"),
+        {
+            "protocol": protocol,
+            "unaltered": str(Condition.UNALTERED),
+            "different": str(Condition.DIFFERENT),
+        },
+    )
+    return int(found["cell"].iloc[0]) if len(found) else None

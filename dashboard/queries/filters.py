@@ -1,0 +1,264 @@
+"""What a reader asked for: small frozen objects that give SQL, bound values and English.
+
+The sentence is the caption of the chart or table that shows the answer, so the two cannot differ.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from compute.schema import CONDITIONS, PROTOCOLS, Aggregation, Condition, Probe, Protocol
+from dashboard.theme import model_title
+
+PROBES: dict[Probe, str] = {
+    Probe.PAIR: "pair tests (a linear SVM tells two localizations apart; chance is 50%)",
+    Probe.MULTICLASS: "one linear classifier for all localizations",
+}
+AGGREGATIONS: dict[Aggregation, str] = {
+    Aggregation.ALL: "over every pair and every background",
+    Aggregation.PUBLISHED: "averaged as in the paper's Table 1",
+}
+
+
+@dataclass(frozen=True)
+class Clause:
+    """A condition for WHERE: constant SQL, bound values, the same in English."""
+
+    sql: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    words: str = ""
+
+
+def joined(clauses: Sequence[Clause]) -> Clause:
+    """Join clauses with AND; words with commas."""
+    values: dict[str, Any] = {}
+    for clause in clauses:
+        values.update(clause.values)
+    return Clause(
+        " AND ".join(f"({clause.sql})" for clause in clauses) or "true",
+        values,
+        ", ".join(clause.words for clause in clauses if clause.words),
+    )
+
+
+def listed(words: Sequence[str], last: str = "and") -> str:
+    """Return ``a, b and c``."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} {last} {words[-1]}"
+
+
+def contains(text: str) -> str:
+    """Return a LIKE pattern (escape ``!``) that finds `text` as it is written."""
+    for character in "!%_":
+        text = text.replace(character, f"!{character}")
+    return f"%{text}%"
+
+
+def _conditions_words(conditions: Sequence[str]) -> str:
+    return listed([CONDITIONS[Condition(name)].title.lower() for name in conditions])
+
+
+@dataclass(frozen=True)
+class AccuracyFilter:
+    """Which accuracies: one protocol, probe and aggregation; some models and conditions."""
+
+    protocol: str = str(Protocol.REFIT)
+    probe: str = str(Probe.PAIR)
+    aggregation: str = str(Aggregation.ALL)
+    models: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        Protocol(self.protocol)
+        Probe(self.probe)
+        Aggregation(self.aggregation)
+
+    def clause(self) -> Clause:
+        """Give the condition on `accuracy` and `effects`."""
+        return joined(
+            [
+                Clause("protocol = $protocol", {"protocol": self.protocol}),
+                Clause("probe = $probe", {"probe": self.probe}),
+                Clause("aggregation = $aggregation", {"aggregation": self.aggregation}),
+                Clause("model IN $models", {"models": list(self.models)}),
+            ]
+        )
+
+    def sentence(self) -> str:
+        """Say what is shown."""
+        return (
+            f"Accuracy in {PROBES[Probe(self.probe)]}, "
+            f"{AGGREGATIONS[Aggregation(self.aggregation)]}. "
+            f"Probe {PROTOCOLS[Protocol(self.protocol)]}."
+        )
+
+
+@dataclass(frozen=True)
+class ShiftFilter:
+    """Which protein shifts: one model, condition and protocol; genes that contain a text."""
+
+    protocol: str
+    model: str
+    condition: str
+    search: str = ""
+    threshold: float = 0.2
+    q_value: float = 0.05
+
+    def __post_init__(self) -> None:
+        Protocol(self.protocol)
+        Condition(self.condition)
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold must be from 0 to 1, not {self.threshold}")
+
+    def base(self) -> Clause:
+        """Give the condition on `shifts` without the search."""
+        return joined(
+            [
+                Clause("protocol = $protocol", {"protocol": self.protocol}),
+                Clause("model = $model", {"model": self.model}),
+                Clause("condition = $condition", {"condition": self.condition}),
+            ]
+        )
+
+    def clause(self) -> Clause:
+        """Give the whole condition on `shifts`."""
+        return joined([self.base(), *([search_clause(self.search)] if self.search else [])])
+
+    def substantial(self) -> Clause:
+        """Give the condition that a shift is substantial."""
+        return Clause(
+            "q_value <= $q_value AND tv >= $threshold",
+            {"q_value": self.q_value, "threshold": self.threshold},
+            f"q ≤ {self.q_value:g} and total variation ≥ {self.threshold:.2f}",
+        )
+
+    def sentence(self) -> str:
+        """Say what is shown."""
+        title = CONDITIONS[Condition(self.condition)].title.lower()
+        some = f", genes or ORFs with “{self.search}” in them" if self.search else ""
+        return (
+            f"How far {model_title(self.model)}'s localizations of each protein under “{title}” "
+            f"are from those under “unaltered”{some}. Probe {PROTOCOLS[Protocol(self.protocol)]}."
+        )
+
+
+def search_clause(text: str) -> Clause:
+    """Give the condition that a protein's gene or ORF contains a text, case apart."""
+    return Clause(
+        "protein ILIKE $search ESCAPE '!' OR orf ILIKE $search ESCAPE '!'",
+        {"search": contains(text)},
+        f"gene or ORF contains “{text}”",
+    )
+
+
+@dataclass(frozen=True)
+class PairFilter:
+    """Which pair tests: one model, condition and protocol; classes that contain a text."""
+
+    protocol: str
+    model: str
+    condition: str
+    search: str = ""
+
+    def __post_init__(self) -> None:
+        Protocol(self.protocol)
+        Condition(self.condition)
+
+    def clause(self) -> Clause:
+        """Give the condition on `pairwise`."""
+        found = Clause(
+            "localization_a ILIKE $search ESCAPE '!' OR localization_b ILIKE $search ESCAPE '!'",
+            {"search": contains(self.search)},
+        )
+        return joined(
+            [
+                Clause("protocol = $protocol", {"protocol": self.protocol}),
+                Clause("model = $model", {"model": self.model}),
+                *([found] if self.search else []),
+            ]
+        )
+
+    def sentence(self) -> str:
+        """Say what is shown."""
+        title = CONDITIONS[Condition(self.condition)].title.lower()
+        some = f" Pairs with “{self.search}” in them." if self.search else ""
+        return (
+            f"{model_title(self.model)}: each pair of localizations under “unaltered” and under "
+            f"“{title}”, the mean over backgrounds. Probe {PROTOCOLS[Protocol(self.protocol)]}."
+            f"{some}"
+        )
+
+
+@dataclass(frozen=True)
+class CropFilter:
+    """Which cells of `examples`: by what models said, class, protein and flags.
+
+    Parameters
+    ----------
+    protocol
+        Whose predictions count.
+    models, conditions
+        Where a change is looked for.
+    changed
+        Only cells whose prediction changed under one of the conditions for one of the models.
+    localization, search
+        A class; part of a gene or ORF.
+    flags
+        ``"all"``, ``"clean"`` (no quality flag in any shown condition) or ``"flagged"``.
+    """
+
+    protocol: str
+    models: tuple[str, ...]
+    conditions: tuple[str, ...]
+    changed: bool = False
+    localization: str = ""
+    search: str = ""
+    flags: str = "all"
+
+    def __post_init__(self) -> None:
+        Protocol(self.protocol)
+        if self.flags not in FLAG_CHOICES:
+            raise ValueError(f"flags must be one of {', '.join(FLAG_CHOICES)}, not {self.flags!r}")
+
+    def clause(self) -> Clause:
+        """Give the condition on cells (columns of `examples.CELLS`)."""
+        parts = []
+        if self.localization:
+            parts.append(
+                Clause(
+                    "localization = $localization OR list_contains(labels, $localization)",
+                    {"localization": self.localization},
+                    f"of {self.localization}",
+                )
+            )
+        if self.search:
+            parts.append(search_clause(self.search))
+        if self.changed:
+            parts.append(Clause("changes > 0", {}, "whose prediction changed"))
+        if self.flags != "all":
+            parts.append(
+                Clause(
+                    "flags = 0" if self.flags == "clean" else "flags <> 0",
+                    {},
+                    FLAG_CHOICES[self.flags],
+                )
+            )
+        return joined(parts)
+
+    def sentence(self, shown: int, total: int) -> str:
+        """Say which cells are shown, with counts."""
+        words = self.clause().words
+        return (
+            f"{total:,} cell{'s' if total != 1 else ''} with stored images"
+            f"{' ' + words if words else ''}; {shown:,} on this page. "
+            f"Columns: {_conditions_words(self.conditions) or 'none'}. "
+            f"Probe {PROTOCOLS[Protocol(self.protocol)]}."
+        )
+
+
+FLAG_CHOICES = {
+    "all": "with and without quality flags",
+    "clean": "without quality flags",
+    "flagged": "with a quality flag",
+}

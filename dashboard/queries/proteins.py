@@ -1,0 +1,250 @@
+"""Shifts and distributions of proteins, and every cell of one protein, as tables."""
+
+import pandas as pd
+
+from compute.schema import Condition
+from dashboard.queries.filters import ShiftFilter, contains
+from dashboard.queries.library import Run
+
+ORDERS = {
+    "largest shift": "tv DESC",
+    "smallest shift": "tv ASC",
+    "smallest q": "q_value ASC, tv DESC",
+    "most cells flipped": "flipped_fraction DESC, tv DESC",
+    "gene": "protein ASC",
+}
+"""Orders of the protein table; nothing else reaches ORDER BY."""
+
+
+def shifts(run: Run, chosen: ShiftFilter, order: str = "largest shift") -> pd.DataFrame:
+    """One row per protein.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``protein, orf, labels`` (one text)``, tv, jsd, noise_floor, q_value, top_before,
+        top_after, flipped_fraction, n_cells, substantial, rank``; `rank` is by total variation
+        among all proteins, before the search.
+    """
+    where = chosen.clause()
+    return run.query(
+        f"""
+        WITH s AS (SELECT * FROM {{shifts}} WHERE {chosen.base().sql}),
+             ranked AS (SELECT *, rank() OVER (ORDER BY tv DESC) AS rank FROM s)
+        SELECT protein, orf, array_to_string(labels, ', ') AS labels, tv, jsd, noise_floor,
+               q_value, top_before, top_after, flipped_fraction, n_cells,
+               coalesce({chosen.substantial().sql}, false) AS substantial, rank
+        FROM ranked WHERE {where.sql}
+        ORDER BY {ORDERS[order]}, protein
+        """,
+        ("shifts",),
+        {**where.values, **chosen.substantial().values},
+    )
+
+
+def histogram(run: Run, chosen: ShiftFilter, width: float = 0.05) -> pd.DataFrame:
+    """Count proteins by total variation, significant or not.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``low`` (left edge)``, significant, other``: every bin from 0 to 1.
+    """
+    return run.query(
+        f"""
+        WITH bins AS (SELECT unnest(range($count)) AS bin),
+             s AS (SELECT least(floor(tv / $width + 1e-9), $count - 1)::BIGINT AS bin,
+                          coalesce(q_value <= $q_value, false) AS significant
+                   FROM {{shifts}} WHERE {chosen.base().sql})
+        SELECT bins.bin * $width AS low,
+               count(s.bin) FILTER (WHERE significant) AS significant,
+               count(s.bin) FILTER (WHERE NOT significant) AS other
+        FROM bins LEFT JOIN s USING (bin) GROUP BY bins.bin ORDER BY bins.bin
+        """,
+        ("shifts",),
+        {
+            **chosen.base().values,
+            "q_value": chosen.q_value,
+            "width": width,
+            "count": round(1 / width),
+        },
+    )
+
+
+def curve(
+    run: Run, protocol: str, condition: str, models: tuple[str, ...], q_value: float = 0.05
+) -> pd.DataFrame:
+    """Share of proteins substantially shifted, over all thresholds.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``model, threshold, share, shifted, n``: thresholds from 0 to 1 by 0.02.
+    """
+    return run.query(
+        """
+        WITH t AS (SELECT unnest(range(51)) / 50.0 AS threshold),
+             s AS (SELECT model, tv, q_value FROM {shifts}
+                   WHERE protocol = $protocol AND condition = $condition AND model IN $models)
+        SELECT model, threshold::DOUBLE AS threshold,
+               count(*) FILTER (WHERE tv >= threshold AND q_value <= $q_value) AS shifted,
+               count(*) AS n,
+               count(*) FILTER (WHERE tv >= threshold AND q_value <= $q_value) / count(*) AS share
+        FROM s, t GROUP BY model, threshold ORDER BY model, threshold
+        """,
+        ("shifts",),
+        {
+            "protocol": protocol,
+            "condition": condition,
+            "models": list(models),
+            "q_value": q_value,
+        },
+    )
+
+
+def shares(
+    run: Run, protocol: str, models: tuple[str, ...], threshold: float, q_value: float = 0.05
+) -> pd.DataFrame:
+    """Share of proteins substantially shifted per model and condition.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``model, condition, shifted, n, share``.
+    """
+    return run.query(
+        """
+        SELECT model, condition,
+               count(*) FILTER (WHERE tv >= $threshold AND q_value <= $q_value) AS shifted,
+               count(*) AS n, shifted / n AS share
+        FROM {shifts} WHERE protocol = $protocol AND model IN $models
+        GROUP BY model, condition ORDER BY model, condition
+        """,
+        ("shifts",),
+        {
+            "protocol": protocol,
+            "models": list(models),
+            "threshold": threshold,
+            "q_value": q_value,
+        },
+    )
+
+
+def names(run: Run) -> pd.DataFrame:
+    """Every protein of the run.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``protein, orf, labels`` (one text)``, n_cells``, by gene.
+    """
+    return run.query(
+        """
+        SELECT protein, any_value(orf) AS orf,
+               any_value(array_to_string(labels, ', ')) AS labels, count(*) AS n_cells
+        FROM {cells} GROUP BY protein ORDER BY protein
+        """,
+        ("cells",),
+    )
+
+
+def find(run: Run, text: str, limit: int = 50) -> pd.DataFrame:
+    """Proteins whose gene or ORF contains a text; those that start with it first.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``protein, orf``.
+    """
+    return run.query(
+        """
+        SELECT protein, any_value(orf) AS orf FROM {cells}
+        WHERE protein ILIKE $search ESCAPE '!' OR orf ILIKE $search ESCAPE '!'
+        GROUP BY protein
+        ORDER BY (lower(protein) = lower($text)) DESC,
+                 starts_with(lower(protein), lower($text)) DESC, protein
+        LIMIT $limit
+        """,
+        ("cells",),
+        {"search": contains(text), "text": text, "limit": limit},
+    )
+
+
+def protein_shifts(run: Run, protein: str, protocol: str) -> pd.DataFrame:
+    """One protein's shift for every model and condition, with its rank.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``model, condition, tv, jsd, noise_floor, q_value, top_before, top_after,
+        flipped_fraction, n_cells, rank, of``.
+    """
+    return run.query(
+        """
+        SELECT * EXCLUDE (protein) FROM (
+            SELECT protein, model, condition, tv, jsd, noise_floor, q_value, top_before,
+                   top_after, flipped_fraction, n_cells,
+                   rank() OVER (PARTITION BY model, condition ORDER BY tv DESC) AS rank,
+                   count(*) OVER (PARTITION BY model, condition) AS of
+            FROM {shifts} WHERE protocol = $protocol)
+        WHERE protein = $protein ORDER BY model, condition
+        """,
+        ("shifts",),
+        {"protein": protein, "protocol": protocol},
+    )
+
+
+def distributions(run: Run, protein: str, protocol: str) -> pd.DataFrame:
+    """One protein's localization distribution for every model and condition.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``model, condition, localization, proportion, mean_probability, n_cells``.
+    """
+    return run.query(
+        """
+        SELECT model, condition, localization, proportion, mean_probability, n_cells
+        FROM {distributions} WHERE protein = $protein AND protocol = $protocol
+        ORDER BY model, condition, localization
+        """,
+        ("distributions",),
+        {"protein": protein, "protocol": protocol},
+    )
+
+
+def moves(run: Run, protein: str, protocol: str, condition: str) -> pd.DataFrame:
+    """How each cell of a protein moved between `unaltered` and a condition.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``model, cell, class_before, before, after, class_after, flipped, trials``: the probability
+        of the class said under `unaltered`, before and (the mean over trials) after; the class
+        said most often after; the share of trials that said another class.
+    """
+    return run.query(
+        """
+        WITH p AS (SELECT model, cell, condition, predicted, probabilities FROM {predictions}
+                   WHERE protein = $protein AND protocol = $protocol
+                     AND condition IN ($unaltered, $condition)),
+             u AS (SELECT model, cell, predicted AS class_before, list_max(probabilities) AS before,
+                          list_position(probabilities, list_max(probabilities)) AS slot
+                   FROM p WHERE condition = $unaltered
+                   QUALIFY row_number() OVER (PARTITION BY model, cell) = 1)
+        SELECT u.model, u.cell, class_before, before,
+               avg(list_extract(p.probabilities, slot)) AS after,
+               mode(p.predicted) AS class_after,
+               avg((p.predicted <> class_before)::INT) AS flipped, count(*) AS trials
+        FROM p JOIN u USING (model, cell) WHERE p.condition = $condition
+        GROUP BY u.model, u.cell, class_before, before
+        ORDER BY u.model, before - after DESC, u.cell
+        """,
+        ("predictions",),
+        {
+            "protein": protein,
+            "protocol": protocol,
+            "condition": condition,
+            "unaltered": str(Condition.UNALTERED),
+        },
+    )

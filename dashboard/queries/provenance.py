@@ -1,0 +1,147 @@
+"""What a run holds and left out, as tables; and whole tables to take away."""
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from compute.schema import CELL_FLAGS, RUN_TABLES, TRIAL_FLAGS
+from dashboard.queries.library import HIVE, MissingTableError, Run
+
+NO_CSV = ("examples", "embeddings")
+"""Tables of images and vectors, which a CSV file cannot hold well."""
+
+LARGEST = 200 * 2**20
+"""Bytes of Parquet from which a table is taken from its folder instead."""
+
+
+def contents(run: Run) -> pd.DataFrame:
+    """Every table of the run with its size.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``table, rows, files, bytes``; no rows for tables that are not there.
+    """
+    rows = []
+    for table in RUN_TABLES:
+        files = run.files(table)
+        if files:
+            count = run.query(f"SELECT count(*) AS n FROM {{{table}}}", (table,))["n"].iloc[0]
+            size = sum(path.stat().st_size for path in run.path.glob(RUN_TABLES[table]))
+            rows.append((table, int(count), len(files), size))
+    return pd.DataFrame(rows, columns=["table", "rows", "files", "bytes"])
+
+
+def flags(run: Run) -> pd.DataFrame:
+    """Quality flags of cells and trials, counted.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``of`` (cells or trials)``, flag, meaning, count, total``.
+    """
+    rows = []
+    for of, meanings in (("cells", CELL_FLAGS), ("trials", TRIAL_FLAGS)):
+        if not run.has(of):
+            continue
+        for flag, meaning in meanings.items():
+            found = run.query(
+                f"""SELECT count(*) FILTER (WHERE flags & $flag <> 0) AS n, count(*) AS total
+                    FROM {{{of}}}""",
+                (of,),
+                {"flag": int(flag)},
+            )
+            name = str(flag.name).lower().replace("_", " ")
+            rows.append((of, name, meaning, int(found["n"].iloc[0]), int(found["total"].iloc[0])))
+    return pd.DataFrame(rows, columns=["of", "flag", "meaning", "count", "total"])
+
+
+def trials_by_condition(run: Run) -> pd.DataFrame:
+    """Trials of each condition.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``condition, trials, cells, flagged``.
+    """
+    return run.query(
+        """
+        SELECT condition, count(*) AS trials, count(DISTINCT cell) AS cells,
+               count(*) FILTER (WHERE flags <> 0) AS flagged
+        FROM {trials} GROUP BY condition ORDER BY condition
+        """,
+        ("trials",),
+    )
+
+
+def rejections(meta: Mapping[str, Any]) -> pd.DataFrame:
+    """Everything that was left out, from `run.json` and the store's own record.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``stage, reason, count, examples`` (one text).
+    """
+    rows = []
+    for stage, items in (
+        ("import", meta.get("store", {}).get("rejections", [])),
+        ("run", meta.get("rejections", [])),
+    ):
+        for item in items:
+            examples = "; ".join(str(example) for example in item.get("examples", []))
+            rows.append(
+                (
+                    str(item.get("stage", stage)),
+                    str(item.get("reason", "")),
+                    int(item.get("count", 0)),
+                    examples,
+                )
+            )
+    return pd.DataFrame(rows, columns=["stage", "reason", "count", "examples"])
+
+
+def flat(content: Mapping[str, Any], place: str = "") -> list[tuple[str, str]]:
+    """Return nested settings as ``(dotted name, value)``."""
+    rows: list[tuple[str, str]] = []
+    for key, value in content.items():
+        name = f"{place}.{key}" if place else str(key)
+        if isinstance(value, Mapping) and value:
+            rows += flat(value, name)
+        else:
+            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            rows.append((name, text))
+    return rows
+
+
+def as_parquet(run: Run, table: str) -> bytes:
+    """Return a whole table as one Parquet file.
+
+    Raises
+    ------
+    MissingTableError
+        The run does not have it.
+    """
+    buffer = io.BytesIO()
+    pq.write_table(_whole(run, table), buffer, compression="zstd", row_group_size=50_000)
+    return buffer.getvalue()
+
+
+def as_csv(run: Run, table: str) -> bytes:
+    """Return a whole table as CSV (UTF-8); lists are written as JSON-like text."""
+    if table in NO_CSV:
+        raise ValueError(f"{table} holds images or vectors; take it as Parquet")
+    return _whole(run, table).to_pandas().to_csv(index=False).encode()
+
+
+def _whole(run: Run, table: str) -> pa.Table:
+    files = run.files(table)
+    if not files:
+        raise MissingTableError(table, run)
+    layout = "hive" if table in HIVE else None
+    base = str(run.path / table) if layout else None
+    return ds.dataset(files, partitioning=layout, partition_base_dir=base).to_table()

@@ -1,0 +1,179 @@
+"""Findings and numbers in words, computed from tables. Pure: no SQL, no Streamlit."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from compute.schema import CONDITIONS, Condition
+from dashboard.theme import condition_title, model_title
+
+CLEAR = 0.02
+"""A difference of accuracies below two points is called small, whatever its interval."""
+
+
+def known(value: Any) -> bool:
+    """Whether a table's value is a number (not missing)."""
+    return value is not None and not (isinstance(value, float) and math.isnan(value))
+
+
+def records(table: pd.DataFrame) -> list[Any]:
+    """Return the rows as objects with a field per column."""
+    return list(table.itertuples(index=False))
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """Return ``93.0%``."""
+    return f"{100 * value:.{digits}f}%" if known(value) and value is not None else "–"
+
+
+def points(value: float | None) -> str:
+    """Return ``15.8 points`` (percentage points; a minus sign where negative)."""
+    if value is None or not known(value):
+        return "–"
+    number = f"{100 * value:.1f}".replace("-", "−")
+    return f"{'0.0' if number == '−0.0' else number} points"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """Return ``95% interval 13.1 to 18.4``, in points; says so where there is none."""
+    if low is None or high is None or not (known(low) and known(high)):
+        return "no interval"
+    return f"95% interval {100 * low:.1f} to {100 * high:.1f}".replace("-", "−")
+
+
+def p_text(value: float | None) -> str:
+    """Return ``p = 0.004`` or ``p < 0.001``."""
+    if value is None or not known(value):
+        return "p not computed"
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def count(number: int | float, one: str, many: str = "") -> str:
+    """Return ``1 cell`` or ``1,200 cells``."""
+    return f"{int(number):,} {one if int(number) == 1 else many or one + 's'}"
+
+
+def tested_on(row: Any) -> str:
+    """Return ``n = 900 cells of 90 proteins`` of a row with both counts."""
+    return f"n = {count(row.n_cells, 'cell')} of {count(row.n_proteins, 'protein')}"
+
+
+def unit_note(table: pd.DataFrame) -> str:
+    """Say what the intervals are, and what was resampled."""
+    units = sorted(table["unit"].dropna().unique()) if "unit" in table else []
+    if not units:
+        return "No intervals were computed."
+    if units == ["protein"]:
+        return "Bars: 95% bootstrap intervals over whole proteins."
+    if units == ["cell"]:
+        return "Bars: 95% bootstrap intervals over cells (too few proteins to resample them)."
+    return f"Bars: 95% bootstrap intervals over {' or '.join(f'{unit}s' for unit in units)}."
+
+
+def on_background(condition: str) -> str:
+    """Return the words for what was done, to follow “accuracy falls …”."""
+    return {
+        Condition.SAME: "on the background of another cell of the same class",
+        Condition.DIFFERENT: "on the background of another class",
+        Condition.CELL_FREE: "on medium without cells",
+        Condition.MASKED: "with everything around the cell set to zero",
+        Condition.SHAM: "after a sham swap",
+        Condition.CONFLICTING: "on the background of the class it must be told from",
+        Condition.BACKGROUND_ONLY: "with the centre cell removed",
+        Condition.UNALTERED: "unaltered",
+    }[Condition(condition)]
+
+
+REAL = tuple(str(c) for c in Condition if c not in (Condition.UNALTERED, Condition.BACKGROUND_ONLY))
+"""Conditions that keep the cell: only there is a drop about the background alone."""
+
+
+def worst_drop(table: pd.DataFrame) -> Any | None:
+    """Return the row of `accuracy.overall` with the largest drop that keeps the cell, or None."""
+    rows = table[table["condition"].isin(REAL) & table["drop_estimate"].notna()]
+    if rows.empty:
+        return None
+    return records(rows.sort_values("drop_estimate", ascending=False))[0]
+
+
+def drop_finding(table: pd.DataFrame) -> str:
+    """Say the worst drop in a sentence, or that nothing falls."""
+    row = worst_drop(table)
+    if row is None:
+        return "No drop could be computed: this run has no labelled cells under two conditions."
+    numbers = f"{interval(row.drop_low, row.drop_high)}; {tested_on(row)}"
+    before = row.estimate + row.drop_estimate
+    if not (known(row.drop_low) and row.drop_low > 0) and known(row.drop_low):
+        return (
+            f"No model is seen to lose accuracy when the background changes: the largest drop, "
+            f"{model_title(row.model)}'s {on_background(row.condition)}, is "
+            f"{points(row.drop_estimate)} ({numbers}), an interval that includes zero."
+        )
+    if row.drop_estimate < CLEAR:
+        return (
+            f"Accuracy hardly depends on the background: the largest drop, "
+            f"{model_title(row.model)}'s {on_background(row.condition)}, is only "
+            f"{points(row.drop_estimate)} ({numbers})."
+        )
+    return (
+        f"{model_title(row.model)} loses {points(row.drop_estimate)} of accuracy "
+        f"{on_background(row.condition)}: from {percent(before)} to {percent(row.estimate)} "
+        f"({numbers})."
+    )
+
+
+def gap_finding(table: pd.DataFrame) -> str:
+    """Say the largest background gap in a sentence, with the other models' range."""
+    if table.empty:
+        return ""
+    row = records(table)[0]
+    numbers = f"{interval(row.ci_low, row.ci_high)}; {tested_on(row)}"
+    start = (
+        "The background gap, accuracy on a background of the same class minus accuracy on one of "
+        "another class, is"
+    )
+    if known(row.ci_low) and row.ci_low <= 0 and row.estimate > 0:
+        text = f"{start} not told from zero: at most {points(row.estimate)}, for "
+    elif row.estimate <= 0:
+        text = f"{start} not above zero: {points(row.estimate)} at most, for "
+    else:
+        text = f"{start} largest for "
+        return (
+            f"{text}{model_title(row.model)}: {points(row.estimate)} ({numbers}){_others(table)}."
+        )
+    return f"{text}{model_title(row.model)} ({numbers}){_others(table)}."
+
+
+def _others(table: pd.DataFrame) -> str:
+    rows = records(table)[1:]
+    if not rows:
+        return ""
+    each = [f"{model_title(row.model)} {points(row.estimate)}" for row in rows]
+    return f"; {', '.join(each)}"
+
+
+def short_finding(table: pd.DataFrame) -> str:
+    """Say the worst drop in a chart's title."""
+    row = worst_drop(table)
+    if row is None:
+        return "Accuracy under each condition"
+    clear = known(row.drop_low) and row.drop_low > 0 and row.drop_estimate >= CLEAR
+    if not clear:
+        return "Accuracy stays within its intervals whatever the background"
+    return (
+        f"Accuracy falls most for {model_title(row.model)} {on_background(row.condition)}: "
+        f"by {points(row.drop_estimate)}"
+    )
+
+
+def definition(condition: str) -> str:
+    """Return ``Masked: the cell with …``."""
+    return f"{condition_title(condition)}: {CONDITIONS[Condition(condition)].definition}"
+
+
+def plain_name(text: str) -> str:
+    """Escape a name from the data for Streamlit's Markdown."""
+    for character in "\\`*_{}[]()#+-!|<>$~:":
+        text = text.replace(character, f"\\{character}")
+    return text
