@@ -24,15 +24,15 @@ LOCALIZATIONS: tuple[str, ...] = (
     "ER",
     "Golgi",
     "mitochondrion",
+    "nucleus",
     "nuclear periphery",
     "nucleolus",
-    "nucleus",
-    "peroxisome",
     "spindle pole",
+    "peroxisome",
     "vacuolar membrane",
     "vacuole",
 )
-"""The 15 localizations of Gupta, Moses and Lu (2025)."""
+"""The 15 localizations of Gupta, Moses and Lu (2025), in the order of the published results."""
 
 
 class Condition(StrEnum):

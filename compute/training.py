@@ -5,25 +5,21 @@ field, DeepLoc names the localization (`compute.objectives`). The weights and th
 where `compute.models` can load them.
 """
 
-import json
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from compute.cards import ModelCard, make_card, save_card
-from compute.checkpoints import load_weights, weights_of
-from compute.errors import BystanderError, ChangedError, InputError, UsageError, unknown_value
-from compute.files import Progress, lock, silent, write_json, writing
+from compute.checkpoints import weights_of
+from compute.errors import BystanderError, InputError, UsageError, unknown_value
+from compute.files import Progress, lock, silent, write_json
 from compute.models import DTYPES, write_weights
 from compute.networks import NetworkSpec, network_spec
 from compute.networks.blocks import LayeredNetwork, channels_last
@@ -32,6 +28,7 @@ from compute.scaling import scaling_named
 from compute.schema import SCHEMA_VERSION
 from compute.selection import Rows, Selection, select_cells
 from compute.store import CropStore
+from compute.training_state import TrainingState, restore_state, save_state
 
 VALIDATION_BATCH = 256
 """Crops at a time where no gradients are kept."""
@@ -121,25 +118,6 @@ class _Job:
         )
 
 
-@dataclass
-class _State:
-    """What an interrupted training goes on from."""
-
-    network: LayeredNetwork
-    optimiser: torch.optim.Adam
-    best: dict[str, Tensor]
-    history: list[dict[str, Any]]
-
-    @property
-    def best_loss(self) -> float:
-        return min((row["validation_loss"] for row in self.history), default=float("inf"))
-
-    @property
-    def epochs_since_best(self) -> int:
-        losses = [row["validation_loss"] for row in self.history]
-        return len(losses) - 1 - losses.index(min(losses)) if losses else 0
-
-
 def train(
     model: str,
     store_path: Path | str,
@@ -196,7 +174,7 @@ def train(
     license, created_by
         For the card; by default the latter is the matching `bystander train` command.
     progress
-        Called after every step with the epoch in words, steps done and steps in all.
+        Called after every step with what is trained, steps done and the most there can be.
     say
         Called with a line of text: what was left out, then each epoch's figures.
 
@@ -224,6 +202,7 @@ def train(
     if dtype not in DTYPES:
         raise unknown_value("dtype", dtype, DTYPES)
     store = CropStore(store_path)
+    _check_store(store, spec)
     objective = OBJECTIVES[spec.objective]
     selection = select_cells(store.cells, store.localizations, objective, seed, fields)
     configuration = {
@@ -251,10 +230,10 @@ def train(
             checkpoint.unlink(missing_ok=True)
         state = _begin(job)
         if checkpoint.is_file():
-            _restore(checkpoint, state, configuration)
+            restore_state(checkpoint, state, configuration)
             say(f"Going on after epoch {len(state.history)}.")
         for _ in _epochs(job, state):
-            _save(checkpoint, state, configuration)
+            save_state(checkpoint, state, configuration)
         path = _finish(job, state, out, dtype)
         checkpoint.unlink(missing_ok=True)
     (folder / ".lock").unlink(missing_ok=True)
@@ -262,8 +241,8 @@ def train(
     return path
 
 
-def _pixels(store: CropStore, spec: NetworkSpec, device: torch.device) -> Pixels:
-    """Load the network's channels of every crop."""
+def _check_store(store: CropStore, spec: NetworkSpec) -> None:
+    """Refuse a store that lacks a channel or has crops smaller than the network's input."""
     for channel in spec.channels:
         if channel not in store.channels:
             raise UsageError(
@@ -276,6 +255,10 @@ def _pixels(store: CropStore, spec: NetworkSpec, device: torch.device) -> Pixels
             f"{store.path} has crops of {store.size} pixels; {spec.title} reads {spec.input_size}.",
             "Import the store with larger crops.",
         )
+
+
+def _pixels(store: CropStore, spec: NetworkSpec, device: torch.device) -> Pixels:
+    """Load the network's channels of every crop."""
     images = store.arrays().images
     wanted = [store.channels.index(channel) for channel in spec.channels]
     if wanted != list(range(len(store.channels))):
@@ -284,16 +267,16 @@ def _pixels(store: CropStore, spec: NetworkSpec, device: torch.device) -> Pixels
     return Pixels(images, scaling_named(spec.scaling), spec.input_size, jitter, device)
 
 
-def _begin(job: _Job) -> _State:
+def _begin(job: _Job) -> TrainingState:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.options.seed)
         network = job.spec.build(job.options.width, len(job.selection.classes))
     network = channels_last(network.to(job.pixels.device))
     optimiser = torch.optim.Adam(network.parameters(), lr=job.options.learning_rate)
-    return _State(network, optimiser, {}, [])
+    return TrainingState(network, optimiser, {}, [])
 
 
-def _epochs(job: _Job, state: _State) -> Iterator[None]:
+def _epochs(job: _Job, state: TrainingState) -> Iterator[None]:
     """Train epoch by epoch until it no longer helps; yields after each."""
     for epoch in range(len(state.history), job.options.epochs):
         if state.epochs_since_best >= job.options.patience:
@@ -302,7 +285,7 @@ def _epochs(job: _Job, state: _State) -> Iterator[None]:
         stage = f"{job.spec.title}, epoch {epoch + 1} of {job.options.epochs}"
         # Seeded by epoch, so that resuming repeats what would have happened.
         rng = np.random.default_rng([job.options.seed, epoch])
-        loss, score = _train_epoch(job, state, rng, partial(job.progress, stage))
+        loss, score = _train_epoch(job, state, rng, epoch)
         validation_loss, validation_score = _validate(job, state.network)
         if not np.isfinite([loss, validation_loss]).all():
             raise BystanderError(
@@ -332,7 +315,7 @@ def _epochs(job: _Job, state: _State) -> Iterator[None]:
 
 
 def _train_epoch(
-    job: _Job, state: _State, rng: np.random.Generator, progress: Callable[[int, int], None]
+    job: _Job, state: TrainingState, rng: np.random.Generator, epoch: int
 ) -> tuple[float, float]:
     """Go through the training cells once; gives mean loss and score."""
     state.network.train()
@@ -345,7 +328,8 @@ def _train_epoch(
         loss.backward()
         state.optimiser.step()
         sums += np.array([float(loss.detach()), score]) * len(rows)
-        progress(number, len(batches))
+        done = epoch * len(batches) + number
+        job.progress(f"training {job.spec.title}", done, job.options.epochs * len(batches))
     mean = sums / sum(map(len, batches))
     return float(mean[0]), float(mean[1])
 
@@ -374,49 +358,6 @@ def _loss(
 def _batches(rows: Rows, size: int) -> Iterator[Rows]:
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
-
-
-def _save(path: Path, state: _State, configuration: Mapping[str, Any]) -> None:
-    """Write everything a resumed training needs as one file of tensors and JSON."""
-    tensors = {f"network/{k}": t for k, t in weights_of(state.network).items()}
-    tensors |= {f"best/{k}": t for k, t in state.best.items()}
-    for number, values in state.optimiser.state_dict()["state"].items():
-        tensors |= {f"adam/{number}/{k}": t for k, t in values.items()}
-    plain = {k: t.detach().cpu().contiguous() for k, t in tensors.items()}
-    about = {"configuration": configuration, "history": state.history}
-    with writing(path) as temporary:
-        save_file(plain, temporary, metadata={"training": json.dumps(about)})
-
-
-def _restore(path: Path, state: _State, configuration: Mapping[str, Any]) -> None:
-    """Put a training back where a checkpoint left it."""
-    groups: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "adam": {}}
-    try:
-        with safe_open(path, framework="pt") as file:
-            about = json.loads(file.metadata()["training"])
-            if about["configuration"] == configuration:
-                for key in file.keys():  # noqa: SIM118 - the file is no mapping
-                    group, _, rest = key.partition("/")
-                    groups[group][rest] = file.get_tensor(key)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{path} cannot be read as a training checkpoint: {error}.",
-            "Start afresh with --no-resume.",
-        ) from error
-    changed = [k for k, v in configuration.items() if about["configuration"].get(k) != v]
-    if changed:
-        raise ChangedError(
-            f"{path} was begun with another {', '.join(changed)}.",
-            "Give the same options, another --out, or start afresh with --no-resume.",
-        )
-    load_weights(state.network, groups["network"], str(path))
-    state.best = groups["best"]
-    moments: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in groups["adam"].items():
-        number, _, rest = key.partition("/")
-        moments.setdefault(int(number), {})[rest] = tensor
-    state.optimiser.load_state_dict({**state.optimiser.state_dict(), "state": moments})
-    state.history = about["history"]
 
 
 def _draft_card(
@@ -453,7 +394,7 @@ def _draft_card(
     )
 
 
-def _finish(job: _Job, state: _State, out: Path, dtype: str) -> Path:
+def _finish(job: _Job, state: TrainingState, out: Path, dtype: str) -> Path:
     """Write history, weights, then the card that names them."""
     best = min(state.history, key=lambda row: row["validation_loss"])
     write_json(

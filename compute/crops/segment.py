@@ -165,8 +165,10 @@ def _label_one(
     raw: NDArray[np.float32], config: SegmentationConfig, ball: NDArray[np.bool_]
 ) -> NDArray[np.int32]:
     smooth = ndimage.gaussian_filter(raw, config.smoothing, mode="nearest")
-    rise = np.maximum(smooth - np.percentile(smooth, 2), 0)
-    floor = max(config.contrast * _noise(raw, config.smoothing), 0.02 * float(rise.max()))
+    noise = _noise(raw, config.smoothing)
+    # The lowest 2% of medium lie 2.05 standard deviations of its noise below its mean.
+    rise = np.maximum(smooth - np.percentile(smooth, 2) - 2.05 * noise, 0)
+    floor = max(config.contrast * noise, 0.02 * float(rise.max()))
     labels = np.zeros(raw.shape, np.int32)
     if rise.max() <= floor:
         return labels

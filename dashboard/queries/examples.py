@@ -193,3 +193,22 @@ def telling_cell(run: Run, protocol: str) -> int | None:
         },
     )
     return int(found["cell"].iloc[0]) if len(found) else None
+
+
+def describe(run: Run, of: tuple[int, ...]) -> pd.DataFrame:
+    """Names and quality of some cells.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``cell, protein, orf, localization, labels`` (one text)``, cell_flags``.
+    """
+    return run.query(
+        """
+        SELECT cell, protein, orf, localization, array_to_string(labels, ', ') AS labels,
+               flags AS cell_flags
+        FROM {cells} WHERE cell IN $of
+        """,
+        ("cells",),
+        {"of": list(of)},
+    )

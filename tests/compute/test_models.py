@@ -29,6 +29,15 @@ from compute.scaling import SCALINGS
 WIDTH = 0.05
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    """Networks this small lose more by threads waiting for each other than they gain."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def write_model(folder, network, dtype="float32", **more):
     """Write a model with drawn weights; returns its card's path and its network."""
     torch.manual_seed(1)

@@ -23,6 +23,15 @@ SIDE = 64
 FAST = {"width": 0.03, "epochs": 2, "batch_size": 8, "seed": 3}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    """Networks this small lose more by threads waiting for each other than they gain."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def paint(place, rng):
     """Draw a cell whose protein fills the middle, the whole cell, or a ring."""
     rows, columns = np.mgrid[:SIDE, :SIDE] - SIDE / 2
@@ -252,7 +261,7 @@ def test_trained_models_load_and_embed(store, tmp_path, network):
     assert [row["epoch"] for row in history["epochs"]] == [1, 2]
     assert history["training_cells"] + history["validation_cells"] == 96
     assert len(lines) == 3
-    assert steps[-1][1] == steps[-1][2]
+    assert steps[-1][1] == steps[-1][2] == len(steps)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         f"{network}.history.json", f"{network}.safetensors", f"{network}.toml",
     ]  # fmt: skip
@@ -272,7 +281,7 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(store, tmp_path, net
     whole = weights(train(network, store, tmp_path / "whole", **options))
 
     def stop(stage, done, total):
-        if "epoch 3" in stage and done == 2:
+        if done == 2 * total // 3 + 2:
             raise KeyboardInterrupt
 
     out = tmp_path / "cut"
@@ -287,7 +296,7 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(store, tmp_path, net
 
 def test_a_checkpoint_of_other_options_is_not_used(store, tmp_path):
     def stop(stage, done, total):
-        if "epoch 2" in stage:
+        if done > total / 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

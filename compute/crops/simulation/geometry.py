@@ -21,7 +21,7 @@ DIAMETER_SPREAD = 0.18
 """Standard deviation of log diameter; the paired-cell crops have 5th to 95th area percentiles
 of 455 and 1611 pixels."""
 
-SMALL_BUD, LARGE_BUD = 0.28, 0.72
+SMALL_BUD, LARGE_BUD = 0.28, 0.66
 """Bud radius when it first shows and at division, of the mother's."""
 
 ANAPHASE, DIVIDED = 0.72, 0.82
@@ -76,6 +76,11 @@ class Cell:
     def radius(self) -> float:
         """Mean radius of the mother, pixels."""
         return float(np.sqrt(self.long * self.short))
+
+    @property
+    def area(self) -> float:
+        """Area of mother and bud, square pixels."""
+        return float(np.pi * (self.long * self.short + self.bud.radius**2))
 
     @property
     def reach(self) -> float:

@@ -81,7 +81,7 @@ def lay_out(config: SimulationConfig, side: int, rng: np.random.Generator) -> li
                 continue
             circles = np.concatenate([circles, here])
             placed.append(Placed(cell, float(centre[0]), float(centre[1])))
-            covered += float(np.pi * (own[:, 2] ** 2).sum())
+            covered += cell.area
             failures = 0
             break
         else:

@@ -29,7 +29,6 @@ def draws(localization: str) -> Callable[[Pattern], Pattern]:
     BystanderError
         The localization has one already, or is not among the 15.
     """
-
     if localization not in LOCALIZATIONS:
         raise unknown_value("localization", localization, LOCALIZATIONS)
 

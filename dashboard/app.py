@@ -1,0 +1,176 @@
+"""The entry point that Streamlit runs: page configuration, shared filters, navigation."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from compute.errors import BystanderError
+from compute.schema import Aggregation, Probe, Protocol
+from dashboard import cache, launch, selections, shared, show, theme
+from dashboard.queries import accuracy
+from dashboard.queries.library import Broken, Library, Run, open_library
+from dashboard.wording import plain_name
+
+VIEWS = Path(__file__).resolve().parent / "views"
+PROTOCOL_TITLES = {
+    Protocol.REFIT: "Refit in each condition",
+    Protocol.FROZEN: "Fitted once, then frozen",
+}
+PROBE_TITLES = {Probe.PAIR: "Pairs of classes", Probe.MULTICLASS: "All classes at once"}
+AGGREGATION_TITLES = {
+    Aggregation.ALL: "Every pair and background",
+    Aggregation.PUBLISHED: "As in the paper",
+}
+
+
+def main() -> None:
+    """Show the page that was asked for."""
+    st.set_page_config("Bystander", ":material/blur_circular:", layout="wide")
+    pages = [
+        st.Page(VIEWS / "overview.py", title="Overview", icon=":material/insights:", default=True),
+        st.Page(VIEWS / "accuracy.py", title="Accuracy", icon=":material/target:"),
+        st.Page(VIEWS / "proteins.py", title="Proteins", icon=":material/genetics:"),
+        st.Page(VIEWS / "crops.py", title="Crops", icon=":material/grid_view:"),
+        st.Page(VIEWS / "methods.py", title="Methods", icon=":material/menu_book:"),
+    ]
+    page = st.navigation(pages)
+    paths = [path.resolve() for path in launch.requested_runs()]
+    library = open_library(paths, cache.connection(tuple(str(path) for path in paths)))
+    if not library.runs:
+        _nothing_to_show(library)
+        return
+    with st.sidebar:
+        run = _choose_run(library)
+        shared.keep(_choose(run))
+    for broken in library.broken:
+        _explain(broken)
+    if not run.complete:
+        _unfinished(run)
+    try:
+        page.run()
+    except BystanderError as error:
+        show.problem(error, "This page")
+    except Exception:
+        logging.getLogger("bystander").exception("page failed")
+        st.error(
+            "Something went wrong on this page; the server's log says what. The other pages may "
+            "still work.",
+            icon=":material/error:",
+        )
+
+
+def _choose_run(library: Library) -> Run:
+    if len(library.runs) == 1:
+        return library.runs[0]
+    key = selections.choice("Run", "run", library.keys, default=library.keys[0])
+    return library[key or library.keys[0]]
+
+
+def _choose(run: Run) -> shared.Shared:
+    """Show the shared filters, only those that this run gives a choice of."""
+    protocols, probes, aggregations = _available(run)
+    protocol = _one(
+        "Probe",
+        "protocol",
+        protocols,
+        PROTOCOL_TITLES,
+        "Refit: what information remains under a condition. Frozen: what happens to a model "
+        "that is in use.",
+    )
+    probe = _one(
+        "Task",
+        "probe",
+        probes,
+        PROBE_TITLES,
+        "Pairs: a linear SVM tells two localizations apart, as in the paper; chance is 50%.",
+    )
+    aggregation = _one(
+        "Average",
+        "aggregation",
+        aggregations,
+        AGGREGATION_TITLES,
+        "How pair tests are averaged into one number.",
+    )
+    models = tuple(run.models)
+    if len(models) > 1:
+        marks = theme.model_marks(models)
+        models = selections.several(
+            "Models",
+            "models",
+            models,
+            shown=lambda name: f"{marks[name].character} {theme.model_title(name, short=True)}",
+        )
+    conditions = tuple(theme.in_order(run.conditions))
+    if len(conditions) > 1:
+        with st.expander("Conditions", icon=":material/filter_alt:"):
+            conditions = selections.several(
+                "Conditions shown", "conditions", conditions, shown=theme.condition_title
+            )
+    return shared.Shared(
+        run,
+        protocol,
+        probe,
+        aggregation,
+        models,
+        conditions,
+        dark=st.context.theme.type == "dark",
+    )
+
+
+def _one(label: str, key: str, options: list[str], titles: Mapping[Any, str], why: str) -> str:
+    if len(options) == 1:
+        return options[0]
+    picked = selections.choice(
+        label, key, options, default=options[0], shown=lambda name: titles[name], help_=why
+    )
+    return picked or options[0]
+
+
+def _available(run: Run) -> tuple[list[str], list[str], list[str]]:
+    """Return the protocols, probes and aggregations that the run has, defaults first."""
+    rows = None
+    if run.has("accuracy"):
+        try:
+            rows = cache.ask(run, accuracy.choices)
+        except BystanderError:
+            rows = None
+    found = []
+    for column, kind in (("protocol", Protocol), ("probe", Probe), ("aggregation", Aggregation)):
+        names = [str(item) for item in kind]
+        have = [name for name in names if rows is not None and name in set(rows[column])]
+        found.append(have or names[:1])
+    return found[0], found[1], found[2]
+
+
+def _nothing_to_show(library: Library) -> None:
+    st.title("No run to show", anchor=False)
+    for broken in library.broken:
+        _explain(broken)
+    st.markdown(
+        "Make one with `bystander run STORE --out RUN`, then open it with "
+        "`bystander dashboard RUN`; or see what it looks like with `bystander demo`."
+    )
+
+
+def _explain(broken: Broken) -> None:
+    problem = plain_name(broken.problem)
+    st.warning(
+        f"**{plain_name(broken.key)}** cannot be shown. {problem} {plain_name(broken.remedy)}",
+        icon=":material/folder_off:",
+    )
+
+
+def _unfinished(run: Run) -> None:
+    store = str(run.meta.get("store", {}).get("path", "STORE"))
+    st.warning(
+        "This run is not finished, so what needs its last steps is missing. It goes on where it "
+        "stopped with the command that began it:",
+        icon=":material/hourglass:",
+    )
+    st.code(f"bystander run {store} --out {run.path}", language="bash")
+
+
+main()

@@ -1,0 +1,238 @@
+"""Methods: definitions, what was run on what, what was left out, and everything to take away."""
+
+import functools
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from compute.schema import CONDITIONS, PROTOCOLS, Condition
+from dashboard import cache, show, theme, wording
+from dashboard.queries import provenance
+from dashboard.queries.filters import AGGREGATIONS, PROBES
+from dashboard.shared import Shared, current
+
+MIB = 2**20
+
+
+def page() -> None:
+    """Show the page."""
+    shared = current()
+    show.header("Methods", shared, "What was run, on what, with what, and what was left out.")
+    _summary(shared)
+    _definitions(shared)
+    with show.guarded("The counts of trials"):
+        _trials(shared)
+    _models(shared)
+    with show.guarded("What was left out"):
+        _left_out(shared)
+    _provenance(shared)
+    with show.guarded("The tables"):
+        _tables(shared)
+
+
+def _summary(shared: Shared) -> None:
+    meta = shared.run.meta
+    store: Any = meta.get("store", {})
+    counts: Any = store.get("counts", {})
+    rows = {
+        "Run": f"{shared.run.title}, begun {_when(meta.get('created'))}, "
+        + (f"finished {_when(meta.get('finished'))}" if shared.run.complete else "not finished"),
+        "Fingerprint": str(meta.get("fingerprint", "none until it is finished")),
+        "Cells": "simulated" if shared.run.simulated else "imaged",
+        "Crop store": f"{store.get('path', 'unknown')} ({store.get('fingerprint', 'unknown')})",
+        "Crops": f"{store.get('size', '?')} × {store.get('size', '?')} pixels, "
+        f"{' and '.join(shared.run.channels) or 'unknown channels'}, {store.get('dtype', '?')}",
+        "In the store": f"{counts.get('cells', 0):,} cells, {counts.get('usable', 0):,} usable; "
+        f"{counts.get('windows', 0):,} windows without cells",
+        "Device": str(meta.get("device", "unknown")),
+    }
+    frame = pd.DataFrame({"value": rows})
+    frame.index.name = "What"
+    st.table(frame.map(wording.plain_name), hide_header=True)
+
+
+def _when(text: Any) -> str:
+    return str(text or "unknown").replace("T", " ").removesuffix("+00:00")
+
+
+def _definitions(shared: Shared) -> None:
+    st.subheader("Definitions", anchor=False)
+    frame = pd.DataFrame(
+        [
+            {
+                "condition": theme.condition_title(name),
+                "definition": CONDITIONS[Condition(name)].definition,
+                "paper": CONDITIONS[Condition(name)].paper_key or "–",
+                "here": "yes" if name in shared.run.conditions else "no",
+            }
+            for name in theme.in_order(str(c) for c in Condition)
+        ]
+    )
+    show.data(
+        frame,
+        shared,
+        "conditions",
+        {
+            "condition": show.text("Condition"),
+            "definition": st.column_config.TextColumn("What stands behind the cell", width="large"),
+            "paper": show.text("Paper's file key"),
+            "here": show.text("In this run"),
+        },
+        "The conditions of Bystander.",
+        height="auto",
+    )
+    words = [
+        *(f"**Probe, {name}**: {text}." for name, text in PROTOCOLS.items()),
+        *(f"**Task, {name}**: {text}." for name, text in PROBES.items()),
+        *(f"**Average, {name}**: {text}." for name, text in AGGREGATIONS.items()),
+        "**Drop**: accuracy under unaltered minus accuracy under a condition.",
+        "**Background gap**: accuracy under “same class” minus accuracy under “different class”.",
+        "**Shift**: how far a protein's distribution over localizations under a condition is from "
+        "its unaltered one, as total variation (the share that moved) and Jensen–Shannon "
+        "divergence (base 2). *Substantial*: q ≤ 0.05 (Benjamini–Hochberg within model and "
+        "condition) and total variation at or above the threshold.",
+        "**Intervals**: 95%, bootstrap over whole proteins within class; over cells where there "
+        "are fewer than five proteins, and said so. **p**: sign flips of whole proteins, Holm over "
+        "models and conditions.",
+    ]
+    with st.expander("Words", icon=":material/dictionary:"):
+        st.markdown("\n".join(f"- {word}" for word in words))
+
+
+def _trials(shared: Shared) -> None:
+    rows = cache.ask(shared.run, provenance.trials_by_condition)
+    st.subheader("Trials", anchor=False)
+    show.data(
+        rows.assign(condition=rows["condition"].map(theme.condition_title)),
+        shared,
+        "trials_by_condition",
+        {
+            "condition": show.text("Condition"),
+            "trials": show.number("Trials", "%d"),
+            "cells": show.number("Cells", "%d"),
+            "flagged": show.number("With a quality flag", "%d"),
+        },
+        f"{wording.count(rows['trials'].sum(), 'trial')} in all, each one synthetic crop: a cell, "
+        "a condition, a donor, a repeat.",
+    )
+    checks: Any = shared.run.meta.get("checks", {}).get("sham_max_difference", {})
+    if checks:
+        each = "; ".join(
+            f"{theme.model_title(model)} {value:.1e}" for model, value in checks.items()
+        )
+        st.markdown(
+            "**Check**: a sham swap must change nothing. Largest difference of any embedding from "
+            f"unaltered: {wording.plain_name(each)}."
+        )
+
+
+def _models(shared: Shared) -> None:
+    st.subheader("Models", anchor=False)
+    for model in shared.run.meta.get("models", []):
+        title = theme.model_title(str(model.get("name", "?")))
+        with st.expander(wording.plain_name(title), icon=":material/neurology:"):
+            rows = [
+                ("weights (hash)", str(model.get("hash", "unknown"))),
+                ("embedding", f"{model.get('dimension', '?')} numbers a crop"),
+                *provenance.flat(model.get("card") or {}),
+            ]
+            _settings(rows)
+
+
+def _settings(rows: list[tuple[str, str]]) -> None:
+    frame = pd.DataFrame(rows, columns=["Setting", "Value"]).set_index("Setting")
+    st.table(frame.map(wording.plain_name), hide_header=True)
+
+
+def _left_out(shared: Shared) -> None:
+    st.subheader("What was left out, and why", anchor=False)
+    rows = provenance.rejections(shared.run.meta)
+    if rows.empty:
+        st.markdown("Nothing was rejected.")
+    else:
+        show.data(
+            rows,
+            shared,
+            "rejections",
+            {
+                "stage": show.text("Stage"),
+                "reason": st.column_config.TextColumn("Reason", width="large"),
+                "count": show.number("How many", "%d"),
+                "examples": st.column_config.TextColumn("For example", width="medium"),
+            },
+            f"{wording.count(rows['count'].sum(), 'rejection')} for "
+            f"{wording.count(len(rows), 'reason')}.",
+        )
+    flags = cache.ask(shared.run, provenance.flags)
+    if len(flags):
+        show.data(
+            flags,
+            shared,
+            "flags",
+            {
+                "of": show.text("Of"),
+                "flag": show.text("Quality flag"),
+                "meaning": st.column_config.TextColumn("Meaning", width="large"),
+                "count": show.number("How many", "%d"),
+                "total": show.number("of", "%d"),
+            },
+            "Cells with no mask, off centre or cut by the border are left out of trials; the "
+            "other flags are warnings.",
+        )
+
+
+def _provenance(shared: Shared) -> None:
+    st.subheader("Settings, versions and times", anchor=False)
+    meta = shared.run.meta
+    for title, content, icon in (
+        ("Configuration", meta.get("configuration") or meta.get("header"), ":material/tune:"),
+        ("Source of the cells", meta.get("store", {}).get("source"), ":material/input:"),
+        ("Versions", meta.get("versions"), ":material/inventory:"),
+        ("Counts", meta.get("counts"), ":material/tag:"),
+    ):
+        if content:
+            with st.expander(title, icon=icon):
+                _settings(provenance.flat(content))
+    times: Any = meta.get("timings") or {}
+    if times:
+        with st.expander("Times", icon=":material/timer:"):
+            _settings([(str(name), f"{float(value):,.1f} s") for name, value in times.items()])
+
+
+def _tables(shared: Shared) -> None:
+    st.subheader("Take the tables with you", anchor=False)
+    rows = cache.ask(shared.run, provenance.contents)
+    st.markdown(
+        "Parquet opens in Python, R and DuckDB; CSV in a spreadsheet. Files are made when you ask "
+        "for them."
+    )
+    for row in wording.records(rows):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.markdown(
+                f"**{row.table}** · {wording.count(row.rows, 'row')} · {row.bytes / MIB:.1f} MB",
+                width=300,
+            )
+            if row.bytes > provenance.LARGEST:
+                st.markdown("Large: take it from the run's folder.")
+                continue
+            _save(shared, row.table, "parquet")
+            if row.table not in provenance.NO_CSV:
+                _save(shared, row.table, "csv")
+
+
+def _save(shared: Shared, table: str, kind: str) -> None:
+    make = provenance.as_parquet if kind == "parquet" else provenance.as_csv
+    st.download_button(
+        "Parquet" if kind == "parquet" else "CSV",
+        functools.partial(make, shared.run, table),
+        f"{table}.{kind}",
+        "application/vnd.apache.parquet" if kind == "parquet" else "text/csv",
+        key=f"save_{table}_{kind}",
+        on_click="ignore",
+        help=f"{table} as {kind}",
+    )
+
+
+if __name__ == "__main__":
+    page()

@@ -1,0 +1,231 @@
+"""A whole run: what it writes, that it is repeatable, that it survives being killed."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from compute import schema
+from compute.errors import BystanderError, ChangedError, InputError
+from compute.inspect import check_path
+from compute.pipeline import run_store
+from compute.rundir import RunDirectory
+
+RUN_ARGUMENTS = ["--backgrounds=3", "--draws=200", "--folds=2", "--examples=1", "--jobs=1"]
+
+
+def digests(run: Path) -> dict[str, str]:
+    """Hash every table of a run, byte for byte."""
+    return {
+        str(path.relative_to(run)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(run.rglob("*.parquet"))
+    }
+
+
+def test_a_run_has_every_table_and_passes_its_check(run):
+    lines = list(check_path(run))
+    assert lines[-1] == "Tables, counts and references agree."
+    for name, pattern in schema.RUN_TABLES.items():
+        assert list(run.glob(pattern)), f"no table {name}"
+    assert not (run / "work").exists()
+    assert not list(run.rglob("*.tmp"))
+
+
+def test_predictions_cover_every_trial_and_protocol_once(run):
+    trials = pd.concat(pd.read_parquet(f) for f in sorted(run.glob("trials/*.parquet")))
+    for model in ("pifia", "paired_cell", "deeploc"):
+        parts = sorted(run.glob(f"predictions/model={model}/*.parquet"))
+        found = pd.concat(pq.read_table(f, partitioning=None).to_pandas() for f in parts)
+        assert not found.duplicated(["trial", "protocol"]).any()
+        assert set(found["trial"]) == set(trials["trial"])
+        sums = np.stack(found["probabilities"]).sum(1)
+        assert np.allclose(sums, 1, atol=1e-5)
+        for part in parts:
+            protein = pq.read_table(part, partitioning=None).column("protein").to_pylist()
+            assert protein == sorted(protein)
+
+
+def test_sham_embeddings_equal_unaltered_ones(run):
+    worst = RunDirectory(run).meta["checks"]["sham_max_difference"]
+    assert set(worst) == {"pifia", "paired_cell", "deeploc"}
+    assert max(worst.values()) <= 1e-5
+
+
+def test_sham_answers_equal_unaltered_ones(run):
+    accuracy = pd.read_parquet(run / "accuracy.parquet")
+    keys = ["model", "protocol", "probe", "scope", "localization"]
+    table = accuracy.fillna({"localization": ""}).pivot(
+        index=keys, columns="condition", values="estimate"
+    )
+    assert np.allclose(table["sham"], table["unaltered"], equal_nan=True)
+
+
+def test_every_rejection_is_counted(run, store):
+    meta = RunDirectory(run).meta
+    flagged = sum(item["count"] for item in meta["rejections"] if item["stage"] == "masks")
+    assert meta["counts"]["cells"] == meta["counts"]["cells_in_trials"] + flagged
+
+
+def test_the_same_seed_gives_the_same_bytes(run, store, cards, config, tmp_path):
+    models = [str(card) for card in cards.values()]
+    again, worked = run_store(store, tmp_path / "again", models, config, jobs=2)
+    assert worked
+    assert digests(again.path) == digests(run)
+    assert again.meta["fingerprint"] == RunDirectory(run).meta["fingerprint"]
+
+
+def test_a_finished_run_does_nothing(run, store, cards, config):
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
+    before.pop(run / ".lock", None)
+    _, worked = run_store(store, run, [str(card) for card in cards.values()], config)
+    assert not worked
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_another_configuration_is_refused_and_named(run, store, cards, config):
+    with pytest.raises(ChangedError, match="models"):
+        run_store(store, run, [str(cards["pifia"])], config)
+
+
+def test_a_class_with_one_protein_is_reported(store, cards, config, tmp_path):
+    """Unlabel all but one protein of a class: no same-class donor, no pair test, both said."""
+    from compute.crops.writer import CropStoreWriter
+    from compute.store import CropStore
+
+    source = CropStore(store)
+    cells, arrays = source.cells.copy(), source.arrays()
+    keep = cells["labels"].str.len() == 1
+    actin = cells["localization"] == "actin"
+    lone = cells.loc[actin, "protein"].iloc[0]
+    rows = np.flatnonzero(keep & (~actin | (cells["protein"] == lone)))
+    path = tmp_path / "store"
+    with CropStoreWriter(
+        path, channels=["GFP", "RFP"], size=64, dtype="uint16",
+        source={"kind": "test", "simulated": True},
+    ) as writer:  # fmt: skip
+        writer.add(
+            arrays.images[rows], arrays.unpack(arrays.masks[rows]),
+            arrays.unpack(arrays.foregrounds[rows]), cells.iloc[rows].drop(columns="labels"),
+        )  # fmt: skip
+        for number, window in source.windows.dropna(subset="localization").iterrows():
+            writer.add_windows(
+                arrays.windows[[number]], field=window["field"], protein=window["protein"],
+                localization=window["localization"],
+            )  # fmt: skip
+    done, _ = run_store(path, tmp_path / "run", [str(cards["pifia"])], config, jobs=1)
+    reasons = {item["reason"]: item["count"] for item in done.meta["rejections"]}
+    usable = int((CropStore(path).usable & (CropStore(path).cells["protein"] == lone)).sum())
+    assert reasons["same: no other protein of the same localization"] == usable
+    assert any(text.startswith("actin: only one of its proteins") for text in reasons)
+    pairwise = done.read("pairwise").to_pandas()
+    assert "actin" not in {*pairwise["localization_a"], *pairwise["localization_b"]}
+
+
+def test_a_store_without_labels_is_refused(cards, config, tmp_path):
+    from compute.crops.writer import CropStoreWriter
+
+    rng = np.random.default_rng(0)
+    masks = np.zeros((4, 64, 64), bool)
+    masks[:, 20:44, 20:44] = True
+    with CropStoreWriter(
+        tmp_path / "store", channels=["GFP", "RFP"], size=64, dtype="uint16",
+        source={"kind": "test", "simulated": False},
+    ) as writer:  # fmt: skip
+        writer.add(
+            rng.integers(0, 99, (4, 2, 64, 64)), masks, masks,
+            pd.DataFrame({"protein": list("abcd"), "field": list("abcd")}),
+        )  # fmt: skip
+    with pytest.raises(InputError, match="fewer than two localizations"):
+        run_store(tmp_path / "store", tmp_path / "run", [str(cards["pifia"])], config)
+
+
+def start(store: Path, out: Path, models: list[str]) -> subprocess.Popen[bytes]:
+    """Start a run in a process of its own."""
+    command = [sys.executable, "-c", "from compute.cli import main; main()", "run", str(store)]
+    command += ["--out", str(out), "--models", ",".join(models), *RUN_ARGUMENTS]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+def stage_reached(out: Path) -> str:
+    """Name the last stage that has left a file."""
+    patterns = {"examples": "examples.parquet", "effects": "accuracy.parquet",
+                "probe": "work/pairwise/*.parquet", "embed": "trials/*.parquet"}  # fmt: skip
+    return next((stage for stage, p in patterns.items() if list(out.glob(p))), "start")
+
+
+@pytest.mark.long
+def test_a_run_killed_at_five_random_moments_ends_in_the_same_tables(store, cards, tmp_path):
+    models = [str(card) for card in cards.values()]
+    whole = start(store, tmp_path / "whole", models)
+    began = time.monotonic()
+    assert whole.wait(600) == 0, whole.stderr.read().decode()
+    lasted = time.monotonic() - began
+    lots = random.Random(11)
+    broken, killed, stages = tmp_path / "broken", 0, []
+    for attempt in range(25):
+        process = start(store, broken, models)
+        try:
+            process.wait(lots.uniform(0.25, 0.7) * lasted)
+        except subprocess.TimeoutExpired:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            killed += 1
+            stages.append(stage_reached(broken))
+        else:
+            assert process.returncode == 0, process.stderr.read().decode()
+            if killed >= 5:
+                break
+            if attempt < 24:  # finished before five kills: begin again
+                for path in sorted(broken.rglob("*"), reverse=True):
+                    path.unlink() if path.is_file() else path.rmdir()
+        if killed >= 5:
+            last = start(store, broken, models)
+            assert last.wait(600) == 0, last.stderr.read().decode()
+            break
+    assert killed >= 5, stages
+    assert digests(broken) == digests(tmp_path / "whole")
+    assert json.loads((broken / "run.json").read_text())["status"] == "complete"
+
+
+def test_a_busy_run_directory_names_the_process(store, cards, tmp_path):
+    from compute.files import lock
+
+    with lock(tmp_path / "run", "run"):
+        process = start(store, tmp_path / "run", [str(cards["pifia"])])
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert f"process {os.getpid()}" in errors.decode()
+
+
+def test_a_full_disk_keeps_what_is_done_and_says_what_to_do(
+    store, cards, config, tmp_path, monkeypatch
+):
+    import errno
+
+    from compute import files
+
+    replace, calls = os.replace, []
+
+    def full(source, target):
+        calls.append(target)
+        if len(calls) > 8:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(files.os, "replace", full)
+    with pytest.raises(BystanderError, match=r"disk is full.*same command"):
+        run_store(store, tmp_path / "run", [str(cards["pifia"])], config, jobs=1)
+    assert not list((tmp_path / "run").rglob("*.tmp"))
+    monkeypatch.setattr(files.os, "replace", replace)
+    done, _ = run_store(store, tmp_path / "run", [str(cards["pifia"])], config, jobs=1)
+    assert done.complete

@@ -1,0 +1,80 @@
+"""Fixtures: a small simulated store, random-weight models, a finished run by the real writer."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data; tests that need it are skipped where it is absent."""
+    folder = Path(os.environ.get("BYSTANDER_SHARED", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"the shared data is not at {folder} (set BYSTANDER_SHARED)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory) -> Path:
+    """204 simulated cells of 34 proteins: 2 of each localization and 4 mixed ones."""
+    from compute.crops.simulated import simulate
+
+    path = tmp_path_factory.mktemp("store") / "store"
+    simulate(
+        path, proteins_per_class=2, mixed_proteins=4, cells_per_protein=6,
+        fields_per_protein=2, replicates=2, seed=3, workers=1,
+    )  # fmt: skip
+    return path
+
+
+@pytest.fixture(scope="session")
+def cards(tmp_path_factory) -> dict[str, Path]:
+    """Models with random weights of width 0.1, one per network."""
+    import torch
+
+    from compute.cards import make_card, save_card
+    from compute.checkpoints import weights_of
+    from compute.models import write_weights
+    from compute.networks import NETWORKS, network_spec
+
+    folder = tmp_path_factory.mktemp("weights")
+    found = {}
+    for number, name in enumerate(NETWORKS):
+        torch.manual_seed(number)
+        classes = [] if name == "paired_cell" else ["a", "b", "c"]
+        network = network_spec(name).build(0.1, len(classes))
+        digest = write_weights(folder / f"{name}.safetensors", weights_of(network))
+        card = make_card(
+            name, name=name, weights=f"{name}.safetensors", sha256=digest, width=0.1,
+            trained_on="nothing: random weights", simulated=True, classes=classes,
+        )  # fmt: skip
+        found[name] = folder / f"{name}.toml"
+        save_card(card, found[name])
+    return found
+
+
+@pytest.fixture(scope="session")
+def config():
+    """A run configuration that is quick and leaves nothing out."""
+    from compute.conditions import PlanConfig
+    from compute.effects import BootstrapConfig
+    from compute.pipeline import RunConfig
+
+    return RunConfig(
+        plan=PlanConfig(backgrounds=3), bootstrap=BootstrapConfig(200, 200), folds=2, examples=1
+    )
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory, store, cards, config) -> Path:
+    """A finished run of all three networks on the small store."""
+    from compute.pipeline import run_store
+
+    path = tmp_path_factory.mktemp("run") / "run"
+    run_store(store, path, [str(card) for card in cards.values()], config, jobs=1)
+    return path
