@@ -352,6 +352,7 @@ def train(
         "float32"
     ),
     name: Annotated[str | None, typer.Option(help="Of the model; default: the network's.")] = None,
+    license: Annotated[str, typer.Option(help="Of the weights, for the card.")] = "",
     device: Device = "auto",
     fresh: Annotated[bool, typer.Option("--fresh", help="Ignore an earlier checkpoint.")] = False,
 ) -> None:
@@ -370,7 +371,7 @@ def train(
         card = fit(
             model, store, out, width=width, epochs=epochs, patience=patience,
             batch_size=batch_size, learning_rate=learning_rate, seed=seed, fields=fields,
-            dtype=dtype, name=name, device=choose_device(device), resume=not fresh,
+            dtype=dtype, name=name, license=license, device=choose_device(device), resume=not fresh,
             created_by=" ".join(["bystander", *sys.argv[1:]]),
             progress=report, say=lambda line: console.err.print(line, markup=False),
         )  # fmt: skip

@@ -1,7 +1,7 @@
 """The demo: simulated cells, three small networks, all backgrounds, in a few minutes on a laptop.
 
-The shipped weights were trained by `bystander train` on the store that `TRAINING` describes: the
-same proteins in other fields (another seed), none of which the demo evaluates on.
+The shipped weights were trained by `make weights`: on the same simulated proteins in other fields
+(another seed), none of which the demo evaluates on.
 """
 
 from pathlib import Path
@@ -24,16 +24,6 @@ EVALUATION: dict[str, Any] = {
     "seed": 20,
 }
 """`bystander simulate` options of the store that the demo evaluates on."""
-
-TRAINING: dict[str, Any] = {
-    "proteins_per_class": 6,
-    "mixed_proteins": 12,
-    "cells_per_protein": 80,
-    "fields_per_protein": 6,
-    "replicates": 3,
-    "seed": 10,
-}
-"""`bystander simulate` options of the store that the shipped weights were trained on."""
 
 CONFIG = RunConfig(
     plan=PlanConfig(backgrounds=6),

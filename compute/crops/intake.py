@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from compute.crops.medium import FAR, medium_mask, windows_from_crops
 from compute.crops.quality import LEAST_MEDIUM
 from compute.crops.segment import DEFAULT, SegmentationConfig, segment
-from compute.crops.tiff import CropRejected
 from compute.crops.writer import CropStoreWriter
 from compute.errors import InputError
 from compute.store import CropStore
@@ -291,6 +290,3 @@ def report(
         tuple(rejections),
         tuple(notes),
     )
-
-
-__all__ = ["BATCH", "Crop", "CropRejected", "ImportReport", "Intake", "common_size", "report"]

@@ -19,9 +19,12 @@ from compute.schema import LOCALIZATIONS
 CELL_SPREAD = 0.2
 """Standard deviation of log brightness between cells of one strain, either channel."""
 
-MARKER_IN_VACUOLE = 0.42
+MARKER_IN_VACUOLE = 0.5
 """Light of the cytosolic marker over a vacuole, of that beside it: the section is thick, so
 cytosol above and below still shows in the paired-cell crops."""
+
+GLOW = 4
+"""Pixels around a cell that its blurred light fills: not medium."""
 
 ATTEMPTS = 6
 """Fields laid out, each larger, before fewer crops than asked for are taken."""
@@ -223,8 +226,9 @@ def cut_crops(
 def _free_windows(
     field: Field, size: int, count: int, rng: np.random.Generator
 ) -> NDArray[np.uint16]:
-    """Cut up to `count` windows that no cell touches, no two of the same corner."""
-    sums = np.pad(np.cumsum(np.cumsum(field.labels > 0, 0), 1), ((1, 0), (1, 0)))
+    """Cut up to `count` windows that lie `GLOW` from any cell, no two of the same corner."""
+    lit = ndimage.maximum_filter(field.labels > 0, 2 * GLOW + 1)
+    sums = np.pad(np.cumsum(np.cumsum(lit, 0), 1), ((1, 0), (1, 0)))
     cells = sums[size:, size:] - sums[:-size, size:] - sums[size:, :-size] + sums[:-size, :-size]
     free = np.argwhere(cells == 0)
     if len(free) == 0 or count == 0:

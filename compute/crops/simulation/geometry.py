@@ -109,7 +109,7 @@ def draw_cell(config: SimulationConfig, rng: np.random.Generator) -> Cell:
     """Draw a cell of random size and stage."""
     radius = config.cell_diameter / 2 * float(np.exp(rng.normal(0, DIAMETER_SPREAD)))
     radius = float(np.clip(radius, 0.3 * config.cell_diameter, 0.33 * config.size))
-    stretch = float(np.exp(np.abs(rng.normal(0.08, 0.06))))
+    stretch = float(np.exp(np.abs(rng.normal(0.12, 0.07))))
     long, short = radius * np.sqrt(stretch), radius / np.sqrt(stretch)
     stage = float(rng.uniform()) if rng.uniform() < config.budded else -float(rng.uniform(0.01, 1))
     tilt = float(rng.normal(0, 0.35))

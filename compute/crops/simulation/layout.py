@@ -10,6 +10,9 @@ from compute.crops.simulation.geometry import Cell, draw_cell
 TRIES = 40
 """Places tried for a cell before another cell is tried."""
 
+CLEAR_EDGE = 5.0
+"""Pixels that cells keep from the clearing, so that their glow does."""
+
 OVERLAP = 1.0
 """Pixels by which neighbours may press into each other, as cells between glass and medium do."""
 
@@ -72,7 +75,7 @@ def lay_out(config: SimulationConfig, side: int, rng: np.random.Generator) -> li
             if np.any(here[:, :2] < -margin) or np.any(here[:, :2] > side + margin):
                 continue
             square = np.maximum(np.abs(here[:, :2] - (clear_row, clear_column)) - clear / 2, 0)
-            if clear and np.any(np.hypot(*square.T) < here[:, 2] + 2):
+            if clear and np.any(np.hypot(*square.T) < here[:, 2] + CLEAR_EDGE):
                 continue
             apart = np.hypot(
                 here[:, None, 0] - circles[None, :, 0], here[:, None, 1] - circles[None, :, 1]

@@ -1,8 +1,5 @@
 """Segmentation: simulated blurred cells of known outline, and real yeast where it is at hand."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tifffile
@@ -13,7 +10,6 @@ from compute.crops.segment import SegmentationConfig, centre_label, label_cells,
 from compute.errors import InputError, UsageError
 from compute.schema import UNUSABLE, CellFlag
 
-SHARED = Path(os.environ.get("BYSTANDER_SHARED", Path(__file__).parents[4] / "shared" / "data"))
 SIZE = 64
 
 
@@ -127,10 +123,8 @@ def test_parameters_are_checked(field):
 
 
 @pytest.mark.long
-def test_real_yeast_crops_are_usable():
-    files = sorted((SHARED / "paired_cell_yeast").glob("*/*_rfp.tif"))
-    if not files:
-        pytest.skip(f"no paired_cell_yeast crops in {SHARED}")
+def test_real_yeast_crops_are_usable(shared):
+    files = sorted((shared / "paired_cell_yeast").glob("*/*_rfp.tif"))
     marker = np.stack([tifffile.imread(file) for file in files[::3]])
     masks, foregrounds = segment(marker)
     usable = (flag_cells(masks, foregrounds) & int(UNUSABLE)) == 0

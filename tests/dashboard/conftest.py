@@ -1,0 +1,74 @@
+"""Runs and servers for the tests of the dashboard."""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from synthetic_run import Plan, write_run
+
+from dashboard.launch import RUNS_VARIABLE
+from dashboard.queries.library import Run, connect, open_library
+
+SMALL = Plan(proteins_per_class=2, mixed=4, cells=6, example_cells=20)
+
+
+@pytest.fixture(scope="session")
+def run_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small finished run with everything in it."""
+    return write_run(tmp_path_factory.mktemp("runs") / "small", SMALL)
+
+
+@pytest.fixture(scope="session")
+def run(run_path: Path) -> Run:
+    """The small run, opened."""
+    return opened(run_path)
+
+
+def opened(path: Path) -> Run:
+    """Open one run directory."""
+    library = open_library([path], connect([path.resolve()]))
+    assert not library.broken, library.broken
+    return library.runs[0]
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Make an `AppTest` of the whole app on some runs, at an address."""
+    from streamlit.testing.v1 import AppTest
+
+    script = Path(__file__).resolve().parents[2] / "dashboard" / "app.py"
+
+    def make(*runs: Path, view: str = "", **address: str | list[str]) -> AppTest:
+        monkeypatch.setenv(RUNS_VARIABLE, json.dumps([str(path) for path in runs]))
+        test = AppTest.from_file(str(script), default_timeout=60)
+        if view:
+            test.run()
+            test.switch_page(f"views/{view}.py")
+        for name, value in address.items():
+            test.query_params[name] = value
+        return test.run()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium, or a skip that says there is none."""
+    chromium = os.environ.get("BYSTANDER_CHROMIUM") or shutil.which("chromium")
+    if not chromium:
+        pytest.skip("no chromium on this machine (apt-get install chromium)")
+    sync = pytest.importorskip("playwright.sync_api")
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    arguments += ["--disable-component-update", "--disable-sync", "--no-first-run"]
+    with sync.sync_playwright() as playwright:
+        chrome = playwright.chromium.launch(executable_path=chromium, args=arguments)
+        yield chrome
+        chrome.close()
