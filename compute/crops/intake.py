@@ -9,8 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -117,7 +116,8 @@ class ImportReport:
 class Intake:
     """Takes crops one at a time and hands them to a store's writer in batches.
 
-    Use as a context manager inside the writer's. Crops of a field must come one after another.
+    Crops of a field must come one after another, and `finish` must follow the last one, before
+    the writer's block ends.
 
     Parameters
     ----------
@@ -145,21 +145,6 @@ class Intake:
         self._waiting: list[Crop] = []
         self._candidates: list[tuple[int, int, Crop]] = []
 
-    def __enter__(self) -> Self:
-        """Begin."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Write what is waiting, unless something went wrong."""
-        if kind is None:
-            self._flush()
-            self._write_windows()
-
     def take(self, crop: Crop) -> None:
         """Add a crop that has been checked (`compute.crops.tiff.check_crop`)."""
         self._waiting.append(crop)
@@ -167,6 +152,11 @@ class Intake:
         self.proteins.add(crop.protein)
         if len(self._waiting) == BATCH:
             self._flush()
+
+    def finish(self) -> None:
+        """Write what is waiting, with the last field's windows."""
+        self._flush()
+        self._write_windows()
 
     def _flush(self) -> None:
         crops, self._waiting = self._waiting, []

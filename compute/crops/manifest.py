@@ -65,6 +65,7 @@ def import_manifest(
     root: Path | None = None,
     marker: str = "RFP",
     localizations: Path | None = None,
+    train_share: float | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> ImportReport:
@@ -86,6 +87,9 @@ def import_manifest(
     localizations
         Table of proteins for rows that have no `localization` of their own
         (`compute.crops.localization_table`).
+    train_share
+        Deal fields to the splits ``train`` and ``test``, this share to the first
+        (`compute.crops.writer.CropStoreWriter`).
     overwrite
         Replace a store that is there already.
     progress
@@ -121,18 +125,17 @@ def import_manifest(
     origin = {"kind": "manifest", "simulated": False, "notes": notes}
     seen: set[tuple[str, ...]] = set()
     total = len(source.records)
-    with (
-        CropStoreWriter(
-            out,
-            channels=channels,
-            size=size,
-            dtype=dtype.name,
-            source=origin,
-            localizations=_class_names(labels),
-            overwrite=overwrite,
-        ) as writer,
-        Intake(writer, number) as intake,
-    ):
+    with CropStoreWriter(
+        out,
+        channels=channels,
+        size=size,
+        dtype=dtype.name,
+        source=origin,
+        localizations=_class_names(labels),
+        train_share=train_share,
+        overwrite=overwrite,
+    ) as writer:
+        intake = Intake(writer, number)
         for done, at in enumerate(_by_field(source.records)):
             if done % 100 == 0:
                 tell("crops", done, total)
@@ -149,7 +152,10 @@ def import_manifest(
                 )
             intake.take(crop)
         tell("crops", total, total)
-    return report(out, total, writer.rejections, [*notes, *intake.notes()])
+        intake.finish()
+        # The store's description holds the same list.
+        notes.extend(intake.notes())
+    return report(out, total, writer.rejections, notes)
 
 
 def _open(table: Path, root: Path, channels: tuple[str, ...]) -> _Source:

@@ -59,6 +59,7 @@ def import_paired_cell(
     out: Path,
     *,
     localizations: Path | None = None,
+    train_share: float | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> ImportReport:
@@ -73,6 +74,9 @@ def import_paired_cell(
     localizations
         Table with the columns `protein` (the gene), `localization` and optionally `orf`;
         without it nothing is labelled.
+    train_share
+        Deal fields to the splits ``train`` and ``test``, this share to the first
+        (`compute.crops.writer.CropStoreWriter`).
     overwrite
         Replace a store that is there already.
     progress
@@ -103,12 +107,16 @@ def import_paired_cell(
         notes.append(f"No localization table was given: {len(known)} proteins have no label.")
     origin = {"kind": "paired-cell", "simulated": False, "notes": notes}
     found = 0
-    with (
-        CropStoreWriter(
-            out, channels=CHANNELS, size=size, dtype="float32", source=origin, overwrite=overwrite
-        ) as writer,
-        Intake(writer, MARKER) as intake,
-    ):
+    with CropStoreWriter(
+        out,
+        channels=CHANNELS,
+        size=size,
+        dtype="float32",
+        source=origin,
+        train_share=train_share,
+        overwrite=overwrite,
+    ) as writer:
+        intake = Intake(writer, MARKER)
         for file in loose:
             found += 1
             writer.reject("an image outside a gene's folder", printable(file.name))
@@ -131,7 +139,10 @@ def import_paired_cell(
                     )
                 )
         tell("genes", len(genes), len(genes))
-    return report(out, found, writer.rejections, [*notes, *intake.notes()])
+        intake.finish()
+        # The store's description holds the same list.
+        notes.extend(intake.notes())
+    return report(out, found, writer.rejections, notes)
 
 
 def _genes(source: Path) -> tuple[list[str], list[Path]]:

@@ -45,7 +45,7 @@ def gene(address: str, browser: Any) -> str:
     """A protein that the first run has."""
     page = browser.new_page()
     _open(page, f"{address}/proteins")
-    page.get_by_role("combobox").first.click()
+    page.get_by_role("combobox", name="Find a protein").click()
     text = page.get_by_role("option").first.inner_text()
     page.close()
     return text.split(" (")[0]

@@ -101,8 +101,8 @@ class SimulationConfig:
 
     size: int = ranged(64, 48, 128, "pixels")
     cell_diameter: float = ranged(35.0, 12.0, 60.0, "pixels")
-    crowding: float = ranged(0.12, 0.02, 0.5, "share of the field's area")
-    clumping: float = ranged(0.6, 0.0, 1.0, "probability")
+    crowding: float = ranged(0.17, 0.02, 0.5, "share of the field's area")
+    clumping: float = ranged(0.65, 0.0, 1.0, "probability")
     budded: float = ranged(0.42, 0.0, 1.0, "share of cells")
     defocused: float = ranged(0.06, 0.0, 0.5, "share of cells")
     psf_sigma: float = ranged(1.4, 0.5, 4.0, "pixels")

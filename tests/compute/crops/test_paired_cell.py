@@ -101,6 +101,24 @@ def test_without_a_table_nothing_is_labelled(source, tmp_path):
     assert any("2 proteins have no label" in note for note in report.notes)
 
 
+def test_fields_are_dealt_to_splits(source, tmp_path):
+    import_paired_cell(source, tmp_path / "store", train_share=0.5)
+    cells = CropStore(tmp_path / "store").cells
+    assert (cells.groupby("field")["split"].nunique() == 1).all()
+    assert set(cells["split"]) == {"train", "test"}
+
+
+def test_a_field_without_medium_has_no_window(source, tmp_path):
+    bright = np.random.default_rng(0).normal(0.5, 0.01, (2, 64, 64)).astype(np.float32)
+    bright[:, 31:33] -= 0.4  # two cells that fill the crop, and the line between them
+    write_crop(source, "FUL1", 1, 0, bright)
+    report = import_paired_cell(source, tmp_path / "store")
+    store = CropStore(tmp_path / "store")
+    assert "FUL1_1" not in set(store.windows["field"])
+    assert any("1 field(s) have no window" in note for note in report.notes)
+    assert store.meta["source"]["notes"] == list(report.notes)
+
+
 def test_twice_is_the_same(source, tmp_path):
     import_paired_cell(source, tmp_path / "a")
     import_paired_cell(source, tmp_path / "b")
