@@ -35,7 +35,8 @@ class PlanConfig:
     backgrounds
         Background classes that the pair tests stand on, at least 1; None takes all.
     split
-        Only cells of this split stand in trials and are donors; None takes all.
+        Only cells of this split stand in trials and are donors, and no window comes from a field of
+        other splits alone; None takes all.
     """
 
     conditions: tuple[str, ...] = tuple(str(c) for c in CONDITIONS)
@@ -118,7 +119,12 @@ class Plan:
         self.localizations = localizations
         self.rejections: list[dict[str, Any]] = []
         if config.split is not None:
-            usable = usable & self._inside(cells, config.split)
+            inside = self._inside(cells, config.split)
+            usable = usable & inside
+            others = set(cells["field"][~inside]) - set(cells["field"][inside])
+            windows = windows.assign(
+                localization=windows["localization"].mask(windows["field"].isin(others))
+            )
         if not usable.any():
             raise InputError(
                 f"None of the {len(cells)} cells is usable.",
@@ -167,15 +173,13 @@ class Plan:
         self._protein_code = protein
         donors = donors[np.lexsort((donors, protein[donors], self._class[donors]))]
         self._donors = donors
-        classes = np.arange(len(self.localizations))
-        self._start = np.searchsorted(self._class[donors], classes, "left")
-        self._size = np.searchsorted(self._class[donors], classes, "right") - self._start
-        key = self._class[donors] * (protein.max() + 1) + protein[donors]
-        own = self._class * (protein.max() + 1) + protein
-        self._own_start = np.searchsorted(key, own, "left")
-        self._own_size = np.where(
-            self._class >= 0, np.searchsorted(key, own, "right") - self._own_start, 0
+        shape = (len(self.localizations), int(protein.max()) + 1)
+        block = np.bincount(
+            self._class[donors] * shape[1] + protein[donors], minlength=shape[0] * shape[1]
         )
+        self._block_size = block.reshape(shape)
+        self._block_start = (np.cumsum(block) - block).reshape(shape)
+        self._start, self._size = self._block_start[:, 0], self._block_size.sum(1)
         self.present = np.flatnonzero(self._size > 0)
 
     def _windows(self, windows: pd.DataFrame, code: dict[str, int]) -> None:
@@ -233,8 +237,8 @@ class Plan:
 
     def _same_size(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Count the cells of other proteins that share a localization with each cell."""
-        shared = self._labels[rows] @ self._size
-        return np.asarray(shared - self._own_size[rows], np.int64)
+        others = self._size - self._block_size[:, self._protein_code[rows]].T
+        return np.asarray((self._labels[rows] * others).sum(1), np.int64)
 
     def _count_trials(self) -> None:
         index = np.arange(len(self.rows))
@@ -337,11 +341,11 @@ class Plan:
         donor = np.full(len(rows), -1)
         for k in self.present:
             here = self._labels[rows, k] & (donor < 0)
-            own = np.where(self._class[rows] == k, self._own_size[rows], 0)
+            own = self._block_size[k, self._protein_code[rows]]
             available = self._size[k] - own
             inside = here & (pick < available)
             place = self._start[k] + pick
-            skip = (self._class[rows] == k) & (place >= self._own_start[rows])
+            skip = place >= self._block_start[k, self._protein_code[rows]]
             place = place + np.where(skip, own, 0)
             donor[inside] = self._donors[place[inside]]
             pick = np.where(here & ~inside, pick - available, pick)

@@ -54,7 +54,7 @@ def unknown_value(kind: str, value: str, allowed: Iterable[str]) -> UsageError:
     UsageError
         Names the value, the nearest allowed one where there is one, and all of them.
     """
-    names = list(allowed)
+    names = [str(name) for name in allowed]
     near = get_close_matches(value, names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return UsageError(f"Unknown {kind} {value!r}.{hint}", f"Allowed: {', '.join(names)}.")

@@ -26,6 +26,8 @@ def describe_store(path: Path) -> Iterator[str]:
     for name, count in counts["flags"].items():
         if count:
             yield f"  {count} × {schema.CELL_FLAGS[schema.CellFlag[name]]}"
+    for note in store.meta["source"].get("notes", []):
+        yield f"  {note}"
     unlabelled = int(store.cells["labels"].isna().sum())
     if unlabelled:
         yield f"  {unlabelled} × no localization given (no swap by class, not in pair tests)"

@@ -5,7 +5,11 @@ toy data (github.com/alexxijielu/paired_cell_inpainting, 548 crops segmented on 
 smoothing, Otsu threshold and watershed): there the centre cell covers a median of 977 pixels
 (35 across) and other cells a median of 0.103 of the crop (quartiles 0.06 and 0.15). The two
 example fields of CycleNET (github.com/BooneAndrewsLab/CycleNET) have smaller cells, 612 and 699
-pixels, and medians of 0.269 and 0.068 in 64×64 windows around each label.
+pixels, and medians of 0.269 (432 labels) and 0.068 (157) in 64×64 windows around each label.
+
+The same segmentation of 1,019 simulated crops gives 907 pixels and 0.116 (0.06 and 0.17); the
+simulation's own masks, with the bud as part of the cell, give 1,050 and 0.097. For fields like
+the denser of CycleNET: ``cell_diameter=27, crowding=0.43``.
 """
 
 from dataclasses import dataclass, field, fields
