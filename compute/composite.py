@@ -26,7 +26,7 @@ DONOR_CENTRE = ("remove", "paper")
 HALO = 4
 """Pixels around a removed cell that carry its blur and go with it.
 
-Measured on the Paired Cell crops: 24, 12, 6, 3 and 2% of a cell's light is left 1 to 5 pixels outside.
+On the Paired Cell crops 24, 12, 6, 3 and 2% of a cell's light is left 1 to 5 pixels outside.
 """
 
 SEAM_LIMIT = 0.5

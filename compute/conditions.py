@@ -139,7 +139,10 @@ class Plan:
         self._protein = protein
         self._labels = self._label_matrix(cells, code)
         self._pools(usable)
-        self._windows(windows, code)
+        inside = np.ones(len(windows), bool)
+        if config.split is not None:
+            inside = windows["field"].isin(set(cells["field"][usable])).to_numpy()
+        self._windows(windows, inside, code)
         self.grid = self._choose_grid()
         self._count_trials()
 
@@ -182,9 +185,12 @@ class Plan:
         self._start, self._size = self._block_start[:, 0], self._block_size.sum(1)
         self.present = np.flatnonzero(self._size > 0)
 
-    def _windows(self, windows: pd.DataFrame, code: dict[str, int]) -> None:
+    def _windows(
+        self, windows: pd.DataFrame, inside: NDArray[np.bool_], code: dict[str, int]
+    ) -> None:
+        """Order windows by class; those outside the split get none, so none is picked."""
         label = windows["localization"].map(code, na_action="ignore").fillna(-1)
-        self._window_class = label.to_numpy().astype(np.int64)
+        self._window_class = np.where(inside, label.to_numpy().astype(np.int64), -1)
         self._window_order = np.argsort(self._window_class, kind="stable")
         ordered = self._window_class[self._window_order]
         classes = np.arange(len(self.localizations))

@@ -188,8 +188,10 @@ def _pixels(image: NDArray[np.float32], dtype: np.dtype[Any]) -> dict[str, Any]:
     images, offsets, gains = [], [], []
     for channel in image.astype(np.float64):
         low, high = float(channel.min()), float(channel.max())
-        exact = dtype.kind == "u" and low >= 0 and high <= LEVELS
-        offset, gain = (0.0, 1.0) if exact else (low, (high - low) / LEVELS or 1.0)
+        offset, gain = low, (high - low) / LEVELS or 1.0
+        whole = min(0.0, float(np.floor(low)))
+        if dtype.kind == "u" and high - whole <= LEVELS:
+            offset, gain = whole, 1.0
         stored = np.rint((channel - offset) / gain).astype(np.uint16)
         images.append(bytes(png_encode(stored, level=9)))
         offsets.append(offset)

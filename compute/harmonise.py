@@ -96,14 +96,17 @@ def measure(
         raise unknown_value("harmonisation", by, HARMONISE)
     channels = arrays.images.shape[1]
     if by == "none":
-        zero = np.zeros((1, channels), np.float32)
-        return Scales(zero, zero + 1, np.zeros(len(cells), int), np.zeros(len(windows), int))
-    names, of_cell = np.unique(cells[by].to_numpy(dtype=str), return_inverse=True)
-    extra = sorted(set(windows[by]) - set(names))
-    code = {name: i for i, name in enumerate([*names, *extra])}
-    of_window = windows[by].map(code).to_numpy(np.int64)
-    low = np.zeros((len(code), channels), np.float32)
-    high = np.ones((len(code), channels), np.float32)
+        # One group: nothing moves, and its range is still the unit of the seam flag.
+        of_cell, of_window = np.zeros(len(cells), np.int64), np.zeros(len(windows), np.int64)
+        groups_in_all = 1
+    else:
+        names, of_cell = np.unique(cells[by].to_numpy(dtype=str), return_inverse=True)
+        extra = sorted(set(windows[by]) - set(names))
+        code = {name: i for i, name in enumerate([*names, *extra])}
+        of_window = windows[by].map(code).to_numpy(np.int64)
+        groups_in_all = len(code)
+    low = np.zeros((groups_in_all, channels), np.float32)
+    high = np.ones((groups_in_all, channels), np.float32)
     for images, groups in ((arrays.windows, of_window), (arrays.images, of_cell)):
         for group, rows in _sample(groups, seed):
             pixels: NDArray[Any] = images[rows].swapaxes(0, 1).reshape(channels, -1)

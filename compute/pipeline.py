@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -312,6 +313,7 @@ def _details(
             *_flagged(store),
             *plan.rejections,
             *_untested(cells, config),
+            *_groundless(plan, cells),
         ],
         "device": {
             "type": device.type,
@@ -375,6 +377,24 @@ def _untested(cells: Cells, config: RunConfig) -> list[dict[str, Any]]:
         for k in few
     ]
     return found
+
+
+def _groundless(plan: Plan, cells: Cells) -> list[dict[str, Any]]:
+    """Say which pairs have no third class to stand on."""
+    grid = [str(c) for c in plan.config.composed if schema.CONDITIONS[c].grid]
+    pairs = list(combinations(cells.folds.testable().tolist(), 2))
+    without = [pair for pair in pairs if not set(plan.backgrounds.tolist()) - set(pair)]
+    if not grid or not without:
+        return []
+    return [
+        {
+            "stage": "probe",
+            "reason": f"{' and '.join(grid)}: no third localization for a pair test to stand on "
+            "(the multi-class probe and `conflicting` need none)",
+            "count": len(without),
+            "examples": [f"{cells.names[a]} and {cells.names[b]}" for a, b in without[:20]],
+        }
+    ]
 
 
 def _plain(value: Any) -> Any:

@@ -297,7 +297,7 @@ def _pair_tallies(
     group = rows.groupby(["localization", "protein", "cell"], dropna=False)
     u = group.ngroup().to_numpy()
     units, first = np.unique(u, return_index=True)
-    classes = rows["localization"].map(code).to_numpy()[first]
+    classes = np.asarray(rows["localization"].map(code).to_numpy()[first], np.int64)
     m = rows["condition"].map({c: i for i, c in enumerate(names)}).to_numpy()
     other = rows["other"].map(code).to_numpy()
     correct = np.zeros((len(names), len(units), len(code)))
@@ -327,7 +327,7 @@ def _multiclass_tallies(
         right = found.predicted[np.arange(len(found.cell)), cells.classes[found.cell]]
         correct[m, :, 0] = np.bincount(here, right, len(units))
         n[m, :, 0] = np.bincount(here, minlength=len(units))
-    return Tallies(correct, n, classes, n[..., 0].astype(np.int64)), names
+    return Tallies(correct, n, classes, np.asarray(n[..., 0], np.int64)), names
 
 
 def _summary(

@@ -20,6 +20,12 @@ PROTOCOL_TITLES = {
     Protocol.FROZEN: "Fitted once, then frozen",
 }
 PROBE_TITLES = {Probe.PAIR: "Pairs of classes", Probe.MULTICLASS: "All classes at once"}
+LAYOUT = """
+<style>
+[data-testid="stMainBlockContainer"] { padding: 3.2rem clamp(1rem, 3vw, 3rem) 4rem;
+  max-width: 1500px }
+</style>
+"""
 AGGREGATION_TITLES = {
     Aggregation.ALL: "Every pair and background",
     Aggregation.PUBLISHED: "As in the paper",
@@ -28,7 +34,8 @@ AGGREGATION_TITLES = {
 
 def main() -> None:
     """Show the page that was asked for."""
-    st.set_page_config("Bystander", ":material/blur_circular:", layout="wide")
+    st.set_page_config("Bystander", str(VIEWS.parent / "icon.svg"), layout="wide")
+    st.html(LAYOUT)
     pages = [
         st.Page(VIEWS / "overview.py", title="Overview", icon=":material/insights:", default=True),
         st.Page(VIEWS / "accuracy.py", title="Accuracy", icon=":material/target:"),

@@ -4,7 +4,7 @@
 part of a key.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -57,14 +57,19 @@ def _answer(
 
 
 @st.cache_data(show_spinner=False, max_entries=100)
-def crop_rows(token: str, request: Hashable, _run: Run, _request: strips.Request) -> str:
-    """Return the HTML of some cells' crops; `request` is the request as a key."""
-    return strips.table(_run, _request)
+def _crop_rows(token: str, key: str, wrap: bool, _run: Run, _request: strips.Request) -> str:
+    return strips.gallery(_run, _request) if wrap else strips.table(_run, _request)
 
 
-def strip(run: Run, request: strips.Request) -> str:
-    """Return the HTML of some cells' crops from the cache, or draw it."""
-    return crop_rows(run.token, repr(request), run, request)
+def strip(run: Run, request: strips.Request, *, wrap: bool = False) -> str:
+    """Return the HTML of some cells' crops from the cache, or draw it.
+
+    Parameters
+    ----------
+    wrap
+        A gallery of one cell instead of a table of cells.
+    """
+    return _crop_rows(run.token, repr(request), wrap, run, request)
 
 
 def file_of(chart: Chart, kind: figures.Format, source: str) -> bytes:

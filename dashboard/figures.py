@@ -195,11 +195,11 @@ def _points(axes: Axes, layer: Points) -> None:
             axes.annotate(
                 text,
                 (a, b),
-                (0, -5),
+                (-6, 0),
                 textcoords="offset points",
                 size=7.5,
-                ha="center",
-                va="top",
+                ha="right",
+                va="center",
                 color=MUTED.light,
             )
 

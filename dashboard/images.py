@@ -110,6 +110,16 @@ def as_uri(picture: npt.NDArray[np.uint8]) -> str:
     return f"data:image/png;base64,{base64.b64encode(as_png(picture)).decode('ascii')}"
 
 
+def outline_uri(outline: Iterable[Sequence[float]], width: int, height: int, thick: float) -> str:
+    """Return contours as an SVG picture that covers the crop, as a `data:` address."""
+    drawing = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">'
+        f'<path d="{outline_path(outline)}" fill="none" stroke="#ffe14d" '
+        f'stroke-width="{thick:.2f}"/></svg>'
+    )
+    return f"data:image/svg+xml;base64,{base64.b64encode(drawing.encode()).decode('ascii')}"
+
+
 def outline_path(outline: Iterable[Sequence[float]]) -> str:
     """Return contours as an SVG path in pixels of the crop.
 

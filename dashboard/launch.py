@@ -97,7 +97,9 @@ def launch(
             f"No demo run lies at {DEMO_RUN}.", "Give a run directory, or make one: bystander demo."
         )
     chosen = _port(address, port)
-    process = subprocess.Popen(command(address, chosen), env=environment(folders))
+    process = subprocess.Popen(
+        command(address, chosen), env=environment(folders), stdout=subprocess.DEVNULL
+    )
     server = Server(process, f"http://{'127.0.0.1' if address in ANYWHERE else address}:{chosen}")
     try:
         _wait_until_ready(server, chosen)

@@ -27,6 +27,7 @@ def choice(
     shown: Format = str,
     names: Mapping[str, str] | None = None,
     segmented: bool = False,
+    what: str = "",
     help_: str | None = None,
     placeholder: str | None = None,
     collapsed: bool = False,
@@ -49,13 +50,15 @@ def choice(
         Further names of options, lower case, as they may stand in an address.
     segmented
         Buttons side by side instead of a list; always one chosen.
+    what
+        What kind of thing it is, for messages; the label where not given.
 
     Returns
     -------
     str or None
         The option.
     """
-    _from_address(label, key, options, shown, names or {})
+    _from_address(what or label.lower(), key, options, shown, names or {})
     _forget_unknown(key, options)
     visibility: Any = "collapsed" if collapsed else "visible"
     if segmented:
@@ -95,7 +98,7 @@ def several(
     raw = st.query_params.get_all(key)
     allowed = {shown(option) for option in options}
     for value in [item for item in raw if item not in allowed]:
-        _say_unknown(label, value, [shown(option) for option in options])
+        _say_unknown(label.lower(), value, [shown(option) for option in options])
     if key in st.session_state and not set(st.session_state[key] or []) <= set(options):
         st.session_state[key] = [o for o in st.session_state[key] if o in options]
     picked = st.pills(
@@ -122,7 +125,7 @@ def search(label: str, key: str, placeholder: str) -> str:
 
 
 def _from_address(
-    label: str, key: str, options: Sequence[str], shown: Format, names: Mapping[str, str]
+    what: str, key: str, options: Sequence[str], shown: Format, names: Mapping[str, str]
 ) -> None:
     """Understand a name that the widget itself would refuse, or say that it is unknown."""
     raw = st.query_params.get(key)
@@ -138,18 +141,18 @@ def _from_address(
     if hit is not None:
         st.session_state[key] = hit
         return
-    _say_unknown(label, raw, list(texts), known)
+    _say_unknown(what, raw, list(texts), known)
 
 
 def _say_unknown(
-    label: str, value: str, texts: Sequence[str], known: Mapping[str, str] | None = None
+    what: str, value: str, texts: Sequence[str], known: Mapping[str, str] | None = None
 ) -> None:
     named = {text.lower(): text for text in texts} | dict(known or {})
     near = get_close_matches(value[:LONGEST].lower(), list(named), n=1, cutoff=0.5)
     hint = f" The nearest is **{wording.plain_name(named[near[0]])}**." if near else ""
     short = value if len(value) <= LONGEST else f"{value[:LONGEST]}…"
     st.warning(
-        f"The address asks for {label.lower()} “{wording.plain_name(short)}”, which this run does "
+        f"The address asks for the {what} “{wording.plain_name(short)}”, which this run does "
         f"not have.{hint} Showing the usual one instead.",
         icon=":material/link_off:",
     )

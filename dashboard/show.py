@@ -16,6 +16,8 @@ from dashboard.shared import Shared
 from dashboard.wording import plain_name
 
 SIMULATED = "simulated cells"
+PERCENT = "%.1f%%"
+"""Format of percent columns; `data` shows a hundred times their values."""
 
 
 def header(title: str, shared: Shared, intro: str = "") -> None:
@@ -116,8 +118,13 @@ def data(
         Called when a row is chosen (its widget is named ``table_…``).
     """
     selecting: Any = on_select or "ignore"
+    shares = [
+        name
+        for name, column in columns.items()
+        if (column.get("type_config") or {}).get("format") == PERCENT
+    ]
     st.dataframe(
-        frame,
+        frame.assign(**{name: 100 * frame[name] for name in shares}),
         column_config=columns,
         column_order=list(columns),
         hide_index=True,
@@ -168,8 +175,8 @@ def problem(error: BystanderError, what: str = "") -> None:
 
 
 def percent(label: str, help_: str | None = None) -> Any:
-    """Return a column of shares shown as percent."""
-    return st.column_config.NumberColumn(label, help=help_, format="percent")
+    """Return a column of shares shown as percent, to one decimal."""
+    return st.column_config.NumberColumn(label, help=help_, format=PERCENT)
 
 
 def number(label: str, form: str = "%.3f", help_: str | None = None) -> Any:

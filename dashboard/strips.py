@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-import pandas as pd
-
-from compute.schema import CELL_FLAGS, TRIAL_FLAGS, CellFlag, TrialFlag
+from compute.schema import CELL_FLAGS, TRIAL_FLAGS
 from dashboard import images, wording
 from dashboard.queries import examples
 from dashboard.queries.library import Run
@@ -63,23 +61,38 @@ STYLE = """
 .crops th, .crops td { border: 0; padding: .3rem .45rem .7rem .0rem; text-align: left;
   vertical-align: top; font-weight: 400 }
 .crops thead th { font-weight: 600; padding-bottom: .3rem; white-space: nowrap }
-.crops thead th span.swatch { display: inline-block; width: .75em; height: .75em;
-  border-radius: 2px; margin-right: .35em }
 .crops tbody th { min-width: 6.4rem; max-width: 9rem; overflow-wrap: anywhere }
 .crops tbody th b { font-size: 1rem }
 .crops .pic { position: relative; display: block; line-height: 0; background: #000 }
 .crops .pic img { image-rendering: pixelated; display: block; max-width: none; margin: 0 }
-.crops .pic svg { position: absolute; left: 0; top: 0; width: 100%; height: 100% }
+.crops .pic img.line { position: absolute; left: 0; top: 0; width: 100%; height: 100%;
+  image-rendering: auto }
 .crops .said { display: block; margin-top: .2rem }
 .crops .said span.who { display: inline-block; width: 1.1em }
 .crops .quiet { opacity: .78 }
 .crops .changed { font-weight: 700 }
+.crops.gallery { display: flex; flex-wrap: wrap; gap: 1rem 1.2rem }
+.crops figure { margin: 0 }
+.crops figcaption { font-weight: 600; font-size: .95rem; margin-bottom: .3rem }
+.crops .swatch { display: inline-block; width: .75em; height: .75em; border-radius: 2px;
+  margin-right: .35em }
+.crops.gallery { font-size: .9rem; line-height: 1.35 }
 </style>
 """
 
 
+@dataclass(frozen=True)
+class _Row:
+    """One cell with all that is drawn of it."""
+
+    fact: Any
+    crops: Mapping[str, Any]
+    contrast: Sequence[images.Range]
+    before: Mapping[str, str]
+
+
 def table(run: Run, request: Request) -> str:
-    """Return the HTML table of a request.
+    """Return a row a cell, a column a condition; wide tables scroll sideways.
 
     Parameters
     ----------
@@ -88,6 +101,41 @@ def table(run: Run, request: Request) -> str:
     request
         What to draw.
     """
+    heads = "".join(
+        f'<th scope="col">{_swatch(c, request)}{escape(condition_title(c))}</th>'
+        for c in request.conditions
+    )
+    rows = "".join(
+        f"<tr>{_header(row.fact, run)}"
+        + "".join(f"<td>{_crop(row, c, request)}</td>" for c in request.conditions)
+        + "</tr>"
+        for row in _rows(run, request)
+    )
+    return (
+        f'{STYLE}<div class="crops" role="region" tabindex="0" '
+        f'aria-label="Crops: each row a cell, each column a background">'
+        f'<table><thead><tr><th scope="col">Cell</th>{heads}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def gallery(run: Run, request: Request) -> str:
+    """Return one cell's crops side by side, wrapping where the page is narrow."""
+    figures = "".join(
+        f"<figure><figcaption>{_swatch(c, request)}{escape(condition_title(c))}</figcaption>"
+        f"{_crop(row, c, request)}</figure>"
+        for row in _rows(run, request)
+        for c in request.conditions
+    )
+    return f'{STYLE}<div class="crops gallery">{figures}</div>'
+
+
+def _swatch(condition: str, request: Request) -> str:
+    colour = condition_ink(condition).on(request.dark)
+    return f'<span class="swatch" style="background:{colour}"></span>'
+
+
+def _rows(run: Run, request: Request) -> list[_Row]:
     found = examples.images(run, request.cells, request.conditions)
     # The contrast and what counts as changed come from the unaltered crop, shown or not.
     base = (
@@ -95,64 +143,57 @@ def table(run: Run, request: Request) -> str:
         if "unaltered" in request.conditions
         else examples.images(run, request.cells, ("unaltered",))
     )
-    about = examples.describe(run, request.cells)
-    crops = {(int(r.cell), r.condition): r for r in wording.records(found)}
-    before = {int(r.cell): r for r in wording.records(base[base["condition"] == "unaltered"])}
-    facts = {int(r.cell): r for r in wording.records(about)}
-    fixed = _shared(examples.sample(run)) if request.contrast == "fixed" else ()
-    by_protein: dict[str, tuple[images.Range, ...]] = {}
-    rows = []
-    for cell in request.cells:
-        if cell not in facts:
-            continue
-        fact = facts[cell]
-        contrast = fixed
-        if request.contrast == "protein":
-            if fact.protein not in by_protein:
-                by_protein[fact.protein] = _shared(examples.siblings(run, fact.protein))
-            contrast = by_protein[fact.protein]
-        if not contrast:
-            own = before.get(cell) or next(
-                (crops[cell, c] for c in request.conditions if (cell, c) in crops), None
-            )
-            contrast = images.ranges([_decoded(own)]) if own is not None else ()
-        said = _answers(before.get(cell), request)
-        cells = "".join(
-            _cell(crops.get((cell, condition)), condition, fact, contrast, said, request)
-            for condition in request.conditions
+    crops: dict[int, dict[str, Any]] = {}
+    for crop in wording.records(found):
+        crops.setdefault(int(crop.cell), {})[str(crop.condition)] = crop
+    unaltered = {
+        int(crop.cell): crop for crop in wording.records(base[base["condition"] == "unaltered"])
+    }
+    facts = {int(f.cell): f for f in wording.records(examples.describe(run, request.cells))}
+    contrast = _Contrast(run, request.contrast)
+    return [
+        _Row(
+            facts[cell],
+            crops.get(cell, {}),
+            contrast.of(
+                facts[cell].protein, unaltered.get(cell) or next(iter(crops.get(cell, {}).values()))
+            ),
+            _answers(unaltered.get(cell), request),
         )
-        rows.append(f"<tr>{_header(fact, run)}{cells}</tr>")
-    return _page(request, rows)
+        for cell in request.cells
+        if cell in facts and (cell in crops or cell in unaltered)
+    ]
 
 
-def _page(request: Request, rows: Sequence[str]) -> str:
-    heads = "".join(
-        f'<th scope="col"><span class="swatch" style="background:'
-        f'{condition_ink(c).on(request.dark)}"></span>{escape(condition_title(c))}</th>'
-        for c in request.conditions
-    )
-    return (
-        f'{STYLE}<div class="crops" role="region" tabindex="0" '
-        f'aria-label="Crops: each row a cell, each column a background">'
-        f'<table><thead><tr><th scope="col">Cell</th>{heads}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-    )
+class _Contrast:
+    """The intensities that become black and white, shared over a cell, a protein or the run."""
+
+    def __init__(self, run: Run, over: str) -> None:
+        self.run = run
+        self.over = over
+        self.known: dict[str, Sequence[images.Range]] = {}
+
+    def of(self, protein: str, crop: Any) -> Sequence[images.Range]:
+        """Return the contrast for a crop of a protein."""
+        if self.over == "cell":
+            return images.ranges([_decoded(crop)])
+        key = protein if self.over == "protein" else ""
+        if key not in self.known:
+            of = examples.siblings(self.run, protein) if key else examples.sample(self.run)
+            crops = [_decoded(row) for row in wording.records(of)]
+            self.known[key] = images.ranges(crops or [_decoded(crop)])
+        return self.known[key]
 
 
 def _header(fact: Any, run: Run) -> str:
     orf = f'<br><span class="quiet">{escape(fact.orf)}</span>' if _text(fact.orf) else ""
     place = fact.localization if _text(fact.localization) else fact.labels
     where = escape(place) if _text(place) else "not labelled"
-    flags = [
-        m for f, m in CELL_FLAGS.items() if int(fact.cell_flags) & int(f) and f != CellFlag.NONE
-    ]
-    warned = (
-        f'<br><span title="{escape("; ".join(flags))}">⚑ {escape(flags[0])}</span>' if flags else ""
-    )
     made = '<br><span class="quiet">simulated</span>' if run.simulated else ""
     return (
         f'<th scope="row"><b>{escape(fact.protein)}</b>{orf}<br>{where}'
-        f'<br><span class="quiet">cell {int(fact.cell):,}</span>{made}{warned}</th>'
+        f'<br><span class="quiet">cell {int(fact.cell):,}</span>{made}'
+        f"{_flags(fact.cell_flags, CELL_FLAGS)}</th>"
     )
 
 
@@ -160,21 +201,16 @@ def _text(value: Any) -> bool:
     return isinstance(value, str) and bool(value)
 
 
-def _cell(
-    crop: Any | None,
-    condition: str,
-    fact: Any,
-    contrast: Sequence[images.Range],
-    said: Mapping[str, str],
-    request: Request,
-) -> str:
+def _crop(row: _Row, condition: str, request: Request) -> str:
+    crop = row.crops.get(condition)
     if crop is None:
-        return '<td><span class="quiet">not imaged</span></td>'
+        return '<span class="quiet">not imaged</span>'
     plane = _decoded(crop)
     channels = [c for c in request.channels if c < plane.shape[0]] or [0]
-    uri = images.as_uri(images.colour(plane, contrast, channels))
+    uri = images.as_uri(images.colour(plane, row.contrast, channels))
     height, width = plane.shape[1:]
-    alt = f"{fact.protein}, cell {fact.cell}, {condition_title(condition)}"
+    wide, high = width * request.magnify, height * request.magnify
+    alt = f"{row.fact.protein}, cell {row.fact.cell}, {condition_title(condition)}"
     donor = ""
     if _text(crop.donor_localization) or _text(crop.donor_protein):
         place = crop.donor_localization if _text(crop.donor_localization) else "unlabelled"
@@ -183,24 +219,23 @@ def _cell(
         alt += f", background of {place}{who}"
     line = ""
     if request.outline and crop.outline is not None:
-        path = images.outline_path(crop.outline)
-        line = (
-            f'<svg viewBox="0 0 {width} {height}" aria-hidden="true"><path d="{path}" fill="none" '
-            f'stroke="#ffe14d" stroke-width="{1.3 / request.magnify:.2f}"/></svg>'
-        )
-    size = f'width="{width * request.magnify}" height="{height * request.magnify}"'
-    flags = [m for f, m in TRIAL_FLAGS.items() if int(crop.flags) & int(f) and f != TrialFlag.NONE]
-    warned = (
-        f'<span class="said" title="{escape("; ".join(flags))}">⚑ {escape(flags[0])}</span>'
-        if flags
-        else ""
-    )
-    box = f"max-width:{max(112, width * request.magnify)}px"
+        drawn = images.outline_uri(crop.outline, width, height, 1.3 / request.magnify)
+        line = f'<img class="line" src="{drawn}" alt="">'
     return (
-        f'<td><div style="{box}"><span class="pic" style="width:{width * request.magnify}px">'
-        f'<img src="{uri}" {size} alt="{escape(alt)}">{line}</span>'
-        f"{_said(crop, condition, said, request)}{donor}{warned}</div></td>"
+        f'<div style="max-width:{max(112, wide)}px"><span class="pic" style="width:{wide}px">'
+        f'<img src="{uri}" width="{wide}" height="{high}" alt="{escape(alt)}">{line}</span>'
+        f"{_said(crop, condition, row.before, request)}{donor}"
+        f"{_flags(crop.flags, TRIAL_FLAGS)}</div>"
     )
+
+
+def _flags(value: Any, meanings: Mapping[Any, str]) -> str:
+    """Return the quality flags by name, with what they mean on hovering."""
+    found = {str(f.name): m for f, m in meanings.items() if int(f) and int(value) & int(f)}
+    if not found:
+        return ""
+    names = ", ".join(name.lower().replace("_", " ") for name in found)
+    return f'<span class="said quiet" title="{escape("; ".join(found.values()))}">⚑ {names}</span>'
 
 
 def _answers(crop: Any | None, request: Request) -> dict[str, str]:
@@ -246,7 +281,3 @@ def _said(crop: Any, condition: str, before: Mapping[str, str], request: Request
 
 def _decoded(crop: Any) -> images.Plane:
     return images.decode(list(crop.images), list(crop.offset), list(crop.gain))
-
-
-def _shared(table: pd.DataFrame) -> tuple[images.Range, ...]:
-    return images.ranges([_decoded(row) for row in wording.records(table)])

@@ -126,7 +126,7 @@ def _points(layer: Points, dark: bool) -> dict[str, Any]:
     if any(layer.text):
         trace |= {
             "text": [_plain(text) for text in layer.text],
-            "textposition": "bottom center",
+            "textposition": "middle left",
             "textfont": {"size": 12, "color": MUTED.on(dark)},
         }
     if layer.low:
@@ -221,7 +221,8 @@ def _rule(
             else {"y": rule.at, "x": 1, "xref": "paper", "xanchor": "right", "yanchor": "bottom"}
         )
         font = {"size": 12, "color": MUTED.on(dark)}
-        notes.append({"text": _plain(rule.text), "showarrow": False, "font": font, **spot})
+        note = {"text": _plain(rule.text), "showarrow": False, "font": font, **spot}
+        notes.append({**note, "bgcolor": PAGE.on(dark), "opacity": 0.9, "borderpad": 1})
 
 
 def _axis(axis: Axis, dark: bool, heat: bool) -> dict[str, Any]:
@@ -245,6 +246,8 @@ def _axis(axis: Axis, dark: bool, heat: bool) -> dict[str, Any]:
             "ticktext": [_plain(name) for name in axis.categories],
             "range": ends[::-1] if axis.reversed_ else ends,
             "ticks": "",
+            "ticklabeloverflow": "allow",
+            "autotickangles": [0, -35, -60, -90],
         }
     elif axis.range:
         found["range"] = list(axis.range)

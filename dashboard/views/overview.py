@@ -119,7 +119,7 @@ def _swap(shared: Shared) -> None:
         magnify=3,
         dark=shared.dark,
     )
-    st.html(cache.strip(shared.run, request))
+    st.html(cache.strip(shared.run, request, wrap=True))
     key = ", ".join(
         f"{theme.model_marks(shared.models)[name].character} {theme.model_title(name)}"
         for name in shared.models

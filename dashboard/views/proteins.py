@@ -46,6 +46,7 @@ def _find(names: pd.DataFrame) -> str | None:
         "Find a protein",
         "protein",
         genes,
+        what="protein",
         shown=lambda gene: f"{gene} ({orfs[gene]})" if gene in orfs else gene,
         names={orf: gene for gene, orf in orfs.items()},
         placeholder=f"Gene or ORF, or part of either ({wording.count(len(genes), 'protein')})",
@@ -105,6 +106,7 @@ def _condition(shared: Shared, label: str) -> str:
         label,
         "condition",
         composed,
+        what="condition",
         default=default if default in composed else composed[0],
         shown=theme.condition_title,
         segmented=True,
@@ -193,7 +195,7 @@ def _all(shared: Shared, *, protein_chosen: bool) -> None:
         return
     st.header("All proteins", anchor=False)
     if protein_chosen:
-        condition = st.session_state["condition"]
+        condition = st.session_state.get("condition", shared.altered[0])
     else:
         condition = _condition(shared, "Shift between unaltered and")
     model = shared.models[0]

@@ -154,7 +154,7 @@ def wander(
     ndarray
         (u, v) every half pixel, shape (n, 2).
     """
-    slope_row, slope_column = np.gradient(anatomy.depth)
+    slope_row, slope_column = np.gradient(anatomy.depth, axis=0), np.gradient(anatomy.depth, axis=1)
     cos, sin = np.cos(anatomy.cell.angle), np.sin(anatomy.cell.angle)
     top, left = anatomy.corner
     height, breadth = anatomy.shape

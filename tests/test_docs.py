@@ -1,0 +1,97 @@
+"""What the documentation names exists, and the reverse."""
+
+import re
+import shlex
+import tomllib
+
+import pytest
+import typer.main
+from conftest import ROOT
+
+from compute.cli import app
+from compute.schema import CONDITIONS, SUMMARY_TABLES
+
+README = (ROOT / "README.md").read_text("utf-8")
+ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
+
+
+def command_lines(text: str) -> list[list[str]]:
+    """Collect the `bystander` calls in a text's code, without comments."""
+    joined = text.replace("\\\n", " ")
+    found = re.findall(r"^(?:\t|\s{4})?(?:\$\(BIN\)/)?(bystander [^\n`|]*)", joined, re.MULTILINE)
+    found += re.findall(r"`(bystander [^`\n]+)`", joined)
+    return [shlex.split(line.split("#")[0].split(" || ")[0]) for line in found]
+
+
+def resolve(words: list[str]):
+    """Find the command that a line calls; gives it and its remaining words."""
+    command, rest = typer.main.get_command(app), words[1:]
+    while hasattr(command, "commands"):
+        assert rest, f"{words} names no command"
+        assert rest[0] in command.commands, f"{words}: no command {rest[0]!r}"
+        command, rest = command.commands[rest[0]], rest[1:]
+    return command, rest
+
+
+@pytest.mark.parametrize("line", command_lines(README + MAKEFILE + ARCHITECTURE), ids=" ".join)
+def test_documented_commands_and_options_exist(line):
+    command, rest = resolve(line)
+    options = {text for p in command.params for text in (*p.opts, *p.secondary_opts)}
+    for word in rest:
+        if word.startswith("--"):
+            assert word in options, f"{' '.join(line)}: no option {word}"
+
+
+def test_every_command_is_in_the_readme():
+    group = typer.main.get_command(app)
+    for name, command in group.commands.items():
+        for sub in getattr(command, "commands", [""]):
+            assert f"bystander {name} {sub}".strip() in README + ARCHITECTURE
+
+
+def test_make_targets_in_the_readme_exist():
+    for target in set(re.findall(r"^make (\S+)", README, re.MULTILINE)):
+        assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), target
+
+
+def test_the_readme_defines_every_condition():
+    for condition in CONDITIONS:
+        assert f"| `{condition}` |" in README
+
+
+def test_every_module_has_its_place_in_the_architecture():
+    for path in (*ROOT.glob("compute/*.py"), *ROOT.glob("dashboard/*.py")):
+        if path.name != "__init__.py":
+            assert path.name in ARCHITECTURE or f"`{path.stem}`" in ARCHITECTURE, path
+
+
+def test_every_file_in_the_architecture_exists():
+    rooms = ARCHITECTURE.split("## Rooms")[1].split("## Decisions")[0]
+    for row in re.findall(r"^\| (`.+?) \|", rooms, re.MULTILINE):
+        folder = None
+        for name in re.findall(r"`([^`]+)`", row):
+            inside = ROOT / name
+            folder = inside.parent if "/" in name.rstrip("/") else folder
+            assert inside.exists() or (folder and (folder / name).exists()), name
+
+
+def test_every_dependency_says_why():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    listed = ARCHITECTURE.split("## Dependencies")[1]
+    for text in (*project["dependencies"], *project["optional-dependencies"]["dev"]):
+        name = re.split(r"[<>=~!\[ ]", text)[0]
+        assert re.search(rf"\b{re.escape(name)}\b", listed), name
+
+
+def test_constraints_pin_every_dependency():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    pinned = {line.split("==")[0].lower() for line in (ROOT / "constraints.txt").open()}
+    for text in (*project["dependencies"], *project["optional-dependencies"]["dev"]):
+        assert re.split(r"[<>=~!\[ ]", text)[0].lower() in pinned
+
+
+def test_summary_tables_are_described():
+    for name in ("pair_tallies", "effects"):
+        assert name in SUMMARY_TABLES
+        assert f"`{name}`" in ARCHITECTURE
