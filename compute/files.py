@@ -30,9 +30,9 @@ def writing(path: Path) -> Iterator[Path]:
     BystanderError
         The disk is full or the folder cannot be written; names the file. Nothing is left behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())

@@ -176,8 +176,9 @@ def _tests_of_pair(
         label = -1 if background == CONFLICTING else background
         score, used = score_pair(crops, rows, pair, label, folds, None)
         scores.append(("refit", score))
-        planes = frozen or used
-        scores.append(("frozen", score_pair(crops, rows, pair, label, folds, planes)[0]))
+        planes = used if frozen is None else frozen
+        if planes:
+            scores.append(("frozen", score_pair(crops, rows, pair, label, folds, planes)[0]))
     return scores, used
 
 
@@ -221,13 +222,14 @@ def pair_tests(
     Returns
     -------
     list of (protocol, PairScore)
-        A pair that lacks a class in some fold is left out.
+        A pair that lacks a class in some fold is left out; one that `frozen` lacks has no
+        ``"frozen"`` score.
     dict
         The SVMs fitted here.
     """
     done = Parallel(n_jobs=jobs, batch_size="auto")(
         delayed(_tests_of_pair)(
-            crops, pair, backgrounds[pair], folds, frozen.get(pair) if frozen else None
+            crops, pair, backgrounds[pair], folds, None if frozen is None else frozen.get(pair, [])
         )
         for pair in pairs
     )

@@ -7,7 +7,7 @@ interrupted run goes on from its files.
 
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -158,7 +158,7 @@ def begin(
     if path.exists() and not path.is_dir():
         raise UsageError(f"{path} is a file.", "Give a folder for the run.")
     foreign = path.is_dir() and not (path / RUN_FILE).is_file()
-    if foreign and any(item.name != ".lock" for item in path.iterdir()):
+    if foreign and not all(_left_by_a_start(item.name) for item in path.iterdir()):
         raise UsageError(f"{path} is not empty and holds no run.", "Give another folder.")
     with lock(path, "run"):
         remove_leftovers(path)
@@ -204,12 +204,20 @@ def differences(before: Any, now: Any, place: str = "") -> list[str]:
 
 def _clear(path: Path) -> None:
     """Delete a run's own files, and nothing that a person may have put beside them."""
+    with suppress(InputError):
+        # Killed half-way, what is left must not call itself complete.
+        RunDirectory(path).record(status="running")
     for name in PARTS:
         shutil.rmtree(path / name, ignore_errors=True)
     for name in (*schema.SUMMARY_TABLES, "cells", "tallies"):
         (path / f"{name}.parquet").unlink(missing_ok=True)
     shutil.rmtree(path / "work", ignore_errors=True)
     (path / RUN_FILE).unlink(missing_ok=True)
+
+
+def _left_by_a_start(name: str) -> bool:
+    """Tell whether a file is what a run leaves that was killed before it had its `run.json`."""
+    return name == ".lock" or (name.startswith(f".{RUN_FILE}.") and name.endswith(".tmp"))
 
 
 def _now() -> str:

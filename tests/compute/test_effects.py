@@ -1,0 +1,225 @@
+"""Accuracies and their uncertainty against naive loops; tests against exact enumeration."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from compute.effects import (
+    BootstrapConfig,
+    Tallies,
+    accuracies,
+    contributions,
+    holm,
+    interval,
+    resample,
+    sign_flip_test,
+)
+from compute.errors import UsageError
+
+
+def tallies(seed, probe="pair", conditions=3, units=14, k=4, gaps=True):
+    """Random answers of units of k classes out of k + 1, some units and pairs without any."""
+    rng = np.random.default_rng(seed)
+    classes = np.append(np.arange(k), rng.integers(0, k, units - k))
+    width = k + 1 if probe == "pair" else 1
+    n = rng.integers(1, 9, (conditions, units, width))
+    if gaps:
+        n[rng.random(n.shape) < 0.2] = 0
+        n[-1][classes == 0] = 0
+    if probe == "pair":
+        n[:, np.arange(units), classes] = 0
+        n[:, :, k] = 0
+    correct = rng.binomial(n, 0.7)
+    cells = n.max(2)
+    return Tallies(correct.astype(float), n.astype(float), classes, cells)
+
+
+def naive_pair(t, weights, m, k):
+    """Every pair's share of right answers, one unit at a time."""
+    found = {}
+    for a, b in itertools.combinations(range(k), 2):
+        right, answers = np.zeros(2), np.zeros(2)
+        for u, weight in enumerate(weights):
+            for side, (own, other) in enumerate(((a, b), (b, a))):
+                if t.classes[u] == own:
+                    right[side] += weight * t.correct[m, u, other]
+                    answers[side] += weight * t.n[m, u, other]
+        if (answers > 0).all():
+            found[a, b] = right.sum() / answers.sum()
+    return found
+
+
+def naive_accuracies(t, weights, k):
+    overall = np.full((len(weights), len(t.n)), np.nan)
+    by_class = np.full((*overall.shape, k), np.nan)
+    for w, m in np.ndindex(*overall.shape):
+        if t.n.shape[2] > 1:
+            pairs = naive_pair(t, weights[w], m, k)
+            every = list(pairs.values())
+            own = {a: [v for pair, v in pairs.items() if a in pair] for a in range(k)}
+        else:
+            own = {}
+            for a in range(k):
+                here = t.classes == a
+                answers = (weights[w] * t.n[m, :, 0])[here].sum()
+                right = (weights[w] * t.correct[m, :, 0])[here].sum()
+                own[a] = [right / answers] if answers > 0 else []
+            every = [v for some in own.values() for v in some]
+        overall[w, m] = np.mean(every) if every else np.nan
+        for a, some in own.items():
+            by_class[w, m, a] = np.mean(some) if some else np.nan
+    return overall, by_class
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from(["pair", "multiclass"]))
+def test_accuracies_equal_the_naive_twin(seed, probe):
+    t = tallies(seed, probe)
+    drawn = resample(t.classes, 3, seed)
+    weights = np.concatenate([np.ones((1, len(t.classes))), drawn])
+    found = accuracies(t, weights, 5)
+    overall, by_class = naive_accuracies(t, weights, 5)
+    assert np.allclose(found.overall, overall, equal_nan=True)
+    assert np.allclose(found.by_class, by_class, equal_nan=True)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from(["pair", "multiclass"]))
+def test_contributions_sum_to_the_overall_accuracy(seed, probe):
+    t = tallies(seed, probe)
+    overall = accuracies(t, np.ones((1, len(t.classes))), 5).overall[0]
+    share = contributions(t, 5)
+    assert share.shape == t.n.shape[:2]
+    assert np.allclose(share.sum(1), np.nan_to_num(overall))
+    assert (share >= 0).all()
+
+
+@pytest.mark.parametrize("probe", ["pair", "multiclass"])
+def test_a_contribution_is_what_the_units_right_answers_add(probe):
+    t = tallies(5, probe)
+    share = contributions(t, 5)
+    one = np.ones((1, len(t.classes)))
+    for u in range(len(t.classes)):
+        without = t.correct.copy()
+        without[:, u] = 0
+        less = accuracies(Tallies(without, t.n, t.classes, t.n_cells), one, 5).overall[0]
+        more = accuracies(t, one, 5).overall[0]
+        assert np.allclose(share[:, u], np.nan_to_num(more - less))
+
+
+def test_all_right_is_one_and_weights_count():
+    t = tallies(0, gaps=False)
+    right = Tallies(t.n, t.n, t.classes, t.n_cells)
+    assert (accuracies(right, np.ones((1, 14)), 5).overall == 1).all()
+    doubled = accuracies(t, np.full((1, 14), 2.0), 5)
+    assert np.allclose(doubled.overall, accuracies(t, np.ones((1, 14)), 5).overall)
+
+
+# Bootstrap
+
+
+def test_units_are_drawn_with_replacement_within_their_class():
+    classes = np.array([2, 0, 2, 2, 0, 1])
+    weights = resample(classes, 4000, 3)
+    assert weights.shape == (4000, 6)
+    for k, size in ((0, 2), (1, 1), (2, 3)):
+        assert (weights[:, classes == k].sum(1) == size).all()
+    assert (weights == weights.round()).all()
+    assert np.allclose(weights.mean(0), 1, atol=0.05)
+    # Of three units, all three are drawn once with probability 3! / 3³.
+    once = (weights[:, classes == 2] == 1).all(1).mean()
+    assert once == pytest.approx(6 / 27, abs=0.03)
+    assert np.array_equal(weights, resample(classes, 4000, 3))
+    assert not np.array_equal(weights, resample(classes, 4000, 4))
+
+
+def test_the_bootstrap_has_the_standard_error_of_the_mean():
+    rng = np.random.default_rng(0)
+    n = np.full((1, 200, 1), 5.0)
+    t = Tallies(rng.binomial(5, rng.beta(2, 1, 200))[None, :, None].astype(float), n,
+                np.zeros(200, int), n[..., 0].astype(int))  # fmt: skip
+    draws = accuracies(t, resample(t.classes, 2000, 0), 1).overall[:, 0]
+    own = t.correct[0, :, 0] / 5
+    assert draws.std() == pytest.approx(own.std() / np.sqrt(200), rel=0.08)
+    low, high = interval(draws)
+    assert high - low == pytest.approx(2 * 1.96 * own.std() / np.sqrt(200), rel=0.1)
+    assert low < own.mean() < high
+
+
+def test_the_interval_leaves_a_fortieth_on_each_side():
+    low, high = interval(np.arange(10_001) / 10_000)
+    assert (low, high) == (pytest.approx(0.025), pytest.approx(0.975))
+    assert interval(np.array([0.5, np.nan, 0.5])) == (0.5, 0.5)
+    assert np.isnan(interval(np.array([0.5, np.nan]))).all()
+
+
+# Tests
+
+
+def exact_p_value(differences):
+    observed = abs(sum(differences))
+    sums = [
+        abs(sum(s * d for s, d in zip(signs, differences, strict=True)))
+        for signs in itertools.product((-1, 1), repeat=len(differences))
+    ]
+    return np.mean([s >= observed - 1e-12 for s in sums])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_sign_flips_approach_the_exact_enumeration(seed):
+    rng = np.random.default_rng(seed)
+    differences = rng.normal(0.3 * (seed % 3), 1, 9)
+    exact = exact_p_value(differences)
+    found = sign_flip_test(differences, 20_000, seed)
+    assert found == pytest.approx(exact, abs=4 * np.sqrt(exact / 20_000) + 1e-3)
+
+
+def test_sign_flips_are_two_sided_and_never_zero():
+    differences = np.full(30, 0.1)
+    assert sign_flip_test(differences, 999, 0) == 1 / 1000
+    assert sign_flip_test(-differences, 999, 0) == 1 / 1000
+    assert sign_flip_test(differences, 999, 0) == sign_flip_test(differences * 1e-9, 999, 0)
+
+
+def test_no_difference_has_p_value_one():
+    assert sign_flip_test(np.zeros(5), 100, 0) == 1
+    assert sign_flip_test(np.array([1.0, -1.0]), 100, 0) == 1
+
+
+def test_one_unit_alone_shows_nothing():
+    assert sign_flip_test(np.array([0.7]), 5000, 0) == 1
+
+
+def test_the_number_of_flips_is_kept_over_blocks():
+    # With 40 equal units no pattern reaches the observed sum: only the number of flips is left.
+    for flips in (100, 1999, 2000, 2001, 5000):
+        assert sign_flip_test(np.ones(40), flips, 1) == 1 / (1 + flips)
+
+
+def test_holm_equals_a_worked_example():
+    # Four tests: 4 × 0.005, then 3 × 0.01, then 2 × 0.03, then what came before is kept.
+    assert np.allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+    assert holm([]).shape == (0,)
+    assert holm([0.7, 0.9]).tolist() == [1, 1]
+
+
+@given(st.lists(st.sampled_from([1e-4, 0.004, 0.01, 0.02, 0.03, 0.2, 1]), min_size=1, max_size=9))
+def test_holm_equals_the_naive_twin(p):
+    """Step down: refuse at α until the first that is not significant."""
+    adjusted = holm(p)
+    for alpha in (0.001, 0.0123, 0.05, 0.21):
+        order, refused = np.argsort(p, kind="stable"), set()
+        for step, i in enumerate(order):
+            if p[i] * (len(p) - step) > alpha:
+                break
+            refused.add(int(i))
+        assert set(np.flatnonzero(adjusted <= alpha)) == refused
+
+
+@pytest.mark.parametrize("name", ["draws", "flips"])
+def test_too_few_draws_are_refused(name):
+    with pytest.raises(UsageError, match=f"{name} is 99; it must be at least 100"):
+        BootstrapConfig(**{name: 99})

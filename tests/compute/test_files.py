@@ -1,0 +1,292 @@
+"""Files appear whole or not at all; a full disk and a busy folder are said in words."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from compute import files
+from compute.errors import BusyError, BystanderError, InputError
+from compute.files import (
+    fingerprint,
+    lock,
+    read_json,
+    remove_leftovers,
+    sha256,
+    write_json,
+    write_stream,
+    write_table,
+    writing,
+)
+from compute.schema import SCHEMA_VERSION
+
+SCHEMA = pa.schema([("number", pa.int64()), ("name", pa.string())])
+
+
+def some(rows, start=0):
+    numbers = np.arange(start, start + rows)
+    return pa.table({"number": numbers, "name": [f"n{n % 7}" for n in numbers]}, schema=SCHEMA)
+
+
+def cut_into(table, sizes):
+    start = 0
+    for size in sizes:
+        yield table.slice(start, size)
+        start += size
+    yield table.slice(start)
+
+
+# Whole or not at all
+
+
+def test_a_file_appears_only_when_the_block_has_ended(tmp_path):
+    path = tmp_path / "deep" / "file"
+    with writing(path) as temporary:
+        temporary.write_text("new")
+        assert not path.exists()
+        assert temporary.parent == path.parent, "a rename is atomic within one folder only"
+    assert path.read_text() == "new"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("old", [None, "old"])
+def test_a_failure_while_writing_leaves_nothing_and_keeps_the_old_file(tmp_path, old):
+    path = tmp_path / "file"
+    if old:
+        path.write_text(old)
+
+    def fail():
+        with writing(path) as temporary:
+            temporary.write_text("half of it")
+            raise ValueError("the sky fell")
+
+    with pytest.raises(ValueError, match="the sky fell"):
+        fail()
+    assert [item.name for item in tmp_path.iterdir()] == (["file"] if old else [])
+    assert not old or path.read_text() == old
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_names_the_file_and_what_to_do(tmp_path, monkeypatch, call, code):
+    path = tmp_path / "table.parquet"
+    path.write_text("old")
+
+    def full(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(files.os, call, full)
+    with pytest.raises(BystanderError) as caught:
+        write_table(path, some(10))
+    assert str(path) in caught.value.problem
+    assert "disk is full" in caught.value.problem
+    assert "run the same command again" in caught.value.remedy
+    assert [item.name for item in tmp_path.iterdir()] == ["table.parquet"]
+    assert path.read_text() == "old"
+
+
+def test_arrows_own_error_for_a_full_disk_is_recognised(tmp_path, monkeypatch):
+    def full(*_args, **_more):
+        raise pa.lib.ArrowIOError(errno.ENOSPC, "Error writing bytes to file")
+
+    monkeypatch.setattr(files.pq, "write_table", full)
+    with pytest.raises(BystanderError, match="disk is full"):
+        write_table(tmp_path / "t.parquet", some(3))
+
+
+def test_a_really_full_device_is_said_so():
+    if not os.path.exists("/dev/full"):
+        pytest.skip("this system has no /dev/full")
+    with pytest.raises(OSError, match="No space") as caught, open("/dev/full", "w") as handle:
+        handle.write("x")
+        handle.flush()
+    assert "disk is full" in str(files.disk_error(caught.value, files.Path("run/file")))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_may_not_be_written_is_said_in_words(tmp_path):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    with pytest.raises(BystanderError, match=r"cannot be written.*Choose a folder"):
+        write_json(closed / "deep" / "run.json", {})
+
+
+def test_a_file_where_a_folder_should_be_is_said_in_words(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BystanderError, match="run.json"):
+        write_json(tmp_path / "file" / "run.json", {})
+
+
+def test_no_permission_is_said_in_words(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(files.os, "replace", refuse)
+    with pytest.raises(BystanderError, match=r"run\.json cannot be written.*Choose a folder"):
+        write_json(tmp_path / "run.json", {})
+
+
+def test_leftovers_of_killed_processes_are_removed_and_nothing_else(tmp_path):
+    (tmp_path / "deep").mkdir()
+    for name in (".a.parquet.123.tmp", "deep/.b.json.9.tmp", "a.parquet", "notes.tmp", ".lock"):
+        (tmp_path / name).write_text("")
+    remove_leftovers(tmp_path)
+    left = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
+    assert left == {"a.parquet", "notes.tmp", ".lock"}
+
+
+# Tables
+
+
+@pytest.mark.parametrize("rows", [0, 1, 9, 10, 11, 25, 60])
+def test_a_stream_does_not_depend_on_how_its_rows_were_cut(tmp_path, rows):
+    table, rng = some(rows), np.random.default_rng(rows)
+    written = []
+    for number in range(6):
+        sizes = [[], [rows], [1] * rows, *[rng.integers(0, 30, 5).tolist()] * 3][number]
+        path = tmp_path / f"{number}.parquet"
+        write_stream(path, cut_into(table, sizes), SCHEMA, row_group=10)
+        written.append(path.read_bytes())
+    assert len(set(written)) == 1
+    assert pq.read_table(path).equals(table)
+    meta = pq.ParquetFile(path).metadata
+    groups = [meta.row_group(i).num_rows for i in range(meta.num_row_groups)]
+    expected = [10] * (rows // 10) + ([rows % 10] if rows % 10 else [])
+    assert groups == expected
+
+
+def test_an_empty_stream_is_a_table_without_rows(tmp_path):
+    write_stream(tmp_path / "t.parquet", iter(()), SCHEMA)
+    assert pq.read_table(tmp_path / "t.parquet").equals(SCHEMA.empty_table())
+
+
+def test_a_stream_that_fails_leaves_nothing(tmp_path):
+    def broken():
+        yield some(15)
+        raise InputError("row 16 is bad")
+
+    with pytest.raises(InputError, match="row 16"):
+        write_stream(tmp_path / "t.parquet", broken(), SCHEMA, row_group=10)
+    assert not list(tmp_path.iterdir())
+
+
+def test_equal_tables_are_equal_files(tmp_path):
+    for name in ("a", "b"):
+        write_table(tmp_path / name, some(100), row_group=30)
+    assert sha256(tmp_path / "a") == sha256(tmp_path / "b")
+    meta = pq.ParquetFile(tmp_path / "a").metadata
+    assert [meta.row_group(i).num_rows for i in range(meta.num_row_groups)] == [30, 30, 30, 10]
+
+
+# JSON
+
+
+def test_json_is_read_back(tmp_path):
+    content = {"schema_version": SCHEMA_VERSION, "name": "Øre µm", "list": [1, None]}
+    write_json(tmp_path / "run.json", content)
+    assert read_json(tmp_path / "run.json", "run") == content
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        (None, "is not a run: it has no run.json.*Check the path"),
+        ("{half", "not readable JSON.*Make the run anew"),
+        (b"\xff\xfe\x00", "not readable JSON"),
+        ("[1, 2]", "schema version None"),
+        ("{}", "schema version None"),
+        (json.dumps({"schema_version": SCHEMA_VERSION + 1}), "schema version 2.*reads 1.*wrote it"),
+        (json.dumps({"schema_version": str(SCHEMA_VERSION)}), "schema version '1'"),
+    ],
+)
+def test_bad_json_names_the_file_and_what_to_do(tmp_path, text, match):
+    path = tmp_path / "run.json"
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(InputError, match=match) as caught:
+        read_json(path, "run")
+    assert str(tmp_path) in str(caught.value)
+
+
+# Fingerprints
+
+
+def test_a_fingerprint_is_of_the_content_alone():
+    assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1})
+    assert fingerprint({"a": 1}) != fingerprint({"a": 2})
+    assert len(fingerprint({})) == 16
+
+
+def test_a_large_file_is_hashed_whole(tmp_path):
+    path = tmp_path / "big"
+    path.write_bytes(b"x" * (1 << 20) + b"a")
+    other = tmp_path / "other"
+    other.write_bytes(b"x" * (1 << 20) + b"b")
+    assert sha256(path) != sha256(other)
+    assert sha256(path) == __import__("hashlib").sha256(path.read_bytes()).hexdigest()
+
+
+# Locks
+
+
+HOLD = """
+    import sys, pathlib
+    from compute.files import lock
+    with lock(pathlib.Path(sys.argv[1]), "run"):
+        print("held", flush=True)
+        sys.stdin.read()
+"""
+
+
+def hold(folder):
+    """Start a process that holds a folder until its input ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(HOLD), str(folder)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_folder_held_by_another_process_is_busy_and_names_it(tmp_path):
+    process = hold(tmp_path / "run")
+    try:
+        with pytest.raises(BusyError) as caught, lock(tmp_path / "run", "run"):
+            pass
+        assert f"process {process.pid} on" in caught.value.problem
+        assert str(tmp_path / "run") in caught.value.problem
+        assert "Wait until it has ended" in caught.value.remedy
+    finally:
+        process.communicate("")
+    with lock(tmp_path / "run", "run"):
+        pass
+
+
+def test_the_lock_of_a_killed_process_is_no_obstacle(tmp_path):
+    process = hold(tmp_path)
+    process.kill()
+    process.communicate()
+    assert f"process {process.pid}" in (tmp_path / ".lock").read_text(), "it left its name"
+    with lock(tmp_path, "run"):
+        assert (tmp_path / ".lock").read_text().startswith(f"process {os.getpid()} on")
+    assert (tmp_path / ".lock").read_text() == ""
+
+
+def test_a_lock_is_released_after_an_error(tmp_path):
+    with pytest.raises(ValueError, match="inside"), lock(tmp_path, "run"):
+        raise ValueError("inside")
+    with lock(tmp_path, "run"):
+        pass
+
+
+def test_a_lock_below_a_file_is_refused_in_words(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BystanderError, match="file"), lock(tmp_path / "file" / "run", "run"):
+        pass

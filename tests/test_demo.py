@@ -1,0 +1,76 @@
+"""What is shipped: the demo's weights and its finished run; and the demo made anew."""
+
+import pandas as pd
+import pytest
+
+from compute.cards import builtin_cards, load_card
+from compute.inspect import check_path
+from compute.rundir import RunDirectory
+from compute.schema import Protocol
+from compute.shipped import DEMO_RUN, WEIGHTS
+
+NETWORKS = ("pifia", "paired_cell", "deeploc")
+
+
+def gaps(run) -> pd.DataFrame:
+    """Read the background gaps of the pair tests, one row per model and protocol."""
+    effects = pd.read_parquet(run / "effects.parquet")
+    chosen = (effects["effect"] == "gap") & (effects["probe"] == "pair")
+    return effects[chosen & (effects["scope"] == "overall")]
+
+
+def folder_size(folder) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def test_weights_are_small_and_say_where_they_come_from():
+    cards = {name: load_card(path) for name, path in builtin_cards().items()}
+    assert set(cards) == set(NETWORKS)
+    for name, card in cards.items():
+        assert card.width == 0.25
+        assert card.simulated
+        assert card.created_by.startswith(f"bystander train {name} ")
+        assert card.license
+    assert folder_size(WEIGHTS) < 5e6
+
+
+def test_the_shipped_run_is_whole_small_and_says_simulated():
+    assert folder_size(DEMO_RUN) < 15e6
+    run = RunDirectory(DEMO_RUN)
+    assert run.complete
+    assert run.meta["simulated"]
+    assert [model["name"] for model in run.meta["models"]] == sorted(NETWORKS)
+    assert list(check_path(DEMO_RUN))[-1] == "Tables, counts and references agree."
+
+
+def test_the_shipped_run_used_the_shipped_weights():
+    models = {model["name"]: model["hash"] for model in RunDirectory(DEMO_RUN).meta["models"]}
+    assert models == {name: load_card(path).hash for name, path in builtin_cards().items()}
+
+
+def check_findings(run) -> None:
+    """Hold what the experiment must show: an exact sham, and a background gap everywhere."""
+    sham = RunDirectory(run).meta["checks"]["sham_max_difference"]
+    assert set(sham) == set(NETWORKS)
+    assert max(sham.values()) <= 1e-5
+    found = gaps(run)
+    assert len(found) == len(NETWORKS) * len(Protocol)
+    assert (found["ci_low"] > 0).all(), found
+
+
+def test_the_shipped_run_shows_a_background_gap_in_every_network():
+    check_findings(DEMO_RUN)
+
+
+@pytest.mark.long
+def test_the_demo_made_anew_shows_the_same(tmp_path):
+    from compute.demo import make_demo
+
+    run = make_demo(tmp_path)
+    check_findings(run)
+    keys = ["model", "protocol", "probe", "condition", "scope", "localization"]
+    tables = [pd.read_parquet(folder / "accuracy.parquet") for folder in (DEMO_RUN, run)]
+    shipped, anew = (table.set_index(keys)["estimate"].sort_index() for table in tables)
+    overall = shipped.xs("overall", level="scope").index
+    difference = (shipped - anew).xs("overall", level="scope").loc[overall].abs()
+    assert difference.max() < 0.02  # other processors round otherwise, and a few cells flip
