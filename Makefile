@@ -23,10 +23,10 @@ check: $(READY)
 weights: $(READY)
 	$(BIN)/bystander simulate out/training --cells-per-protein 80 --fields-per-protein 6 \
 		--replicates 3 --seed 10 --overwrite
+	$(BIN)/bystander train pifia out/training --out out/weights --dtype float16 \
+		--license BSD-3-Clause --precision bfloat16 --epochs 40 --patience 10
 	$(BIN)/bystander train deeploc out/training --out out/weights --dtype float16 \
 		--license BSD-3-Clause --precision float32
-	$(BIN)/bystander train pifia out/training --out out/weights --dtype float16 \
-		--license BSD-3-Clause --precision bfloat16
 	$(BIN)/bystander train paired_cell out/training --out out/weights --dtype float16 \
 		--license BSD-3-Clause --precision bfloat16 --epochs 20
 	cp out/weights/*.safetensors out/weights/*.toml out/weights/*.history.json data/weights/

@@ -6,7 +6,8 @@ is a dictionary of variable name → array, channels last, as TensorFlow and Ker
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
+from math import ceil
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from compute.errors import InputError
 from compute.networks import network_spec
-from compute.networks.blocks import LayeredNetwork
+from compute.networks.blocks import LayeredNetwork, scaled
 from compute.networks.deeploc import FLAT_SIDE as DEEPLOC_FLAT_SIDE
 from compute.networks.pifia import FLAT_SIDE as PIFIA_FLAT_SIDE
 
@@ -178,8 +179,8 @@ class Layout:
     ----------
     moves
         One per weight.
-    widest, widest_units
-        The variable whose last axis tells the width, and that axis at width 1.
+    container
+        Key of `compute.checkpoint_files.CONTAINERS`.
     head
         The variable whose last axis tells the number of classes; empty for none.
     ignored
@@ -187,8 +188,7 @@ class Layout:
     """
 
     moves: tuple[Move, ...]
-    widest: str
-    widest_units: int
+    container: str
     head: str
     ignored: tuple[str, ...]
 
@@ -196,8 +196,7 @@ class Layout:
 LAYOUTS: dict[str, Layout] = {
     "pifia": Layout(
         tuple(_pifia()),
-        "conv8/kernel/.ATTRIBUTES/VARIABLE_VALUE",
-        256,
+        "tensorflow",
         "d3/kernel/.ATTRIBUTES/VARIABLE_VALUE",
         (
             "_CHECKPOINTABLE_OBJECT_GRAPH",
@@ -208,15 +207,13 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "paired_cell": Layout(
         tuple(_paired_cell()),
-        "conv4_1/kernel:0",
-        384,
+        "keras",
         "",
         ("training/*", "*/Adam*", "beta?_power*"),
     ),
     "deeploc": Layout(
         tuple(_deeploc()),
-        "conv_8/weights/Variable",
-        256,
+        "tensorflow",
         "final_layer/weights/Variable",
         ("Variable", "beta?_power", "*/Adam", "*/Adam_1"),
     ),
@@ -251,28 +248,56 @@ def from_published(network: str, variables: Mapping[str, Array]) -> ConvertedWei
     layout = LAYOUTS[network]
     sources = {move.source for move in layout.moves}
     extra = [name for name in variables if name not in sources]
-    ignored = tuple(n for n in extra if any(fnmatch(n, pattern) for pattern in layout.ignored))
+    ignored = tuple(n for n in extra if any(fnmatchcase(n, pattern) for pattern in layout.ignored))
     missing = [move.source for move in layout.moves if move.source not in variables]
     problems = [f"missing {name}" for name in missing]
     problems += [f"no place for {name}" for name in extra if name not in ignored]
     if problems:
         raise _refusal(spec.title, problems)
 
-    width = variables[layout.widest].shape[-1] / layout.widest_units
-    classes = variables[layout.head].shape[-1] if layout.head else 0
+    arrays = {move.target: variables[move.source] for move in layout.moves}
+    classes = max((1, *variables[layout.head].shape[-1:])) if layout.head else 0
+    width = _width(network, classes, {key: array.shape for key, array in arrays.items()})
     expected = weights_of(_skeleton(network, width, classes))
     tensors: dict[str, Tensor] = {}
     for move in layout.moves:
-        array = variables[move.source]
+        array = arrays[move.target]
         wanted = move.shape(tuple(expected[move.target].shape))
         if array.shape != wanted:
             problems.append(f"{move.source} is {_times(array.shape)}, not {_times(wanted)}")
+            continue
+        if not np.issubdtype(array.dtype, np.floating) or not np.isfinite(array).all():
+            problems.append(f"{move.source} holds values that are no finite numbers")
             continue
         turned = np.ascontiguousarray(move.turn(array), dtype=np.float32)
         tensors[move.target] = torch.from_numpy(turned)
     if problems:
         raise _refusal(f"{spec.title} at width {width:g}", problems)
     return ConvertedWeights(network, width, classes, tensors, ignored)
+
+
+def _width(network: str, classes: int, shapes: Mapping[str, tuple[int, ...]]) -> float:
+    """Find the width that fits most layers; of several the roundest number.
+
+    Units are rounded layer by layer, so each layer tells an interval only. What the width found
+    does not fit, the check of shapes names.
+    """
+    narrow, wide = (weights_of(_skeleton(network, width, classes)) for width in (1.0, 2.0))
+    stored = [
+        (len(tensor), shapes[key][0])
+        for key, tensor in narrow.items()
+        if tensor.ndim == 1 and len(tensor) != len(wide[key]) and len(shapes[key]) == 1
+    ]
+    ratios = sorted({found / units for units, found in stored if found})
+    least = sorted({(found - 0.5) / units for units, found in stored if found})
+    widths: list[float] = []
+    for digits in range(7):
+        widths += [round(ratio, digits) for ratio in ratios]
+        widths += [ceil(width * 10**digits) / 10**digits for width in least]
+    return max(
+        widths or [1.0],
+        key=lambda width: sum(scaled(units, width) == found for units, found in stored),
+    )
 
 
 def weights_of(network: torch.nn.Module) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from compute.schema import CONDITIONS
 if TYPE_CHECKING:
     from compute.conditions import PlanConfig
     from compute.embed import EmbedConfig
+    from compute.sources import Source
 
 app = typer.Typer(
     help="Tests whether a model that reads single-cell crops answers from the cell in the centre "
@@ -39,6 +40,10 @@ TrainShare = Annotated[
 ]
 Localizations = Annotated[
     Path | None, typer.Option(help="CSV with the columns protein,localization.")
+]
+ClassNames = Annotated[
+    Path | None,
+    typer.Option(help="CSV with the columns source,localization: what class names stand for."),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Jobs = Annotated[int | None, typer.Option(help="Processes for the pair tests; default: all cores.")]
@@ -184,6 +189,7 @@ def import_paired_cell(
     source: Annotated[Path, typer.Argument(help="Folder with a folder per gene.")],
     store: NewStore,
     localizations: Localizations = None,
+    class_names: ClassNames = None,
     train_share: TrainShare = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -198,6 +204,128 @@ def import_paired_cell(
             source,
             store,
             localizations=localizations,
+            class_names=class_names,
+            train_share=train_share,
+            overwrite=overwrite,
+            progress=report,
+        )
+    _describe(store)
+
+
+@imports.command(name="pifia")
+def import_pifia(
+    source: Annotated[Path, typer.Argument(help="Folder with a folder per protein.")],
+    store: NewStore,
+    splits: Annotated[
+        Path | None, typer.Option(help="CSV with the columns protein,split or file,split.")
+    ] = None,
+    field_cells: Annotated[
+        int, typer.Option(help="Consecutive cells of a protein that count as one field.")
+    ] = 50,
+    localizations: Localizations = None,
+    class_names: ClassNames = None,
+    train_share: TrainShare = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Import crops in the layout of PIFiA (GENE/GENE_ch1_1.tiff) or Chong (GENE_1_gfp.tiff).
+
+    Example: bystander import pifia crops store --localizations localizations.csv
+    """
+    from compute.crops.pifia import import_pifia as read
+
+    with console.progress() as report:
+        read(
+            source,
+            store,
+            splits=splits,
+            field_cells=field_cells,
+            localizations=localizations,
+            class_names=class_names,
+            train_share=train_share,
+            overwrite=overwrite,
+            progress=report,
+        )
+    _describe(store)
+
+
+@imports.command(name="chong")
+def import_chong(
+    source: Annotated[Path, typer.Argument(help="An HDF5 file, or a folder of them.")],
+    store: NewStore,
+    parts: Annotated[
+        int, typer.Option(help="Parts of each class of a file that stand for proteins.")
+    ] = 5,
+    class_names: ClassNames = None,
+    train_share: TrainShare = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Import DeepLoc's HDF5 files of labelled cells of Chong and others.
+
+    Example: bystander import chong Chong_test_set.hdf5 store
+    """
+    from compute.crops.chong import import_chong as read
+
+    with console.progress() as report:
+        read(
+            source,
+            store,
+            parts=parts,
+            class_names=class_names,
+            train_share=train_share,
+            overwrite=overwrite,
+            progress=report,
+        )
+    _describe(store)
+
+
+@imports.command(name="fields")
+def import_fields(
+    source: Annotated[Path, typer.Argument(help="Folder of <field>-ch1….tiff and so on.")],
+    store: NewStore,
+    labels: Annotated[
+        Path | None, typer.Option(help="Folder of <field>_labeled.tiff, if another.")
+    ] = None,
+    channels: Annotated[
+        str, typer.Option(help="Names of ch1, ch2 and so on, by commas.")
+    ] = "GFP,nuclear,RFP",
+    marker: Annotated[
+        str, typer.Option(help="Channel that shows whole cells, to find unlabelled ones.")
+    ] = "RFP",
+    table: Annotated[
+        Path | None,
+        typer.Option(help="CSV: field (or well such as r01c01),protein, optional localization."),
+    ] = None,
+    protein: Annotated[
+        str | None, typer.Option(help="Of fields not in the table; default: their well.")
+    ] = None,
+    size: Annotated[int, typer.Option(help="Side of a crop, pixels.")] = 64,
+    windows: Annotated[int, typer.Option(help="Windows without cells per field, at most.")] = 8,
+    margin: Annotated[int, typer.Option(help="Their least distance from cells, pixels.")] = 5,
+    seed: Annotated[int, typer.Option(help="Decides where windows lie.")] = 0,
+    localizations: Localizations = None,
+    class_names: ClassNames = None,
+    train_share: TrainShare = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Cut whole fields with label images into crops and windows without cells.
+
+    Example: bystander import fields images store --table fields.csv
+    """
+    from compute.crops.cutting import CuttingConfig
+    from compute.crops.fields import import_fields as read
+
+    with console.progress() as report:
+        read(
+            source,
+            store,
+            labels=labels,
+            channels=_names(channels),
+            marker=marker,
+            table=table,
+            protein=protein,
+            config=CuttingConfig(size=size, windows=windows, margin=margin, seed=seed),
+            localizations=localizations,
+            class_names=class_names,
             train_share=train_share,
             overwrite=overwrite,
             progress=report,
@@ -383,6 +511,107 @@ def train(
 
 
 @app.command()
+def published(
+    source: Annotated[
+        Path, typer.Argument(help="Folder with pifia, pci and deeploc, five CSV files each.")
+    ],
+    out: Annotated[Path, typer.Option(help="The run directory.")],
+    name: Annotated[str | None, typer.Option(help="Shown in the dashboard.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete what is there first.")] = False,
+) -> None:
+    """Read the paper's published results into a run, averaged as in the paper and over everything.
+
+    Example: bystander published microscopy-sc-robustness/swap_experiments/results --out paper
+    """
+    from compute.published_run import write_published
+
+    done, worked = write_published(source, out, fresh=fresh, name=name)
+    if not worked:
+        console.out.print(f"{out} is finished already; nothing to do (--fresh begins anew).")
+        return
+    table = done.meta["checks"]["table_1"]
+    console.out.print(f"Finished: {out} ({done.meta['counts']['pair_tests']} pair tests)")
+    console.out.print(
+        f"{table['reproduced']} of {table['of']} numbers of the paper's Table 1 are reproduced to "
+        "the third decimal."
+    )
+    console.out.print(f"Look at it: bystander dashboard {out}")
+
+
+@app.command()
+def convert(
+    network: Annotated[str, typer.Argument(help="pifia, paired_cell or deeploc.")],
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(
+            help="paired_cell: Keras HDF5. Others: a TensorFlow checkpoint, the part of its file "
+            "names before .index (needs bystander[convert])."
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(help="Folder for the weights and the card.")],
+    classes: Annotated[
+        Path | None, typer.Option(help="Text file with the outputs' names, one a line, in order.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of the model; default: the network's.")] = None,
+    trained_on: Annotated[str, typer.Option(help="The data, in words, for the card.")] = "",
+    license: Annotated[str, typer.Option(help="Of the weights, for the card.")] = "",
+    dtype: Annotated[str, typer.Option(help="Of the stored weights: float32 or float16.")] = (
+        "float32"
+    ),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a card there.")] = False,
+) -> None:
+    """Convert published weights into a model card and safetensors.
+
+    Example: bystander convert paired_cell model_weights.h5 weights --license GPL-2.0
+    """
+    from compute.convert import NOT_STATED
+    from compute.convert import convert as turn
+
+    card = turn(
+        network, checkpoint, out, classes=classes, name=name, trained_on=trained_on or NOT_STATED,
+        license=license, dtype=dtype, overwrite=overwrite,
+        created_by=" ".join(["bystander", *sys.argv[1:]]),
+        say=lambda line: console.out.print(line, markup=False),
+    )  # fmt: skip
+    console.out.print(f"Finished: {card}", markup=False)
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="Of a source, or `list`.")] = "list",
+    to: Annotated[
+        Path | None, typer.Option(help="Folder for the files; default: the source's name.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Agree to size and licence.")] = False,
+) -> None:
+    """Download published weights or data; interrupted, the same command goes on.
+
+    Example: bystander fetch pifia-weights --to pifia-weights
+    """
+    from compute.fetch import fetch as download
+    from compute.fetch import stated_sizes
+    from compute.sources import SOURCES, require_files, source_named
+
+    if name == "list":
+        for key, source in SOURCES.items():
+            _describe_source(key, source, [file.size for file in source.files])
+        return
+    source = source_named(name)
+    require_files(name, source)
+    _describe_source(name, source, stated_sizes(source))
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError("Nobody is there to be asked.", "Agree with --yes.")
+        typer.confirm("Download it under this licence?", abort=True)
+    with console.progress() as report:
+        files = download(
+            source, to or Path(name), report, lambda line: console.err.print(line, markup=False)
+        )
+    console.out.print(f"Finished: {len(files)} files in {to or name}", markup=False)
+    console.out.print(f"Then: {source.then}", markup=False)
+
+
+@app.command()
 def models(
     action: Annotated[str | None, typer.Argument(help="`check`, or nothing to list.")] = None,
     card: Annotated[Path | None, typer.Argument(help="A model card.")] = None,
@@ -451,3 +680,15 @@ def _describe(path: Path) -> None:
 
     for line in describe_store(path):
         console.out.print(line, markup=False)
+
+
+def _describe_source(name: str, source: "Source", sizes: list[int | None]) -> None:
+    """Say what a source is, its size, licence, publication and page."""
+    known = sum(size for size in sizes if size is not None)
+    size = "on its page only"
+    if sizes:
+        size = f"{len(sizes)} file{'s' if len(sizes) > 1 else ''}, "
+        size += "size not known" if None in sizes else console.size(known)
+    console.out.print(f"{name}: {source.title}", markup=False)
+    console.out.print(f"    {size}; licence: {source.licence}", markup=False)
+    console.out.print(f"    {source.publication}; {source.page}", markup=False)

@@ -35,8 +35,8 @@ class PlanConfig:
     backgrounds
         Background classes that the pair tests stand on, at least 1; None takes all.
     split
-        Only cells of this split stand in trials and are donors, and no window comes from a field of
-        other splits alone; None takes all.
+        Only cells of this split stand in trials and are donors, and windows come from their
+        fields; None takes all.
     """
 
     conditions: tuple[str, ...] = tuple(str(c) for c in CONDITIONS)
@@ -119,12 +119,7 @@ class Plan:
         self.localizations = localizations
         self.rejections: list[dict[str, Any]] = []
         if config.split is not None:
-            inside = self._inside(cells, config.split)
-            usable = usable & inside
-            others = set(cells["field"][~inside]) - set(cells["field"][inside])
-            windows = windows.assign(
-                localization=windows["localization"].mask(windows["field"].isin(others))
-            )
+            usable = usable & self._inside(cells, config.split)
         if not usable.any():
             raise InputError(
                 f"None of the {len(cells)} cells is usable.",

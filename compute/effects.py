@@ -7,11 +7,13 @@ cells of one protein share a strain, a plate and a brightness.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compute.errors import UsageError
+from compute.schema import Condition, Effect
 
 FEWEST_PROTEINS = 5
 """With fewer proteins in a class than this, cells are resampled instead, and that is said."""
@@ -57,12 +59,15 @@ class Tallies:
         Class of each unit, shape (U,).
     n_cells
         Cells behind each unit and condition, shape (M, U).
+    protein
+        Protein of each unit, shape (U,).
     """
 
     correct: NDArray[np.float64]
     n: NDArray[np.float64]
     classes: NDArray[np.int64]
     n_cells: NDArray[np.int64]
+    protein: NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -164,6 +169,29 @@ def contributions(tallies: Tallies, n_classes: int) -> NDArray[np.float64]:
     pairs = np.maximum((both > 0).sum((1, 2)) / 2, 1)
     share = _ratio0(tallies.correct, both[:, tallies.classes])
     return np.asarray(share.sum(-1) / pairs[:, None]).reshape(m, units)
+
+
+def contrasts(names: Sequence[str]) -> list[tuple[Effect, str, int, int]]:
+    """List the effects that conditions allow.
+
+    Returns
+    -------
+    list of tuple
+        Effect, its condition, and the places of the first and the second accuracy in `names`: the
+        effect is the first minus the second.
+    """
+    found = []
+    if Condition.UNALTERED in names:
+        base = names.index(Condition.UNALTERED)
+        found = [
+            (Effect.DROP, name, base, m)
+            for m, name in enumerate(names)
+            if name != Condition.UNALTERED
+        ]
+    if Condition.SAME in names and Condition.DIFFERENT in names:
+        same, different = names.index(Condition.SAME), names.index(Condition.DIFFERENT)
+        found.append((Effect.GAP, str(Condition.DIFFERENT), same, different))
+    return found
 
 
 def interval(draws: NDArray[np.float64]) -> tuple[float, float]:

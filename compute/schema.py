@@ -171,6 +171,7 @@ class CellFlag(IntFlag):
     OFF_CENTRE = 2
     TOUCHES_BORDER = 4
     LITTLE_MEDIUM = 8
+    NOT_A_CELL = 16
 
 
 CELL_FLAGS: dict[CellFlag, str] = {
@@ -178,8 +179,9 @@ CELL_FLAGS: dict[CellFlag, str] = {
     CellFlag.OFF_CENTRE: "the cell is not at the centre of its crop",
     CellFlag.TOUCHES_BORDER: "the cell is cut by the border of its crop",
     CellFlag.LITTLE_MEDIUM: "hardly any medium in the crop, so holes are filled from little",
+    CellFlag.NOT_A_CELL: "dead, a ghost or no cell at all, as its source says",
 }
-UNUSABLE = CellFlag.EMPTY_MASK | CellFlag.OFF_CENTRE | CellFlag.TOUCHES_BORDER
+UNUSABLE = CellFlag.EMPTY_MASK | CellFlag.OFF_CENTRE | CellFlag.TOUCHES_BORDER | CellFlag.NOT_A_CELL
 
 
 class TrialFlag(IntFlag):
@@ -359,7 +361,11 @@ ACCURACY = pa.schema(
         ("n_proteins", _int64),
     ]
 )
-"""`scope` is overall or localization (pairs are in `pairwise`); `unit` is what was resampled."""
+"""`scope` is overall or localization (pairs are in `pairwise`); `unit` is what was resampled.
+
+With `unit` localization (aggregation `published`) the interval is no bootstrap: it is the estimate
+∓ three standard errors over localizations, the paper's ±. It is null where there is none.
+"""
 
 EFFECTS = pa.schema(
     [
@@ -381,7 +387,12 @@ EFFECTS = pa.schema(
         ("n_proteins", _int64),
     ]
 )
-"""Drops (per condition) and background gaps, paired within protein."""
+"""Drops (per condition) and background gaps, paired within protein.
+
+With `unit` localization (aggregation `published`) the interval is the estimate ∓ three standard
+errors of the differences within localizations. It is null, and `unit` too, where the two accuracies
+are means over different localizations, as are unaltered and swapped ones.
+"""
 
 SHIFTS = pa.schema(
     [

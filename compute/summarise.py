@@ -5,18 +5,17 @@ Layer: reads `predictions` and the probe stage's work files, writes `pairwise`, 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from compute import schema
+from compute.aggregation import aggregate, with_counts
 from compute.effects import (
     BootstrapConfig,
     Tallies,
@@ -28,30 +27,10 @@ from compute.effects import (
     sign_flip_test,
 )
 from compute.files import Progress, silent
-from compute.hashing import mix
 from compute.probing import Cells, work_file
+from compute.protein_shifts import Answers, distribution_rows, read_answers, shift_rows, take
 from compute.rundir import RunDirectory
 from compute.schema import Aggregation, Condition, Effect, Probe, Protocol
-from compute.shifts import benjamini_hochberg, noise_floor, shift
-
-
-@dataclass(frozen=True)
-class Answers:
-    """One model's predictions under one condition and protocol, by cell.
-
-    Parameters
-    ----------
-    cell
-        Rows in the store's `cells`, in the plan's order (by protein), shape (n,).
-    probabilities
-        Mean over the cell's trials, shape (n, K).
-    predicted
-        Share of the cell's trials with each predicted class, shape (n, K).
-    """
-
-    cell: NDArray[np.int64]
-    probabilities: NDArray[np.float64]
-    predicted: NDArray[np.float64]
 
 
 def summarise(
@@ -98,38 +77,13 @@ def summarise(
     accuracy, effects = _accuracies(run, cells, models, conditions, multiclass, config)
     for name, frame in zip(wanted, (accuracy, effects, shifts, distributions), strict=True):
         expected = schema.SUMMARY_TABLES[name]
-        written = pa.Table.from_pandas(
-            frame.reindex(columns=expected.names), schema=expected, preserve_index=False
-        )
+        if len(frame):
+            written = pa.Table.from_pandas(
+                frame.reindex(columns=expected.names), schema=expected, preserve_index=False
+            )
+        else:
+            written = expected.empty_table()
         run.write(run.summary(name), written, expected)
-
-
-def read_answers(
-    run: RunDirectory, model: str, number: int, protocol: Protocol, names: Sequence[str]
-) -> Answers | None:
-    """Read one condition's predictions and average each cell's trials."""
-    path = run.part("predictions", number, model)
-    if not path.is_file():
-        return None
-    found = pq.read_table(
-        path, columns=["cell", "predicted", "probabilities"],
-        filters=pc.field("protocol") == str(protocol), partitioning=None,
-    )  # fmt: skip
-    if len(found) == 0:
-        return None
-    cell = found.column("cell").to_numpy()
-    flat = found.column("probabilities").combine_chunks().flatten()
-    probabilities = np.asarray(flat, np.float64).reshape(len(cell), -1)
-    code = pc.index_in(found.column("predicted"), pa.array(list(names))).to_numpy()
-    hard = np.zeros_like(probabilities)
-    hard[np.arange(len(cell)), code] = 1
-    starts = np.flatnonzero(np.diff(cell, prepend=-1))
-    many = np.diff(np.append(starts, len(cell)))[:, None]
-    return Answers(
-        cell[starts],
-        np.add.reduceat(probabilities, starts) / many,
-        np.add.reduceat(hard, starts) / many,
-    )
 
 
 def _read_predictions(
@@ -157,10 +111,10 @@ def _read_predictions(
             continue
         key = {"model": model, "condition": str(condition), "protocol": str(protocol)}
         known = np.flatnonzero(np.isin(cells.classes[answers.cell], cells.folds.testable()))
-        labelled[model, str(condition), str(protocol)] = _take(answers, known)
-        distributions.append(_distributions(answers, cells).assign(**key))
+        labelled[model, str(condition), str(protocol)] = take(answers, known)
+        distributions.append(distribution_rows(answers, cells).assign(**key))
         if condition is not Condition.UNALTERED:
-            moved = _shifts(before, answers, cells, table, config.seed, number)
+            moved = shift_rows(before, answers, cells, table, config.seed, number)
             shifts.append(moved.assign(**key))
     progress("effects", len(units), len(units))
     empty = pd.DataFrame()
@@ -169,77 +123,6 @@ def _read_predictions(
         pd.concat(distributions, ignore_index=True) if distributions else empty,
         labelled,
     )
-
-
-def _take(answers: Answers, rows: NDArray[np.int64]) -> Answers:
-    return Answers(answers.cell[rows], answers.probabilities[rows], answers.predicted[rows])
-
-
-def _blocks(cell: NDArray[np.int64], cells: Cells) -> list[tuple[str, slice]]:
-    """Cut cells, which lie together by protein, into proteins."""
-    protein = cells.protein[cell]
-    starts = np.flatnonzero(np.append(True, protein[1:] != protein[:-1]))
-    stops = np.append(starts[1:], len(cell))
-    return [(str(protein[a]), slice(a, b)) for a, b in zip(starts, stops, strict=True)]
-
-
-def _distributions(answers: Answers, cells: Cells) -> pd.DataFrame:
-    """Average cells into one distribution per protein; columns as in `DISTRIBUTIONS`."""
-    rows = []
-    for protein, block in _blocks(answers.cell, cells):
-        rows.append(
-            pd.DataFrame(
-                {
-                    "protein": protein,
-                    "localization": list(cells.names),
-                    "proportion": answers.predicted[block].mean(0),
-                    "mean_probability": answers.probabilities[block].mean(0),
-                    "n_cells": block.stop - block.start,
-                }
-            )
-        )
-    return pd.concat(rows, ignore_index=True)
-
-
-def _shifts(
-    before: Answers,
-    after: Answers,
-    cells: Cells,
-    table: pd.DataFrame,
-    seed: int,
-    condition: int,
-) -> pd.DataFrame:
-    """Compare every protein's cells before and after; columns as in `SHIFTS`."""
-    position = {cell: i for i, cell in enumerate(before.cell.tolist())}
-    same = _take(before, np.array([position[cell] for cell in after.cell.tolist()]))
-    orf = table["orf"].to_numpy(dtype=object)
-    labels = table["labels"].to_numpy(dtype=object)
-    rows: list[dict[str, Any]] = []
-    for number, (protein, block) in enumerate(_blocks(after.cell, cells)):
-        first = after.cell[block.start]
-        p, q = same.probabilities[block], after.probabilities[block]
-        found = shift(p, q, int(mix(seed, 401, condition, number) >> np.uint64(1)))
-        rows.append(
-            {
-                "protein": protein,
-                "orf": orf[first] if isinstance(orf[first], str) else None,
-                "labels": list(labels[first]) if labels[first] is not None else None,
-                "jsd": found.jsd,
-                "tv": found.tv,
-                "kl": found.kl,
-                "noise_floor": noise_floor(p, int(mix(seed, 402, number) >> np.uint64(1))),
-                "p_value": found.p_value,
-                "top_before": cells.names[int(p.mean(0).argmax())],
-                "top_after": cells.names[int(q.mean(0).argmax())],
-                "flipped_fraction": float(
-                    1 - (same.predicted[block] * after.predicted[block]).sum(1).mean()
-                ),
-                "n_cells": block.stop - block.start,
-            }
-        )
-    frame = pd.DataFrame(rows)
-    frame["q_value"] = benjamini_hochberg(frame["p_value"].to_numpy())
-    return frame
 
 
 def _accuracies(
@@ -283,7 +166,23 @@ def _accuracies(
         tested = frame["p_value"].notna()
         for _, family in frame[tested].groupby(["probe", "protocol", "effect"]):
             frame.loc[family.index, "p_holm"] = holm(family["p_value"].to_list())
-    return pd.DataFrame(accuracy), frame
+    summaries = pd.DataFrame(accuracy)
+    return _add_published(run.read("pairwise").to_pandas(), summaries, frame)
+
+
+def _add_published(
+    pairwise: pd.DataFrame, accuracy: pd.DataFrame, effects: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Add the pair tests averaged as in the paper, to be compared with it like with like."""
+    if len(pairwise) == 0:
+        return accuracy, effects
+    rows, differences = aggregate(pairwise, Aggregation.PUBLISHED)
+    tables = ((accuracy, rows), (effects, differences))
+    first, second = (
+        pd.concat([table, with_counts(more, accuracy)], ignore_index=True) if len(more) else table
+        for table, more in tables
+    )
+    return first, second
 
 
 def _pair_tallies(
@@ -304,7 +203,8 @@ def _pair_tallies(
     n, n_cells = np.zeros_like(correct), np.zeros((len(names), len(units)), np.int64)
     correct[m, u, other], n[m, u, other] = rows["correct"], rows["n"]
     np.maximum.at(n_cells, (m, u), rows["n_cells"].to_numpy())
-    return Tallies(correct, n, classes, n_cells), names
+    protein = rows["protein"].to_numpy()[first]
+    return Tallies(correct, n, classes, n_cells, protein), names
 
 
 def _multiclass_tallies(
@@ -317,8 +217,8 @@ def _multiclass_tallies(
     every = np.unique(np.concatenate([a.cell for a in answers.values()]))
     unit_of = cells.protein[every] if cells.by_protein else every.astype(str)
     joint = np.char.add(np.char.add(unit_of, "\x1f"), cells.classes[every].astype(str))
-    units, u = np.unique(joint, return_inverse=True)
-    classes = np.array([int(name.rsplit("\x1f", 1)[1]) for name in units])
+    units, first, u = np.unique(joint, return_index=True, return_inverse=True)
+    classes, protein = cells.classes[every][first], cells.protein[every][first]
     correct = np.zeros((len(names), len(units), 1))
     n = np.zeros_like(correct)
     for m, name in enumerate(names):
@@ -327,7 +227,7 @@ def _multiclass_tallies(
         right = found.predicted[np.arange(len(found.cell)), cells.classes[found.cell]]
         correct[m, :, 0] = np.bincount(here, right, len(units))
         n[m, :, 0] = np.bincount(here, minlength=len(units))
-    return Tallies(correct, n, classes, np.asarray(n[..., 0], np.int64)), names
+    return Tallies(correct, n, classes, np.asarray(n[..., 0], np.int64), protein), names
 
 
 def _summary(
@@ -346,7 +246,6 @@ def _summary(
     by_class = np.concatenate([part.by_class for part in parts])
     scopes: list[tuple[str, int | None]] = [("overall", None)]
     scopes += [("localization", a) for a in np.unique(tallies.classes)]
-    proteins = _proteins(tallies, cells)
     share = contributions(tallies, k)
     accuracy, effects = [], []
     for scope, a in scopes:
@@ -355,8 +254,9 @@ def _summary(
         here = tallies.classes >= 0 if a is None else tallies.classes == a
         where = {"scope": scope, "localization": None if a is None else cells.names[a]}
 
-        def counts(m: int, here: NDArray[np.bool_] = here, a: int | None = a) -> dict[str, int]:
-            n_proteins = sum(proteins.values()) if a is None else proteins[a]
+        def counts(m: int, here: NDArray[np.bool_] = here) -> dict[str, int]:
+            answered = here & (tallies.n_cells[m] > 0)
+            n_proteins = len(set(tallies.protein[answered]))
             return {"n_cells": int(tallies.n_cells[m, here].sum()), "n_proteins": n_proteins}
 
         for m, name in enumerate(names):
@@ -392,11 +292,3 @@ def _effects(names: Sequence[str]) -> list[tuple[Effect, str, int, int]]:
         same, different = names.index(Condition.SAME), names.index(Condition.DIFFERENT)
         found.append((Effect.GAP, str(Condition.DIFFERENT), same, different))
     return found
-
-
-def _proteins(tallies: Tallies, cells: Cells) -> dict[int, int]:
-    """Count proteins that stand in pair tests, by class."""
-    return {
-        int(a): len(np.unique(cells.protein[cells.grid & (cells.classes == a)]))
-        for a in np.unique(tallies.classes)
-    }

@@ -24,6 +24,7 @@ LAYOUT = """
 <style>
 [data-testid="stMainBlockContainer"] { padding: 3.2rem clamp(1rem, 3vw, 3rem) 4rem;
   max-width: 1500px }
+[data-testid="stCaptionContainer"] p { color: CAPTION; opacity: 1 }
 </style>
 """
 AGGREGATION_TITLES = {
@@ -35,7 +36,8 @@ AGGREGATION_TITLES = {
 def main() -> None:
     """Show the page that was asked for."""
     st.set_page_config("Bystander", str(VIEWS.parent / "icon.svg"), layout="wide")
-    st.html(LAYOUT)
+    dark = st.context.theme.type == "dark"
+    st.html(LAYOUT.replace("CAPTION", theme.MUTED.on(dark)))
     pages = [
         st.Page(VIEWS / "overview.py", title="Overview", icon=":material/insights:", default=True),
         st.Page(VIEWS / "accuracy.py", title="Accuracy", icon=":material/target:"),
@@ -56,6 +58,12 @@ def main() -> None:
         _explain(broken)
     if not run.complete:
         _unfinished(run)
+    if not run.models:
+        st.warning(
+            "This run was made without a model, so there are crops but no answers to show. Make it "
+            "again with `--models`; `bystander models` lists those that are at hand.",
+            icon=":material/neurology:",
+        )
     try:
         page.run()
     except BystanderError as error:
@@ -172,12 +180,13 @@ def _explain(broken: Broken) -> None:
 
 def _unfinished(run: Run) -> None:
     store = str(run.meta.get("store", {}).get("path", "STORE"))
+    command = str(run.meta.get("command") or f"bystander run {store} --out {run.path}")
     st.warning(
         "This run is not finished, so what needs its last steps is missing. It goes on where it "
         "stopped with the command that began it:",
         icon=":material/hourglass:",
     )
-    st.code(f"bystander run {store} --out {run.path}", language="bash")
+    st.code(command, language="bash")
 
 
 main()

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from compute.errors import BystanderError
-from dashboard import cache, figures
+from dashboard import cache, figures, theme
 from dashboard.charts import plotly
 from dashboard.charts.description import Chart
 from dashboard.shared import Shared
@@ -172,6 +172,20 @@ def problem(error: BystanderError, what: str = "") -> None:
     st.info(
         f"{start}{plain_name(error.problem)} {plain_name(error.remedy)}", icon=":material/info:"
     )
+
+
+def named(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with models and conditions by title, in the order of charts."""
+    marks = list(theme.model_marks(table["model"])) if "model" in table else []
+    order = {str(name): i for i, name in enumerate(theme.READING_ORDER)}
+    ranked = table.assign(
+        _c=table["condition"].map(order),
+        _m=table["model"].map(marks.index) if marks else 0,
+        condition=table["condition"].map(theme.condition_title),
+    ).sort_values(["_m", "_c"], kind="stable")
+    if marks:
+        ranked["model"] = ranked["model"].map(theme.model_title)
+    return ranked.drop(columns=["_c", "_m"])
 
 
 def percent(label: str, help_: str | None = None) -> Any:

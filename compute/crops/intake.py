@@ -4,6 +4,7 @@ Crops come one at a time, ordered by field. They are segmented and written in ba
 field's crops with the most medium become its windows without cells. Memory holds one batch.
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -17,9 +18,11 @@ from numpy.typing import NDArray
 
 from compute.crops.medium import FAR, medium_mask, windows_from_crops
 from compute.crops.quality import LEAST_MEDIUM
-from compute.crops.segment import DEFAULT, SegmentationConfig, segment
+from compute.crops.segment import DEFAULT, HALO, SegmentationConfig, segment
+from compute.crops.tiff import CropRejected
 from compute.crops.writer import CropStoreWriter
 from compute.errors import InputError
+from compute.schema import UNUSABLE
 from compute.store import CropStore
 
 BATCH = 256
@@ -51,6 +54,8 @@ class Crop:
         As in the `cells` table.
     labels
         Every localization of the protein; None if it is not labelled.
+    flags
+        `compute.schema.CellFlag` bits that the source knows of.
     """
 
     image: NDArray[Any]
@@ -62,6 +67,7 @@ class Crop:
     labels: list[str] | None = None
     replicate: str | None = None
     split: str | None = None
+    flags: int = 0
 
     @property
     def localization(self) -> str | None:
@@ -85,6 +91,8 @@ class ImportReport:
         to `found`.
     notes
         What else a person should know, in sentences.
+    filled
+        Whether every window was made by filling its cells with medium.
     """
 
     path: Path
@@ -94,6 +102,7 @@ class ImportReport:
     windows: int
     rejections: tuple[dict[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
+    filled: bool = True
 
     @property
     def rejected(self) -> int:
@@ -102,9 +111,10 @@ class ImportReport:
 
     def sentences(self) -> list[str]:
         """Say it all, a line each."""
+        how = " (filled with medium)" if self.filled else ""
         return [
             f"{self.stored} of {self.found} crops stored in {self.path}; {self.usable} usable, "
-            f"{self.windows} windows without cells (filled with medium).",
+            f"{self.windows} windows without cells{how}.",
             *(
                 f"Rejected {item['count']}: {item['reason']} (such as {item['examples'][0]})."
                 for item in self.rejections
@@ -116,8 +126,8 @@ class ImportReport:
 class Intake:
     """Takes crops one at a time and hands them to a store's writer in batches.
 
-    Crops of a field must come one after another, and `finish` must follow the last one, before
-    the writer's block ends.
+    Crops of a field must come one after another (unless `interleaved`), and `finish` must follow
+    the last one, before the writer's block ends.
 
     Parameters
     ----------
@@ -128,6 +138,8 @@ class Intake:
         brings its mask.
     config
         How cells are found in the marker.
+    interleaved
+        Crops of different fields come mixed: a few crops of every field are kept to the end.
     """
 
     def __init__(
@@ -135,15 +147,19 @@ class Intake:
         writer: CropStoreWriter,
         marker: int | None,
         config: SegmentationConfig = DEFAULT,
+        *,
+        interleaved: bool = False,
     ) -> None:
         self.writer = writer
         self.marker = marker
         self.config = config
+        self.interleaved = interleaved
         self.taken = 0
         self.proteins: set[str] = set()
         self.fields_without_window = 0
         self._waiting: list[Crop] = []
-        self._candidates: list[tuple[int, int, Crop]] = []
+        self._candidates: dict[str, list[tuple[int, int, Crop]]] = {}
+        self._windowed: set[str] = set()
 
     def take(self, crop: Crop) -> None:
         """Add a crop that has been checked (`compute.crops.tiff.check_crop`)."""
@@ -152,6 +168,10 @@ class Intake:
         self.proteins.add(crop.protein)
         if len(self._waiting) == BATCH:
             self._flush()
+
+    def has_windows(self, field: str) -> None:
+        """Make no windows from this field's crops: its importer has added real ones."""
+        self._windowed.add(field)
 
     def finish(self) -> None:
         """Write what is waiting, with the last field's windows."""
@@ -169,6 +189,9 @@ class Intake:
             masks, foregrounds = segment(images[:, self.marker], self.config)
         for i, crop in enumerate(crops):
             if crop.mask is not None:
+                # The outline found in the marker is another one; its rim must not pass for a
+                # neighbour.
+                foregrounds[i] &= ~masks[i] | medium_mask(crop.mask, HALO + 1)
                 masks[i] = crop.mask
             if crop.foreground is not None:
                 foregrounds[i] |= crop.foreground
@@ -184,6 +207,7 @@ class Intake:
                     "field",
                     "replicate",
                     "split",
+                    "flags",
                 )
             }
         )
@@ -191,17 +215,24 @@ class Intake:
         medium = medium_mask(foregrounds, FAR).sum((1, 2))
         number = self.taken - len(crops)
         for i, crop in enumerate(crops):
-            if self._candidates and self._candidates[0][2].field != crop.field:
+            if not self.interleaved and crop.field not in self._candidates:
                 self._write_windows()
+            if crop.field in self._windowed or crop.flags & UNUSABLE:
+                continue
+            candidates = self._candidates.setdefault(crop.field, [])
             # Lighter without its mask, and with the foreground that the window is made by.
             kept = replace(crop, mask=None, foreground=foregrounds[i])
-            self._candidates.append((int(medium[i]), number + i, kept))
-            self._candidates.sort(key=lambda item: (-item[0], item[1]))
-            del self._candidates[WINDOWS_PER_FIELD:]
+            candidates.append((int(medium[i]), number + i, kept))
+            candidates.sort(key=lambda item: (-item[0], item[1]))
+            del candidates[WINDOWS_PER_FIELD:]
 
     def _write_windows(self) -> None:
-        """Make the windows of one field from its crops with the most medium."""
-        candidates, self._candidates = self._candidates, []
+        """Make every open field's windows from its crops with the most medium."""
+        fields, self._candidates = self._candidates, {}
+        for candidates in fields.values():
+            self._write_field(candidates)
+
+    def _write_field(self, candidates: list[tuple[int, int, Crop]]) -> None:
         enough = [
             (number, crop, crop.foreground)
             for medium, number, crop in candidates
@@ -233,6 +264,39 @@ class Intake:
             f"{self.fields_without_window} field(s) have no window without cells: none of their "
             "crops has enough medium."
         ]
+
+
+class Repeats:
+    """Finds images whose pixels were there before; 8 bytes of each one's hash are kept.
+
+    Parameters
+    ----------
+    what
+        What the images are, for the reason.
+    """
+
+    def __init__(self, what: str = "crop") -> None:
+        self._what = what
+        self._seen: set[int] = set()
+
+    def check(self, image: NDArray[Any]) -> None:
+        """Remember an image.
+
+        Parameters
+        ----------
+        image
+            Pixels, any shape.
+
+        Raises
+        ------
+        CropRejected
+            One with the same pixels was checked before.
+        """
+        digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=8).digest()
+        number = int.from_bytes(digest, "big")
+        if number in self._seen:
+            raise CropRejected(f"the same pixels as an earlier {self._what}")
+        self._seen.add(number)
 
 
 def common_size(images: Iterable[NDArray[Any] | None], source: Path) -> int:
@@ -267,7 +331,12 @@ def common_size(images: Iterable[NDArray[Any] | None], source: Path) -> int:
 
 
 def report(
-    path: Path, found: int, rejections: Sequence[dict[str, Any]], notes: Sequence[str]
+    path: Path,
+    found: int,
+    rejections: Sequence[dict[str, Any]],
+    notes: Sequence[str],
+    *,
+    filled: bool = True,
 ) -> ImportReport:
     """Sum up a finished store."""
     counts = CropStore(path).meta["counts"]
@@ -279,4 +348,5 @@ def report(
         counts["windows"],
         tuple(rejections),
         tuple(notes),
+        filled,
     )

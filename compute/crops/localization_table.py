@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from compute.crops.class_names import MEANINGS, ClassNames, folded, translate
 from compute.errors import InputError
 
 SEPARATOR = ";"
@@ -31,10 +32,13 @@ class LocalizationTable:
         Every localization of each protein, in the table's order, without repeats.
     orf
         Systematic names, where the table has them.
+    outside
+        Names of places outside the 15, of proteins that are left without a label for them.
     """
 
     labels: dict[str, list[str]] = field(default_factory=dict)
     orf: dict[str, str] = field(default_factory=dict)
+    outside: dict[str, list[str]] = field(default_factory=dict)
 
     def of(self, protein: str) -> tuple[str | None, list[str] | None]:
         """Return the protein's only localization (null for none or several) and all of them."""
@@ -44,14 +48,21 @@ class LocalizationTable:
     def notes(self, proteins: Iterable[str]) -> list[str]:
         """Say what does not match a source's proteins, in sentences with counts."""
         there = set(proteins)
-        unlabelled = sorted(there - set(self.labels))
-        unknown = sorted(set(self.labels) - there)
+        outside = sorted(there & set(self.outside))
+        unlabelled = sorted(there - set(self.labels) - set(outside))
+        unknown = sorted({*self.labels, *self.outside} - there)
         several = sum(len(self.labels.get(protein, ())) > 1 for protein in there)
         notes = []
         if unlabelled:
             notes.append(
                 f"{len(unlabelled)} of {len(there)} proteins have no localization: "
                 f"{short_list([printable(name) for name in unlabelled])}."
+            )
+        if outside:
+            names = sorted({name for protein in outside for name in self.outside[protein]})
+            notes.append(
+                f"{len(outside)} of {len(there)} proteins are left unlabelled for a place outside "
+                f"the localizations ({short_list(names)}): {short_list(outside)}."
             )
         if several:
             notes.append(
@@ -66,9 +77,7 @@ class LocalizationTable:
         return notes
 
 
-def read_localizations(
-    path: Path | None, allowed: Collection[str] | None = None
-) -> LocalizationTable:
+def read_localizations(path: Path | None, names: ClassNames | None = None) -> LocalizationTable:
     """Read and check a localization table.
 
     Parameters
@@ -76,14 +85,15 @@ def read_localizations(
     path
         CSV or Parquet with `protein`, `localization` and optionally `orf`; None gives an empty
         table.
-    allowed
-        The class names that may occur; None allows any.
+    names
+        Takes the table's class names to the 15; None leaves any as they are.
 
     Raises
     ------
     InputError
         Missing file or columns, a row without a protein or not in UTF-8, or unknown
-        localizations: all of them are listed, with their rows and what is allowed.
+        localizations: all of them are listed, with their rows, what is allowed, and the mapping
+        table to edit.
     """
     if path is None:
         return LocalizationTable()
@@ -108,12 +118,60 @@ def read_localizations(
             known = labels.setdefault(protein, [])
             if place not in known:
                 known.append(place)
-    if allowed is not None:
-        check_names(used, allowed, path)
-    return LocalizationTable(labels, orf)
+    if names is None:
+        return LocalizationTable(labels, orf)
+    known = [place for _, place in used if names.of(place) is not None]
+    check_names(used, [*MEANINGS, *known], path, names.remedy())
+    mapped: dict[str, list[str]] = {}
+    outside: dict[str, list[str]] = {}
+    for protein, own in labels.items():
+        places, others = translate(own, names, str(path))
+        if places is not None:
+            mapped[protein] = places
+        elif others:
+            outside[protein] = others
+    return LocalizationTable(mapped, orf, outside)
 
 
-def check_names(used: Iterable[tuple[int, str]], allowed: Collection[str], path: Path) -> None:
+def read_class_names(path: Path | None) -> ClassNames:
+    """Read a mapping table.
+
+    Parameters
+    ----------
+    path
+        CSV or Parquet with the columns `source` (a class name) and `localization` (one of
+        `MEANINGS`); None gives the built-in names alone.
+
+    Raises
+    ------
+    InputError
+        Missing file or columns, a row without a name, a name with two meanings, or a
+        localization that is not allowed; names the rows.
+    """
+    if path is None:
+        return ClassNames()
+    rows = read_rows(path, required=("source", "localization"))
+    own: dict[str, str] = {}
+    used: list[tuple[int, str]] = []
+    for row, source, meaning in zip(rows.index, rows["source"], rows["localization"], strict=True):
+        if source is None or meaning is None or not folded(source):
+            raise InputError(f"{path}, row {row}: an empty cell.", "Fill or remove the row.")
+        used.append((row, meaning))
+        if own.setdefault(folded(source), meaning) != meaning:
+            raise InputError(
+                f"{path}, row {row}: {source!r} stands for {own[folded(source)]!r} already.",
+                "Keep one of the rows.",
+            )
+    check_names(used, MEANINGS, path)
+    return ClassNames(own, path)
+
+
+def check_names(
+    used: Iterable[tuple[int, str]],
+    allowed: Collection[str],
+    path: Path,
+    remedy: str | None = None,
+) -> None:
     """Refuse localizations that are not among the allowed ones.
 
     Parameters
@@ -124,6 +182,8 @@ def check_names(used: Iterable[tuple[int, str]], allowed: Collection[str], path:
         The class names that may occur.
     path
         The table, for the message.
+    remedy
+        What to do; the allowed names if None.
 
     Raises
     ------
@@ -141,7 +201,7 @@ def check_names(used: Iterable[tuple[int, str]], allowed: Collection[str], path:
             parts.append(f"{name!r} (row {row}{f'; did you mean {near!r}?' if near else ''})")
         raise InputError(
             f"{path}: unknown localization(s) {short_list(parts)}.",
-            f"Allowed: {', '.join(allowed)}.",
+            remedy or f"Allowed: {', '.join(allowed)}.",
         )
 
 
@@ -232,6 +292,9 @@ def _csv(path: Path) -> pd.DataFrame:
                 rows.append([cell.strip() or None for cell in row])
     except (OSError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as CSV: {error}.", "Check the file.") from error
+    if not all(is_clean(name) for name in header):
+        # Also what a file that is no table at all looks like.
+        raise InputError(f"{path}: its first line is not UTF-8.", "Give a CSV table in UTF-8.")
     repeated = {name for name in header if header.count(name) > 1}
     if repeated:
         raise InputError(

@@ -28,9 +28,15 @@ from compute.crops.localization_table import (
     read_rows,
     split_labels,
 )
-from compute.crops.segment import centre_label
-from compute.crops.tiff import CropRejected, check_crop, read_image, stack_channels
-from compute.crops.writer import DTYPES, CropStoreWriter
+from compute.crops.tiff import (
+    CropRejected,
+    as_stored,
+    check_crop,
+    read_image,
+    read_mask,
+    stack_channels,
+)
+from compute.crops.writer import CropStoreWriter
 from compute.errors import InputError, UsageError
 from compute.files import Progress, silent
 from compute.schema import LOCALIZATIONS
@@ -260,13 +266,7 @@ def _image(source: _Source, record: Record) -> NDArray[Any]:
     images = [read_image(source.root / path) for path in paths]
     if len({image.dtype for image in images}) > 1:
         raise CropRejected("the channels differ in pixel type")
-    image = stack_channels(images, source.channels)
-    if image.dtype == np.float64:
-        image = image.astype(np.float32)
-    image = image.astype(image.dtype.newbyteorder("="), copy=False)
-    if image.dtype.name not in DTYPES:
-        raise CropRejected(f"pixels of type {image.dtype}; {', '.join(DTYPES)} expected")
-    return image
+    return as_stored(stack_channels(images, source.channels))
 
 
 def _crop(
@@ -310,22 +310,4 @@ def _mask(
     """Read a mask: the centre cell, and every cell that it shows."""
     if path is None:
         return None, None
-    try:
-        image = read_image(source.root / path)
-    except CropRejected as rejected:
-        raise CropRejected(f"mask: {rejected.reason}") from rejected
-    if image.shape != (1, size, size):
-        raise CropRejected("a mask of another shape than the crop")
-    if not np.isfinite(image).all():
-        raise CropRejected("a mask with values that are not finite")
-    values, labels = np.unique(image[0], return_inverse=True)
-    # Number 0 must be the background, also where every pixel is a cell.
-    cells = np.where(image[0] == 0, 0, labels.reshape(size, size) + 1).astype(np.int32)
-    if not cells.any():
-        raise CropRejected("an empty mask")
-    if np.count_nonzero(values) == 1:
-        return cells > 0, cells > 0
-    centre = centre_label(cells)
-    if centre == 0:
-        raise CropRejected("a mask without a cell at the centre")
-    return cells == centre, cells > 0
+    return read_mask(source.root / path, size)

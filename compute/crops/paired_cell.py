@@ -28,12 +28,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compute.crops.intake import Crop, ImportReport, Intake, common_size, report
-from compute.crops.localization_table import is_clean, printable, read_localizations
+from compute.crops.localization_table import (
+    is_clean,
+    printable,
+    read_class_names,
+    read_localizations,
+)
 from compute.crops.tiff import CropRejected, check_crop, read_image, stack_channels
 from compute.crops.writer import CropStoreWriter
 from compute.errors import InputError
 from compute.files import Progress, silent
-from compute.schema import LOCALIZATIONS
 
 CHANNELS = ("GFP", "RFP")
 MARKER = CHANNELS.index("RFP")
@@ -59,6 +63,7 @@ def import_paired_cell(
     out: Path,
     *,
     localizations: Path | None = None,
+    class_names: Path | None = None,
     train_share: float | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -74,6 +79,8 @@ def import_paired_cell(
     localizations
         Table with the columns `protein` (the gene), `localization` and optionally `orf`;
         without it nothing is labelled.
+    class_names
+        Table of what its localizations stand for (`compute.crops.class_names`).
     train_share
         Deal fields to the splits ``train`` and ``test``, this share to the first
         (`compute.crops.writer.CropStoreWriter`).
@@ -98,7 +105,7 @@ def import_paired_cell(
     source, out = Path(source), Path(out)
     if not source.is_dir():
         raise InputError(f"{source}: no such folder.", "Give the folder that holds the genes'.")
-    table = read_localizations(localizations, LOCALIZATIONS)
+    table = read_localizations(localizations, read_class_names(class_names))
     genes, loose = _genes(source)
     size = common_size(_first_images(source, genes), source)
     known = {gene for gene in genes if is_clean(gene)}

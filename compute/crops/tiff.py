@@ -14,6 +14,9 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from compute.crops.segment import centre_label
+from compute.crops.writer import DTYPES
+
 # What tifffile would print about a broken file is counted as a rejection instead.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
@@ -106,6 +109,63 @@ def stack_channels(images: list[NDArray[Any]], channels: int) -> NDArray[Any]:
     if len({image.shape for image in images}) > 1:
         raise CropRejected("the channels differ in size")
     return np.concatenate(images)
+
+
+def as_stored(image: NDArray[Any]) -> NDArray[Any]:
+    """Bring pixels to a type that a store can hold: float64 to float32, bytes in native order.
+
+    Raises
+    ------
+    CropRejected
+        Of any other type than uint8, uint16, float32 and float64.
+    """
+    if image.dtype == np.float64:
+        image = image.astype(np.float32)
+    image = image.astype(image.dtype.newbyteorder("="), copy=False)
+    if image.dtype.name not in DTYPES:
+        raise CropRejected(f"pixels of type {image.dtype}; {', '.join(DTYPES)} expected")
+    return image
+
+
+def read_mask(path: Path, size: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Read a crop's mask: 0 is background, one other value the centre cell, several every cell.
+
+    Parameters
+    ----------
+    path
+        As `read_image`.
+    size
+        Side of the crop, pixels.
+
+    Returns
+    -------
+    mask, foreground
+        Booleans of shape (size, size): the centre cell, and every cell that the image shows.
+
+    Raises
+    ------
+    CropRejected
+        Unreadable, of another shape, not finite, empty, or without a cell at the centre.
+    """
+    try:
+        image = read_image(path)
+    except CropRejected as rejected:
+        raise CropRejected(f"mask: {rejected.reason}") from rejected
+    if image.shape != (1, size, size):
+        raise CropRejected("a mask of another shape than the crop")
+    if not np.isfinite(image).all():
+        raise CropRejected("a mask with values that are not finite")
+    values, labels = np.unique(image[0], return_inverse=True)
+    # Number 0 must be the background, also where every pixel is a cell.
+    cells = np.where(image[0] == 0, 0, labels.reshape(size, size) + 1).astype(np.int32)
+    if not cells.any():
+        raise CropRejected("an empty mask")
+    if np.count_nonzero(values) == 1:
+        return cells > 0, cells > 0
+    centre = centre_label(cells)
+    if centre == 0:
+        raise CropRejected("a mask without a cell at the centre")
+    return cells == centre, cells > 0
 
 
 def check_crop(image: NDArray[Any], size: int) -> None:

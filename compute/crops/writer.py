@@ -150,6 +150,8 @@ class CropStoreWriter:
         cells
             n rows with `protein` and `field`; optional `orf`, `localization`, `labels` (list),
             `replicate`, `split`. A `localization` given without `labels` is its only label.
+            Optional `flags`: `compute.schema.CellFlag` bits that the source knows of (0 for
+            none), added to those found here.
         truth
             Proportion of the protein at each of the store's localizations, shape
             (n, len(localizations)); simulated cells only.
@@ -189,7 +191,8 @@ class CropStoreWriter:
         self._check_labels(frame)
         frame["mask_area"] = masks.sum((1, 2))
         frame["neighbour_fraction"] = (foregrounds & ~masks).mean((1, 2))
-        frame["flags"] = flag_cells(masks, foregrounds)
+        given_flags = cells["flags"].to_numpy(np.int32) if "flags" in cells else np.int32(0)
+        frame["flags"] = flag_cells(masks, foregrounds) | given_flags
         table = pa.table({name: list(frame[name]) for name in frame}, schema=schema.cells_schema())
         self._cells.append(table)
         crops = schema.crops_schema(len(self.channels), self.size, self.dtype.itemsize)

@@ -15,6 +15,9 @@ from dashboard.queries.library import HIVE, MissingTableError, Run
 NO_CSV = ("examples", "embeddings")
 """Tables of images and vectors, which a CSV file cannot hold well."""
 
+MANY = 20
+"""Values of a list from which on the rest is counted."""
+
 LARGEST = 200 * 2**20
 """Bytes of Parquet from which a table is taken from its folder instead."""
 
@@ -113,9 +116,13 @@ def flat(content: Mapping[str, Any], place: str = "") -> list[tuple[str, str]]:
         if isinstance(value, Mapping) and value:
             rows += flat(value, name)
         else:
-            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-            rows.append((name, text))
+            rows.append((name, _listed(value) if isinstance(value, list) else str(value)))
     return rows
+
+
+def _listed(values: list[Any]) -> str:
+    start = ", ".join(map(str, values[:MANY]))
+    return start if len(values) <= MANY else f"{len(values):,}: {start}, …"
 
 
 def as_parquet(run: Run, table: str) -> bytes:

@@ -66,8 +66,8 @@ def _condition(shared: Shared) -> str | None:
 
 def _model(shared: Shared) -> str:
     st.divider()
-    if len(shared.models) == 1:
-        return shared.models[0]
+    if len(shared.models) < 2:
+        return shared.models[0] if shared.models else ""
     picked = selections.choice(
         "Model, for the two tables of pairs",
         "model",

@@ -18,8 +18,8 @@ def page() -> None:
     show.header(
         "Crops",
         shared,
-        "Each row is one cell, each column another background. The cell's own pixels are the same "
-        "in every column but the last ones, where it is cut out; only what surrounds it changes.",
+        "Each row is one cell, each column another background. The cell's own pixels never change, "
+        "except under “background only”, where it is taken out.",
     )
     if not shared.run.has("examples"):
         st.info("This run stores no images.", icon=":material/hide_image:")

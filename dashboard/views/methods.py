@@ -45,7 +45,11 @@ def _summary(shared: Shared) -> None:
         f"{' and '.join(shared.run.channels) or 'unknown channels'}, {store.get('dtype', '?')}",
         "In the store": f"{counts.get('cells', 0):,} cells, {counts.get('usable', 0):,} usable; "
         f"{counts.get('windows', 0):,} windows without cells",
-        "Device": str(meta.get("device", "unknown")),
+        "Device": ", ".join(
+            f"{name} {value}"
+            for name, value in provenance.flat({"": meta.get("device", "unknown")})
+        ).strip(),
+        "Command": str(meta.get("command", "not recorded")),
     }
     frame = pd.DataFrame({"value": rows})
     frame.index.name = "What"
@@ -104,7 +108,7 @@ def _trials(shared: Shared) -> None:
     rows = cache.ask(shared.run, provenance.trials_by_condition)
     st.subheader("Trials", anchor=False)
     show.data(
-        rows.assign(condition=rows["condition"].map(theme.condition_title)),
+        show.named(rows),
         shared,
         "trials_by_condition",
         {

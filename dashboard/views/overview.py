@@ -69,10 +69,7 @@ def _accuracy(shared: Shared) -> None:
         show.chart(drawn, shared, table)
     with st.expander("The numbers as a table", icon=":material/table_rows:"):
         show.data(
-            table.assign(
-                model=table["model"].map(theme.model_title),
-                condition=table["condition"].map(theme.condition_title),
-            ),
+            show.named(table),
             shared,
             "accuracy_overall",
             {

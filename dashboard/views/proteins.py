@@ -121,10 +121,7 @@ def _own_shifts(shared: Shared, protein: str) -> None:
         return
     st.subheader(f"How {wording.plain_name(protein)} ranks among all proteins", anchor=False)
     show.data(
-        rows.assign(
-            model=rows["model"].map(theme.model_title),
-            condition=rows["condition"].map(theme.condition_title),
-        ),
+        show.named(rows),
         shared,
         "protein_shifts",
         {
@@ -192,6 +189,9 @@ def legend(shared: Shared) -> str:
 def _all(shared: Shared, *, protein_chosen: bool) -> None:
     if not shared.altered:
         st.info("Only one condition is shown, so there are no shifts.")
+        return
+    if not shared.models:
+        st.info("This run has no model, so there are no shifts.")
         return
     st.header("All proteins", anchor=False)
     if protein_chosen:

@@ -16,7 +16,7 @@ POPULATION = {
     "mixed": ["actin", "ER"],
     "mystery": [],
 }
-"""Protein to labels: four classes of three proteins, one of one, one protein in two, one in none."""
+"""Protein to labels: four classes of three proteins, one of one; a protein in two, one in none."""
 
 
 def cells_table(population=POPULATION, per_protein=4, seed=0):

@@ -1,4 +1,4 @@
-"""Synthetic crops: the centre cell is never changed, the donor's never shows, no trial sees another."""
+"""Synthetic crops: the centre cell never changes, the donor's never shows, trials are alone."""
 
 import numpy as np
 import pandas as pd

@@ -99,10 +99,7 @@ def naive_counts(cells, usable, windows, plan):
                 if condition == "cell_free":
                     kinds = {k for k in windows["localization"] if isinstance(k, str)}
                 kinds = kinds - labels
-                if plan.grid[place]:
-                    n = repeats * len(kinds & shared)
-                else:
-                    n = repeats * bool(kinds)
+                n = repeats * (len(kinds & shared) if plan.grid[place] else bool(kinds))
             expected[int(row), str(condition)] = n
     return expected
 
@@ -257,6 +254,16 @@ def test_other_donors_are_even_within_their_class_and_classes_over_cells():
             assert spread(counts) > 1e-3
 
 
+def test_repeats_meet_other_donors_of_the_same_class(cells):
+    trials = whole(make_plan(cells, repeats=6, grid_cells=4))
+    for name in ("different", "cell_free"):
+        here = trials[trials["condition"] == name]
+        several = here.groupby(["cell", "donor_localization"])["donor"].nunique()
+        many = here.groupby(["cell", "donor_localization"]).size()
+        # Six draws from at least three donors: one donor alone is rare.
+        assert (several[many == 6] > 1).mean() > 0.9
+
+
 # What cannot be planned
 
 
@@ -337,7 +344,7 @@ def test_an_unknown_condition_lists_the_allowed_ones():
 
 
 def test_conflicting_needs_different():
-    with pytest.raises(UsageError, match="conflicting.*different"):
+    with pytest.raises(UsageError, match=r"conflicting.*different"):
         PlanConfig(conditions=("conflicting", "same"))
 
 

@@ -34,7 +34,8 @@ def tallies(seed, probe="pair", conditions=3, units=14, k=4, gaps=True):
         n[:, :, k] = 0
     correct = rng.binomial(n, 0.7)
     cells = n.max(2)
-    return Tallies(correct.astype(float), n.astype(float), classes, cells)
+    names = np.arange(units).astype(str)
+    return Tallies(correct.astype(float), n.astype(float), classes, cells, names)
 
 
 def naive_pair(t, weights, m, k):
@@ -105,14 +106,14 @@ def test_a_contribution_is_what_the_units_right_answers_add(probe):
     for u in range(len(t.classes)):
         without = t.correct.copy()
         without[:, u] = 0
-        less = accuracies(Tallies(without, t.n, t.classes, t.n_cells), one, 5).overall[0]
+        less = accuracies(Tallies(without, t.n, t.classes, t.n_cells, t.protein), one, 5).overall[0]
         more = accuracies(t, one, 5).overall[0]
         assert np.allclose(share[:, u], np.nan_to_num(more - less))
 
 
 def test_all_right_is_one_and_weights_count():
     t = tallies(0, gaps=False)
-    right = Tallies(t.n, t.n, t.classes, t.n_cells)
+    right = Tallies(t.n, t.n, t.classes, t.n_cells, t.protein)
     assert (accuracies(right, np.ones((1, 14)), 5).overall == 1).all()
     doubled = accuracies(t, np.full((1, 14), 2.0), 5)
     assert np.allclose(doubled.overall, accuracies(t, np.ones((1, 14)), 5).overall)
@@ -140,7 +141,7 @@ def test_the_bootstrap_has_the_standard_error_of_the_mean():
     rng = np.random.default_rng(0)
     n = np.full((1, 200, 1), 5.0)
     t = Tallies(rng.binomial(5, rng.beta(2, 1, 200))[None, :, None].astype(float), n,
-                np.zeros(200, int), n[..., 0].astype(int))  # fmt: skip
+                np.zeros(200, int), n[..., 0].astype(int), np.arange(200).astype(str))  # fmt: skip
     draws = accuracies(t, resample(t.classes, 2000, 0), 1).overall[:, 0]
     own = t.correct[0, :, 0] / 5
     assert draws.std() == pytest.approx(own.std() / np.sqrt(200), rel=0.08)

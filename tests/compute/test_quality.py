@@ -76,6 +76,12 @@ def test_the_smallest_cell_is_a_hundredth_of_the_crop():
     assert one(mask) == CellFlag.NONE
 
 
+def test_exactly_a_hundredth_is_a_cell():
+    mask = np.zeros((10, 10), bool)
+    mask[5, 5] = True
+    assert one(mask) == CellFlag.NONE
+
+
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_a_cell_away_from_the_middle_is_flagged_in_any_direction(axis, sign):

@@ -31,6 +31,13 @@ def test_missing_and_unknown_columns_are_named_together():
         check_table(wrong, EXPECTED, "store/cells")
 
 
+def test_a_column_too_many_is_refused():
+    with pytest.raises(
+        InputError, match=r"cells: unknown column\(s\) m\. Expected: cell, protein, n"
+    ):
+        check_table(table(m=[1, 2]), EXPECTED, "cells")
+
+
 @pytest.mark.parametrize(
     "column", [["one", "two"], [1.5, 2], [2**20, 0]], ids=["text", "fraction", "too large"]
 )
@@ -53,7 +60,9 @@ def test_empty_summary_tables_pass_their_own_check(name):
 
 def test_every_condition_is_registered_in_the_enums_order():
     assert list(CONDITIONS) == list(Condition)
-    assert schema.COMPOSED == tuple(c for c in Condition if c is not Condition.CONFLICTING)
+    assert [*schema.COMPOSED, Condition.CONFLICTING] == sorted(
+        Condition, key=lambda c: (c is Condition.CONFLICTING, list(Condition).index(c))
+    )
     assert {spec.donors for spec in CONDITIONS.values()} == {"none", "cell", "window"}
     keys = [spec.paper_key for spec in CONDITIONS.values() if spec.paper_key]
     assert sorted(keys) == ["base", "batch", "diff", "mask", "same"]

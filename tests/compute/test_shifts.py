@@ -117,6 +117,11 @@ def test_p_values_are_small_when_all_cells_shift():
     assert shift(before, after, 0).p_value == 1 / (1 + shifts.DRAWS)
 
 
+def test_one_cell_alone_shows_nothing():
+    before, after = np.random.default_rng(5).dirichlet(np.ones(4), (2, 1))
+    assert shift(before, after, 0).p_value == 1, "exchanged, it is as far: ties count"
+
+
 def test_what_does_not_move_at_all_has_p_value_one():
     before = np.random.default_rng(3).dirichlet(np.ones(5), 30)
     assert shift(before, before, 0).p_value == 1
@@ -172,7 +177,9 @@ def naive_benjamini_hochberg(p):
 @settings(max_examples=150)
 @given(
     st.lists(
-        st.sampled_from([1e-4, 0.001, 0.01, 0.02, 0.04, 0.05, 0.3, 0.9, 1]), min_size=1, max_size=12
+        st.sampled_from([1e-4, 0.001, 0.01, 0.02, 0.04, 0.05, 0.3, 0.9, 1.0]),
+        min_size=1,
+        max_size=12,
     )
 )
 def test_q_values_equal_the_naive_twin_and_scipy(p):

@@ -32,6 +32,19 @@ def run(run_path: Path) -> Run:
     return opened(run_path)
 
 
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Plan], Path]:
+    """Make runs that tests only read, each plan once."""
+    known: dict[Plan, Path] = {}
+
+    def make(plan: Plan) -> Path:
+        if plan not in known:
+            known[plan] = write_run(tmp_path_factory.mktemp("made") / "run", plan)
+        return known[plan]
+
+    return make
+
+
 def opened(path: Path) -> Run:
     """Open one run directory."""
     library = open_library([path], connect([path.resolve()]))

@@ -259,17 +259,14 @@ def _accuracies(plan: Plan, rng: np.random.Generator) -> dict[str, pd.DataFrame]
                     for place, more in zip(labelled, per_class, strict=True):
                         value = float(np.clip(level + more + rng.normal(0, 0.01), 0, 1))
                         accuracy.append(
-                            [*key, "localization", place, value, value - 0.04]
-                            + [min(1, value + 0.04), "protein", 60, 6]
+                            [*key, "localization", place, value, *ends(value), "protein", 60, 6]
                         )
                     if condition != "unaltered" and len(labelled):
                         drop = LOSS[condition] * worse * scale
                         p = 0.0005 if drop > 0.02 else 0.4
                         row = [model, "drop", condition, protocol, probe, "all", "overall", None]
-                        effects.append(
-                            [*row, drop, drop - 0.015, drop + 0.015, "protein", p, min(1, p * 8)]
-                            + counts[1:]
-                        )
+                        low, high = drop - 0.015, drop + 0.015
+                        effects.append([*row, drop, low, high, "protein", p, 2 * p, *counts[1:]])
                 if {"same", "different"} <= set(plan.conditions) and len(labelled):
                     gap = (LOSS["different"] - LOSS["same"]) * worse * scale
                     row = [model, "gap", "different", protocol, probe, "all", "overall", None]
@@ -289,6 +286,11 @@ def _accuracies(plan: Plan, rng: np.random.Generator) -> dict[str, pd.DataFrame]
         "effects": pd.DataFrame(effects, columns=schema.EFFECTS.names),
         "pairwise": pd.DataFrame(pairwise, columns=schema.PAIRWISE.names),
     }
+
+
+def ends(value: float) -> tuple[float, float]:
+    """Give an accuracy an interval."""
+    return value - 0.04, min(1.0, value + 0.04)
 
 
 def _distances(
@@ -311,9 +313,9 @@ def _distances(
                     part["predicted"].value_counts(normalize=True).reindex(classes, fill_value=0.0)
                 )
                 for place, probability in zip(classes, mean, strict=True):
+                    key = (model, condition, protocol, protein, place)
                     distributions.append(
-                        [model, condition, protocol, protein, place]
-                        + [share[condition][place], float(probability), part["cell"].nunique()]
+                        (*key, share[condition][place], float(probability), part["cell"].nunique())
                     )
             if before.empty:
                 continue
@@ -326,10 +328,24 @@ def _distances(
                 flipped = float((part["predicted"] != part["cell"].map(said)).mean())
                 p = float(np.clip(np.exp(-9 * tv) * rng.uniform(0.3, 1), 0.0005, 1))
                 shifts.append(
-                    [model, condition, protocol, protein, orf[protein], labels[protein]]
-                    + [tv * 0.7, tv, tv * 2, 0.12, p, min(1.0, p * 1.5)]
-                    + [share["unaltered"].idxmax(), share[condition].idxmax(), flipped]
-                    + [part["cell"].nunique()]
+                    {
+                        "model": model,
+                        "condition": condition,
+                        "protocol": protocol,
+                        "protein": protein,
+                        "orf": orf[protein],
+                        "labels": labels[protein],
+                        "jsd": tv * 0.7,
+                        "tv": tv,
+                        "kl": tv * 2,
+                        "noise_floor": 0.12,
+                        "p_value": p,
+                        "q_value": min(1.0, p * 1.5),
+                        "top_before": share["unaltered"].idxmax(),
+                        "top_after": share[condition].idxmax(),
+                        "flipped_fraction": flipped,
+                        "n_cells": part["cell"].nunique(),
+                    }
                 )
     return {
         "shifts": pd.DataFrame(shifts, columns=schema.SHIFTS.names),
@@ -380,7 +396,7 @@ def _examples(
                     "probability": float(max(row.probabilities)),
                 }
             )
-    rows["predictions"] = rows["trial"].map(said)
+    rows["predictions"] = [said.get(trial, []) for trial in rows["trial"]]
     return rows.sort_values(["protein", "cell", "condition"])
 
 

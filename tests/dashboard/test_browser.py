@@ -162,3 +162,18 @@ def test_a_chart_is_saved_as_svg(browser: Any, address: str) -> None:
     content = Path(waiting.value.path()).read_bytes()
     assert b"<svg" in content[:1000]
     page.close()
+
+
+def test_choosing_a_row_opens_that_protein(browser: Any, address: str) -> None:
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    complaints = _complaints(page)
+    _open(page, f"{address}/proteins")
+    table = page.locator('[data-testid="stDataFrame"]').first
+    table.scroll_into_view_if_needed()
+    table.click(position={"x": 18, "y": 52})
+    page.wait_for_url(re.compile("protein="))
+    settle(page)
+    chosen = parse_qs(urlparse(page.url).query)["protein"][0].split(" (")[0]
+    assert page.get_by_role("heading", name=chosen, exact=True).count() == 1
+    assert not complaints
+    page.close()

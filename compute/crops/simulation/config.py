@@ -1,15 +1,13 @@
 """What a simulated plate looks like and how large it is: checked parameters. No files.
 
-Lengths are pixels. The defaults make crops like the 64×64 ones of the Paired Cell Inpainting
-toy data (github.com/alexxijielu/paired_cell_inpainting, 548 crops segmented on the marker by
-smoothing, Otsu threshold and watershed): there the centre cell covers a median of 977 pixels
-(35 across) and other cells a median of 0.103 of the crop (quartiles 0.06 and 0.15). The two
-example fields of CycleNET (github.com/BooneAndrewsLab/CycleNET) have smaller cells, 612 and 699
-pixels, and medians of 0.269 (432 labels) and 0.068 (157) in 64×64 windows around each label.
-
-The same segmentation of 1,019 simulated crops gives 907 pixels and 0.116 (0.06 and 0.17); the
-simulation's own masks, with the bud as part of the cell, give 1,050 and 0.097. For fields like
-the denser of CycleNET: ``cell_diameter=27, crowding=0.43``.
+Lengths are pixels. Cells and light follow the 64×64 crops of the Paired Cell Inpainting toy data
+(github.com/alexxijielu/paired_cell_inpainting), crowding follows those and the two example fields
+of CycleNET (github.com/BooneAndrewsLab/CycleNET). Share of a crop that other cells cover, median
+(quartiles): 0.143 (0.084, 0.210) of 546 Paired Cell crops and 0.169 (0.104, 0.240) of simulated
+ones, both found by `compute.crops.segment` on the marker; 0.232 of 533 windows around CycleNET's
+labels, whose cells are smaller (612 and 699 pixels); 0.170 of both real sets together. The centre
+cell covers a median of 1,087 pixels in the Paired Cell crops and 957 in simulated ones by that
+segmentation; the simulation's own masks, with the bud as part of the cell, give 1,023.
 """
 
 from dataclasses import dataclass, field, fields
@@ -105,7 +103,7 @@ class SimulationConfig:
 
     size: int = ranged(64, 48, 128, "pixels")
     cell_diameter: float = ranged(35.0, 12.0, 60.0, "pixels")
-    crowding: float = ranged(0.17, 0.02, 0.5, "share of the field's area")
+    crowding: float = ranged(0.30, 0.02, 0.5, "share of the field's area")
     clumping: float = ranged(0.65, 0.0, 1.0, "probability")
     budded: float = ranged(0.42, 0.0, 1.0, "share of cells")
     defocused: float = ranged(0.06, 0.0, 0.5, "share of cells")

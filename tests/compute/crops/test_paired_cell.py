@@ -235,8 +235,8 @@ def test_nothing_that_can_be_taken(tmp_path):
         ("gene,place\nAAC1,ER\n", "missing column.*protein, localization.*it has gene, place"),
         ("protein,localization\n", "has no rows"),
         (
-            "protein,localization\nAAC1,mitochondria\nAAH1,ER;Nucleus\n",
-            r"'mitochondria' \(row 2; did you mean 'mitochondrion'\?\), 'Nucleus' \(row 3;.*"
+            "protein,localization\nAAC1,mitochondrium\nAAH1,ER;Nuclos\n",
+            r"'mitochondrium' \(row 2; did you mean 'mitochondrion'\?\), 'Nuclos' \(row 3;.*"
             "Allowed: actin, bud neck",
         ),
         ("protein,localization\n,ER\n", "row 2: no protein"),

@@ -1,0 +1,72 @@
+"""Starting and stopping the server."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from compute.errors import UsageError
+from dashboard import launch as launching
+from dashboard.launch import command, healthy, launch
+
+
+def test_starts_answers_and_stops(run_path, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    server = launch([run_path], open_browser=False, wait=False)
+    try:
+        assert server.address in capsys.readouterr().out
+        assert healthy("127.0.0.1", int(server.address.rsplit(":", 1)[1]))
+    finally:
+        server.stop()
+    assert server.process.returncode is not None
+
+
+def test_another_free_port_is_taken_unless_one_was_named(run_path, monkeypatch):
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        port = busy.getsockname()[1]
+        with pytest.raises(UsageError, match=str(port)):
+            launch([run_path], port=port, open_browser=False, wait=False)
+        monkeypatch.setattr(launching, "DEFAULT_PORT", port)
+        assert launching._port("127.0.0.1", None) != port
+
+
+def test_nothing_leaves_the_machine_and_no_traceback_is_shown():
+    said = command("127.0.0.1", 8501)
+    assert "--browser.gatherUsageStats=false" in said
+    assert "--client.showErrorDetails=none" in said
+    assert "--server.fileWatcherType=none" in said
+    assert "--server.address=127.0.0.1" in said
+    assert "--server.allowedHosts=localhost" in said
+    assert not any("allowedHosts" in part for part in command("0.0.0.0", 8501))
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="nowhere"):
+        launch([tmp_path / "nowhere"], open_browser=False)
+
+
+def test_a_server_that_only_answers_200_is_not_healthy(tmp_path):
+    code = (
+        "import http.server, sys; s = http.server.HTTPServer(('127.0.0.1', 0), "
+        "type('H', (http.server.BaseHTTPRequestHandler,), {'do_GET': lambda self: ("
+        "self.send_response(200), self.end_headers(), self.wfile.write(b'<html>'))})); "
+        "print(s.server_port, flush=True); s.handle_request()"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout is not None
+        assert not healthy("127.0.0.1", int(other.stdout.readline()))
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_packages_are_found_from_anywhere(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "elsewhere")
+    root = str(Path(launching.APP).parent.parent)
+    assert launching.environment([])["PYTHONPATH"] == f"{root}{os.pathsep}elsewhere"
