@@ -20,6 +20,7 @@ from compute.effects import (
     BootstrapConfig,
     Tallies,
     accuracies,
+    contrasts,
     contributions,
     holm,
     interval,
@@ -30,7 +31,7 @@ from compute.files import Progress, silent
 from compute.probing import Cells, work_file
 from compute.protein_shifts import Answers, distribution_rows, read_answers, shift_rows, take
 from compute.rundir import RunDirectory
-from compute.schema import Aggregation, Condition, Effect, Probe, Protocol
+from compute.schema import Aggregation, Condition, Probe, Protocol
 
 
 def summarise(
@@ -265,7 +266,7 @@ def _summary(
                 {**where, "condition": name, "estimate": float(estimate[m]),
                  "ci_low": low, "ci_high": high, **counts(m)}
             )  # fmt: skip
-        for effect, name, first, second in _effects(names):
+        for effect, name, first, second in contrasts(names):
             low, high = interval(draws[:, first] - draws[:, second])
             p_value = np.nan
             if a is None:
@@ -276,19 +277,3 @@ def _summary(
                  "ci_low": low, "ci_high": high, "p_value": p_value, **counts(second)}
             )  # fmt: skip
     return accuracy, effects
-
-
-def _effects(names: Sequence[str]) -> list[tuple[Effect, str, int, int]]:
-    """List effects as (effect, condition, index of the first, index of the second accuracy)."""
-    found = []
-    if Condition.UNALTERED in names:
-        base = names.index(Condition.UNALTERED)
-        found = [
-            (Effect.DROP, name, base, m)
-            for m, name in enumerate(names)
-            if name != Condition.UNALTERED
-        ]
-    if Condition.SAME in names and Condition.DIFFERENT in names:
-        same, different = names.index(Condition.SAME), names.index(Condition.DIFFERENT)
-        found.append((Effect.GAP, str(Condition.DIFFERENT), same, different))
-    return found

@@ -1,10 +1,11 @@
 """Findings and numbers in words, computed from tables. Pure: no SQL, no Streamlit."""
 
-import math
 from typing import Any
 
 import pandas as pd
 
+from compute.aggregation import UNIT
+from compute.published import SPREAD
 from compute.schema import CONDITIONS, Condition
 from dashboard.theme import condition_title, model_title
 
@@ -14,7 +15,7 @@ CLEAR = 0.02
 
 def known(value: Any) -> bool:
     """Whether a table's value is a number (not missing)."""
-    return value is not None and not (isinstance(value, float) and math.isnan(value))
+    return value is not None and not pd.isna(value)
 
 
 def records(table: pd.DataFrame) -> list[Any]:
@@ -35,11 +36,12 @@ def points(value: float | None) -> str:
     return f"{'0.0' if number == '−0.0' else number} points"
 
 
-def interval(low: float | None, high: float | None) -> str:
+def interval(low: float | None, high: float | None, unit: str | None = None) -> str:
     """Return ``95% interval 13.1 to 18.4``, in points; says so where there is none."""
     if low is None or high is None or not (known(low) and known(high)):
         return "no interval"
-    return f"95% interval {100 * low:.1f} to {100 * high:.1f}".replace("-", "−")
+    what = f"± {SPREAD}:" if unit == UNIT else "95% interval"
+    return f"{what} {100 * low:.1f} to {100 * high:.1f}".replace("-", "−")
 
 
 def p_text(value: float | None) -> str:
@@ -50,7 +52,9 @@ def p_text(value: float | None) -> str:
 
 
 def count(number: int | float, one: str, many: str = "") -> str:
-    """Return ``1 cell`` or ``1,200 cells``."""
+    """Return ``1 cell`` or ``1,200 cells``; says so where the number is not known."""
+    if not known(number):
+        return f"an unknown number of {many or one + 's'}"
     return f"{int(number):,} {one if int(number) == 1 else many or one + 's'}"
 
 
@@ -64,6 +68,8 @@ def unit_note(table: pd.DataFrame) -> str:
     units = sorted(table["unit"].dropna().unique()) if "unit" in table else []
     if not units:
         return "No intervals were computed."
+    if units == [UNIT]:
+        return f"Bars: ± {SPREAD}, as in the paper."
     if units == ["protein"]:
         return "Bars: 95% bootstrap intervals over whole proteins."
     if units == ["cell"]:
@@ -102,7 +108,7 @@ def drop_finding(table: pd.DataFrame) -> str:
     row = worst_drop(table)
     if row is None:
         return "No drop could be computed: this run has no labelled cells under two conditions."
-    numbers = f"{interval(row.drop_low, row.drop_high)}; {tested_on(row)}"
+    numbers = f"{interval(row.drop_low, row.drop_high, getattr(row, 'drop_unit', None))}; {tested_on(row)}"
     before = row.estimate + row.drop_estimate
     if not (known(row.drop_low) and row.drop_low > 0) and known(row.drop_low):
         return (
@@ -128,7 +134,7 @@ def gap_finding(table: pd.DataFrame) -> str:
     if table.empty:
         return ""
     row = records(table)[0]
-    numbers = f"{interval(row.ci_low, row.ci_high)}; {tested_on(row)}"
+    numbers = f"{interval(row.ci_low, row.ci_high, getattr(row, 'unit', None))}; {tested_on(row)}"
     start = (
         "The background gap, accuracy on a background of the same class minus accuracy on one of "
         "another class, is"

@@ -119,9 +119,18 @@ def by_condition(
 def _n(table: pd.DataFrame) -> str:
     if table.empty:
         return ""
-    low, high = int(table["n_cells"].min()), int(table["n_cells"].max())
-    cells = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-    return f"n = {cells} cells of {wording.count(table['n_proteins'].max(), 'protein')}."
+    proteins = wording.count(table["n_proteins"].max(), "protein")
+    return f"n = {_between(table['n_cells'])} cells of {proteins}."
+
+
+def _between(numbers: pd.Series) -> str:
+    """Return ``900`` or ``900 to 1,000``; says so where a number is not known."""
+    there = numbers.dropna()
+    if there.empty:
+        return "an unknown number of"
+    low, high = int(there.min()), int(there.max())
+    text = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    return text if len(there) == len(numbers) else f"{text} (not known for all)"
 
 
 def _overall_hover(row: Any) -> str:
@@ -133,7 +142,7 @@ def _overall_hover(row: Any) -> str:
     if wording.known(row.drop_estimate):
         text += (
             f"drop {wording.points(row.drop_estimate)} "
-            f"({wording.interval(row.drop_low, row.drop_high)}, "
+            f"({wording.interval(row.drop_low, row.drop_high, getattr(row, 'drop_unit', None))}, "
             f"Holm {wording.p_text(row.p_holm)})\n"
         )
     return f"{text}{wording.tested_on(row)}"
@@ -207,8 +216,8 @@ def _class_n(table: pd.DataFrame) -> str:
     if table.empty:
         return ""
     return (
-        f"n = {int(table['n_cells'].min()):,} to {int(table['n_cells'].max()):,} cells a class, of "
-        f"{int(table['n_proteins'].min()):,} to {int(table['n_proteins'].max()):,} proteins."
+        f"n = {_between(table['n_cells'])} cells a class, of {_between(table['n_proteins'])} "
+        "proteins."
     )
 
 
@@ -249,7 +258,7 @@ def background_grid(table: pd.DataFrame, model: str, condition: str) -> Chart:
             f"Mean accuracy, in percent, of all pair tests that hold the centre class, with both "
             f"classes on the background class ({condition_title(condition).lower()}). "
             f"{wording.count(table['pairs'].max(), 'pair test')} per square at most; "
-            f"{wording.count(table['n'].sum(), 'cell answer')} in all. Blank: both roles at once."
+            f"{wording.count(table['n'].sum(min_count=1), 'cell answer')} in all. Blank: both roles at once."
         )
         heat = Heat(
             tuple(z),

@@ -22,7 +22,7 @@ def overall(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``model, condition, estimate, ci_low, ci_high, unit, n_cells, n_proteins,
-        drop_estimate, drop_low, drop_high, p_holm``; empty where nothing was labelled.
+        drop_estimate, drop_low, drop_high, drop_unit, p_holm``; empty where nothing was labelled.
     """
     where = chosen.clause()
     return run.query(
@@ -32,7 +32,8 @@ def overall(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
                    WHERE {where.sql} AND scope = 'overall' AND effect = 'drop')
         SELECT a.model, a.condition, a.estimate, a.ci_low, a.ci_high, a.unit,
                a.n_cells, a.n_proteins,
-               e.estimate AS drop_estimate, e.ci_low AS drop_low, e.ci_high AS drop_high, e.p_holm
+               e.estimate AS drop_estimate, e.ci_low AS drop_low, e.ci_high AS drop_high,
+               e.unit AS drop_unit, e.p_holm
         FROM a LEFT JOIN e USING (model, condition)
         WHERE a.condition IN $conditions
         ORDER BY a.model, a.condition

@@ -72,6 +72,8 @@ class AccuracyFilter:
     def __post_init__(self) -> None:
         Protocol(self.protocol)
         Probe(self.probe)
+        if self.probe != Probe.PAIR:  # one classifier has one average
+            object.__setattr__(self, "aggregation", str(Aggregation.ALL))
         Aggregation(self.aggregation)
 
     def clause(self) -> Clause:

@@ -2,6 +2,8 @@
 
 import streamlit as st
 
+from compute.published import EXPLANATION
+from compute.schema import Aggregation
 from dashboard import cache, show, strips, theme, wording
 from dashboard.charts import accuracy as drawings
 from dashboard.queries import accuracy, examples
@@ -38,6 +40,10 @@ def _finding(shared: Shared) -> None:
         st.markdown(f"#### {wording.plain_name(wording.drop_finding(table))}")
         if len(gaps):
             st.markdown(wording.plain_name(wording.gap_finding(gaps)))
+    if Aggregation.PUBLISHED in (shared.aggregation, shared.run.meta.get("kind")):
+        st.markdown(wording.plain_name(EXPLANATION))
+    if shared.run.meta.get("kind") == "published":
+        return
     tested = wording.records(cache.ask(shared.run, accuracy.tested))[0]
     st.markdown(
         f"Tested: {wording.count(len(shared.run.models), 'model')} on "
@@ -55,6 +61,7 @@ def _accuracy(shared: Shared) -> None:
     comparable = (
         shared.probe == "pair"
         and shared.protocol == "refit"
+        and shared.run.meta.get("kind") != "published"
         and bool(set(theme.KNOWN_MODELS) & set(shared.models))
     )
     slot = st.container()

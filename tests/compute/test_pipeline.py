@@ -63,7 +63,7 @@ def test_sham_embeddings_equal_unaltered_ones(run):
 
 def test_sham_answers_equal_unaltered_ones(run):
     accuracy = pd.read_parquet(run / "accuracy.parquet")
-    keys = ["model", "protocol", "probe", "scope", "localization"]
+    keys = ["model", "protocol", "probe", "aggregation", "scope", "localization"]
     table = accuracy.fillna({"localization": ""}).pivot(
         index=keys, columns="condition", values="estimate"
     )
