@@ -108,7 +108,8 @@ def drop_finding(table: pd.DataFrame) -> str:
     row = worst_drop(table)
     if row is None:
         return "No drop could be computed: this run has no labelled cells under two conditions."
-    numbers = f"{interval(row.drop_low, row.drop_high, getattr(row, 'drop_unit', None))}; {tested_on(row)}"
+    shown = interval(row.drop_low, row.drop_high, getattr(row, "drop_unit", None))
+    numbers = f"{shown}; {tested_on(row)}"
     before = row.estimate + row.drop_estimate
     if not (known(row.drop_low) and row.drop_low > 0) and known(row.drop_low):
         return (

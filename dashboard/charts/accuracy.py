@@ -258,7 +258,8 @@ def background_grid(table: pd.DataFrame, model: str, condition: str) -> Chart:
             f"Mean accuracy, in percent, of all pair tests that hold the centre class, with both "
             f"classes on the background class ({condition_title(condition).lower()}). "
             f"{wording.count(table['pairs'].max(), 'pair test')} per square at most; "
-            f"{wording.count(table['n'].sum(min_count=1), 'cell answer')} in all. Blank: both roles at once."
+            f"{wording.count(table['n'].sum(min_count=1), 'cell answer')} in all. "
+            "Blank: both roles at once."
         )
         heat = Heat(
             tuple(z),
