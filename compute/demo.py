@@ -18,7 +18,7 @@ from compute.pipeline import RunConfig, run_store
 EVALUATION: dict[str, Any] = {
     "proteins_per_class": 6,
     "mixed_proteins": 12,
-    "cells_per_protein": 12,
+    "cells_per_protein": 10,
     "fields_per_protein": 2,
     "replicates": 2,
     "seed": 20,
