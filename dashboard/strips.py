@@ -150,7 +150,7 @@ def _rows(run: Run, request: Request) -> list[_Row]:
         int(crop.cell): crop for crop in wording.records(base[base["condition"] == "unaltered"])
     }
     facts = {int(f.cell): f for f in wording.records(examples.describe(run, request.cells))}
-    contrast = _Contrast(run, request.contrast)
+    contrast = _Contrast(run, request)
     return [
         _Row(
             facts[cell],
@@ -168,20 +168,20 @@ def _rows(run: Run, request: Request) -> list[_Row]:
 class _Contrast:
     """The intensities that become black and white, shared over a cell, a protein or the run."""
 
-    def __init__(self, run: Run, over: str) -> None:
+    def __init__(self, run: Run, request: Request) -> None:
         self.run = run
-        self.over = over
+        self.request = request
         self.known: dict[str, Sequence[images.Range]] = {}
 
     def of(self, protein: str, crop: Any) -> Sequence[images.Range]:
         """Return the contrast for a crop of a protein."""
-        if self.over == "cell":
-            return images.ranges([_decoded(crop)])
-        key = protein if self.over == "protein" else ""
+        if self.request.contrast == "cell":
+            return images.ranges([_decoded(crop, self.request)])
+        key = protein if self.request.contrast == "protein" else ""
         if key not in self.known:
             of = examples.siblings(self.run, protein) if key else examples.sample(self.run)
-            crops = [_decoded(row) for row in wording.records(of)]
-            self.known[key] = images.ranges(crops or [_decoded(crop)])
+            crops = [_decoded(row, self.request) for row in wording.records(of)]
+            self.known[key] = images.ranges(crops or [_decoded(crop, self.request)])
         return self.known[key]
 
 
@@ -205,9 +205,8 @@ def _crop(row: _Row, condition: str, request: Request) -> str:
     crop = row.crops.get(condition)
     if crop is None:
         return '<span class="quiet">not imaged</span>'
-    plane = _decoded(crop)
-    channels = [c for c in request.channels if c < plane.shape[0]] or [0]
-    uri = images.as_uri(images.colour(plane, row.contrast, channels))
+    plane = _decoded(crop, request)
+    uri = images.as_uri(images.colour(plane, row.contrast, range(len(plane))))
     height, width = plane.shape[1:]
     wide, high = width * request.magnify, height * request.magnify
     alt = f"{row.fact.protein}, cell {row.fact.cell}, {condition_title(condition)}"
@@ -279,5 +278,8 @@ def _said(crop: Any, condition: str, before: Mapping[str, str], request: Request
     return "".join(lines)
 
 
-def _decoded(crop: Any) -> images.Plane:
-    return images.decode(list(crop.images), list(crop.offset), list(crop.gain))
+def _decoded(crop: Any, request: Request) -> images.Plane:
+    """Return the channels that are shown."""
+    shown = [c for c in request.channels if c < len(crop.images)] or [0]
+    columns = (crop.images, crop.offset, crop.gain)
+    return images.decode(*([column[c] for c in shown] for column in columns))

@@ -16,6 +16,7 @@ def gaps(run) -> pd.DataFrame:
     """Read the background gaps of the pair tests, one row per model and protocol."""
     effects = pd.read_parquet(run / "effects.parquet")
     chosen = (effects["effect"] == "gap") & (effects["probe"] == "pair")
+    chosen &= effects["aggregation"] == "all"
     return effects[chosen & (effects["scope"] == "overall")]
 
 
@@ -68,7 +69,7 @@ def test_the_demo_made_anew_shows_the_same(tmp_path):
 
     run = make_demo(tmp_path)
     check_findings(run)
-    keys = ["model", "protocol", "probe", "condition", "scope", "localization"]
+    keys = ["model", "protocol", "probe", "aggregation", "condition", "scope", "localization"]
     tables = [pd.read_parquet(folder / "accuracy.parquet") for folder in (DEMO_RUN, run)]
     shipped, anew = (table.set_index(keys)["estimate"].sort_index() for table in tables)
     overall = shipped.xs("overall", level="scope").index

@@ -69,7 +69,7 @@ def _one(shared: Shared, names: pd.DataFrame, protein: str) -> None:
         table = table[table["model"].isin(shared.models)]
         table = table[table["condition"].isin(shared.conditions)]
         show.chart(drawings.before_and_after(table, protein, condition), shared, table)
-        with st.expander("Every condition at once", icon=":material/grid_on:"):
+        if st.toggle("Every condition at once", key="every", bind="query-params"):
             show.chart(drawings.all_conditions(table, protein), shared, table)
     with show.guarded("Single cells"):
         moves = cache.ask(shared.run, proteins.moves, protein, shared.protocol, condition)

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import subprocess
-import sys
 import threading
 from contextlib import suppress
 from dataclasses import replace
@@ -324,27 +322,23 @@ def test_an_unknown_source_names_the_known_ones():
 
 
 def bystander(*arguments):
-    command = [sys.executable, "-c", "from compute.cli import main; main()", *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL
-    )
+    return CliRunner().invoke(app, ["fetch", *arguments])
 
 
 def test_the_command_line_lists_asks_and_refuses(tmp_path):
-    listed = bystander("fetch")
-    assert listed.returncode == 0
+    listed = bystander()
+    assert listed.exit_code == 0
     for name in SOURCES:
-        assert f"{name}: " in listed.stdout
-    asked = bystander("fetch", "swap-example", "--to", str(tmp_path / "here"))
-    assert asked.returncode == 2
-    assert "Agree with --yes" in asked.stderr
-    assert "licence: not stated" in asked.stdout
-    assert "2 files, 16.6 kB" in asked.stdout
+        assert f"{name}: " in listed.output
+    asked = bystander("swap-example", "--to", str(tmp_path / "here"))
+    assert isinstance(asked.exception, UsageError)
+    assert "Agree with --yes" in str(asked.exception)
+    assert "2 files, 16.6 kB; licence: not stated" in asked.output
     assert not (tmp_path / "here").exists()
-    page = bystander("fetch", "pifia-crops", "--yes")
-    assert page.returncode == 2
-    assert "https://thecellvision.org/" in page.stderr
-    assert bystander("fetch", "nonsense").returncode == 2
+    page = bystander("pifia-crops", "--yes")
+    assert isinstance(page.exception, UsageError)
+    assert "https://thecellvision.org/" in str(page.exception)
+    assert isinstance(bystander("nonsense").exception, UsageError)
 
 
 def test_the_command_line_downloads_what_was_agreed_to(server, remote, tmp_path, monkeypatch):

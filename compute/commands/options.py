@@ -1,0 +1,64 @@
+"""Options that several verbs share, each with its help."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from compute.schema import CONDITIONS
+
+DEFAULT_MODELS = "pifia,paired_cell,deeploc"
+
+StoreArgument = Annotated[Path, typer.Argument(help="A crop store.")]
+NewStore = Annotated[Path, typer.Argument(help="Folder to make.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a store that is there.")]
+TrainShare = Annotated[
+    float | None,
+    typer.Option(
+        help="Mark this share of every protein's fields as split 'train', the rest as 'test' "
+        "(0 to 1)."
+    ),
+]
+Localizations = Annotated[
+    Path | None, typer.Option(help="CSV with the columns protein,localization.")
+]
+ClassNames = Annotated[
+    Path | None,
+    typer.Option(help="CSV with the columns source,localization: what class names stand for."),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Jobs = Annotated[int | None, typer.Option(help="Processes for the pair tests; default: all cores.")]
+Models = Annotated[
+    str, typer.Option(help="Shipped models or paths of model cards, separated by commas.")
+]
+Conditions = Annotated[str, typer.Option(help="Separated by commas; default: all.")]
+Split = Annotated[
+    str | None, typer.Option(help="Take only the cells of this split, such as train or test.")
+]
+Seed = Annotated[int, typer.Option(help="Decides every random choice.")]
+Repeats = Annotated[int, typer.Option(help="Donors per cell and condition.")]
+GridCells = Annotated[int, typer.Option(help="Cells per localization in the pair tests.")]
+Backgrounds = Annotated[
+    int | None, typer.Option(help="Background classes of the pair tests; default: all.")
+]
+Harmonise = Annotated[str, typer.Option(help="Common intensity scale by protein, field or none.")]
+DonorCentre = Annotated[
+    str, typer.Option(help="The donor's own centre cell: remove, or paper to leave it.")
+]
+Normalisation = Annotated[
+    str, typer.Option(help="Models scale by each crop, or locked to the cell's unaltered crop.")
+]
+FoldsBy = Annotated[str, typer.Option(help="grouped: no protein in both halves; paper: by cell.")]
+Folds = Annotated[int, typer.Option(help="Folds of the probes.")]
+Draws = Annotated[int, typer.Option(help="Bootstrap draws.")]
+Examples = Annotated[int, typer.Option(help="Cells per protein whose crops are kept to look at.")]
+DropEmbeddings = Annotated[
+    bool, typer.Option("--drop-embeddings", help="Delete embeddings when the run is finished.")
+]
+BatchSize = Annotated[int, typer.Option(help="Crops per forward pass.")]
+ALL_CONDITIONS = ",".join(CONDITIONS)
+
+
+def names(text: str) -> list[str]:
+    """Split a list of names at its commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]

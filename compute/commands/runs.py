@@ -1,0 +1,240 @@
+"""Verbs that make runs and look at them: demo, dashboard, plan, run, published, check."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from compute import console
+from compute.commands.options import (
+    ALL_CONDITIONS,
+    DEFAULT_MODELS,
+    Backgrounds,
+    BatchSize,
+    Conditions,
+    Device,
+    DonorCentre,
+    Draws,
+    DropEmbeddings,
+    Examples,
+    Folds,
+    FoldsBy,
+    GridCells,
+    Harmonise,
+    Jobs,
+    Models,
+    Normalisation,
+    Repeats,
+    Seed,
+    Split,
+    StoreArgument,
+    names,
+)
+
+if TYPE_CHECKING:
+    from compute.conditions import PlanConfig
+    from compute.embed import EmbedConfig
+
+app = typer.Typer()
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the store and the run.")] = Path(
+        "bystander-demo"
+    ),
+    port: Annotated[int | None, typer.Option(help="Of the dashboard; default: 8501.")] = None,
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+    dashboard: Annotated[bool, typer.Option(help="Open the dashboard at the end.")] = True,
+) -> None:
+    """Simulate cells, run three networks over all backgrounds, open the dashboard.
+
+    Example: bystander demo --out bystander-demo
+    """
+    from compute.demo import make_demo
+
+    with console.progress() as report:
+        run = make_demo(out, report)
+    console.out.print(f"Finished: {run}")
+    if dashboard:
+        from dashboard.launch import launch
+
+        launch([run], port=port, open_browser=browser)
+
+
+@app.command(name="dashboard")
+def open_dashboard(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Run directories; default: the shipped demo.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Default: 8501, or the next free one.")] = None,
+    address: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+) -> None:
+    """Look at runs in a browser.
+
+    Example: bystander dashboard my-run other-run
+    """
+    from dashboard.launch import launch
+
+    launch(list(runs or []), port=port, address=address, open_browser=browser)
+
+
+@app.command()
+def plan(
+    store: StoreArgument,
+    models: Models = DEFAULT_MODELS,
+    conditions: Conditions = ALL_CONDITIONS,
+    split: Split = None,
+    seed: Seed = 0,
+    repeats: Repeats = 1,
+    grid_cells: GridCells = 1000,
+    backgrounds: Backgrounds = None,
+    folds: Folds = 5,
+    folds_by: FoldsBy = "grouped",
+    examples: Examples = 4,
+    drop_embeddings: DropEmbeddings = False,
+    batch_size: BatchSize = 256,
+    device: Device = "auto",
+    jobs: Jobs = None,
+) -> None:
+    """Print what a run would do: trials, time from a short calibration, disk.
+
+    Example: bystander plan store --models pifia
+    """
+    from compute.effects import BootstrapConfig
+    from compute.estimate import estimate, report
+    from compute.pipeline import RunConfig
+
+    config = RunConfig(
+        plan=_plan_config(conditions, seed, repeats, grid_cells, backgrounds, split),
+        embed=_embed_config("protein", "remove", "crop", batch_size),
+        bootstrap=BootstrapConfig(seed=seed),
+        folds=folds,
+        fold_scheme=folds_by,
+        examples=examples,
+        keep_embeddings=not drop_embeddings,
+    )
+    for line in report(estimate(store, names(models), config, device, jobs)):
+        console.out.print(line, markup=False)
+
+
+@app.command()
+def run(
+    store: StoreArgument,
+    out: Annotated[Path, typer.Option(help="The run directory, new or to go on with.")],
+    models: Models = DEFAULT_MODELS,
+    conditions: Conditions = ALL_CONDITIONS,
+    split: Split = None,
+    seed: Seed = 0,
+    repeats: Repeats = 1,
+    grid_cells: GridCells = 1000,
+    backgrounds: Backgrounds = None,
+    harmonise: Harmonise = "protein",
+    donor_centre: DonorCentre = "remove",
+    normalisation: Normalisation = "crop",
+    folds: Folds = 5,
+    folds_by: FoldsBy = "grouped",
+    draws: Draws = 2000,
+    examples: Examples = 4,
+    drop_embeddings: DropEmbeddings = False,
+    batch_size: BatchSize = 256,
+    device: Device = "auto",
+    jobs: Jobs = None,
+    name: Annotated[str | None, typer.Option(help="Shown in the dashboard.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete what is there first.")] = False,
+) -> None:
+    """Run models over all background conditions; interrupted, the same command goes on.
+
+    Example: bystander run store --out my-run --models pifia,deeploc
+    """
+    from compute.effects import BootstrapConfig
+    from compute.pipeline import RunConfig, run_store
+
+    config = RunConfig(
+        plan=_plan_config(conditions, seed, repeats, grid_cells, backgrounds, split),
+        embed=_embed_config(harmonise, donor_centre, normalisation, batch_size),
+        bootstrap=BootstrapConfig(draws=draws, seed=seed),
+        folds=folds,
+        fold_scheme=folds_by,
+        examples=examples,
+        keep_embeddings=not drop_embeddings,
+    )
+    with console.progress() as report:
+        done, worked = run_store(
+            store, out, names(models), config, device=device, jobs=jobs, fresh=fresh, name=name,
+            progress=report,
+        )  # fmt: skip
+    if not worked:
+        console.out.print(f"{out} is finished already; nothing to do (--fresh begins anew).")
+        return
+    rejected = sum(item["count"] for item in done.meta["rejections"])
+    console.out.print(f"Finished: {out} ({done.meta['counts']['trials']} trials)")
+    if rejected:
+        console.out.print("Left out (see Methods in the dashboard):")
+        for item in done.meta["rejections"]:
+            console.out.print(f"  {item['count']} × {item['reason']}", markup=False)
+    console.out.print(f"Look at it: bystander dashboard {out}")
+
+
+@app.command()
+def published(
+    source: Annotated[
+        Path, typer.Argument(help="Folder with pifia, pci and deeploc, five CSV files each.")
+    ],
+    out: Annotated[Path, typer.Option(help="The run directory.")],
+    name: Annotated[str | None, typer.Option(help="Shown in the dashboard.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete what is there first.")] = False,
+) -> None:
+    """Read the paper's published results into a run, averaged as in the paper and over everything.
+
+    Example: bystander published microscopy-sc-robustness/swap_experiments/results --out paper
+    """
+    from compute.published_run import write_published
+
+    done, worked = write_published(source, out, fresh=fresh, name=name)
+    if not worked:
+        console.out.print(f"{out} is finished already; nothing to do (--fresh begins anew).")
+        return
+    table = done.meta["checks"]["table_1"]
+    console.out.print(f"Finished: {out} ({done.meta['counts']['pair_tests']} pair tests)")
+    console.out.print(
+        f"{table['reproduced']} of {table['of']} numbers of the paper's Table 1 are reproduced to "
+        "the third decimal."
+    )
+    console.out.print(f"Look at it: bystander dashboard {out}")
+
+
+@app.command()
+def check(
+    path: Annotated[Path, typer.Argument(help="A crop store or a run directory.")],
+) -> None:
+    """Verify a crop store or a run: files, hashes, schemas, counts, references.
+
+    Example: bystander check my-run
+    """
+    from compute.inspect import check_path
+
+    for line in check_path(path):
+        console.out.print(line, markup=False)
+
+
+def _plan_config(
+    conditions: str,
+    seed: int,
+    repeats: int,
+    grid_cells: int,
+    backgrounds: int | None,
+    split: str | None,
+) -> "PlanConfig":
+    from compute.conditions import PlanConfig
+
+    return PlanConfig(tuple(names(conditions)), seed, repeats, grid_cells, backgrounds, split)
+
+
+def _embed_config(
+    harmonise: str, donor_centre: str, normalisation: str, batch_size: int
+) -> "EmbedConfig":
+    from compute.embed import EmbedConfig
+
+    return EmbedConfig(harmonise, donor_centre, normalisation, batch_size)
