@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test check weights demo-data clean
+.PHONY: demo test check convert weights demo-data clean
 
 demo: $(READY)
 	$(BIN)/bystander demo
@@ -18,6 +18,11 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# TensorFlow, to convert PIFiA's and DeepLoc's published weights (about 270 MB)
+convert: $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --constraint constraints-convert.txt \
+		--editable ".[convert]"
 
 # The shipped weights, made anew: the demo's proteins in other fields (about an hour on 2 cores)
 weights: $(READY)

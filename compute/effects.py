@@ -147,6 +147,26 @@ def accuracies(tallies: Tallies, weights: NDArray[np.float64], n_classes: int) -
     return Accuracies(_mean(pair[:, :, upper], -1), _mean(pair, -1))
 
 
+def common(tallies: Tallies, first: int, second: int) -> Tallies:
+    """Keep two conditions, and of them the tests that both have, so that like meets like.
+
+    Returns
+    -------
+    Tallies
+        Two conditions, `first` and `second`. Units without such a test have no answers.
+    """
+    both = (tallies.n[first] > 0) & (tallies.n[second] > 0)
+    pair = [first, second]
+    answered = both.any(1)
+    return Tallies(
+        np.where(both, tallies.correct[pair], 0),
+        np.where(both, tallies.n[pair], 0),
+        tallies.classes,
+        np.where(answered, tallies.n_cells[pair], 0),
+        tallies.protein,
+    )
+
+
 def contributions(tallies: Tallies, n_classes: int) -> NDArray[np.float64]:
     """Split every condition's overall accuracy into its units' shares.
 

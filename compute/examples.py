@@ -4,6 +4,7 @@ Layer: composes a few trials again, reads their predictions, writes `examples`.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,9 @@ from compute.store import CropArrays
 
 LEVELS = 2**16 - 1
 
+KEEP_THE_CELL = {"unaltered", "same", "different", "cell_free"}
+"""Conditions that change the background alone, and not to zero."""
+
 
 def write_examples(
     run: RunDirectory,
@@ -41,8 +45,8 @@ def write_examples(
 ) -> None:
     """Write the `examples` table if it is not there.
 
-    Of every protein, half of the cells are those whose probabilities move most between the
-    conditions (frozen protocol, mean over models), half are drawn by hash.
+    Of every protein, half of the cells are those whose probabilities move most on another class's
+    background (frozen protocol, all models), half are drawn by hash.
 
     Parameters
     ----------
@@ -65,7 +69,8 @@ def write_examples(
     if path.is_file():
         return
     trials = _first_trials(run)
-    trials = trials.merge(_movement(run, models), on="cell", how="left")
+    composed = [c for c in schema.COMPOSED if c in run.meta["conditions"]]
+    trials = trials.merge(_movement(run, models, composed), on="cell", how="left")
     chosen = _choose(trials, table["protein"].to_numpy(dtype=str), per_protein, seed)
     trials = trials[trials["cell"].isin(chosen)].reset_index(drop=True)
     predictions = _predictions(run, models, trials["trial"].to_numpy())
@@ -102,29 +107,45 @@ def _first_trials(run: RunDirectory) -> pd.DataFrame:
     return frame
 
 
-def _movement(run: RunDirectory, models: Sequence[str]) -> pd.DataFrame:
-    """Measure how far each cell's probabilities move between conditions; `cell`, `moved`."""
+def _movement(run: RunDirectory, models: Sequence[str], conditions: Sequence[str]) -> pd.DataFrame:
+    """Measure how far each cell's probabilities move when only its background changes.
+
+    Returns
+    -------
+    DataFrame
+        `cell` and `moved`: total variation between unaltered and another class's background
+        (without that condition: the farthest that keeps the cell), summed over models.
+    """
     total: pd.Series[Any] | None = None
     for model in models:
-        frames = []
-        for file in run.parts("predictions", model):
-            found = pq.read_table(
-                file, columns=["cell", "probabilities"],
-                filters=pc.field("protocol") == str(Protocol.FROZEN), partitioning=None,
-            )  # fmt: skip
-            column = found.column("probabilities")
-            flat, flat_size = column.combine_chunks().flatten(), column.type.list_size
-            frame = pd.DataFrame(np.asarray(flat, np.float64).reshape(len(found), flat_size))
-            frame["cell"] = found.column("cell").to_numpy()
-            frames.append(frame.groupby("cell").mean())
-        if not frames:
+        means = {}
+        for number, condition in enumerate(conditions):
+            path = run.part("predictions", number, model)
+            if condition in KEEP_THE_CELL and path.is_file():
+                means[condition] = _mean_probabilities(path)
+        before = means.pop(str(Condition.UNALTERED), None)
+        if before is None:
             continue
-        every = pd.concat(frames)
-        spread = (every.groupby("cell").max() - every.groupby("cell").min()).sum(axis=1)
-        total = spread if total is None else total.add(spread, fill_value=0)
+        chosen = {str(Condition.DIFFERENT)} & set(means) or set(means)
+        moves = [(means[c] - before).abs().sum(axis=1) / 2 for c in sorted(chosen)]
+        if moves:
+            farthest = pd.concat(moves, axis=1).max(axis=1)
+            total = farthest if total is None else total.add(farthest, fill_value=0)
     if total is None:
         return pd.DataFrame({"cell": pd.Series(dtype=np.int64), "moved": pd.Series(dtype=float)})
-    return total.rename("moved").reset_index()
+    return total.rename("moved").rename_axis("cell").reset_index()
+
+
+def _mean_probabilities(path: Path) -> pd.DataFrame:
+    """Average each cell's probabilities over its trials (frozen protocol)."""
+    found = pq.read_table(
+        path, columns=["cell", "probabilities"],
+        filters=pc.field("protocol") == str(Protocol.FROZEN), partitioning=None,
+    )  # fmt: skip
+    column = found.column("probabilities")
+    flat, size = column.combine_chunks().flatten(), column.type.list_size
+    frame = pd.DataFrame(np.asarray(flat, np.float64).reshape(len(found), size))
+    return frame.groupby(found.column("cell").to_numpy()).mean()
 
 
 def _choose(

@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from compute import schema
 from compute.aggregation import aggregate, with_counts
 from compute.effects import (
+    Accuracies,
     BootstrapConfig,
     Tallies,
     accuracies,
+    common,
     contrasts,
     contributions,
     holm,
@@ -236,44 +238,68 @@ def _summary(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Estimate every condition's accuracy and every effect, overall and by localization."""
     k = len(cells.names)
-    point = accuracies(tallies, np.ones((1, len(tallies.classes))), k)
-    parts = [
-        accuracies(tallies, weights, k)
-        for weights in np.array_split(
-            resample(tallies.classes, config.draws, config.seed), max(1, config.draws // 200)
-        )
-    ]
-    overall = np.concatenate([part.overall for part in parts])
-    by_class = np.concatenate([part.by_class for part in parts])
+    weights = resample(tallies.classes, config.draws, config.seed)
+    everything = _draw(tallies, weights, k)
+    paired = {}
+    for effect, name, first, second in contrasts(names):
+        shared = common(tallies, first, second)
+        alike = np.array_equal(shared.n, tallies.n[[first, second]])
+        point, draws = everything if alike else _draw(shared, weights, k)
+        rows = (first, second) if alike else (0, 1)
+        share = contributions(shared, k)
+        p_value = sign_flip_test(share[0] - share[1], config.flips, config.seed)
+        paired[effect, name] = (point, draws, rows, shared.n_cells[1], p_value)
     scopes: list[tuple[str, int | None]] = [("overall", None)]
     scopes += [("localization", a) for a in np.unique(tallies.classes)]
-    share = contributions(tallies, k)
     accuracy, effects = [], []
     for scope, a in scopes:
-        estimate = point.overall[0] if a is None else point.by_class[0, :, a]
-        draws = overall if a is None else by_class[:, :, a]
         here = tallies.classes >= 0 if a is None else tallies.classes == a
         where = {"scope": scope, "localization": None if a is None else cells.names[a]}
-
-        def counts(m: int, here: NDArray[np.bool_] = here) -> dict[str, int]:
-            answered = here & (tallies.n_cells[m] > 0)
-            n_proteins = len(set(tallies.protein[answered]))
-            return {"n_cells": int(tallies.n_cells[m, here].sum()), "n_proteins": n_proteins}
-
+        estimate, drawn = (_of(found, a) for found in everything)
         for m, name in enumerate(names):
-            low, high = interval(draws[:, m])
+            low, high = interval(drawn[:, m])
             accuracy.append(
-                {**where, "condition": name, "estimate": float(estimate[m]),
-                 "ci_low": low, "ci_high": high, **counts(m)}
+                {**where, "condition": name, "estimate": float(estimate[0, m]),
+                 "ci_low": low, "ci_high": high, **_counts(tallies, tallies.n_cells[m], here)}
             )  # fmt: skip
-        for effect, name, first, second in contrasts(names):
-            low, high = interval(draws[:, first] - draws[:, second])
-            p_value = np.nan
-            if a is None:
-                p_value = sign_flip_test(share[first] - share[second], config.flips, config.seed)
+        for (effect, name), (*found, (first, second), n_cells, p_value) in paired.items():
+            estimate, drawn = (_of(each, a) for each in found)
+            low, high = interval(drawn[:, first] - drawn[:, second])
             effects.append(
                 {**where, "effect": str(effect), "condition": name,
-                 "estimate": float(estimate[first] - estimate[second]),
-                 "ci_low": low, "ci_high": high, "p_value": p_value, **counts(second)}
+                 "estimate": float(estimate[0, first] - estimate[0, second]),
+                 "ci_low": low, "ci_high": high,
+                 "p_value": p_value if a is None else np.nan, **_counts(tallies, n_cells, here)}
             )  # fmt: skip
     return accuracy, effects
+
+
+def _draw(
+    tallies: Tallies, weights: NDArray[np.float64], n_classes: int
+) -> tuple[Accuracies, Accuracies]:
+    """Compute the accuracies of all units once, and of every bootstrap draw."""
+    parts = [
+        accuracies(tallies, part, n_classes)
+        for part in np.array_split(weights, max(1, len(weights) // 200))
+    ]
+    draws = Accuracies(
+        np.concatenate([part.overall for part in parts]),
+        np.concatenate([part.by_class for part in parts]),
+    )
+    return accuracies(tallies, np.ones((1, len(tallies.classes))), n_classes), draws
+
+
+def _of(found: Accuracies, a: int | None) -> NDArray[np.float64]:
+    """Take overall accuracies, or those of a class; shape (weights, conditions)."""
+    return found.overall if a is None else found.by_class[:, :, a]
+
+
+def _counts(
+    tallies: Tallies, n_cells: NDArray[np.int64], here: NDArray[np.bool_]
+) -> dict[str, int]:
+    """Count the cells and proteins that gave answers."""
+    answered = here & (n_cells > 0)
+    return {
+        "n_cells": int(n_cells[answered].sum()),
+        "n_proteins": len(set(tallies.protein[answered])),
+    }

@@ -2,9 +2,11 @@
 
 import logging
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from compute.errors import BystanderError
@@ -24,7 +26,8 @@ LAYOUT = """
 <style>
 [data-testid="stMainBlockContainer"] { padding: 3.2rem clamp(1rem, 3vw, 3rem) 4rem;
   max-width: 1500px }
-[data-testid="stCaptionContainer"] p { color: CAPTION; opacity: 1 }
+[data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p { color: CAPTION;
+  opacity: 1 }
 </style>
 """
 AGGREGATION_TITLES = {
@@ -86,11 +89,11 @@ def _choose_run(library: Library) -> Run:
 
 def _choose(run: Run) -> shared.Shared:
     """Show the shared filters, only those that this run gives a choice of."""
-    protocols, probes, aggregations = _available(run)
+    known = _computed(run)
     protocol = _one(
         "Probe",
         "protocol",
-        protocols,
+        _offered(known, "protocol", Protocol),
         PROTOCOL_TITLES,
         "Refit: what information remains under a condition. Frozen: what happens to a model "
         "that is in use.",
@@ -98,14 +101,14 @@ def _choose(run: Run) -> shared.Shared:
     probe = _one(
         "Task",
         "probe",
-        probes,
+        _offered(known, "probe", Probe, protocol=protocol),
         PROBE_TITLES,
         "Pairs: a linear SVM tells two localizations apart, as in the paper; chance is 50%.",
     )
     aggregation = _one(
         "Average",
         "aggregation",
-        aggregations,
+        _offered(known, "aggregation", Aggregation, protocol=protocol, probe=probe),
         AGGREGATION_TITLES,
         "How pair tests are averaged into one number.",
     )
@@ -144,20 +147,26 @@ def _one(label: str, key: str, options: list[str], titles: Mapping[Any, str], wh
     return picked or options[0]
 
 
-def _available(run: Run) -> tuple[list[str], list[str], list[str]]:
-    """Return the protocols, probes and aggregations that the run has, defaults first."""
-    rows = None
-    if run.has("accuracy"):
-        try:
-            rows = cache.ask(run, accuracy.choices)
-        except BystanderError:
-            rows = None
-    found = []
-    for column, kind in (("protocol", Protocol), ("probe", Probe), ("aggregation", Aggregation)):
-        names = [str(item) for item in kind]
-        have = [name for name in names if rows is not None and name in set(rows[column])]
-        found.append(have or names[:1])
-    return found[0], found[1], found[2]
+def _computed(run: Run) -> pd.DataFrame | None:
+    """Return the combinations of protocol, probe and aggregation that the run has."""
+    if not run.has("accuracy"):
+        return None
+    try:
+        return cache.ask(run, accuracy.choices)
+    except BystanderError:
+        return None
+
+
+def _offered(
+    known: pd.DataFrame | None, column: str, kind: type[StrEnum], **chosen: str
+) -> list[str]:
+    """Return what there is to choose from, given what was chosen already; the default first."""
+    names = [str(item) for item in kind]
+    if known is None:
+        return names[:1]
+    for other, value in chosen.items():
+        known = known[known[other] == value]
+    return [name for name in names if name in set(known[column])] or names[:1]
 
 
 def _nothing_to_show(library: Library) -> None:

@@ -95,9 +95,17 @@ REAL = tuple(str(c) for c in Condition if c not in (Condition.UNALTERED, Conditi
 """Conditions that keep the cell: only there is a drop about the background alone."""
 
 
+SWAPS = tuple(
+    str(c) for c in (Condition.SAME, Condition.DIFFERENT, Condition.CELL_FREE, Condition.MASKED)
+)
+"""Conditions that the headline is chosen from: the cell kept, its background neutral to the
+answer. `sham` must change nothing, and `conflicting` (fewer cells, a background that argues for the
+other answer) is said beside it."""
+
+
 def worst_drop(table: pd.DataFrame) -> Any | None:
-    """Return the row of `accuracy.overall` with the largest drop that keeps the cell, or None."""
-    rows = table[table["condition"].isin(REAL) & table["drop_estimate"].notna()]
+    """Return the row of `accuracy.overall` with the largest drop under one of `SWAPS`, or None."""
+    rows = table[table["condition"].isin(SWAPS) & table["drop_estimate"].notna()]
     if rows.empty:
         return None
     return records(rows.sort_values("drop_estimate", ascending=False))[0]
@@ -127,6 +135,19 @@ def drop_finding(table: pd.DataFrame) -> str:
         f"{model_title(row.model)} loses {points(row.drop_estimate)} of accuracy "
         f"{on_background(row.condition)}: from {percent(before)} to {percent(row.estimate)} "
         f"({numbers})."
+    )
+
+
+def conflict_finding(table: pd.DataFrame) -> str:
+    """Say the largest drop where the background argues for the other answer; empty without one."""
+    rows = table[(table["condition"] == Condition.CONFLICTING) & table["drop_estimate"].notna()]
+    if rows.empty:
+        return ""
+    row = records(rows.sort_values("drop_estimate", ascending=False))[0]
+    return (
+        f"Where each cell of a pair stands on the other's background, the cue is wrong: "
+        f"{model_title(row.model)} then loses {points(row.drop_estimate)} "
+        f"({interval(row.drop_low, row.drop_high)}; {tested_on(row)})."
     )
 
 

@@ -3,14 +3,15 @@
 import re
 import shlex
 import tomllib
+from pathlib import Path
 
 import pytest
 import typer.main
-from conftest import ROOT
 
 from compute.cli import app
 from compute.schema import CONDITIONS, SUMMARY_TABLES
 
+ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")

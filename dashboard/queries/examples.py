@@ -157,7 +157,7 @@ def sample(run: Run, limit: int = 120) -> pd.DataFrame:
 
 
 def telling_cell(run: Run, protocol: str) -> int | None:
-    """Choose a cell that explains a swap: images of most conditions, an answer that changed.
+    """Choose a cell that explains a swap: right as imaged, right on its own class, then wrong.
 
     Returns
     -------
@@ -167,28 +167,30 @@ def telling_cell(run: Run, protocol: str) -> int | None:
     found = run.query(
         """
         WITH said AS (
-            SELECT e.cell, e.condition, s.model, s.predicted
-            FROM (SELECT cell, condition, unnest(predictions) AS s FROM {examples}) AS e
+            SELECT e.cell, e.condition, e.localization, s.model, s.predicted
+            FROM (SELECT cell, condition, localization, unnest(predictions) AS s
+                  FROM {examples}) AS e
             WHERE s.protocol = $protocol),
-        moved AS (
-            SELECT c.cell, count(*) FILTER (WHERE c.predicted <> u.predicted) AS changes
-            FROM said AS c JOIN said AS u USING (cell, model)
-            WHERE u.condition = $unaltered AND c.condition = $different GROUP BY c.cell)
-        SELECT e.cell FROM {examples} AS e LEFT JOIN moved AS m USING (cell)
-        LEFT JOIN (SELECT cell, localization FROM {examples} WHERE condition = $unaltered) AS o
-            USING (cell)
+        told AS (
+            SELECT cell,
+                   count(*) FILTER (WHERE condition = $unaltered AND predicted = localization)
+                   + count(*) FILTER (WHERE condition = $same AND predicted = localization)
+                   + count(*) FILTER (WHERE condition = $different AND predicted <> localization)
+                   AS clear
+            FROM said GROUP BY cell)
+        SELECT e.cell FROM {examples} AS e LEFT JOIN told AS t USING (cell)
         LEFT JOIN (SELECT cell, any_value(neighbour_fraction) AS crowd FROM {cells} GROUP BY cell)
             USING (cell)
         GROUP BY e.cell
-        ORDER BY count(DISTINCT e.condition) DESC, bool_or(o.localization IS NOT NULL) DESC,
-                 (coalesce(max(m.changes), 0) > 0) DESC, bit_or(e.flags) = 0 DESC,
-                 any_value(crowd) DESC, e.cell
+        ORDER BY count(DISTINCT e.condition) DESC, coalesce(max(t.clear), 0) DESC,
+                 bit_or(e.flags) = 0 DESC, any_value(crowd) DESC, e.cell
         LIMIT 1
         """,
         ("examples", "cells"),
         {
             "protocol": protocol,
             "unaltered": str(Condition.UNALTERED),
+            "same": str(Condition.SAME),
             "different": str(Condition.DIFFERENT),
         },
     )

@@ -40,6 +40,9 @@ def _finding(shared: Shared) -> None:
         st.markdown(f"#### {wording.plain_name(wording.drop_finding(table))}")
         if len(gaps):
             st.markdown(wording.plain_name(wording.gap_finding(gaps)))
+        conflict = wording.conflict_finding(table)
+        if conflict:
+            st.markdown(wording.plain_name(conflict))
     if Aggregation.PUBLISHED in (shared.aggregation, shared.run.meta.get("kind")):
         st.markdown(wording.plain_name(EXPLANATION))
     if shared.run.meta.get("kind") == "published":

@@ -11,6 +11,7 @@ from compute.effects import (
     BootstrapConfig,
     Tallies,
     accuracies,
+    common,
     contributions,
     holm,
     interval,
@@ -119,6 +120,21 @@ def test_all_right_is_one_and_weights_count():
     assert np.allclose(doubled.overall, accuracies(t, np.ones((1, 14)), 5).overall)
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from(["pair", "multiclass"]))
+def test_common_keeps_the_tests_that_both_conditions_have(seed, probe):
+    t = tallies(seed, probe)
+    found = common(t, 2, 0)
+    assert found.n.shape == (2, *t.n.shape[1:])
+    for u in range(len(t.classes)):
+        kept = [k for k in range(t.n.shape[2]) if t.n[2, u, k] > 0 and t.n[0, u, k] > 0]
+        for row, m in ((0, 2), (1, 0)):
+            for k in range(t.n.shape[2]):
+                expected = (t.correct[m, u, k], t.n[m, u, k]) if k in kept else (0, 0)
+                assert (found.correct[row, u, k], found.n[row, u, k]) == expected
+            assert found.n_cells[row, u] == (t.n_cells[m, u] if kept else 0)
+
+
 # Bootstrap
 
 
@@ -224,3 +240,22 @@ def test_holm_equals_the_naive_twin(p):
 def test_too_few_draws_are_refused(name):
     with pytest.raises(UsageError, match=f"{name} is 99; it must be at least 100"):
         BootstrapConfig(**{name: 99})
+
+
+def test_effects_compare_only_the_tests_that_both_conditions_have():
+    """A condition tested on easy pairs alone must not look harmless, nor one on hard pairs bad."""
+    k, classes = 3, np.array([0, 1, 2])
+    correct, n = np.zeros((2, 3, k)), np.zeros((2, 3, k))
+    for a, b, right in ((0, 1, 10), (0, 2, 2), (1, 2, 2)):
+        for one, other in ((a, b), (b, a)):
+            correct[0, one, other], n[0, one, other] = right, 10
+    for one, other in ((0, 1), (1, 0)):  # the second condition knows the easy pair only
+        correct[1, one, other], n[1, one, other] = 9, 10
+    whole = Tallies(correct, n, classes, np.full((2, 3), 10), np.array(["p", "q", "r"]))
+    apart = accuracies(whole, np.ones((1, 3)), k).overall[0]
+    assert apart[0] < apart[1]
+    together = common(whole, 0, 1)
+    paired = accuracies(together, np.ones((1, 3)), k).overall[0]
+    assert np.allclose(paired, [1.0, 0.9])
+    assert together.n_cells.tolist() == [[10, 10, 0], [10, 10, 0]]
+    assert np.allclose(contributions(together, k).sum(1), paired)

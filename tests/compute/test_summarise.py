@@ -1,7 +1,7 @@
 """From embeddings to summary tables: every number against plain loops over the run's own files."""
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -13,14 +13,14 @@ from synthetic_cells import CLASSES, POPULATION, cells_table, make_plan, windows
 from threadpoolctl import threadpool_limits
 
 from compute import schema
-from compute.effects import BootstrapConfig, accuracies, contrasts
+from compute.effects import BootstrapConfig, Tallies, accuracies, contrasts
 from compute.embed import SHARD_CELLS, trials_table
 from compute.folds import deal
 from compute.probes import PairScore, fit_multiclass
 from compute.probing import Cells, _tally, probe
 from compute.rundir import begin
 from compute.schema import COMPOSED, Condition, Protocol
-from compute.summarise import _pair_tallies, read_answers, summarise
+from compute.summarise import _multiclass_tallies, _pair_tallies, _summary, read_answers, summarise
 
 MODELS = {"one": 6, "two": 4}
 BOOTSTRAP = BootstrapConfig(200, 200, 0)
@@ -330,6 +330,41 @@ def test_counts_of_pair_tests_are_of_cells_and_proteins_in_pair_tests(made):
             here &= cells.classes == CLASSES.index(row.localization)
         assert row.n_cells == here.sum()
         assert row.n_proteins == len(set(cells.protein[here]))
+
+
+def test_the_multiclass_probe_resamples_the_runs_unit(made, unit):
+    answers = {
+        str(c): read_answers(made.run, "one", number, Protocol.REFIT, CLASSES)
+        for number, c in enumerate(COMPOSED[:2])
+    }
+    known = {}
+    for name, found in answers.items():
+        rows = np.flatnonzero(made.cells.classes[found.cell] >= 0)
+        known[name] = replace(
+            found, cell=found.cell[rows], probabilities=found.probabilities[rows],
+            predicted=found.predicted[rows],
+        )  # fmt: skip
+    arranged, names = _multiclass_tallies(known, made.cells)
+    assert names == ["unaltered", "same"]
+    cell = known["unaltered"].cell
+    proteins = set(made.cells.protein[cell])
+    assert len(arranged.classes) == len(proteins if unit == "protein" else set(cell))
+    assert set(arranged.protein) == proteins
+    assert arranged.n_cells[0].sum() == len(cell)
+
+
+def test_counts_are_of_the_units_that_answered_under_the_condition(made):
+    n = np.array([[4.0, 4, 4, 4], [4, 0, 4, 4]])[..., None]
+    some = Tallies(n / 2, n, np.array([0, 0, 1, 1]), n[..., 0].astype(int), np.array(list("pqrs")))
+    accuracy, _ = _summary(some, ["unaltered", "same"], made.cells, BOOTSTRAP)
+    counts = {
+        (row["condition"], row["localization"]): (row["n_cells"], row["n_proteins"])
+        for row in accuracy
+    }
+    assert counts["unaltered", None] == (16, 4)
+    assert counts["same", None] == (12, 3)
+    assert counts["same", CLASSES[0]] == (4, 1)
+    assert counts["same", CLASSES[1]] == (8, 2)
 
 
 # Effects

@@ -153,6 +153,23 @@ def test_a_gene_in_lower_case_is_understood_and_an_unknown_one_is_said(
     page.close()
 
 
+def test_captions_can_be_read(browser: Any, address: str) -> None:
+    for theme, wanted in (("light", "rgb(91, 100, 114)"), ("dark", "rgb(163, 172, 186)")):
+        page = browser.new_page(color_scheme=theme)
+        _open(page, address)
+        shade = page.evaluate(
+            """() => {
+              let item = document.querySelector('[data-testid="stCaptionContainer"] p');
+              const colour = getComputedStyle(item).color;
+              let opacity = 1;
+              for (; item; item = item.parentElement) opacity *= getComputedStyle(item).opacity;
+              return [colour, opacity];
+            }"""
+        )
+        assert shade == [wanted, 1]
+        page.close()
+
+
 def test_a_chart_is_saved_as_svg(browser: Any, address: str) -> None:
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     _open(page, address)

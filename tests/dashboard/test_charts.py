@@ -165,6 +165,14 @@ def test_the_finding_names_model_condition_points_interval_and_n():
     assert "90.0% to 74.2%" in text
 
 
+def test_a_conflicting_background_is_said_apart():
+    table = overall(0.158, 0.131, 0.184)
+    table.loc[2, "condition"] = "conflicting"
+    assert "different" in wording.worst_drop(table).condition
+    assert "40.0 points" in wording.conflict_finding(table)
+    assert wording.conflict_finding(table.iloc[:2]) == ""
+
+
 def test_the_finding_says_when_nothing_falls():
     assert "includes zero" in wording.drop_finding(overall(0.004, -0.01, 0.02))
     assert "hardly" in wording.drop_finding(overall(0.01, 0.002, 0.02))
