@@ -142,10 +142,12 @@ def test_leftovers_of_killed_processes_are_removed_and_nothing_else(tmp_path):
 
 
 def test_what_a_killed_writer_leaves_is_recognised_as_such(tmp_path):
-    with pytest.raises(BystanderError), writing(tmp_path / "table.parquet") as temporary:
+    with writing(tmp_path / "table.parquet") as temporary:
         temporary.write_text("half")
         remove_leftovers(tmp_path)
         assert not temporary.exists()
+        temporary.write_text("whole")
+    assert (tmp_path / "table.parquet").read_text() == "whole"
 
 
 # Tables
