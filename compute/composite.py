@@ -16,7 +16,7 @@ from scipy.ndimage import binary_dilation
 from compute.crops.medium import fill_batch
 from compute.crops.quality import border_pixels
 from compute.errors import unknown_value
-from compute.harmonise import Scales
+from compute.harmonise import PERCENTILES, Scales
 from compute.schema import CONDITIONS, Condition, TrialFlag
 from compute.store import CropArrays
 
@@ -30,7 +30,7 @@ On the Paired Cell crops 24, 12, 6, 3 and 2% of a cell's light is left 1 to 5 pi
 """
 
 SEAM_LIMIT = 0.5
-"""Mean difference at the seam, in units of the protein's intensity range, that earns a flag."""
+"""Mean difference at the seam, in the unaltered crop's own intensity range, that earns a flag."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,7 @@ class _Batch:
     arrays: CropArrays
     scales: Scales
     keep_donor: bool
+    extent: NDArray[np.float32]
 
 
 _Background = tuple[NDArray[Any], NDArray[np.int32]]
@@ -107,6 +108,8 @@ def compose(
     mask = arrays.unpack(arrays.masks[rows])
     foreground = arrays.unpack(arrays.foregrounds[rows])
     ring = grow(mask, HALO) & ~mask
+    low, high = np.percentile(unaltered, PERCENTILES, axis=(2, 3))
+    extent = (high - low).astype(np.float32)
     images = np.empty((len(trials), *unaltered.shape[1:]), np.float32)
     flags = _mask_flags(mask)[reference]
     donor, seed = trials["donor"].to_numpy(), trials["seed"].to_numpy()
@@ -116,7 +119,7 @@ def compose(
         of = reference[here]
         batch = _Batch(
             unaltered[of], mask[of], foreground[of], cell[here], donor[here], seed[here],
-            arrays, scales, donor_centre == "paper",
+            arrays, scales, donor_centre == "paper", extent[of],
         )  # fmt: skip
         background, more = BACKGROUNDS[Condition(name)](batch)
         inside = batch.mask[:, None] & (Condition(name) is not Condition.BACKGROUND_ONLY)
@@ -217,6 +220,5 @@ def _seam(images: NDArray[np.float32], batch: _Batch, ring: NDArray[np.bool_]) -
     """Flag trials whose background beside the cell is far from what was there before."""
     count = np.maximum(ring.sum((1, 2)), 1)[:, None]
     change = np.einsum("nchw,nhw->nc", images - batch.centre, ring) / count
-    extent = batch.scales.range(batch.scales.of_cell[batch.cell])
-    far = (np.abs(change) > SEAM_LIMIT * extent).any(1)
+    far = (np.abs(change) > SEAM_LIMIT * batch.extent).any(1)
     return np.where(far, int(TrialFlag.SEAM), 0).astype(np.int32)

@@ -247,12 +247,19 @@ def _stages(
         "proteins": len(set(cells.protein[plan.rows])),
         "trials": plan.count,
         **{f"trials_{name}": count for name, count in plan.counts.items()},
+        "trials_with_seam": _flagged_trials(run, schema.TrialFlag.SEAM),
     }
     del arrays
     shutil.rmtree(work, ignore_errors=True)
     if not config.keep_embeddings:
         shutil.rmtree(run.path / "embeddings", ignore_errors=True)
     run.finish(counts=counts, checks=checks)
+
+
+def _flagged_trials(run: RunDirectory, flag: schema.TrialFlag) -> int:
+    """Count the trials with a quality flag."""
+    flags = [pq.read_table(file, columns=["flags"])["flags"] for file in run.parts("trials")]
+    return sum(int((part.to_numpy() & int(flag) != 0).sum()) for part in flags)
 
 
 def _sham_difference(run: RunDirectory, models: Sequence[str], plan: Plan) -> dict[str, float]:

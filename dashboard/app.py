@@ -112,7 +112,7 @@ def _choose(run: Run) -> shared.Shared:
         AGGREGATION_TITLES,
         "How pair tests are averaged into one number.",
     )
-    models = tuple(run.models)
+    models = tuple(theme.models_in_order(run.models))
     if len(models) > 1:
         marks = theme.model_marks(models)
         models = selections.several(

@@ -70,6 +70,33 @@ def ranges(crops: Iterable[Plane]) -> tuple[Range, ...]:
     return tuple((float(a), float(b)) for a, b in zip(low, high, strict=True))
 
 
+def levels(crop: Plane) -> tuple[float, float, float]:
+    """Return the darkness, middle and brightness of a crop's first channel."""
+    low, middle, high = np.percentile(crop[0], [20, 50, 99])
+    return float(low), float(middle), float(high)
+
+
+def mismatch(unaltered: tuple[float, float, float], **others: tuple[float, float, float]) -> float:
+    """Return how far the darker half of other crops is from the unaltered one's, in its contrast.
+
+    Parameters
+    ----------
+    unaltered
+        From `levels`.
+    **others
+        The same of the cell on other backgrounds.
+    """
+    low, _, high = unaltered
+    span = max(high - low, 1e-9)
+    return max(
+        (
+            max(abs(a - b) for a, b in zip(unaltered[:2], other[:2], strict=True)) / span
+            for other in others.values()
+        ),
+        default=0.0,
+    )
+
+
 def colour(
     crop: Plane, contrast: Sequence[Range], channels: Sequence[int]
 ) -> npt.NDArray[np.uint8]:

@@ -130,6 +130,34 @@ def gallery(run: Run, request: Request) -> str:
     return f'{STYLE}<div class="crops gallery">{figures}</div>'
 
 
+def telling_cell(run: Run, protocol: str) -> int | None:
+    """Choose the cell of the explaining figure.
+
+    Parameters
+    ----------
+    run
+        Where the crops are.
+    protocol
+        Whose predictions count.
+
+    Returns
+    -------
+    int or None
+        Of the cells whose answers tell most, the one whose backgrounds match best in brightness,
+        so that the figure shows other neighbours and not another exposure; None without images.
+    """
+    cells = examples.telling_cells(run, protocol)
+    found = examples.images(run, tuple(cells), ("unaltered", "same", "different"))
+    if found.empty:
+        return cells[0] if cells else None
+    only = Request((), (), (), protocol)
+    levels: dict[int, dict[str, Any]] = {}
+    for crop in wording.records(found):
+        levels.setdefault(int(crop.cell), {})[crop.condition] = images.levels(_decoded(crop, only))
+    first = [cell for cell in cells if "unaltered" in levels.get(cell, {})]
+    return min(first, key=lambda cell: images.mismatch(**levels[cell]), default=cells[0])
+
+
 def _swatch(condition: str, request: Request) -> str:
     colour = condition_ink(condition).on(request.dark)
     return f'<span class="swatch" style="background:{colour}"></span>'

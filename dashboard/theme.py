@@ -105,6 +105,12 @@ def model_marks(names: Iterable[str]) -> dict[str, Mark]:
     return marks
 
 
+def models_in_order(names: Iterable[str]) -> list[str]:
+    """Return models in the order of their marks: built-in ones first, others by name."""
+    present = set(names)
+    return [name for name in model_marks(present) if name in present]
+
+
 def in_order(conditions: Iterable[str]) -> list[str]:
     """Return conditions in the design's order, least to most altered context first."""
     known = set(conditions)

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+SEAMS_TO_MENTION = 0.1
+"""Share of swapped crops with a seam flag above which another harmonisation is suggested."""
+
 
 @app.command()
 def demo(
@@ -174,6 +177,13 @@ def run(
         console.out.print("Left out (see Methods in the dashboard):")
         for item in done.meta["rejections"]:
             console.out.print(f"  {item['count']} × {item['reason']}", markup=False)
+    counts = done.meta["counts"]
+    swapped = sum(counts.get(f"trials_{name}", 0) for name in ("same", "different", "cell_free"))
+    if harmonise == "protein" and counts["trials_with_seam"] > SEAMS_TO_MENTION * swapped:
+        console.out.print(
+            f"{counts['trials_with_seam']} of {swapped} swapped crops have a bright or dark seam: "
+            "images of one protein differ in brightness. --harmonise field may fit better."
+        )
     console.out.print(f"Look at it: bystander dashboard {out}")
 
 

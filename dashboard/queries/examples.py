@@ -156,45 +156,53 @@ def sample(run: Run, limit: int = 120) -> pd.DataFrame:
     )
 
 
-def telling_cell(run: Run, protocol: str) -> int | None:
-    """Choose a cell that explains a swap: right as imaged, right on its own class, then wrong.
+def telling_cells(run: Run, protocol: str, limit: int = 40) -> list[int]:
+    """Choose cells that explain a swap: images of most conditions, an answer that changed.
+
+    First those whose answers stay under `same` and change under `different`, unflagged.
 
     Returns
     -------
-    int or None
-        The cell, the same for the same run; None without images.
+    list of int
+        At most `limit` cells, best first, the same for the same run.
     """
     found = run.query(
         """
         WITH said AS (
-            SELECT e.cell, e.condition, e.localization, s.model, s.predicted
-            FROM (SELECT cell, condition, localization, unnest(predictions) AS s
-                  FROM {examples}) AS e
+            SELECT e.cell, e.condition, s.model, s.predicted
+            FROM (SELECT cell, condition, unnest(predictions) AS s FROM {examples}) AS e
             WHERE s.protocol = $protocol),
-        told AS (
-            SELECT cell,
-                   count(*) FILTER (WHERE condition = $unaltered AND predicted = localization)
-                   + count(*) FILTER (WHERE condition = $same AND predicted = localization)
-                   + count(*) FILTER (WHERE condition = $different AND predicted <> localization)
-                   AS clear
-            FROM said GROUP BY cell)
-        SELECT e.cell FROM {examples} AS e LEFT JOIN told AS t USING (cell)
-        LEFT JOIN (SELECT cell, any_value(neighbour_fraction) AS crowd FROM {cells} GROUP BY cell)
-            USING (cell)
-        GROUP BY e.cell
-        ORDER BY count(DISTINCT e.condition) DESC, coalesce(max(t.clear), 0) DESC,
-                 bit_or(e.flags) = 0 DESC, any_value(crowd) DESC, e.cell
-        LIMIT 1
+        moved AS (
+            SELECT c.cell,
+                   count(*) FILTER (WHERE c.condition = $different) AS away,
+                   count(*) FILTER (WHERE c.condition = $same) AS unsure
+            FROM said AS c JOIN said AS u USING (cell, model)
+            WHERE u.condition = $unaltered AND c.predicted <> u.predicted GROUP BY c.cell),
+        kept AS (
+            SELECT cell, count(DISTINCT condition) AS conditions, bit_or(flags) AS flags,
+                   any_value(localization) AS localization
+            FROM {examples} GROUP BY cell),
+        known AS (SELECT cell, any_value(neighbour_fraction) AS crowd FROM {cells} GROUP BY cell),
+        right_at_first AS (
+            SELECT s.cell, count(*) AS hits FROM said AS s JOIN kept USING (cell)
+            WHERE s.condition = $unaltered AND s.predicted = kept.localization GROUP BY s.cell)
+        SELECT kept.cell
+        FROM kept LEFT JOIN moved USING (cell) LEFT JOIN known USING (cell)
+        LEFT JOIN right_at_first USING (cell)
+        ORDER BY kept.conditions DESC, (coalesce(away, 0) > 0) DESC, coalesce(unsure, 0),
+                 kept.flags = 0 DESC, coalesce(hits, 0) DESC, crowd DESC NULLS LAST, kept.cell
+        LIMIT $limit
         """,
         ("examples", "cells"),
         {
             "protocol": protocol,
+            "limit": limit,
             "unaltered": str(Condition.UNALTERED),
             "same": str(Condition.SAME),
             "different": str(Condition.DIFFERENT),
         },
     )
-    return int(found["cell"].iloc[0]) if len(found) else None
+    return [int(cell) for cell in found["cell"]]
 
 
 def describe(run: Run, of: tuple[int, ...]) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from compute.published import EXPLANATION
 from compute.schema import Aggregation
 from dashboard import cache, show, strips, theme, wording
 from dashboard.charts import accuracy as drawings
-from dashboard.queries import accuracy, examples
+from dashboard.queries import accuracy
 from dashboard.shared import Shared, current
 
 SWAP = ("unaltered", "masked", "same", "different")
@@ -105,7 +105,7 @@ def _swap(shared: Shared) -> None:
     if not shared.run.has("examples"):
         st.info("This run stores no images, so none can be shown here.")
         return
-    cell = cache.ask(shared.run, examples.telling_cell, shared.protocol)
+    cell = cache.ask(shared.run, strips.telling_cell, shared.protocol)
     if cell is None:
         st.info("This run stores no images, so none can be shown here.")
         return

@@ -157,16 +157,17 @@ def test_captions_can_be_read(browser: Any, address: str) -> None:
     for theme, wanted in (("light", "rgb(91, 100, 114)"), ("dark", "rgb(163, 172, 186)")):
         page = browser.new_page(color_scheme=theme)
         _open(page, address)
-        shade = page.evaluate(
-            """() => {
+        page.wait_for_function(
+            """(wanted) => {
               let item = document.querySelector('[data-testid="stCaptionContainer"] p');
               const colour = getComputedStyle(item).color;
               let opacity = 1;
               for (; item; item = item.parentElement) opacity *= getComputedStyle(item).opacity;
-              return [colour, opacity];
-            }"""
+              return colour === wanted && opacity === 1;
+            }""",
+            arg=wanted,
+            timeout=10_000,
         )
-        assert shade == [wanted, 1]
         page.close()
 
 
