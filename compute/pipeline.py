@@ -5,6 +5,7 @@ Layer: joins the stages; what each does is in its own file.
 
 import os
 import platform
+import shlex
 import shutil
 import sys
 import time
@@ -332,7 +333,7 @@ def _details(
             "python": platform.python_version(),
             **{library: version(library) for library in LIBRARIES},
         },
-        "command": " ".join(["bystander", *sys.argv[1:]]),
+        "command": shlex.join(["bystander", *sys.argv[1:]]),
     }  # fmt: skip
 
 

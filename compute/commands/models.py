@@ -1,5 +1,6 @@
 """Verbs about models and their weights: models, train, convert, fetch."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -80,7 +81,7 @@ def train(
             batch_size=batch_size, learning_rate=learning_rate, precision=precision, seed=seed,
             fields=fields, dtype=dtype, name=name, license=license,
             device=choose_device(device), resume=not fresh,
-            created_by=" ".join(["bystander", *sys.argv[1:]]),
+            created_by=shlex.join(["bystander", *sys.argv[1:]]),
             progress=report, say=lambda line: console.err.print(line, markup=False),
         )  # fmt: skip
     console.out.print(f"Finished: {card}")
@@ -118,7 +119,7 @@ def convert(
     card = turn(
         network, checkpoint, out, classes=classes, name=name, trained_on=trained_on or NOT_STATED,
         license=license, dtype=dtype, overwrite=overwrite,
-        created_by=" ".join(["bystander", *sys.argv[1:]]),
+        created_by=shlex.join(["bystander", *sys.argv[1:]]),
         say=lambda line: console.out.print(line, markup=False),
     )  # fmt: skip
     console.out.print(f"Finished: {card}", markup=False)

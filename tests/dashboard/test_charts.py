@@ -76,7 +76,7 @@ def test_plotly_draws_every_panel_with_explicit_colours(charts, dark):
 def test_every_figure_is_saved_without_a_browser(charts):
     for chart in charts:
         picture = ElementTree.fromstring(figures.render(chart, "svg", "From here."))
-        text = "".join(picture.itertext())
+        text = " ".join("".join(picture.itertext()).split())
         assert picture.tag.endswith("svg")
         assert chart.title.split()[0] in text
         assert "From here." in " ".join(text.split())
