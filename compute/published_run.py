@@ -4,6 +4,7 @@ Layer: `published_results` reads the files, `aggregation` averages them, this wr
 """
 
 import platform
+import shlex
 import sys
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -244,5 +245,5 @@ def _details(names: list[str], models: Mapping[str, str], files: dict[str, str])
             "python": platform.python_version(),
             **{library: version(library) for library in LIBRARIES},
         },
-        "command": " ".join(["bystander", *sys.argv[1:]]),
+        "command": shlex.join(["bystander", *sys.argv[1:]]),
     }
