@@ -136,10 +136,7 @@ def test_pickles_are_never_opened(source, tmp_path):
     (source / "splits.pkl").write_bytes(pickle.dumps(Trap(sprung)))
     np.save(source / "protein_to_files_dict.npy", np.array({"a": Trap(sprung)}, object))
     (source / "NUP2" / "files.pickle").write_bytes(pickle.dumps(Trap(sprung)))
-    # It does spring.
-    pickle.loads((source / "splits.pkl").read_bytes()).close()
-    assert sprung.exists()
-    sprung.unlink()
+    assert b"sprung" in (source / "splits.pkl").read_bytes()  # armed: it names what it would make
     report = import_pifia(source, tmp_path / "store", train_share=0.5, field_cells=2)
     assert not sprung.exists()
     note = next(note for note in report.notes if "pickles" in note)
