@@ -211,7 +211,11 @@ def healthy(host: str, port: int) -> bool:
 
 
 def _stay(server: Server) -> None:
-    """Wait for the server; Ctrl-C reaches it too (same terminal), so give it time to end."""
+    """Wait for the server; Ctrl-C reaches it too (same terminal), so give it time to end.
+
+    A termination signal ends this process by way of `launch`, which stops the server.
+    """
+    signal.signal(signal.SIGTERM, _end)
     try:
         server.process.wait()
     except KeyboardInterrupt:
@@ -220,3 +224,8 @@ def _stay(server: Server) -> None:
         with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
             server.process.wait(10)
         server.stop()
+
+
+def _end(number: int, frame: object) -> None:
+    """End this process as its signal asks, so that what it started is stopped."""
+    raise SystemExit(128 + number)

@@ -70,3 +70,23 @@ def test_packages_are_found_from_anywhere(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "elsewhere")
     root = str(Path(launching.APP).parent.parent)
     assert launching.environment([])["PYTHONPATH"] == f"{root}{os.pathsep}elsewhere"
+
+
+def test_ending_the_command_ends_its_server(run_path):
+    """Ctrl-C in a terminal reaches both; a service manager's signal reaches the command alone."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    code = "from compute.cli import main; main()"
+    arguments = ["dashboard", str(run_path), "--port", str(port), "--no-browser"]
+    process = subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE)
+    try:
+        assert b"Bystander is at" in process.stdout.readline()
+        assert healthy("127.0.0.1", port)
+        process.terminate()
+        assert process.wait(30) == 128 + 15
+        assert not healthy("127.0.0.1", port)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
