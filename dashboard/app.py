@@ -13,7 +13,7 @@ from compute.errors import BystanderError
 from compute.schema import Aggregation, Probe, Protocol
 from dashboard import cache, launch, selections, shared, show, theme
 from dashboard.queries import accuracy
-from dashboard.queries.library import Broken, Library, Run, open_library
+from dashboard.queries.open_runs import Broken, Library, Run, open_library
 from dashboard.wording import plain_name
 
 VIEWS = Path(__file__).resolve().parent / "views"

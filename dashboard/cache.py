@@ -13,8 +13,8 @@ import streamlit as st
 
 from dashboard import figures, strips
 from dashboard.charts.description import Chart
-from dashboard.queries import library
-from dashboard.queries.library import Run
+from dashboard.queries import open_runs
+from dashboard.queries.open_runs import Run
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,7 +23,7 @@ T = TypeVar("T")
 @st.cache_resource(show_spinner=False, max_entries=8)
 def connection(folders: tuple[str, ...]) -> duckdb.DuckDBPyConnection:
     """Return the locked connection of a set of run folders."""
-    return library.connect([Path(folder) for folder in folders])
+    return open_runs.connect([Path(folder) for folder in folders])
 
 
 def ask(run: Run, query: Callable[Concatenate[Run, P], T], *args: P.args, **kwargs: P.kwargs) -> T:

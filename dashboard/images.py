@@ -158,8 +158,7 @@ def outline_path(outline: Iterable[Sequence[float]]) -> str:
     parts = []
     for contour in outline:
         points = [
-            f"{x + 0.5:.1f},{y + 0.5:.1f}"
-            for x, y in zip(contour[::2], contour[1::2], strict=False)
+            f"{x + 0.5:.1f},{y + 0.5:.1f}" for x, y in zip(contour[::2], contour[1::2], strict=True)
         ]
         if points:
             parts.append(f"M{' L'.join(points)}Z")

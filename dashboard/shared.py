@@ -6,7 +6,7 @@ import streamlit as st
 
 from compute.schema import Probe
 from dashboard.queries.filters import AccuracyFilter
-from dashboard.queries.library import Run
+from dashboard.queries.open_runs import Run
 
 STATE = "_shared"
 

@@ -12,7 +12,7 @@ from typing import Any
 from compute.schema import CELL_FLAGS, TRIAL_FLAGS
 from dashboard import images, wording
 from dashboard.queries import examples
-from dashboard.queries.library import Run
+from dashboard.queries.open_runs import Run
 from dashboard.theme import ALERT, condition_ink, condition_title, model_marks, model_title
 
 CONTRASTS = {

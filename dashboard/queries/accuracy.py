@@ -4,7 +4,7 @@ import pandas as pd
 
 from compute.schema import UNUSABLE, Condition
 from dashboard.queries.filters import AccuracyFilter, PairFilter
-from dashboard.queries.library import Run
+from dashboard.queries.open_runs import Run
 
 PAIR_ORDERS = {
     "largest drop": "drop_estimate DESC NULLS LAST",

@@ -4,7 +4,7 @@ import pandas as pd
 
 from compute.schema import Condition
 from dashboard.queries.filters import CropFilter
-from dashboard.queries.library import Run
+from dashboard.queries.open_runs import Run
 
 ORDERS = {
     "most changed": "changes DESC, least_probability ASC",

@@ -4,7 +4,7 @@ import pandas as pd
 
 from compute.schema import Condition
 from dashboard.queries.filters import ShiftFilter, contains
-from dashboard.queries.library import Run
+from dashboard.queries.open_runs import Run
 
 ORDERS = {
     "largest shift": "tv DESC",

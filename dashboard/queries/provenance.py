@@ -10,7 +10,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from compute.schema import CELL_FLAGS, RUN_TABLES, TRIAL_FLAGS
-from dashboard.queries.library import HIVE, MissingTableError, Run
+from dashboard.queries.open_runs import HIVE, MissingTableError, Run
 
 NO_CSV = ("examples", "embeddings")
 """Tables of images and vectors, which a CSV file cannot hold well."""

@@ -313,7 +313,7 @@ def test_interrupted_it_goes_on(results, written, tmp_path, monkeypatch):
 def test_the_dashboard_opens_it(written):
     from dashboard.queries import accuracy, provenance
     from dashboard.queries.filters import AccuracyFilter
-    from dashboard.queries.library import connect, open_library
+    from dashboard.queries.open_runs import connect, open_library
 
     library = open_library([written.path], connect([written.path.resolve()]))
     assert not library.broken

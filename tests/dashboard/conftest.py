@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from synthetic_run import Plan, write_run
 
 from dashboard.launch import RUNS_VARIABLE
-from dashboard.queries.library import Run, connect, open_library
+from dashboard.queries.open_runs import Run, connect, open_library
 
 SMALL = Plan(proteins_per_class=2, mixed=4, cells=6, example_cells=20)
 

@@ -17,7 +17,7 @@ from dashboard.charts import proteins as shifts
 from dashboard.charts.description import Axis, Chart, Panel, Points
 from dashboard.queries import accuracy, proteins
 from dashboard.queries.filters import AccuracyFilter, ShiftFilter
-from dashboard.queries.library import Run
+from dashboard.queries.open_runs import Run
 from dashboard.theme import CONDITION_INKS, Ink
 
 MODELS = ("pifia", "paired_cell", "deeploc")

@@ -13,7 +13,7 @@ from synthetic_run import write_run
 from dashboard import images, strips
 from dashboard.queries import examples
 from dashboard.queries.filters import CropFilter
-from dashboard.queries.library import Run
+from dashboard.queries.open_runs import Run
 
 
 def test_decode_undoes_offset_and_gain():

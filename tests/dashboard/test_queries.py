@@ -20,7 +20,7 @@ from dashboard.queries.filters import (
     contains,
     listed,
 )
-from dashboard.queries.library import MissingTableError, Run, connect, open_library
+from dashboard.queries.open_runs import MissingTableError, Run, connect, open_library
 
 MODELS = ("pifia", "paired_cell", "deeploc")
 

@@ -177,7 +177,7 @@ def test_bad_rows_are_counted_and_the_rest_goes_on(rows, tmp_path):
 
     (tmp_path / "cut.tif").write_bytes((tmp_path / rows[0]["RFP"]).read_bytes()[:900])
     (tmp_path / "text.tif").write_text("hello")
-    np.save(tmp_path / "pickle.npy", np.array([{"a": 1}], object), allow_pickle=True)
+    np.save(tmp_path / "pickle.npy", np.array([{"a": 1}], object))
     flat = write(tmp_path, "flat.tif", np.full((SIZE, SIZE), 9, np.uint16))
     small = write(tmp_path, "small.tif", np.zeros((20, 20), np.uint16))
     colour = write(tmp_path, "colour.tif", np.zeros((SIZE, SIZE, 3), np.uint16), photometric="rgb")
