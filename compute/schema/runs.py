@@ -1,0 +1,368 @@
+"""Columns of the tables of a run directory, and where each lies. No torch."""
+
+import pyarrow as pa
+
+_string, _int64, _int32, _int16, _f32, _f64 = (
+    pa.string(),
+    pa.int64(),
+    pa.int32(),
+    pa.int16(),
+    pa.float32(),
+    pa.float64(),
+)
+
+
+def trials_schema() -> pa.Schema:
+    """One row per synthetic crop; `donor` is a cell, or a window under `cell_free`."""
+    return pa.schema(
+        [
+            pa.field("trial", _int64, nullable=False),
+            pa.field("cell", _int64, nullable=False),
+            pa.field("condition", _string, nullable=False),
+            ("donor", _int64),
+            ("donor_localization", _string),
+            pa.field("repeat", _int16, nullable=False),
+            pa.field("seed", _int64, nullable=False),
+            pa.field("flags", _int32, nullable=False),
+        ]
+    )
+
+
+def embeddings_schema(dimension: int) -> pa.Schema:
+    """One row per trial and model."""
+    return pa.schema(
+        [
+            pa.field("trial", _int64, nullable=False),
+            pa.field("cell", _int64, nullable=False),
+            pa.field("condition", _string, nullable=False),
+            pa.field("embedding", pa.list_(_f32, dimension), nullable=False),
+        ]
+    )
+
+
+def predictions_schema(classes: int) -> pa.Schema:
+    """One row per trial and protocol, sorted by protein; classes in `run.json` order."""
+    return pa.schema(
+        [
+            pa.field("protein", _string, nullable=False),
+            pa.field("cell", _int64, nullable=False),
+            pa.field("trial", _int64, nullable=False),
+            pa.field("condition", _string, nullable=False),
+            pa.field("protocol", _string, nullable=False),
+            pa.field("predicted", _string, nullable=False),
+            pa.field("probabilities", pa.list_(_f32, classes), nullable=False),
+        ]
+    )
+
+
+PAIRWISE = pa.schema(
+    [
+        ("model", _string),
+        ("condition", _string),
+        ("protocol", _string),
+        ("localization_a", _string),
+        ("localization_b", _string),
+        ("background", _string),
+        ("accuracy", _f64),
+        ("std", _f64),
+        ("n", _int64),
+    ]
+)
+"""Class pair × background class (null where none applies): mean and std over folds, n cells."""
+
+PAIR_TALLIES = pa.schema(
+    [
+        ("model", _string),
+        ("condition", _string),
+        ("protocol", _string),
+        ("protein", _string),
+        ("cell", _int64),
+        ("localization", _string),
+        ("other", _string),
+        ("correct", _int64),
+        ("n", _int64),
+        ("n_cells", _int64),
+    ]
+)
+"""What the bootstrap resamples: held-out answers in pair tests against `other`.
+
+One row per protein (`cell` is null), or per cell where a class has fewer than 5 proteins.
+"""
+
+ACCURACY = pa.schema(
+    [
+        ("model", _string),
+        ("condition", _string),
+        ("protocol", _string),
+        ("probe", _string),
+        ("aggregation", _string),
+        ("scope", _string),
+        ("localization", _string),
+        ("estimate", _f64),
+        ("ci_low", _f64),
+        ("ci_high", _f64),
+        ("unit", _string),
+        ("n_cells", _int64),
+        ("n_proteins", _int64),
+    ]
+)
+"""`scope` is overall or localization (pairs are in `pairwise`); `unit` is what was resampled.
+
+With `unit` localization (aggregation `published`) the interval is no bootstrap: it is the estimate
+∓ three standard errors over localizations, the paper's ±. It is null where there is none.
+"""
+
+EFFECTS = pa.schema(
+    [
+        ("model", _string),
+        ("effect", _string),
+        ("condition", _string),
+        ("protocol", _string),
+        ("probe", _string),
+        ("aggregation", _string),
+        ("scope", _string),
+        ("localization", _string),
+        ("estimate", _f64),
+        ("ci_low", _f64),
+        ("ci_high", _f64),
+        ("unit", _string),
+        ("p_value", _f64),
+        ("p_holm", _f64),
+        ("margin", _f64),
+        ("p_equivalence", _f64),
+        ("p_equivalence_holm", _f64),
+        ("n_cells", _int64),
+        ("n_proteins", _int64),
+    ]
+)
+"""Drops (per condition) and background gaps, paired within protein.
+
+`p_equivalence` tests whether the effect lies within ∓ `margin` (two one-sided tests); only a small
+one supports a claim of robustness.
+
+With `unit` localization (aggregation `published`) the interval is the estimate ∓ three standard
+errors of the differences within localizations. It is null, and `unit` too, where the two accuracies
+are means over different localizations, as are unaltered and swapped ones.
+"""
+
+SHIFTS = pa.schema(
+    [
+        ("model", _string),
+        ("condition", _string),
+        ("protocol", _string),
+        ("protein", _string),
+        ("orf", _string),
+        ("labels", pa.list_(_string)),
+        ("jsd", _f64),
+        ("tv", _f64),
+        ("kl", _f64),
+        ("noise_floor", _f64),
+        ("p_value", _f64),
+        ("q_value", _f64),
+        ("top_before", _string),
+        ("top_after", _string),
+        ("flipped_fraction", _f64),
+        ("n_cells", _int64),
+    ]
+)
+
+DISTRIBUTIONS = pa.schema(
+    [
+        ("model", _string),
+        ("condition", _string),
+        ("protocol", _string),
+        ("protein", _string),
+        ("localization", _string),
+        ("proportion", _f64),
+        ("mean_probability", _f64),
+        ("n_cells", _int64),
+    ]
+)
+
+EXAMPLES = pa.schema(
+    [
+        ("protein", _string),
+        ("cell", _int64),
+        ("condition", _string),
+        ("trial", _int64),
+        ("localization", _string),
+        ("labels", pa.list_(_string)),
+        ("donor", _int64),
+        ("donor_localization", _string),
+        ("donor_protein", _string),
+        ("flags", _int32),
+        ("images", pa.list_(pa.binary())),
+        ("offset", pa.list_(_f64)),
+        ("gain", pa.list_(_f64)),
+        ("outline", pa.list_(pa.list_(_f32))),
+        (
+            "predictions",
+            pa.list_(
+                pa.struct(
+                    [
+                        ("model", _string),
+                        ("protocol", _string),
+                        ("predicted", _string),
+                        ("probability", _f32),
+                    ]
+                )
+            ),
+        ),
+    ]
+)
+"""Cell × condition: one 16-bit PNG per channel (value = offset + gain × stored).
+
+Each item of `outline` is one closed contour as x0, y0, x1, y1, … in pixels.
+"""
+
+FLIPS = pa.schema(
+    [
+        ("model", _string),
+        ("condition", _string),
+        ("protocol", _string),
+        ("direction", _string),
+        ("scope", _string),
+        ("localization", _string),
+        ("estimate", _f64),
+        ("ci_low", _f64),
+        ("ci_high", _f64),
+        ("unit", _string),
+        ("n_cells", _int64),
+        ("n_proteins", _int64),
+    ]
+)
+"""How often the multi-class probe's answer changes, by `Flip`, as a share of all trials.
+
+`unaltered` is what trials are compared with, so it has no rows. `scope` is overall (mean over
+localizations) or localization.
+"""
+
+CALIBRATION = pa.schema(
+    [
+        ("model", _string),
+        ("condition", _string),
+        ("protocol", _string),
+        ("measure", _string),
+        ("temperature", _f64),
+        ("estimate", _f64),
+        ("ci_low", _f64),
+        ("ci_high", _f64),
+        ("unit", _string),
+        ("n_cells", _int64),
+        ("n_proteins", _int64),
+    ]
+)
+"""Whether probabilities mean what they say; `measure` is one of `Calibration`.
+
+`temperature` is 1 for the probabilities as they are, otherwise the one that was fitted on unaltered
+crops and is applied to every condition.
+"""
+
+RELIABILITY = pa.schema(
+    [
+        ("model", _string),
+        ("condition", _string),
+        ("protocol", _string),
+        ("temperature", _f64),
+        ("bin", _int32),
+        ("confidence", _f64),
+        ("accuracy", _f64),
+        ("n", _int64),
+        ("n_cells", _int64),
+    ]
+)
+"""The reliability diagram behind `calibration`: trials by their highest probability."""
+
+BACKGROUNDS = pa.schema(
+    [
+        ("model", _string),
+        ("condition", _string),
+        ("protocol", _string),
+        ("localization", _string),
+        ("background", _string),
+        ("accuracy", _f64),
+        ("drop", _f64),
+        ("ci_low", _f64),
+        ("ci_high", _f64),
+        ("attraction", _f64),
+        ("attraction_low", _f64),
+        ("attraction_high", _f64),
+        ("unit", _string),
+        ("n_cells", _int64),
+        ("n_proteins", _int64),
+    ]
+)
+"""Centre class × background class: which backgrounds do the damage (multi-class probe).
+
+`drop` is against the same cells' unaltered crops. `attraction` is how much more often the answer is
+the background's class than on those: what the neighbours pull the model towards.
+"""
+
+RESCALING = pa.schema(
+    [
+        ("model", _string),
+        ("condition", _string),
+        ("part", _string),
+        ("scope", _string),
+        ("localization", _string),
+        ("estimate", _f64),
+        ("ci_low", _f64),
+        ("ci_high", _f64),
+        ("unit", _string),
+        ("n_cells", _int64),
+        ("n_proteins", _int64),
+    ]
+)
+"""A drop split in two; `part` is one of `Part` (`total` = `rescaling` + `context`).
+
+Frozen multi-class probe, one trial (repeat 0) per cell, read twice: scaled by the crop's own range,
+and by the range of the cell's unaltered crop.
+"""
+
+TRUTH = pa.schema(
+    [
+        ("model", _string),
+        ("condition", _string),
+        ("protocol", _string),
+        ("protein", _string),
+        ("tv_before", _f64),
+        ("tv_after", _f64),
+        ("jsd_before", _f64),
+        ("jsd_after", _f64),
+        ("top_true", _string),
+        ("top_before", _string),
+        ("top_after", _string),
+        ("n_cells", _int64),
+    ]
+)
+"""Simulated cells only: how far each protein's distribution is from the true one.
+
+`before` is the distribution under `unaltered`, `after` under the condition; the true one is the
+mean of the same cells' true proportions.
+"""
+
+SUMMARY_TABLES: dict[str, pa.Schema] = {
+    "pairwise": PAIRWISE,
+    "pair_tallies": PAIR_TALLIES,
+    "accuracy": ACCURACY,
+    "effects": EFFECTS,
+    "flips": FLIPS,
+    "backgrounds": BACKGROUNDS,
+    "rescaling": RESCALING,
+    "calibration": CALIBRATION,
+    "reliability": RELIABILITY,
+    "shifts": SHIFTS,
+    "distributions": DISTRIBUTIONS,
+    "truth": TRUTH,
+    "examples": EXAMPLES,
+}
+"""Run tables that are one Parquet file each, with their schemas."""
+
+RUN_TABLES: dict[str, str] = {
+    "cells": "cells.parquet",
+    "trials": "trials/*.parquet",
+    "embeddings": "embeddings/model=*/*.parquet",
+    "predictions": "predictions/model=*/*.parquet",
+    **{name: f"{name}.parquet" for name in SUMMARY_TABLES},
+}
+"""Where each table of a run directory lies, as a glob below it."""

@@ -1,0 +1,244 @@
+"""The words of the design as enums and registries: conditions, protocols, probes, flags. No torch.
+
+A *trial* is one synthetic crop (a cell, a condition, a donor, a repeat); a *condition* is what
+stands behind the centre cell; a *protocol* is how a probe is fitted.
+"""
+
+from dataclasses import dataclass
+from enum import IntFlag, StrEnum
+
+SCHEMA_VERSION = 1
+"""Written to `store.json` and `run.json`; files of another version are refused."""
+
+LOCALIZATIONS: tuple[str, ...] = (
+    "actin",
+    "bud neck",
+    "cell periphery",
+    "cytoplasm",
+    "endosome",
+    "ER",
+    "Golgi",
+    "mitochondrion",
+    "nucleus",
+    "nuclear periphery",
+    "nucleolus",
+    "spindle pole",
+    "peroxisome",
+    "vacuolar membrane",
+    "vacuole",
+)
+"""The 15 localizations of Gupta, Moses and Lu (2025), in the order of the published results."""
+
+
+class Condition(StrEnum):
+    """Which background stands behind the centre cell."""
+
+    UNALTERED = "unaltered"
+    SAME = "same"
+    DIFFERENT = "different"
+    CELL_FREE = "cell_free"
+    MASKED = "masked"
+    SHAM = "sham"
+    CONFLICTING = "conflicting"
+    BACKGROUND_ONLY = "background_only"
+
+
+@dataclass(frozen=True)
+class ConditionSpec:
+    """What a condition is, for the plan and for people.
+
+    Parameters
+    ----------
+    title
+        Name as shown.
+    definition
+        One sentence for captions: the background behind the centre cell.
+    paper_key
+        Key in the file names of the published results, where the paper has the condition.
+    donors
+        What is put behind: ``"none"``, ``"cell"`` (a donor's crop) or ``"window"`` (a window
+        without cells).
+    grid
+        Whether pair tests take it once per background class.
+    composed
+        Whether it has trials of its own; ``conflicting`` reads those of ``different``.
+    """
+
+    title: str
+    definition: str
+    paper_key: str | None
+    donors: str
+    grid: bool = False
+    composed: bool = True
+
+
+CONDITIONS: dict[Condition, ConditionSpec] = {
+    Condition.UNALTERED: ConditionSpec(
+        "Unaltered", "the cell on its own background, as imaged", "base", "none"
+    ),
+    Condition.SAME: ConditionSpec(
+        "Same class",
+        "the cell on the background of another protein's cell of the same localization",
+        "same",
+        "cell",
+    ),
+    Condition.DIFFERENT: ConditionSpec(
+        "Different class",
+        "the cell on the background of a cell of another localization",
+        "diff",
+        "cell",
+        grid=True,
+    ),
+    Condition.CELL_FREE: ConditionSpec(
+        "Cell-free",
+        "the cell on medium without any cell, from an image of another localization",
+        "batch",
+        "window",
+        grid=True,
+    ),
+    Condition.MASKED: ConditionSpec(
+        "Masked", "the cell with everything around it set to zero", "mask", "none"
+    ),
+    Condition.SHAM: ConditionSpec(
+        "Sham swap",
+        "the cell cut out and pasted back on its own background: must equal unaltered",
+        None,
+        "none",
+    ),
+    Condition.CONFLICTING: ConditionSpec(
+        "Conflicting",
+        "in a pair test, each class on the other's background: the cue points the wrong way",
+        None,
+        "cell",
+        composed=False,
+    ),
+    Condition.BACKGROUND_ONLY: ConditionSpec(
+        "Background only",
+        "the centre cell removed and filled with medium: what the neighbours alone give away",
+        None,
+        "none",
+    ),
+}
+
+COMPOSED = tuple(c for c, spec in CONDITIONS.items() if spec.composed)
+"""The conditions that have trials of their own."""
+
+
+class Protocol(StrEnum):
+    """How a probe is fitted."""
+
+    REFIT = "refit"
+    FROZEN = "frozen"
+
+
+PROTOCOLS: dict[Protocol, str] = {
+    Protocol.REFIT: "fitted and tested inside each condition, as in the paper",
+    Protocol.FROZEN: "fitted once on unaltered crops, tested on every condition: a model in use",
+}
+
+
+class Probe(StrEnum):
+    """What a linear probe is asked."""
+
+    PAIR = "pair"
+    MULTICLASS = "multiclass"
+
+
+class Effect(StrEnum):
+    """Differences of accuracies."""
+
+    DROP = "drop"
+    GAP = "gap"
+
+
+class Aggregation(StrEnum):
+    """How pair tests are averaged into one number."""
+
+    ALL = "all"
+    PUBLISHED = "published"
+
+
+class Flip(StrEnum):
+    """How an answer changes from a cell's unaltered crop to a trial."""
+
+    LOST = "lost"
+    GAINED = "gained"
+    MOVED = "moved"
+
+
+FLIP_DIRECTIONS: dict[Flip, str] = {
+    Flip.LOST: "right on the unaltered crop, wrong on the new background",
+    Flip.GAINED: "wrong on the unaltered crop, right on the new background",
+    Flip.MOVED: "wrong on both, with another answer",
+}
+
+
+class Calibration(StrEnum):
+    """How far probabilities are from what they promise."""
+
+    ECE = "ece"
+    BRIER = "brier"
+
+
+CALIBRATION_MEASURES: dict[Calibration, str] = {
+    Calibration.ECE: "expected calibration error: mean distance between the highest probability "
+    "and the share of right answers, over bins",
+    Calibration.BRIER: "Brier score: mean squared distance between the probabilities and the "
+    "right answer, summed over classes",
+}
+
+
+class Part(StrEnum):
+    """What a drop is made of."""
+
+    TOTAL = "total"
+    RESCALING = "rescaling"
+    CONTEXT = "context"
+
+
+DROP_PARTS: dict[Part, str] = {
+    Part.TOTAL: "the whole drop",
+    Part.RESCALING: "because the new background changes how the crop is scaled",
+    Part.CONTEXT: "because the model reads the new background, the scale being locked",
+}
+
+
+class CellFlag(IntFlag):
+    """Quality of a cell's mask and image; any flag in `UNUSABLE` keeps it out of trials."""
+
+    NONE = 0
+    EMPTY_MASK = 1
+    OFF_CENTRE = 2
+    TOUCHES_BORDER = 4
+    LITTLE_MEDIUM = 8
+    NOT_A_CELL = 16
+
+
+CELL_FLAGS: dict[CellFlag, str] = {
+    CellFlag.EMPTY_MASK: "no cell found at the centre",
+    CellFlag.OFF_CENTRE: "the cell is not at the centre of its crop",
+    CellFlag.TOUCHES_BORDER: "the cell is cut by the border of its crop",
+    CellFlag.LITTLE_MEDIUM: "hardly any medium in the crop, so holes are filled from little",
+    CellFlag.NOT_A_CELL: "dead, a ghost or no cell at all, as its source says",
+}
+UNUSABLE = CellFlag.EMPTY_MASK | CellFlag.OFF_CENTRE | CellFlag.TOUCHES_BORDER | CellFlag.NOT_A_CELL
+
+
+class TrialFlag(IntFlag):
+    """Quality of one synthetic crop."""
+
+    NONE = 0
+    DONOR_VISIBLE = 1
+    TOUCHES_BORDER = 2
+    EMPTY_MASK = 4
+    SEAM = 8
+    LITTLE_MEDIUM = 16
+
+
+TRIAL_FLAGS: dict[TrialFlag, str] = {
+    TrialFlag.DONOR_VISIBLE: "part of the donor's own centre cell shows beside the pasted one",
+    TrialFlag.TOUCHES_BORDER: "the mask touches the border of the crop",
+    TrialFlag.EMPTY_MASK: "the mask is empty",
+    TrialFlag.SEAM: "the background at the seam is much brighter or darker than the cell's own",
+    TrialFlag.LITTLE_MEDIUM: "a hole was filled from very few medium pixels",
+}
