@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test check convert weights demo-data clean
+.PHONY: demo test check convert ray weights demo-data figures coverage screenshots clean
 
 demo: $(READY)
 	$(BIN)/bystander demo
@@ -23,6 +23,11 @@ check: $(READY)
 convert: $(READY)
 	$(BIN)/pip install --quiet --constraint constraints.txt --constraint constraints-convert.txt \
 		--editable ".[convert]"
+
+# Ray, to run on several GPUs or machines (about 80 MB)
+ray: $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --constraint constraints-ray.txt \
+		--editable ".[ray]"
 
 # The shipped weights, made anew: the demo's proteins in other fields (about an hour on 2 cores)
 weights: $(READY)
@@ -42,6 +47,18 @@ demo-data: $(READY)
 	$(BIN)/bystander demo --out out/demo --no-dashboard
 	mkdir -p data/demo
 	cp -r out/demo/run/. data/demo/
+
+# The figures of docs/method.md, from the demo's simulated crops, data/demo and docs/coverage.csv
+figures: $(READY)
+	$(BIN)/python docs/make_figures.py
+
+# Whether intervals and tests keep their promises, over 1,000 simulated data sets (some minutes)
+coverage: $(READY)
+	$(BIN)/bystander bench statistics --out docs/coverage.csv
+
+# The README's screenshots, of the shipped demo in Chromium
+screenshots: $(READY)
+	$(BIN)/python docs/make_screenshots.py
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -1,12 +1,14 @@
 """The command line: what every verb shares. The verbs are in `compute.commands`, by subject."""
 
+import signal
 import sys
+from types import FrameType
 from typing import Annotated
 
 import typer
 
 from compute import __version__, console
-from compute.commands import crops, models, runs
+from compute.commands import bench, crops, models, report, runs
 from compute.errors import BystanderError, UsageError
 
 app = typer.Typer(
@@ -17,23 +19,34 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
-for part in (runs, crops, models):
+for part in (runs, crops, models, report, bench):
     app.add_typer(part.app)
 
 
+class Terminated(BaseException):
+    """Another process asked this one to end (SIGTERM), as batch systems do when time is up."""
+
+
 def main() -> None:
-    """Run the command line; exit status 1 for a problem, 2 for wrong use."""
+    """Run the command line; exit status 1 for a problem, 2 for wrong use, 143 when terminated."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         app()
-    except UsageError as error:
-        console.fail(error)
-        sys.exit(2)
     except BystanderError as error:
         console.fail(error)
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
     except KeyboardInterrupt:
         console.err.print("Interrupted. The same command goes on from here.")
         sys.exit(130)
+    except Terminated:
+        console.err.print("Terminated. The same command goes on from here.")
+        sys.exit(143)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """Leave what is open in good order; a second signal ends the process at once."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    raise Terminated
 
 
 def _version(wanted: bool) -> None:

@@ -1,17 +1,19 @@
-"""Put a centre cell on a background: trials to synthetic crops. Pure arrays, no files, no torch.
+"""Put a centre cell on a background: trials to synthetic crops. No files.
 
 Every condition is ``where(mask, cell, background)``; they differ in the background alone. The
-centre cell's pixels are never changed.
+centre cell's pixels are never changed. Work is cut in two: `gather` reads raw pixels and removes
+donors' centre cells on the CPU, `combine` scales and joins them on any device.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation
+from torch import Tensor
 
 from compute.crops.medium import fill_batch
 from compute.crops.quality import border_pixels
@@ -31,6 +33,11 @@ On the Paired Cell crops 24, 12, 6, 3 and 2% of a cell's light is left 1 to 5 pi
 
 SEAM_LIMIT = 0.5
 """Mean difference at the seam, in the unaltered crop's own intensity range, that earns a flag."""
+
+AT_A_TIME = 32
+"""Crops joined at a time on a CPU: what stays in a processor's cache."""
+
+_HALF = 2**15
 
 
 @dataclass(frozen=True)
@@ -56,28 +63,113 @@ class Composed:
 
 
 @dataclass(frozen=True)
-class _Batch:
-    """Trials of one condition with what they are made from; n rows."""
+class Pieces:
+    """What the crops of T trials are put together from; on one device.
 
-    centre: NDArray[np.float32]
+    Parameters
+    ----------
+    unsigned
+        Whether `pixels` are unsigned 16-bit values.
+    unaltered
+        The U cells as imaged, float32, shape (U, C, H, W).
+    pixels
+        Raw images, shape (P, C, H, W): first the U cells, then the backgrounds that are not
+        their own. 16-bit values are kept as int16, 32,768 lower: every device computes with that.
+    mask
+        Centre cells, bool, shape (U, H, W).
+    ring
+        Pixels just outside them, where the seam is looked at, float32, shape (U, H·W, 1).
+    level, limit
+        Mean of the cell's own pixels there, and the difference from it that earns a flag;
+        float32, shape (U, C).
+    cell, ground
+        Rows of `pixels`: centre cell and background of each trial, shape (T,).
+    factor, offset
+        Bring the background to the centre cell's scale, float32, shape (T, C).
+    inside
+        Whether the centre cell is shown, bool, shape (T,).
+    borrowed
+        Whether the background is another's, so that there is a seam, bool, shape (T,).
+    flags
+        `TrialFlag` bits known so far, int32, shape (T,).
+    """
+
+    unsigned: bool
+    unaltered: Tensor
+    pixels: Tensor
+    mask: Tensor
+    ring: Tensor
+    level: Tensor
+    limit: Tensor
+    cell: Tensor
+    ground: Tensor
+    factor: Tensor
+    offset: Tensor
+    inside: Tensor
+    borrowed: Tensor
+    flags: Tensor
+
+    def __len__(self) -> int:
+        """Count the trials."""
+        return len(self.cell)
+
+    def moved(self, move: Callable[[Tensor], Tensor]) -> Self:
+        """Apply a function, such as a copy to a device, to every tensor."""
+        tensors = [getattr(self, f.name) for f in fields(self) if f.name != "unsigned"]
+        return type(self)(self.unsigned, *map(move, tensors))
+
+    def raw(self, rows: Tensor) -> Tensor:
+        """Return rows of `pixels` as float32."""
+        found = self.pixels.index_select(0, rows).to(torch.float32)
+        return found.add_(_HALF) if self.unsigned else found
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Trials of one condition with what their backgrounds are made from; n rows.
+
+    `centre`, `mask` and `foreground` have a row per cell, `of` tells which one a trial has.
+    """
+
+    centre: NDArray[Any]
     mask: NDArray[np.bool_]
     foreground: NDArray[np.bool_]
+    of: NDArray[np.int64]
     cell: NDArray[np.int64]
     donor: NDArray[np.int64]
     seed: NDArray[np.int64]
     arrays: CropArrays
     scales: Scales
     keep_donor: bool
-    extent: NDArray[np.float32]
 
 
-_Background = tuple[NDArray[Any], NDArray[np.int32]]
+@dataclass(frozen=True)
+class _Ground:
+    """Backgrounds of n trials.
+
+    Parameters
+    ----------
+    pixels
+        Raw images that the cells' own do not hold, or None where they do.
+    row
+        Which of them is behind each trial (of the cells' own where there are none), shape (n,).
+    factor, offset
+        Shape (n, C), or a number for all.
+    flags
+        `TrialFlag` bits, shape (n,), or 0.
+    """
+
+    pixels: NDArray[Any] | None
+    row: NDArray[np.int64]
+    factor: NDArray[np.float32] | float = 1.0
+    offset: NDArray[np.float32] | float = 0.0
+    flags: NDArray[np.int32] | int = 0
 
 
 def compose(
     trials: pd.DataFrame, arrays: CropArrays, scales: Scales, donor_centre: str = "remove"
 ) -> Composed:
-    """Make the synthetic crops of some trials.
+    """Make the synthetic crops of some trials, on the CPU.
 
     Parameters
     ----------
@@ -100,80 +192,148 @@ def compose(
     UsageError
         `donor_centre` is not allowed.
     """
+    pieces = gather(trials, arrays, scales, donor_centre)
+    images = torch.empty((len(pieces), *pieces.pixels.shape[1:]))
+    flags = pieces.flags.clone()
+    for start in range(0, len(pieces), AT_A_TIME):
+        rows = slice(start, start + AT_A_TIME)
+        images[rows], _, seam = combine(pieces, rows)
+        flags[rows] |= seam
+    return Composed(images.numpy(), flags.numpy(), pieces.unaltered.numpy(), pieces.cell.numpy())
+
+
+def gather(
+    trials: pd.DataFrame, arrays: CropArrays, scales: Scales, donor_centre: str = "remove"
+) -> Pieces:
+    """Read what some trials are made from; see `compose`.
+
+    Returns
+    -------
+    Pieces
+        In the order of `trials`, on the CPU.
+
+    Raises
+    ------
+    UsageError
+        `donor_centre` is not allowed.
+    """
     if donor_centre not in DONOR_CENTRE:
         raise unknown_value("donor centre", donor_centre, DONOR_CENTRE)
     cell = trials["cell"].to_numpy()
-    rows, reference = np.unique(cell, return_inverse=True)
-    unaltered = arrays.images[rows].astype(np.float32)
+    rows, of = np.unique(cell, return_inverse=True)
+    centre = arrays.images[rows]
     mask = arrays.unpack(arrays.masks[rows])
     foreground = arrays.unpack(arrays.foregrounds[rows])
-    ring = grow(mask, HALO) & ~mask
-    low, high = np.percentile(unaltered, PERCENTILES, axis=(2, 3))
-    extent = (high - low).astype(np.float32)
-    images = np.empty((len(trials), *unaltered.shape[1:]), np.float32)
-    flags = _mask_flags(mask)[reference]
     donor, seed = trials["donor"].to_numpy(), trials["seed"].to_numpy()
     condition = trials["condition"].to_numpy(dtype=str)
+    total, channels = len(trials), centre.shape[1]
+    ground = np.empty(total, np.int64)
+    factor, offset = np.ones((2, total, channels), np.float32)
+    inside, borrowed = np.ones(total, bool), np.zeros(total, bool)
+    flags = _mask_flags(mask)[of]
+    parts, filled = [centre], len(centre)
     for name in np.unique(condition):
         here = np.flatnonzero(condition == name)
-        of = reference[here]
         batch = _Batch(
-            unaltered[of], mask[of], foreground[of], cell[here], donor[here], seed[here],
-            arrays, scales, donor_centre == "paper", extent[of],
+            centre, mask, foreground, of[here], cell[here], donor[here], seed[here],
+            arrays, scales, donor_centre == "paper",
         )  # fmt: skip
-        background, more = BACKGROUNDS[Condition(name)](batch)
-        inside = batch.mask[:, None] & (Condition(name) is not Condition.BACKGROUND_ONLY)
-        images[here] = np.where(inside, batch.centre, background)
-        if CONDITIONS[Condition(name)].donors != "none":
-            more = more | _seam(images[here], batch, ring[of])
-        flags[here] |= more
-    return Composed(images, flags, unaltered, reference)
+        found = BACKGROUNDS[Condition(name)](batch)
+        ground[here] = found.row
+        if found.pixels is not None:
+            ground[here] += filled
+            parts.append(found.pixels)
+            filled += len(found.pixels)
+        factor[here], offset[here] = found.factor, found.offset
+        flags[here] |= found.flags
+        inside[here] = Condition(name) is not Condition.BACKGROUND_ONLY
+        borrowed[here] = CONDITIONS[Condition(name)].donors != "none"
+    pixels = np.concatenate(parts)
+    unsigned = pixels.dtype == np.uint16
+    if unsigned:
+        pixels ^= np.uint16(_HALF)
+        pixels = pixels.view(np.int16)
+    unaltered = centre.astype(np.float32)
+    low, high = np.percentile(centre, PERCENTILES, axis=(2, 3))
+    limit = SEAM_LIMIT * (high - low).astype(np.float32)
+    ring = (grow(mask, HALO) & ~mask).astype(np.float32).reshape(len(mask), -1, 1)
+    level = (unaltered.reshape(*unaltered.shape[:2], -1) @ ring)[:, :, 0]
+    level /= np.maximum(ring.sum(1), 1)
+    arrays_in_order = (
+        unaltered, pixels, mask, ring, level, limit, of, ground, factor, offset, inside, borrowed,
+        flags,
+    )  # fmt: skip
+    return Pieces(unsigned, *map(torch.from_numpy, arrays_in_order))
 
 
-def _own(batch: _Batch) -> _Background:
-    return batch.centre, _no_flags(batch)
+def combine(pieces: Pieces, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
+    """Join some trials' cells and backgrounds, where the pieces are.
+
+    Returns
+    -------
+    images, centre, seam
+        Synthetic crops and the cells as imaged, n×C×H×W float32; `TrialFlag.SEAM` or 0, n int32.
+    """
+    cell = pieces.cell[rows]
+    centre = pieces.unaltered.index_select(0, cell)
+    ground = pieces.raw(pieces.ground[rows])
+    ground.mul_(pieces.factor[rows][:, :, None, None])
+    ground.add_(pieces.offset[rows][:, :, None, None])
+    shown = pieces.mask[cell] & pieces.inside[rows][:, None, None]
+    images = torch.where(shown[:, None], centre, ground)
+    ring = pieces.ring.index_select(0, cell)
+    level = torch.bmm(ground.flatten(2), ring)[:, :, 0] / ring.sum(1).clamp(min=1)
+    far = ((level - pieces.level[cell]).abs() > pieces.limit[cell]).any(1) & pieces.borrowed[rows]
+    return images, centre, far.to(torch.int32) * int(TrialFlag.SEAM)
 
 
-def _sham(batch: _Batch) -> _Background:
+def _own(batch: _Batch) -> _Ground:
+    return _Ground(None, batch.of)
+
+
+def _sham(batch: _Batch) -> _Ground:
     """Take the cell's own crop by the way that a donor's crop would go."""
     group = batch.scales.of_cell[batch.cell]
-    own = batch.arrays.images[batch.cell].astype(np.float32)
-    return batch.scales.move(own, group, group), _no_flags(batch)
+    own = batch.arrays.images[batch.cell]
+    return _Ground(own, np.arange(len(own)), *batch.scales.factors(group, group))
 
 
-def _zero(batch: _Batch) -> _Background:
-    return np.zeros_like(batch.centre), _no_flags(batch)
+def _zero(batch: _Batch) -> _Ground:
+    return _Ground(None, batch.of, factor=0.0)
 
 
-def _emptied(batch: _Batch) -> _Background:
+def _emptied(batch: _Batch) -> _Ground:
     """Take the cell's own crop with the cell replaced by medium."""
-    return _remove_centre(batch.centre, batch.mask, batch.foreground, batch.seed)
+    of = batch.of
+    filled, flags = _remove_centre(
+        batch.centre[of], batch.mask[of], batch.foreground[of], batch.seed
+    )
+    return _Ground(filled, np.arange(len(filled)), flags=flags)
 
 
-def _donor(batch: _Batch) -> _Background:
+def _donor(batch: _Batch) -> _Ground:
     """Take a donor's crop, without its own centre cell unless asked as in the paper."""
-    arrays, scales = batch.arrays, batch.scales
-    image = arrays.images[batch.donor].astype(np.float32)
-    mask = arrays.unpack(arrays.masks[batch.donor])
-    flags = _no_flags(batch)
+    arrays, scales, donor = batch.arrays, batch.scales, batch.donor
+    image = arrays.images[donor]
+    mask = arrays.unpack(arrays.masks[donor])
     if batch.keep_donor:
-        visible = (mask & ~batch.mask).any((1, 2))
-        flags[visible] |= TrialFlag.DONOR_VISIBLE
+        visible = (mask & ~batch.mask[batch.of]).any((1, 2))
+        flags = np.where(visible, int(TrialFlag.DONOR_VISIBLE), 0).astype(np.int32)
     else:
-        foreground = arrays.unpack(arrays.foregrounds[batch.donor])
+        foreground = arrays.unpack(arrays.foregrounds[donor])
         image, flags = _remove_centre(image, mask, foreground, batch.seed)
-    moved = scales.move(image, scales.of_cell[batch.donor], scales.of_cell[batch.cell])
-    return moved, flags
+    moved = scales.factors(scales.of_cell[donor], scales.of_cell[batch.cell])
+    return _Ground(image, np.arange(len(image)), *moved, flags)
 
 
-def _window(batch: _Batch) -> _Background:
+def _window(batch: _Batch) -> _Ground:
     scales = batch.scales
-    image = batch.arrays.windows[batch.donor].astype(np.float32)
-    moved = scales.move(image, scales.of_window[batch.donor], scales.of_cell[batch.cell])
-    return moved, _no_flags(batch)
+    windows, row = np.unique(batch.donor, return_inverse=True)
+    moved = scales.factors(scales.of_window[batch.donor], scales.of_cell[batch.cell])
+    return _Ground(batch.arrays.windows[windows], row, *moved)
 
 
-BACKGROUNDS: dict[Condition, Callable[[_Batch], _Background]] = {
+BACKGROUNDS: dict[Condition, Callable[[_Batch], _Ground]] = {
     Condition.UNALTERED: _own,
     Condition.SHAM: _sham,
     Condition.MASKED: _zero,
@@ -186,11 +346,11 @@ BACKGROUNDS: dict[Condition, Callable[[_Batch], _Background]] = {
 
 
 def _remove_centre(
-    images: NDArray[np.float32],
+    images: NDArray[Any],
     masks: NDArray[np.bool_],
     foregrounds: NDArray[np.bool_],
     seeds: NDArray[np.int64],
-) -> _Background:
+) -> tuple[NDArray[Any], NDArray[np.int32]]:
     """Replace centre cells and their halo, but no neighbour, by medium."""
     neighbours = foregrounds & ~masks
     holes = grow(masks, HALO) & ~neighbours
@@ -200,13 +360,16 @@ def _remove_centre(
 
 def grow(masks: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
     """Dilate each mask of shape (N, H, W) by a number of pixels (city-block distance)."""
-    structure = np.zeros((3, 3, 3), bool)
-    structure[1, 1, :] = structure[1, :, 1] = True
-    return np.asarray(binary_dilation(masks, structure, iterations=pixels))
-
-
-def _no_flags(batch: _Batch) -> NDArray[np.int32]:
-    return np.zeros(len(batch.cell), np.int32)
+    grown = masks.copy()
+    for start in range(0, len(masks), AT_A_TIME):
+        part = grown[start : start + AT_A_TIME]
+        for _ in range(pixels):
+            before = part.copy()
+            part[:, 1:] |= before[:, :-1]
+            part[:, :-1] |= before[:, 1:]
+            part[:, :, 1:] |= before[:, :, :-1]
+            part[:, :, :-1] |= before[:, :, 1:]
+    return grown
 
 
 def _mask_flags(masks: NDArray[np.bool_]) -> NDArray[np.int32]:
@@ -214,11 +377,3 @@ def _mask_flags(masks: NDArray[np.bool_]) -> NDArray[np.int32]:
     flags[border_pixels(masks) > 0] |= TrialFlag.TOUCHES_BORDER
     flags[~masks.any((1, 2))] |= TrialFlag.EMPTY_MASK
     return flags
-
-
-def _seam(images: NDArray[np.float32], batch: _Batch, ring: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Flag trials whose background beside the cell is far from what was there before."""
-    count = np.maximum(ring.sum((1, 2)), 1)[:, None]
-    change = np.einsum("nchw,nhw->nc", images - batch.centre, ring) / count
-    far = (np.abs(change) > SEAM_LIMIT * batch.extent).any(1)
-    return np.where(far, int(TrialFlag.SEAM), 0).astype(np.int32)

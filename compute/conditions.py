@@ -17,6 +17,12 @@ from compute.errors import InputError, UsageError, unknown_value
 from compute.hashing import mix
 from compute.schema import COMPOSED, CONDITIONS, Condition
 
+CELLS_AT_A_TIME = 8192
+"""Cells whose trials are counted together: memory does not grow with the store."""
+
+MOST_TRIALS = 2**15 - 1
+"""Of one cell under one condition: column `repeat` of `trials` is a 16-bit number."""
+
 
 @dataclass(frozen=True)
 class PlanConfig:
@@ -127,11 +133,11 @@ class Plan:
             )
         code = {name: i for i, name in enumerate(localizations)}
         label = cells["localization"].map(code, na_action="ignore")
-        self._class = label.fillna(-1).to_numpy().astype(np.int64)
-        protein = cells["protein"].to_numpy(dtype=str)
-        order = np.lexsort((np.arange(len(cells)), protein))
+        self._class = label.fillna(-1).to_numpy().astype(np.int16)
+        protein, self._proteins = pd.factorize(cells["protein"], sort=True)
+        self._protein = protein.astype(np.int32)
+        order = np.argsort(self._protein, kind="stable")
         self.rows = order[usable[order]]
-        self._protein = protein
         self._labels = self._label_matrix(cells, code)
         self._pools(usable)
         inside = np.ones(len(windows), bool)
@@ -167,13 +173,13 @@ class Plan:
     def _pools(self, usable: NDArray[np.bool_]) -> None:
         """Order donor cells by class and protein; remember where each block starts."""
         donors = np.flatnonzero(usable & (self._class >= 0))
-        _, protein = np.unique(self._protein, return_inverse=True)
-        self._protein_code = protein
+        protein = self._protein
         donors = donors[np.lexsort((donors, protein[donors], self._class[donors]))]
         self._donors = donors
-        shape = (len(self.localizations), int(protein.max()) + 1)
+        shape = (len(self.localizations), len(self._proteins))
         block = np.bincount(
-            self._class[donors] * shape[1] + protein[donors], minlength=shape[0] * shape[1]
+            self._class[donors] * np.int64(shape[1]) + protein[donors],
+            minlength=shape[0] * shape[1],
         )
         self._block_size = block.reshape(shape)
         self._block_start = (np.cumsum(block) - block).reshape(shape)
@@ -238,23 +244,36 @@ class Plan:
 
     def _same_size(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Count the cells of other proteins that share a localization with each cell."""
-        others = self._size - self._block_size[:, self._protein_code[rows]].T
+        others = self._size - self._block_size[:, self._protein[rows]].T
         return np.asarray((self._labels[rows] * others).sum(1), np.int64)
 
     def _count_trials(self) -> None:
-        index = np.arange(len(self.rows))
-        per_condition = {}
+        """Count each cell's trials, some thousand cells at a time."""
+        total = len(self.rows)
+        self.counts: dict[Condition, int] = {}
+        self._offset = np.zeros(total + 1, np.int64)
         for condition in self.config.composed:
-            counts = [
-                self._trials_per_cell(condition, part)
-                for part in np.array_split(index, max(1, len(index) // 65536))
-            ]
-            per_condition[condition] = np.concatenate(counts)
-            self._reject(condition, per_condition[condition] == 0)
-        self.counts = {c: int(n.sum()) for c, n in per_condition.items()}
-        per_cell = np.sum(list(per_condition.values()), axis=0)
-        self._offset = np.concatenate([[0], np.cumsum(per_cell)])
+            found = np.empty(total, np.int32)
+            for start in range(0, total, CELLS_AT_A_TIME):
+                index = np.arange(start, min(start + CELLS_AT_A_TIME, total))
+                found[index] = self._trials_per_cell(condition, index)
+            self._refuse_too_many(condition, int(found.max()))
+            self._reject(condition, found == 0)
+            self.counts[condition] = int(found.sum(dtype=np.int64))
+            self._offset[1:] += found
+        np.cumsum(self._offset, out=self._offset)
         self.count = int(self._offset[-1])
+
+    def _refuse_too_many(self, condition: Condition, most: int) -> None:
+        """Refuse trials that the table's column `repeat` cannot number."""
+        if most > MOST_TRIALS:
+            repeats = self.config.repeats
+            raise UsageError(
+                f"repeats is {repeats}: a cell would have {most} trials of {str(condition)!r}, one "
+                f"for each of {most // repeats} background classes and repeat; at most "
+                f"{MOST_TRIALS} can be numbered.",
+                f"Give --repeats {MOST_TRIALS * repeats // most} or less, or fewer --backgrounds.",
+            )
 
     def _reject(self, condition: Condition, without: NDArray[np.bool_]) -> None:
         rows = self.rows[without]
@@ -266,12 +285,13 @@ class Plan:
             reasons = {"no donor of another localization": np.ones(len(rows), bool)}
         for reason, where in reasons.items():
             if where.any():
+                proteins = self._proteins[np.unique(self._protein[rows[where]])[:20]]
                 self.rejections.append(
                     {
                         "stage": "plan",
                         "reason": f"{condition}: {reason}",
                         "count": int(where.sum()),
-                        "examples": sorted(set(self._protein[rows[where]]))[:20],
+                        "examples": proteins.tolist(),
                     }
                 )
 
@@ -279,6 +299,10 @@ class Plan:
         """Cut the plan's cells into ranges of at most `cells`, for `trials`."""
         edges = [*range(0, len(self.rows), cells), len(self.rows)]
         return list(pairwise(edges))
+
+    def span(self, start: int, stop: int) -> tuple[int, int]:
+        """Return the first and last trial of a range of the plan's cells."""
+        return int(self._offset[start]), int(self._offset[stop]) - 1
 
     def trials(self, start: int, stop: int) -> pd.DataFrame:
         """Make the trials of a range of the plan's cells.
@@ -342,11 +366,11 @@ class Plan:
         donor = np.full(len(rows), -1)
         for k in self.present:
             here = self._labels[rows, k] & (donor < 0)
-            own = self._block_size[k, self._protein_code[rows]]
+            own = self._block_size[k, self._protein[rows]]
             available = self._size[k] - own
             inside = here & (pick < available)
             place = self._start[k] + pick
-            skip = place >= self._block_start[k, self._protein_code[rows]]
+            skip = place >= self._block_start[k, self._protein[rows]]
             place = place + np.where(skip, own, 0)
             donor[inside] = self._donors[place[inside]]
             pick = np.where(here & ~inside, pick - available, pick)

@@ -54,6 +54,11 @@ def progress() -> Iterator[Report]:
     yield say
 
 
+def notice(text: str) -> None:
+    """Print what a person should know at once, on standard error."""
+    err.print(text, markup=False)
+
+
 def fail(error: BystanderError) -> None:
     """Print what is wrong and what to do, on standard error."""
     err.print(f"[bold red]Error:[/] {_plain(error.problem)}")

@@ -10,10 +10,10 @@ from typing import Any
 from compute.cards import builtin_cards
 from compute.conditions import PlanConfig
 from compute.crops.simulated import simulate
-from compute.effects import BootstrapConfig
 from compute.embed import EmbedConfig
 from compute.files import Progress, silent
 from compute.pipeline import RunConfig, run_store
+from compute.statistics.bootstrap import BootstrapConfig
 
 EVALUATION: dict[str, Any] = {
     "proteins_per_class": 6,

@@ -1,79 +1,360 @@
 """Trials through models: crops of a shard are composed once and embedded by every model.
 
-Layer: reads the store's pixels, writes `trials` and `embeddings` shards of a run directory.
+Layer: reads the store's pixels, writes `trials` and `embeddings` shards of a run directory. While
+the device computes one shard, a thread reads what the next is made from and another writes the
+last; crops are composed and scaled where the model computes.
 """
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from compute import schema
+from compute.batches import BatchSize, Transfer
 from compute.cards import select_channels
-from compute.composite import DONOR_CENTRE, Composed, compose
+from compute.composite import Pieces, combine, gather
 from compute.conditions import Plan
-from compute.errors import BystanderError, UsageError, unknown_value
+from compute.embed_config import NORMALISATION, EmbedConfig, EmbedJob, ShardError
+from compute.embed_tables import (
+    embed_crops,
+    embeddings_table,
+    finite,
+    second_readings,
+    trials_table,
+)
 from compute.files import Progress, silent
-from compute.harmonise import HARMONISE, Scales
-from compute.models import Embedder
+from compute.harmonise import Scales, measure_once
+from compute.models import Embedder, load_model
 from compute.rundir import RunDirectory
 from compute.store import CropArrays, CropStore
 
-NORMALISATION = ("crop", "locked")
-"""Where a model's scaling takes its range: from each crop, or from the cell's unaltered crop."""
+__all__ = [
+    "LOCKED",
+    "NORMALISATION",
+    "SHARD_CELLS",
+    "EmbedConfig",
+    "EmbedJob",
+    "ShardError",
+    "ShardWorker",
+    "embed",
+    "embed_crops",
+    "second_readings",
+    "trials_table",
+]
 
 SHARD_CELLS = 64
 """Cells whose trials are composed and written together (about 2,000 crops, 65 MB)."""
 
+LOCKED = "work/locked"
+"""Folder of the second readings below a run directory."""
+
+IN_FLIGHT = 2
+"""Shards being computed, and shards being written, at the same time."""
+
+ROUNDING_CROPS = 16
+"""Crops on which the error of the precision is measured."""
+
 
 @dataclass(frozen=True)
-class EmbedConfig:
-    """How crops are composed and embedded.
+class _Shard:
+    """What is known of one shard; `flags`, `vectors` and `locked` (by model) fill up.
 
-    Parameters
-    ----------
-    harmonise
-        One of `compute.harmonise.HARMONISE`.
-    donor_centre
-        One of `compute.composite.DONOR_CENTRE`.
-    normalisation
-        One of `NORMALISATION`.
-    batch_size
-        Crops per forward pass, 1 to 65536.
+    `again` are the rows of `trials` that are read a second time, `missing` the models to embed.
     """
-
-    harmonise: str = "protein"
-    donor_centre: str = "remove"
-    normalisation: str = "crop"
-    batch_size: int = 256
-
-    def __post_init__(self) -> None:
-        """Check every value."""
-        for kind, value, allowed in (
-            ("harmonisation", self.harmonise, HARMONISE),
-            ("donor centre", self.donor_centre, DONOR_CENTRE),
-            ("normalisation", self.normalisation, NORMALISATION),
-        ):
-            if value not in allowed:
-                raise unknown_value(kind, value, allowed)
-        if not 1 <= self.batch_size <= 65536:
-            raise UsageError(f"batch_size is {self.batch_size}; it must be 1 to 65536.")
-
-
-@dataclass(frozen=True)
-class _Work:
-    """One shard that lacks some of its files."""
 
     number: int
     trials: pd.DataFrame
-    missing: Sequence[Embedder]
-    trials_missing: bool
+    again: NDArray[np.int64]
+    missing: list[Embedder]
+    flags: Tensor
+    vectors: dict[str, Tensor]
+    locked: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A shard with its pieces on the device, once they have `arrived`."""
+
+    shard: _Shard
+    pieces: Pieces
+    arrived: Any
+
+
+class ShardWorker:
+    """Embeds shards of a plan with models that are loaded; stays in its process.
+
+    Parameters
+    ----------
+    run
+        Where files are written.
+    store, plan, arrays, scales
+        What crops are composed from.
+    models
+        All on one device.
+    config
+        How.
+
+    Attributes
+    ----------
+    embedded : int
+        Trials embedded so far.
+    """
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        store: CropStore,
+        plan: Plan,
+        arrays: CropArrays,
+        scales: Scales,
+        models: Sequence[Embedder],
+        config: EmbedConfig,
+    ) -> None:
+        self._run, self._plan, self._arrays, self._scales = run, plan, arrays, scales
+        self._models, self._config = list(models), config
+        self._channels = {m.name: select_channels(m.card, store.channels) for m in models}
+        self._ranges = plan.shards(SHARD_CELLS)
+        self._device = models[0].device if models else torch.device("cpu")
+        self._transfer = Transfer(self._device)
+        self._size = BatchSize(config.batch_size, self._device)
+        self.embedded = 0
+        for model in models if config.compiled else ():
+            model.compile()
+
+    @classmethod
+    def open(cls, job: EmbedJob) -> Self:
+        """Open store, plan and models from their paths.
+
+        Raises
+        ------
+        BystanderError
+            As opening each of them does.
+        """
+        store = CropStore(job.store)
+        plan = Plan(store.cells, store.usable, store.windows, store.localizations, job.plan)
+        arrays = store.arrays(cache=job.pixels)
+        scales = measure_once(
+            job.config.harmonise, store.cells, store.windows, arrays, job.plan.seed,
+            job.pixels / store.fingerprint,
+        )  # fmt: skip
+        models = [load_model(card, job.device) for card in job.models]
+        return cls(RunDirectory(job.run), store, plan, arrays, scales, models, job.config)
+
+    @property
+    def batch_size(self) -> int:
+        """Crops per forward pass, as given or as found so far."""
+        return self._size.now
+
+    @property
+    def count(self) -> int:
+        """Number of shards."""
+        return len(self._ranges)
+
+    def missing(self) -> list[int]:
+        """List the shards that lack a file."""
+        return [
+            number
+            for number in range(self.count)
+            if not self._run.part("trials", number).is_file() or self._to_embed(number)
+        ]
+
+    def run(self, number: int) -> None:
+        """Write the files of one shard."""
+        for _ in self.work([number]):
+            pass
+
+    def work(self, numbers: Iterable[int]) -> Iterator[int]:
+        """Write the files of shards, working ahead.
+
+        Parameters
+        ----------
+        numbers
+            Which shards; taken as they are begun.
+
+        Yields
+        ------
+        int
+            Each number, once its files are there.
+
+        Raises
+        ------
+        ShardError
+            A shard could not be embedded; those begun before it are finished.
+        """
+        with ExitStack() as stack:
+            reader, writer = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+            # One thread a batch: threads that share one wait for each other at every layer.
+            threads = torch.get_num_threads()
+            computing = ThreadPoolExecutor(
+                threads if self._device.type == "cpu" else 1,
+                initializer=torch.set_num_threads,
+                initargs=(1,),
+            )
+            for pool in (reader, computing, writer):
+                stack.callback(pool.shutdown, cancel_futures=True)
+            # What threads set is the default of those that come later.
+            stack.callback(torch.set_num_threads, threads)
+            begun: deque[tuple[_Shard, list[Future[None]]]] = deque()
+            written: deque[tuple[int, Future[None]]] = deque()
+            todo = iter(numbers)
+            try:
+                ahead = self._begin(reader, todo)
+                while ahead is not None or begun:
+                    if ahead is not None and len(begun) < IN_FLIGHT:
+                        read = self._result(*ahead)
+                        ahead = self._begin(reader, todo)
+                        begun.append((read.shard, self._compute(read, computing)))
+                        del read
+                        continue
+                    shard, batches = begun.popleft()
+                    for each in batches:
+                        self._result(shard.number, each)
+                    written.append((shard.number, writer.submit(self._write, shard)))
+                    while len(written) > IN_FLIGHT or (written and written[0][1].done()):
+                        yield self._written(*written.popleft())
+            except ShardError:
+                # What else was computed by then is kept.
+                for shard, batches in begun:
+                    if all(each.exception() is None for each in batches):
+                        written.append((shard.number, writer.submit(self._write, shard)))
+                for number, future in written:
+                    if future.exception() is None:
+                        yield number
+                raise
+            while written:
+                yield self._written(*written.popleft())
+
+    def measured(self) -> dict[str, Any]:
+        """Measure what `run.json` says beside the tables, on the plan's first trials.
+
+        Returns
+        -------
+        dict
+            `precision`; `rounding`: by model, the largest relative distance of an embedding from
+            the one computed as float64; `batch_size`.
+        """
+        start, stop = self._ranges[0]
+        trials = self._plan.trials(start, stop).iloc[:ROUNDING_CROPS]
+        pieces = gather(trials, self._arrays, self._scales, self._config.donor_centre)
+        images, _, _ = combine(pieces, slice(0, len(pieces)))
+        return {
+            "precision": self._config.precision,
+            "rounding": {
+                model.name: model.rounding(
+                    images[:, list(self._channels[model.name])], self._config.precision
+                )
+                for model in self._models
+            },
+            "batch_size": self._size.now,
+        }
+
+    def _result(self, number: int, future: Future[Any]) -> Any:
+        """Wait for a step of a shard; name the shard if it failed."""
+        try:
+            return future.result()
+        except Exception as error:
+            start, stop = self._ranges[number]
+            first, last = self._plan.span(start, stop)
+            raise ShardError(number, first, last, error) from error
+
+    def _written(self, number: int, future: Future[None]) -> int:
+        self._result(number, future)
+        return number
+
+    def _begin(
+        self, reader: ThreadPoolExecutor, todo: Iterator[int]
+    ) -> tuple[int, Future[_Read]] | None:
+        """Have the next shard read."""
+        number = next(todo, None)
+        return None if number is None else (number, reader.submit(self._read, number))
+
+    def _read(self, number: int) -> _Read:
+        """Read what a shard's crops are made from and bring it to the device."""
+        trials = self._plan.trials(*self._ranges[number])
+        again = second_readings(trials) if self._config.rescaling else np.zeros(0, np.int64)
+        missing = self._to_embed(number)
+        pieces = gather(trials, self._arrays, self._scales, self._config.donor_centre)
+        moved, arrived = self._transfer.send(pieces)
+
+        def room(rows: int) -> dict[str, Tensor]:
+            return {m.name: torch.empty((rows, m.dimension), device=self._device) for m in missing}
+
+        shard = _Shard(
+            number, trials, again, missing, moved.flags, room(len(trials)), room(len(again))
+        )
+        return _Read(shard, moved, arrived)
+
+    def _to_embed(self, number: int) -> list[Embedder]:
+        """List the models whose embeddings of a shard are not there."""
+        tables = ["embeddings", LOCKED] if self._config.rescaling else ["embeddings"]
+        return [
+            model
+            for model in self._models
+            if not all(self._run.part(table, number, model.name).is_file() for table in tables)
+        ]
+
+    def _compute(self, read: _Read, pool: ThreadPoolExecutor) -> list[Future[None]]:
+        """Start embedding a shard: batch by batch on a CPU, where each has a thread of its own."""
+        total = len(read.shard.trials)
+        step = self._size.now if self._device.type == "cpu" else total
+        return [
+            pool.submit(self._rows, read, start, min(start + step, total))
+            for start in range(0, total, step)
+        ]
+
+    def _rows(self, read: _Read, start: int, stop: int) -> None:
+        """Embed some rows of a shard, in smaller batches where memory runs out."""
+        self._transfer.wait(read.pieces, read.arrived)
+        while start < stop:
+            end = min(start + self._size.now, stop)
+            start = self._size.attempt(partial(self._batch, read, start, end), start, end)
+
+    @torch.inference_mode()
+    def _batch(self, read: _Read, start: int, stop: int) -> None:
+        """Compose some of a shard's trials and embed them with every model."""
+        shard, config, rows = read.shard, self._config, slice(start, stop)
+        images, centre, seam = combine(read.pieces, rows)
+        shard.flags[rows] |= seam
+        # Where this batch's second readings lie among the shard's, and in the batch.
+        first, last = np.searchsorted(shard.again, (start, stop))
+        again = torch.from_numpy(shard.again[first:last] - start).to(self._device)
+        locked = config.normalisation == "locked"
+        for model in shard.missing:
+            picked = list(self._channels[model.name])
+            own, whole = _channels(images, picked), _channels(centre, picked)
+            reference = whole if locked else None
+            shard.vectors[model.name][rows] = model(own, reference, config.precision)
+            if len(again):
+                other = None if locked else whole[again]
+                shard.locked[model.name][first:last] = model(own[again], other, config.precision)
+
+    def _write(self, shard: _Shard) -> None:
+        """Write a shard's files; ready ones are left alone."""
+        run, trials = self._run, shard.trials
+        path = run.part("trials", shard.number)
+        if not path.is_file():
+            table = trials_table(trials, shard.flags.cpu().numpy())
+            run.write(path, table, schema.trials_schema())
+        for model in shard.missing:
+            found = [("embeddings", trials, shard.vectors[model.name])]
+            if self._config.rescaling:
+                found.append((LOCKED, trials.iloc[shard.again], shard.locked[model.name]))
+            for name, rows, vectors in found:
+                path = run.part(name, shard.number, model.name)
+                if not path.is_file():
+                    table = embeddings_table(rows, finite(model, vectors.cpu().numpy()))
+                    run.write(path, table, schema.embeddings_schema(model.dimension))
+        self.embedded += len(trials)
 
 
 def embed(
@@ -85,135 +366,29 @@ def embed(
     models: Sequence[Embedder],
     config: EmbedConfig,
     progress: Progress = silent,
-) -> None:
+) -> dict[str, Any]:
     """Write every `trials` and `embeddings` shard that is not there yet.
-
-    The next shard is composed in another thread while the models read this one.
-    """
-    channels = {model.name: select_channels(model.card, store.channels) for model in models}
-    shards = plan.shards(SHARD_CELLS)
-
-    def composed(work: _Work) -> tuple[_Work, Composed]:
-        return work, compose(work.trials, arrays, scales, config.donor_centre)
-
-    todo = [
-        (number, start, stop, missing, not run.part("trials", number).is_file())
-        for number, (start, stop) in enumerate(shards)
-        if (missing := [m for m in models if not run.part("embeddings", number, m.name).is_file()])
-        or not run.part("trials", number).is_file()
-    ]
-    done = len(shards) - len(todo)
-    progress("embed", done, len(shards))
-    with ThreadPoolExecutor(1) as pool:
-        work = (
-            _Work(number, plan.trials(start, stop), missing, trials_missing)
-            for number, start, stop, missing, trials_missing in todo
-        )
-        for item, crops in _ahead(pool, composed, work):
-            if item.trials_missing:
-                table = trials_table(item.trials, crops.flags)
-                run.write(run.part("trials", item.number), table, schema.trials_schema())
-            for model in item.missing:
-                vectors = embed_crops(
-                    model, crops, channels[model.name], config.batch_size, config.normalisation
-                )
-                _write_embeddings(run, item, model, vectors)
-            done += 1
-            progress("embed", done, len(shards))
-
-
-def _ahead(pool: ThreadPoolExecutor, function: Any, items: Iterator[Any]) -> Iterator[Any]:
-    """Apply a function one item ahead of who asks for the results."""
-    waiting = None
-    for item in items:
-        following = pool.submit(function, item)
-        if waiting is not None:
-            yield waiting.result()
-        waiting = following
-    if waiting is not None:
-        yield waiting.result()
-
-
-def embed_crops(
-    model: Embedder,
-    crops: Composed,
-    channels: Sequence[int],
-    batch_size: int,
-    normalisation: str,
-) -> NDArray[np.float32]:
-    """Embed composed crops.
-
-    Parameters
-    ----------
-    model
-        The model.
-    crops
-        T synthetic crops with their cells' unaltered ones.
-    channels
-        The store's channels that the model reads, in its order.
-    batch_size
-        Crops per forward pass.
-    normalisation
-        One of `NORMALISATION`.
 
     Returns
     -------
-    ndarray
-        Shape (T, D).
+    dict
+        As `ShardWorker.measured`.
 
     Raises
     ------
-    BystanderError
-        The model gave a value that is not finite.
+    ShardError
+        A shard could not be embedded.
     """
-    vectors = np.empty((len(crops.images), model.dimension), np.float32)
-    picked = list(channels)
-    for start in range(0, len(vectors), batch_size):
-        rows = slice(start, start + batch_size)
-        images = torch.from_numpy(crops.images[rows][:, picked])
-        reference = None
-        if normalisation == "locked":
-            reference = torch.from_numpy(crops.unaltered[crops.reference[rows]][:, picked])
-        vectors[rows] = model(images, reference).cpu().numpy()
-    if not np.isfinite(vectors).all():
-        raise BystanderError(
-            f"Model {model.name!r} gave values that are not finite.",
-            "Check its weights with `bystander models check`.",
-        )
-    return vectors
+    worker = ShardWorker(run, store, plan, arrays, scales, models, config)
+    todo = worker.missing()
+    done = worker.count - len(todo)
+    progress("embed", done, worker.count)
+    for _ in worker.work(todo):
+        done += 1
+        progress("embed", done, worker.count)
+    return worker.measured()
 
 
-def trials_table(trials: pd.DataFrame, flags: NDArray[np.int32]) -> pa.Table:
-    """Turn planned trials and their quality flags into the `trials` table."""
-    donor = trials["donor"].to_numpy()
-    columns = {
-        "trial": pa.array(trials["trial"].to_numpy()),
-        "cell": pa.array(trials["cell"].to_numpy()),
-        "condition": pa.array(list(trials["condition"]), pa.string()),
-        "donor": pa.array(donor, mask=donor < 0),
-        "donor_localization": pa.array(
-            [name if isinstance(name, str) else None for name in trials["donor_localization"]],
-            pa.string(),
-        ),
-        "repeat": pa.array(trials["repeat"].to_numpy().astype(np.int16)),
-        "seed": pa.array(trials["seed"].to_numpy()),
-        "flags": pa.array(flags),
-    }
-    return pa.table(columns)
-
-
-def _write_embeddings(
-    run: RunDirectory, item: _Work, model: Embedder, vectors: NDArray[np.float32]
-) -> None:
-    table = pa.table(
-        {
-            "trial": pa.array(item.trials["trial"].to_numpy()),
-            "cell": pa.array(item.trials["cell"].to_numpy()),
-            "condition": pa.array(list(item.trials["condition"]), pa.string()),
-            "embedding": pa.FixedSizeListArray.from_arrays(
-                pa.array(vectors.ravel()), model.dimension
-            ),
-        }
-    )
-    expected = schema.embeddings_schema(model.dimension)
-    run.write(run.part("embeddings", item.number, model.name), table, expected)
+def _channels(images: Tensor, picked: list[int]) -> Tensor:
+    """Pick channels; without a copy where all are taken in order."""
+    return images if picked == list(range(images.shape[1])) else images[:, picked]

@@ -29,6 +29,10 @@ class InputError(BystanderError):
     """A file that was read does not hold what it should."""
 
 
+class DiskError(BystanderError):
+    """A file could not be written: the disk is full, or the folder may not be written to."""
+
+
 class BusyError(BystanderError):
     """Another process is writing to the same place."""
 

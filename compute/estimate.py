@@ -7,19 +7,20 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from compute.cards import select_channels
 from compute.composite import compose
 from compute.console import duration, size
-from compute.embed import SHARD_CELLS, embed_crops
+from compute.embed import SHARD_CELLS, embed_crops, second_readings
 from compute.folds import Folds
-from compute.harmonise import measure
+from compute.harmonise import Scales
 from compute.models import load_model, resolve_models
 from compute.pipeline import RunConfig, choose_device, cores, prepare
 from compute.probes import fit_pair
 from compute.schema import CONDITIONS, Condition
-from compute.store import CropStore
+from compute.store import CropArrays, CropStore
 
 CALIBRATION_CROPS = 256
 BYTES_PER_TRIAL = 40
@@ -88,24 +89,30 @@ def estimate(
     plan, cells = prepare(store, config)
     where = choose_device(device)
     loaded = [load_model(path, where) for path in resolve_models(models)]
-    arrays = store.arrays()
-    scales = measure(config.embed.harmonise, store.cells, store.windows, arrays, config.plan.seed)
-    trials = plan.trials(*plan.shards(SHARD_CELLS)[0]).head(CALIBRATION_CROPS)
-    started = time.perf_counter()
-    crops = compose(trials, arrays, scales, config.embed.donor_centre)
-    composing = (time.perf_counter() - started) / len(trials)
-    speed, embedding, width = {}, composing * plan.count, 0
-    for model in loaded:
-        channels = select_channels(model.card, store.channels)
-        args = (crops, channels, config.embed.batch_size, config.embed.normalisation)
-        embed_crops(model, *args)
+    trials = plan.trials(*plan.shards(SHARD_CELLS)[0])
+    again = len(second_readings(trials)) / len(trials) if config.embed.rescaling else 0.0
+    trials, arrays, scales = _calibration(store, trials.head(CALIBRATION_CROPS))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in the embedding stage, where each thread has its own batch
+    try:
         started = time.perf_counter()
-        embed_crops(model, *args)
-        _wait(where)
-        each = (time.perf_counter() - started) / len(trials)
-        speed[model.name] = 1 / (each + composing / len(loaded))
-        embedding += each * plan.count
-        width += model.dimension
+        crops = compose(trials, arrays, scales, config.embed.donor_centre)
+        composing = (time.perf_counter() - started) / len(trials) / threads
+        speed, embedding, width = {}, composing * plan.count, 0
+        for model in loaded:
+            channels = select_channels(model.card, store.channels)
+            args = (crops, channels, config.embed.batch_size, config.embed.normalisation)
+            embed_crops(model, *args)
+            started = time.perf_counter()
+            embed_crops(model, *args)
+            _wait(where)
+            each = (time.perf_counter() - started) / len(trials)
+            each = each * (1 + again) / (threads if where.type == "cpu" else 1)
+            speed[model.name] = 1 / (each + composing / len(loaded))
+            embedding += each * plan.count
+            width += model.dimension
+    finally:
+        torch.set_num_threads(threads)
     fits = len(loaded) * _fits(plan.config.conditions, plan.backgrounds.tolist(), cells.folds)
     each_fit = _time_fit(int(cells.grid.sum()), len(cells.folds.testable()), loaded[0].dimension)
     classes = len(store.localizations)
@@ -114,8 +121,9 @@ def estimate(
         per_trial += 4 * width
     shown = int(min(config.examples, 1000)) * len(set(cells.protein[plan.rows]))
     disk = plan.count * per_trial + shown * len(plan.config.composed) * BYTES_PER_EXAMPLE
-    n = len(store.cells)
-    work = n * (arrays.images[0].nbytes + 2 * arrays.masks.shape[1]) + 4 * width * plan.count
+    image = int(np.prod(arrays.images.shape[1:])) * store.dtype.itemsize
+    pixels = len(store.cells) * (image + 2 * arrays.masks.shape[1]) + len(store.windows) * image
+    work = pixels + round(4 * width * plan.count * (1 + again))
     return Estimate(
         {str(c): plan.counts[c] for c in plan.config.composed},
         len(plan.rows),
@@ -128,6 +136,24 @@ def estimate(
         work,
         plan.rejections,
     )
+
+
+def _calibration(store: CropStore, trials: pd.DataFrame) -> tuple[pd.DataFrame, CropArrays, Scales]:
+    """Give some trials whose pixels are the store's first: as fast as any, and soon read."""
+    arrays = store.arrays(first=CALIBRATION_CROPS)
+    cells, windows = len(arrays.images), max(1, len(arrays.windows))
+    window = trials["condition"] == str(Condition.CELL_FREE)
+    donor = trials["donor"].where(trials["donor"] < 0, trials["donor"] % cells)
+    donor = donor.mask(window, trials["donor"] % windows)
+    nearby = trials.assign(cell=trials["cell"] % cells, donor=donor)
+    channels = len(store.channels)
+    scales = Scales(
+        np.zeros((cells, channels), np.float32),
+        np.ones((cells, channels), np.float32),
+        np.arange(cells),
+        np.zeros(windows, np.int64),
+    )
+    return nearby, arrays, scales
 
 
 def _fits(conditions: Sequence[str], backgrounds: Sequence[int], folds: Folds) -> int:

@@ -3,7 +3,7 @@
 Layer: composes a few trials again, reads their predictions, writes `examples`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from skimage.measure import find_contours
 
 from compute import schema
 from compute.composite import compose
-from compute.files import Progress, silent
+from compute.files import Progress, silent, write_stream
 from compute.harmonise import Scales
 from compute.hashing import mix
 from compute.rundir import RunDirectory
@@ -26,6 +26,12 @@ from compute.schema import Condition, Protocol
 from compute.store import CropArrays
 
 LEVELS = 2**16 - 1
+
+TRIALS_TOGETHER = 30_000
+"""Trials (about 4,000 cells) whose predictions are looked at together."""
+
+ROWS_TOGETHER = 1000
+"""Examples per Parquet row group, about 13 MB."""
 
 KEEP_THE_CELL = {"unaltered", "same", "different", "cell_free"}
 """Conditions that change the background alone, and not to zero."""
@@ -63,52 +69,107 @@ def write_examples(
     seed
         For the cells drawn by hash.
     progress
-        Called with proteins done.
+        Called with shards of trials done.
     """
     path = run.summary("examples")
     if path.is_file():
         return
-    trials = _first_trials(run)
     composed = [c for c in schema.COMPOSED if c in run.meta["conditions"]]
-    trials = trials.merge(_movement(run, models, composed), on="cell", how="left")
-    chosen = _choose(trials, table["protein"].to_numpy(dtype=str), per_protein, seed)
-    trials = trials[trials["cell"].isin(chosen)].reset_index(drop=True)
-    predictions = _predictions(run, models, trials["trial"].to_numpy())
+
+    def tables() -> Iterator[pa.Table]:
+        for trials in _by_protein(run, table["protein"], progress):
+            chosen = _chosen(run, trials, models, composed, per_protein, seed)
+            if chosen.empty:
+                continue
+            found = _predictions(run, models, chosen)
+            for _, some in chosen.groupby("protein", sort=True):
+                yield _rows(some.reset_index(drop=True), found, table, windows, arrays, scales,
+                            donor_centre)  # fmt: skip
+
+    write_stream(path, tables(), schema.EXAMPLES, ROWS_TOGETHER)
+
+
+def _by_protein(
+    run: RunDirectory, protein: "pd.Series[str]", progress: Progress
+) -> Iterator[pd.DataFrame]:
+    """Read every cell's first trial under each condition: some whole proteins at a time.
+
+    Trials lie in the plan's order, which is by protein.
+    """
+    files = run.parts("trials")
+    waiting: list[pd.DataFrame] = []
+    for done, file in enumerate(files):
+        progress("examples", done, len(files))
+        first = pc.field("repeat") == 0
+        frame = pq.read_table(file, filters=first, partitioning=None).to_pandas()
+        frame["donor"] = frame["donor"].fillna(-1).astype(np.int64)
+        frame["protein"] = protein.iloc[frame["cell"]].to_numpy()
+        waiting.append(frame)
+        if sum(map(len, waiting)) >= TRIALS_TOGETHER:
+            several = pd.concat(waiting, ignore_index=True)
+            unfinished = several["protein"] == several["protein"].iloc[-1]
+            waiting = [several[unfinished]]
+            if not unfinished.all():
+                yield several[~unfinished].reset_index(drop=True)
+    if waiting:
+        yield pd.concat(waiting, ignore_index=True)
+    progress("examples", len(files), len(files))
+
+
+def _chosen(
+    run: RunDirectory,
+    trials: pd.DataFrame,
+    models: Sequence[str],
+    conditions: Sequence[str],
+    per_protein: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Keep the trials of the cells that are shown."""
+    if per_protein == 0:
+        return trials.iloc[:0]
+    span = trials["protein"].iloc[0], trials["protein"].iloc[-1]
+    moved = trials.merge(_movement(run, models, conditions, span), on="cell", how="left")
+    return trials[trials["cell"].isin(_choose(moved, per_protein, seed))]
+
+
+def _rows(
+    trials: pd.DataFrame,
+    predictions: dict[int, list[dict[str, Any]]],
+    table: pd.DataFrame,
+    windows: pd.DataFrame,
+    arrays: CropArrays,
+    scales: Scales,
+    donor_centre: str,
+) -> pa.Table:
+    """Compose one protein's trials again and describe them."""
+    crops = compose(trials, arrays, scales, donor_centre)
+    masks = arrays.unpack(arrays.masks[trials["cell"].to_numpy()])
     rows: list[dict[str, Any]] = []
-    groups = list(trials.groupby(table["protein"].to_numpy()[trials["cell"]], sort=True))
-    for done, (protein, some) in enumerate(groups):
-        progress("examples", done, len(groups))
-        some = some.reset_index(drop=True)
-        crops = compose(some, arrays, scales, donor_centre)
-        trial: Any
-        for i, trial in enumerate(some.itertuples()):
-            rows.append(
-                {
-                    "protein": protein,
-                    **_row(trial, table, windows),
-                    **_pixels(crops.images[i], arrays.images.dtype),
-                    "outline": outline(arrays.unpack(arrays.masks[[trial.cell]])[0]),
-                    "predictions": predictions.get(trial.trial, []),
-                }
-            )
-    progress("examples", len(groups), len(groups))
-    expected = schema.EXAMPLES
-    run.write(path, pa.Table.from_pylist(rows, schema=expected), expected)
+    trial: Any
+    for i, trial in enumerate(trials.itertuples()):
+        rows.append(
+            {
+                "protein": trial.protein,
+                **_row(trial, table, windows),
+                **_pixels(crops.images[i], arrays.images.dtype),
+                "outline": outline(masks[i]),
+                "predictions": predictions.get(trial.trial, []),
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=schema.EXAMPLES)
 
 
-def _first_trials(run: RunDirectory) -> pd.DataFrame:
-    """Read every cell's first trial under each condition."""
-    parts = [
-        pq.read_table(file, filters=pc.field("repeat") == 0, partitioning=None)
-        for file in run.parts("trials")
-    ]
-    frame = pa.concat_tables(parts).to_pandas()
-    frame["donor"] = frame["donor"].fillna(-1).astype(np.int64)
-    return frame
-
-
-def _movement(run: RunDirectory, models: Sequence[str], conditions: Sequence[str]) -> pd.DataFrame:
+def _movement(
+    run: RunDirectory, models: Sequence[str], conditions: Sequence[str], span: tuple[str, str]
+) -> pd.DataFrame:
     """Measure how far each cell's probabilities move when only its background changes.
+
+    Parameters
+    ----------
+    run, models, conditions
+        Whose predictions; the conditions that have trials, in order.
+    span
+        First and last of the proteins to read.
 
     Returns
     -------
@@ -122,7 +183,7 @@ def _movement(run: RunDirectory, models: Sequence[str], conditions: Sequence[str
         for number, condition in enumerate(conditions):
             path = run.part("predictions", number, model)
             if condition in KEEP_THE_CELL and path.is_file():
-                means[condition] = _mean_probabilities(path)
+                means[condition] = _mean_probabilities(path, span)
         before = means.pop(str(Condition.UNALTERED), None)
         if before is None:
             continue
@@ -136,24 +197,34 @@ def _movement(run: RunDirectory, models: Sequence[str], conditions: Sequence[str
     return total.rename("moved").rename_axis("cell").reset_index()
 
 
-def _mean_probabilities(path: Path) -> pd.DataFrame:
+def _mean_probabilities(path: Path, span: tuple[str, str]) -> pd.DataFrame:
     """Average each cell's probabilities over its trials (frozen protocol)."""
+    wanted = _between(span) & (pc.field("protocol") == str(Protocol.FROZEN))
     found = pq.read_table(
-        path, columns=["cell", "probabilities"],
-        filters=pc.field("protocol") == str(Protocol.FROZEN), partitioning=None,
-    )  # fmt: skip
+        path, columns=["cell", "probabilities"], filters=wanted, partitioning=None
+    )
     column = found.column("probabilities")
     flat, size = column.combine_chunks().flatten(), column.type.list_size
     frame = pd.DataFrame(np.asarray(flat, np.float64).reshape(len(found), size))
     return frame.groupby(found.column("cell").to_numpy()).mean()
 
 
-def _choose(
-    trials: pd.DataFrame, protein: NDArray[np.str_], per_protein: int, seed: int
-) -> NDArray[np.int64]:
-    """Choose cells: of every protein the most moved, then some by hash."""
-    cells = trials.drop_duplicates("cell")[["cell", "moved"]].copy()
-    cells["protein"] = protein[cells["cell"]]
+def _between(span: tuple[str, str]) -> pc.Expression:
+    """Match the rows of a range of proteins; files are sorted by it, so little is read."""
+    return (pc.field("protein") >= span[0]) & (pc.field("protein") <= span[1])
+
+
+def _choose(trials: pd.DataFrame, per_protein: int, seed: int) -> NDArray[np.int64]:
+    """Choose cells: of every protein the most moved, then some by hash.
+
+    Parameters
+    ----------
+    trials
+        With `cell`, `protein` and `moved`.
+    per_protein, seed
+        How many cells, and which lots they draw.
+    """
+    cells = trials.drop_duplicates("cell")[["cell", "protein", "moved"]].copy()
     cells["lot"] = mix(seed, 501, cells["cell"].to_numpy())
     cells["moved"] = cells["moved"].fillna(0)
     moved = cells.sort_values(["protein", "moved", "cell"], ascending=[True, False, True])
@@ -163,11 +234,12 @@ def _choose(
 
 
 def _predictions(
-    run: RunDirectory, models: Sequence[str], trials: NDArray[np.int64]
+    run: RunDirectory, models: Sequence[str], trials: pd.DataFrame
 ) -> dict[int, list[dict[str, Any]]]:
-    """Collect every model's and protocol's answer to some trials."""
+    """Collect every model's and protocol's answer to some trials, by trial."""
     found: dict[int, list[dict[str, Any]]] = {}
-    wanted = pc.field("trial").isin(pa.array(trials))
+    span = trials["protein"].min(), trials["protein"].max()
+    wanted = _between(span) & pc.field("trial").isin(pa.array(trials["trial"].to_numpy()))
     for model in models:
         for file in run.parts("predictions", model):
             for row in pq.read_table(file, filters=wanted, partitioning=None).to_pylist():

@@ -1,11 +1,14 @@
-"""Files that appear whole or not at all: atomic writes, hashes, locks. No torch."""
+"""Files that appear whole or not at all: atomic writes and hashes. No torch.
+
+A table that is written below a run directory gets a checksum beside it, a hidden file
+`.NAME.sha256`, which takes its place just before the table does: a table that is there has one.
+"""
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
-import socket
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,8 +17,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from compute.errors import BusyError, BystanderError, InputError
+from compute.errors import DiskError, InputError
 from compute.schema import SCHEMA_VERSION
+
+RUN_FILE = "run.json"
+"""What makes a folder a run directory."""
 
 ROW_GROUP = 50_000
 """Rows per Parquet row group of result tables: look-ups of one protein read little."""
@@ -32,42 +38,85 @@ _MODE = _default_mode()
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[Path]:
+def writing(path: Path, *, checksum: bool = False) -> Iterator[Path]:
     """Give a temporary path beside `path` that takes its place when the block ends well.
+
+    Parameters
+    ----------
+    path
+        The file to write or to replace.
+    checksum
+        Record the file's SHA-256 beside it (see `checksum_of`).
 
     Raises
     ------
-    BystanderError
+    DiskError
         The disk is full or the folder cannot be written; names the file. Nothing is left behind.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Two machines may write one file of a shared folder at once, from processes of one number.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    recorded = False
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         temporary.chmod(_MODE)  # some libraries make files that nobody else may read
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
+        if checksum:
+            recorded = True
+            _record_checksum(path, sha256(temporary))
         os.replace(temporary, path)
+        recorded = False
     except OSError as error:
         raise disk_error(error, path) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+            if recorded:  # of a file that did not take its place
+                checksum_file(path).unlink(missing_ok=True)
 
 
-def disk_error(error: OSError, path: Path) -> BystanderError:
+def checksum_file(path: Path) -> Path:
+    """Return where the checksum of a file of an unfinished run lies."""
+    return path.with_name(f".{path.name}.sha256")
+
+
+def checksum_of(path: Path) -> str | None:
+    """Return the SHA-256 that was recorded when a file was written, if there is one."""
+    try:
+        return checksum_file(path).read_text("ascii").strip()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+
+
+def _record_checksum(path: Path, digest: str) -> None:
+    target = checksum_file(path)
+    temporary = target.with_name(f"{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        temporary.write_text(f"{digest}\n", "ascii")
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def below_a_run(path: Path) -> bool:
+    """Tell whether a file lies in a run directory, which keeps checksums of its tables."""
+    return any((folder / RUN_FILE).is_file() for folder in list(path.parents)[:4])
+
+
+def disk_error(error: OSError, path: Path) -> DiskError:
     """Turn an operating-system error on writing into one a person can act on."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return BystanderError(
+        return DiskError(
             f"The disk is full: {path} could not be written.",
             "What was finished is kept. Free some space and run the same command again; "
             "`bystander plan` prints how much a run needs.",
         )
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-        return BystanderError(
+        return DiskError(
             f"{path} cannot be written: {error.strerror}.", "Choose a folder you may write to."
         )
-    return BystanderError(f"{path}: {error.strerror or error}.", "Check the path and the disk.")
+    return DiskError(f"{path}: {error.strerror or error}.", "Check the path and the disk.")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -114,8 +163,35 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
 
 def write_table(path: Path, table: pa.Table, row_group: int = ROW_GROUP) -> None:
     """Write a Parquet file atomically (zstd, small row groups, byte-identical for equal tables)."""
-    with writing(path) as temporary:
+    with writing(path, checksum=below_a_run(path)) as temporary:
         pq.write_table(table, temporary, row_group_size=row_group, **_encoding(table.schema))
+
+
+@contextmanager
+def table_writer(
+    path: Path, schema: pa.Schema, row_group: int = ROW_GROUP
+) -> Iterator[Callable[[pa.Table], None]]:
+    """Give a function that adds tables of one schema to one Parquet file, in flat memory.
+
+    The file appears when the block ends well. Row groups depend on the rows alone, not on how they
+    were cut into tables.
+    """
+    with (
+        writing(path, checksum=below_a_run(path)) as temporary,
+        pq.ParquetWriter(temporary, schema, **_encoding(schema)) as writer,
+    ):
+        waiting = schema.empty_table()
+
+        def add(table: pa.Table) -> None:
+            nonlocal waiting
+            waiting = pa.concat_tables([waiting, table])
+            while len(waiting) >= row_group:
+                writer.write_table(waiting.slice(0, row_group).combine_chunks())
+                waiting = waiting.slice(row_group).combine_chunks()
+
+        yield add
+        if len(waiting):
+            writer.write_table(waiting.combine_chunks())
 
 
 def write_stream(
@@ -125,18 +201,9 @@ def write_stream(
 
     Row groups depend on the rows alone, not on how they were cut into tables.
     """
-    with (
-        writing(path) as temporary,
-        pq.ParquetWriter(temporary, schema, **_encoding(schema)) as writer,
-    ):
-        waiting = schema.empty_table()
+    with table_writer(path, schema, row_group) as add:
         for table in tables:
-            waiting = pa.concat_tables([waiting, table])
-            while len(waiting) >= row_group:
-                writer.write_table(waiting.slice(0, row_group).combine_chunks())
-                waiting = waiting.slice(row_group).combine_chunks()
-        if len(waiting):
-            writer.write_table(waiting.combine_chunks())
+            add(table)
 
 
 def _encoding(schema: pa.Schema) -> dict[str, Any]:
@@ -165,40 +232,6 @@ def fingerprint(content: Mapping[str, Any]) -> str:
     """Return a short hash of a JSON-able object, the same for equal content."""
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-@contextmanager
-def lock(folder: Path, what: str) -> Iterator[None]:
-    """Hold a folder for one writing process; the lock goes with the process, however it ends.
-
-    Raises
-    ------
-    BusyError
-        Another process holds it; names that process.
-    """
-    path = folder / ".lock"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = path.open("a+", encoding="utf-8")
-    except OSError as error:
-        raise disk_error(error, path) from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            handle.seek(0)
-            holder = handle.read().strip() or "another process"
-            raise BusyError(
-                f"The {what} {folder} is being written by {holder}.",
-                "Wait until it has ended, or give another folder.",
-            ) from error
-        handle.truncate(0)
-        handle.write(f"process {os.getpid()} on {socket.gethostname()}")
-        handle.flush()
-        try:
-            yield
-        finally:
-            handle.truncate(0)
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -1,10 +1,13 @@
 """A common intensity scale for cell and donor: robust percentiles by protein or field.
 
-Pure arrays. A donor is brought to the centre cell's scale, never the reverse, so the centre cell's
+A donor is brought to the centre cell's scale, never the reverse, so the centre cell's
 own pixels keep their values.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +15,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from compute.errors import unknown_value
+from compute.files import writing
 from compute.hashing import mix
-from compute.store import CropArrays
+from compute.store import CropArrays, alone
 
 HARMONISE = ("protein", "field", "none")
 """What shares a scale: all crops of a protein, of a field, or nothing is changed."""
@@ -59,11 +63,17 @@ class Scales:
         ndarray
             ``(image − low_source) · range_target / range_source + low_target``, float32.
         """
+        factor, offset = self.factors(source, target)
+        return np.asarray(images * factor[:, :, None, None] + offset[:, :, None, None], np.float32)
+
+    def factors(
+        self, source: NDArray[np.int64], target: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return what `move` multiplies by and adds; both (n, C), 1 and 0 within a group."""
         factor = self.range(target) / self.range(source)
         offset = self.low[target] - self.low[source] * factor
         same = (source == target)[:, None]
-        factor, offset = np.where(same, 1, factor), np.where(same, 0, offset)
-        return np.asarray(images * factor[:, :, None, None] + offset[:, :, None, None], np.float32)
+        return np.where(same, np.float32(1), factor), np.where(same, np.float32(0), offset)
 
     def range(self, group: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return high minus low, never zero; shape (n, C)."""
@@ -92,35 +102,72 @@ def measure(
     UsageError
         `by` is not allowed.
     """
+    of_cell, of_window, count = _groups(by, cells, windows)
+    return Scales(*_ends(of_cell, of_window, count, arrays, seed), of_cell, of_window)
+
+
+def measure_once(
+    by: str, cells: pd.DataFrame, windows: pd.DataFrame, arrays: CropArrays, seed: int, prefix: Path
+) -> Scales:
+    """Measure every group's scale, or read what was measured before.
+
+    Parameters
+    ----------
+    by, cells, windows, arrays, seed
+        See `measure`.
+    prefix
+        Path and first part of the name of a file that belongs to this store alone.
+    """
+    of_cell, of_window, count = _groups(by, cells, windows)
+    path = prefix.with_name(f"{prefix.name}-scales-{by}-{seed}.npy")
+    with alone(path.parent):
+        if not path.is_file():
+            ends = _ends(of_cell, of_window, count, arrays, seed)
+            with writing(path) as temporary, temporary.open("wb") as file:
+                np.save(file, np.stack(ends), allow_pickle=False)
+    low, high = np.load(path, allow_pickle=False)
+    return Scales(low, high, of_cell, of_window)
+
+
+def _groups(
+    by: str, cells: pd.DataFrame, windows: pd.DataFrame
+) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    """Give each cell and window the number of its group, and how many groups there are."""
     if by not in HARMONISE:
         raise unknown_value("harmonisation", by, HARMONISE)
-    channels = arrays.images.shape[1]
     if by == "none":
         # One group: nothing moves, and its range is still the unit of the seam flag.
-        of_cell, of_window = np.zeros(len(cells), np.int64), np.zeros(len(windows), np.int64)
-        groups_in_all = 1
-    else:
-        names, of_cell = np.unique(cells[by].to_numpy(dtype=str), return_inverse=True)
-        extra = sorted(set(windows[by]) - set(names))
-        code = {name: i for i, name in enumerate([*names, *extra])}
-        of_window = windows[by].map(code).to_numpy(np.int64)
-        groups_in_all = len(code)
-    low = np.zeros((groups_in_all, channels), np.float32)
-    high = np.ones((groups_in_all, channels), np.float32)
+        return np.zeros(len(cells), np.int64), np.zeros(len(windows), np.int64), 1
+    of_cell, names = pd.factorize(cells[by], sort=True)
+    extra = sorted(set(windows[by]) - set(names))
+    code = {name: i for i, name in enumerate([*names, *extra])}
+    return of_cell.astype(np.int64), windows[by].map(code).to_numpy(np.int64), len(code)
+
+
+def _ends(
+    of_cell: NDArray[np.int64],
+    of_window: NDArray[np.int64],
+    count: int,
+    arrays: CropArrays,
+    seed: int,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Measure the low and high ends of every group; a group of cells and windows by its cells."""
+    channels = arrays.images.shape[1]
+    low = np.zeros((count, channels), np.float32)
+    high = np.ones((count, channels), np.float32)
     for images, groups in ((arrays.windows, of_window), (arrays.images, of_cell)):
         for group, rows in _sample(groups, seed):
             pixels: NDArray[Any] = images[rows].swapaxes(0, 1).reshape(channels, -1)
             low[group], high[group] = np.percentile(pixels, PERCENTILES, axis=1)
-    return Scales(low, high, of_cell.astype(np.int64), of_window)
+    return low, high
 
 
-def _sample(groups: NDArray[np.int64], seed: int) -> list[tuple[int, NDArray[np.int64]]]:
-    """Return up to `CROPS_PER_GROUP` rows of every group, chosen by hash."""
+def _sample(groups: NDArray[np.int64], seed: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Go through the groups with up to `CROPS_PER_GROUP` rows of each, chosen by hash."""
     rows = np.arange(len(groups))
     order = np.lexsort((mix(seed, 201, rows), groups))
     edges = np.flatnonzero(np.diff(groups[order])) + 1
-    return [
-        (int(groups[part[0]]), np.sort(part[:CROPS_PER_GROUP]))
-        for part in np.split(order, edges)
-        if len(part)
-    ]
+    for first, last in pairwise([0, *edges.tolist(), len(order)]):
+        part = order[first:last]
+        if len(part):
+            yield int(groups[part[0]]), np.sort(part[:CROPS_PER_GROUP])

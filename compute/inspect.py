@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from compute import schema
 from compute.errors import InputError
+from compute.files import Progress, silent
 from compute.rundir import RUN_FILE, RunDirectory
 from compute.store import CropStore
+from compute.verify import check_run
 
 
 def describe_store(path: Path) -> Iterator[str]:
@@ -18,7 +18,13 @@ def describe_store(path: Path) -> Iterator[str]:
     store = CropStore(path)
     counts = store.meta["counts"]
     words = "simulated cells" if store.simulated else "cells"
-    proteins = store.cells["protein"].nunique()
+    names: set[str] = set()
+    unlabelled = 0
+    cells = pq.ParquetFile(path / "cells.parquet")
+    for batch in cells.iter_batches(columns=["protein", "labels"]):
+        names.update(batch["protein"].unique().to_pylist())
+        unlabelled += batch["labels"].null_count
+    proteins = len(names)
     yield (
         f"{path}: {counts['cells']} {words} of {proteins} proteins, {counts['usable']} usable, "
         f"{counts['windows']} windows without cells, channels {', '.join(store.channels)}"
@@ -28,7 +34,6 @@ def describe_store(path: Path) -> Iterator[str]:
             yield f"  {count} × {schema.CELL_FLAGS[schema.CellFlag[name]]}"
     for note in store.meta["source"].get("notes", []):
         yield f"  {note}"
-    unlabelled = int(store.cells["labels"].isna().sum())
     if unlabelled:
         yield f"  {unlabelled} × no localization given (no swap by class, not in pair tests)"
     for item in store.meta["rejections"]:
@@ -77,8 +82,15 @@ def check_model(card_path: Path, store_path: Path) -> Iterator[str]:
     yield f"mean standard deviation between cells: {spread:.4g}"
 
 
-def check_path(path: Path) -> Iterator[str]:
+def check_path(path: Path, progress: Progress = silent) -> Iterator[str]:
     """Verify a crop store or a run.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    progress
+        Called with files hashed.
 
     Raises
     ------
@@ -86,7 +98,7 @@ def check_path(path: Path) -> Iterator[str]:
         Something is missing, altered, or points to what is not there.
     """
     if (path / RUN_FILE).is_file():
-        yield from _check_run(RunDirectory(path))
+        yield from check_run(RunDirectory(path), progress)
         return
     store = CropStore(path)
     store.check()
@@ -98,49 +110,3 @@ def check_path(path: Path) -> Iterator[str]:
             )
     yield from describe_store(path)
     yield "Every file is as it was written."
-
-
-def _check_run(run: RunDirectory) -> Iterator[str]:
-    """Check a run's schemas, counts and references between tables."""
-    if not run.complete:
-        yield f"{run.path} is not finished: the same command goes on with it."
-        return
-    trials = _all(run.parts("trials"), schema.trials_schema())
-    counts = run.meta["counts"]
-    if len(trials) != counts["trials"]:
-        raise InputError(
-            f"{run.path}: {len(trials)} trials, run.json says {counts['trials']}.",
-            "Run again with --fresh.",
-        )
-    cells = schema.check_table(run.read("cells"), schema.cells_schema(), "cells")
-    unknown = pc.sum(pc.invert(pc.is_in(trials["cell"], cells["cell"]))).as_py()
-    if unknown:
-        raise InputError(f"{run.path}: {unknown} trials of unknown cells.", "Run with --fresh.")
-    yield f"trials: {len(trials)}"
-    for model in run.meta["models"]:
-        name = model["name"]
-        expected = schema.predictions_schema(len(run.localizations))
-        predictions = _all(run.parts("predictions", name), expected)
-        if len(predictions) != len(trials) * len(schema.Protocol):
-            raise InputError(
-                f"{run.path}: {len(predictions)} predictions of {name} for {len(trials)} trials.",
-                "Run again with --fresh.",
-            )
-        yield f"predictions of {name}: {len(predictions)}"
-        embeddings = run.parts("embeddings", name)
-        if embeddings:
-            found = _all(embeddings, schema.embeddings_schema(model["dimension"]))
-            if found["trial"].to_pylist() != trials["trial"].to_pylist():
-                raise InputError(f"{run.path}: embeddings of {name} do not match the trials.")
-            yield f"embeddings of {name}: {len(found)}"
-    for name, expected in schema.SUMMARY_TABLES.items():
-        yield f"{name}: {len(schema.check_table(run.read(name), expected, name))}"
-    yield "Tables, counts and references agree."
-
-
-def _all(files: list[Path], expected: pa.Schema) -> pa.Table:
-    """Read and check the shards of a table."""
-    tables = [
-        schema.check_table(pq.read_table(f, partitioning=None), expected, str(f)) for f in files
-    ]
-    return pa.concat_tables([expected.empty_table(), *tables])

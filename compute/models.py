@@ -4,7 +4,8 @@ Layer: reads a card and a weights file, then tensors in, tensors out. Cards them
 `compute.cards`, which needs no torch; its names are offered here too.
 """
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -51,6 +52,12 @@ DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
 """What weights may be stored as; they are computed with as float32."""
 
 
+PRECISIONS: Mapping[str, torch.dtype] = MappingProxyType(
+    {"float32": torch.float32, "bfloat16": torch.bfloat16}
+)
+"""What networks compute with; crops are scaled and embeddings pooled as float32."""
+
+
 class Embedder:
     """A model that turns raw crops into embeddings.
 
@@ -69,7 +76,12 @@ class Embedder:
     ) -> None:
         self.card = card
         self.device = torch.device(device)
+        if self.device.type == "cuda":
+            # TF32 would round float32 to 10 bits; who wants that asks for bfloat16.
+            torch.backends.cudnn.allow_tf32 = False
+            torch.backends.cuda.matmul.allow_tf32 = False
         self._network = channels_last(network.eval().to(self.device))
+        self._layer: Callable[[Tensor, str], Tensor] = self._network.forward_to
         self._scale = scaling_named(card.scaling)
         self._pool = POOLINGS[card.pooling]
         spec = network_spec(card.network)
@@ -81,6 +93,11 @@ class Embedder:
             )
             for row, column in WINDOWS[card.windows]
         ]
+
+    @property
+    def network(self) -> LayeredNetwork:
+        """The network itself, in inference mode."""
+        return self._network
 
     @property
     def name(self) -> str:
@@ -97,8 +114,14 @@ class Embedder:
         """Sha256 of all that decides the embeddings; see `ModelCard.hash`."""
         return self.card.hash
 
+    def compile(self) -> None:
+        """Have PyTorch compile the network at its first use; pays on GPUs."""
+        self._layer = torch.compile(self._network.forward_to)
+
     @torch.inference_mode()
-    def __call__(self, images: Tensor, reference: Tensor | None = None) -> Tensor:
+    def __call__(
+        self, images: Tensor, reference: Tensor | None = None, precision: str = "float32"
+    ) -> Tensor:
         """Embed crops.
 
         Parameters
@@ -107,6 +130,8 @@ class Embedder:
             N×C×H×W float32, raw intensities, the card's channels in its order, H = W = its size.
         reference
             The same shape: crops whose scale is used instead (locked normalisation).
+        precision
+            Key of `PRECISIONS`.
 
         Returns
         -------
@@ -117,8 +142,13 @@ class Embedder:
         ------
         UsageError
             The images are not of the card's channels and size, or the reference is of another
-            shape.
+            shape; or there is no such precision.
         """
+        return self.forward(self.scale(images, reference), precision)
+
+    @torch.inference_mode()
+    def scale(self, images: Tensor, reference: Tensor | None = None) -> Tensor:
+        """Scale raw crops as the card says, on the model's device; see `__call__`."""
         expected = (len(self.card.channels), self.card.size, self.card.size)
         if images.ndim != 4 or tuple(images.shape[1:]) != expected:
             raise UsageError(
@@ -128,17 +158,57 @@ class Embedder:
             )
         if reference is not None:
             reference = reference.to(self.device)
-        scaled = self._scale(images.to(self.device), reference)
+        return self._scale(images.to(self.device), reference)
+
+    @torch.inference_mode()
+    def forward(self, scaled: Tensor, precision: str = "float32") -> Tensor:
+        """Embed crops that are scaled already: the network, pooling, mean over windows.
+
+        Raises
+        ------
+        UsageError
+            No such precision, or a card without windows.
+        """
+        if precision not in PRECISIONS:
+            raise unknown_value("precision", precision, PRECISIONS)
         total: Tensor | None = None
         for rows, columns in self._windows:
             window = scaled[:, :, rows, columns].contiguous(memory_format=torch.channels_last)
-            embedding = self._network.forward_to(window, self.card.layer)
+            with torch.autocast(
+                self.device.type, PRECISIONS[precision], enabled=precision != "float32"
+            ):
+                embedding = self._layer(window, self.card.layer)
+            if precision != "float32":
+                embedding = embedding.float()
             if embedding.ndim == 4:
                 embedding = self._pool(embedding)
             total = embedding if total is None else total + embedding
         if total is None:
             raise UsageError(f"Model {self.name!r} has no windows.", "Correct its card.")
         return total / len(self._windows) if len(self._windows) > 1 else total
+
+    @torch.inference_mode()
+    def rounding(self, images: Tensor, precision: str) -> float:
+        """Measure what a precision costs: largest relative distance of embeddings from float64's.
+
+        Parameters
+        ----------
+        images
+            N×C×H×W float32, raw, a few crops.
+        precision
+            Key of `PRECISIONS`.
+
+        Returns
+        -------
+        float
+            ‖a − b‖ / ‖b‖, b computed as float64 on the CPU; the largest of the N.
+        """
+        exact = Embedder(self.card, copy.deepcopy(self._network).cpu().double())
+        scaled = self.scale(images)
+        best = exact.forward(scaled.cpu().double())
+        found = self.forward(scaled, precision).cpu().double()
+        away = torch.linalg.vector_norm(found - best, dim=1)
+        return float((away / torch.linalg.vector_norm(best, dim=1).clamp(min=1e-30)).max())
 
 
 def load_model(

@@ -1,28 +1,55 @@
-"""Linear probes on embeddings: pair tests and the multi-class probe. Pure arrays, no files.
+"""Pair tests on embeddings. Pure arrays, no files.
 
 A pair test asks a linear SVM (C = 1) which of two localizations a held-out crop shows, as in
-Gupta, Moses and Lu (2025). The multi-class probe is multinomial logistic regression on
-standardised features; it gives the localization distributions.
+Gupta, Moses and Lu (2025). The SVMs come from one of two solvers (`Solver`).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
+from threadpoolctl import threadpool_limits
 
 from compute.folds import Folds
+from compute.multiclass import C, Multiclass, fit_multiclass
+from compute.pair_solver import fit_folds
 
-C = 1.0
-"""Inverse regularisation of both probes (the paper's SVM)."""
+__all__ = [
+    "CONFLICTING",
+    "C",
+    "Crops",
+    "Frozen",
+    "Hyperplane",
+    "Multiclass",
+    "PairScore",
+    "Solver",
+    "fit_multiclass",
+    "fit_pair",
+    "pair_tests",
+    "score_pair",
+]
 
-MAX_ITERATIONS = 1000
+
+class Solver(StrEnum):
+    """How the SVMs of pair tests are fitted."""
+
+    SHARED = "shared"
+    REFERENCE = "reference"
+
+
+SOLVERS: dict[Solver, str] = {
+    Solver.SHARED: "the folds of a pair test together (`compute.pair_solver`)",
+    Solver.REFERENCE: "scikit-learn's SVC, one after the other, as in the paper",
+}
+
+LARGEST = 600
+"""Crops in a pair test up to which the shared solver is taken: beyond it SVC is as fast (measured
+on simulated crops, 64 to 96 numbers each)."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +119,8 @@ class PairScore:
         Distinct cells tested.
     cell, correct
         Every held-out answer, shape (answers,).
+    unsolved
+        Folds that the shared solver left to the reference.
     """
 
     first: int
@@ -102,6 +131,7 @@ class PairScore:
     n: int
     cell: NDArray[np.int64]
     correct: NDArray[np.bool_]
+    unsolved: int = 0
 
 
 Frozen = Mapping[tuple[int, int], Sequence[Hyperplane]]
@@ -115,6 +145,7 @@ def score_pair(
     background: int,
     folds: Folds,
     frozen: Sequence[Hyperplane] | None,
+    solver: Solver = Solver.SHARED,
 ) -> tuple[PairScore, list[Hyperplane]]:
     """Test one pair of classes on some rows, each cell by the fold that has not seen it.
 
@@ -130,6 +161,8 @@ def score_pair(
         Who is held out with whom.
     frozen
         SVMs fitted before, one per fold; None fits them here, on the other folds' rows.
+    solver
+        How they are fitted.
 
     Returns
     -------
@@ -143,24 +176,59 @@ def score_pair(
     fold = folds.rank[crops.cell[rows]] % number
     features = crops.features[rows]
     correct = np.zeros(len(rows), bool)
-    used: list[Hyperplane] = []
+    used, unsolved = (list(frozen), 0) if frozen else _fit(features, second, fold, number, solver)
     accuracies = []
-    for held in range(number):
+    for held, plane in enumerate(used):
         test = fold == held
-        plane = frozen[held] if frozen else fit_pair(features[~test], second[~test])
         correct[test] = plane(features[test]) == second[test]
-        used.append(plane)
         accuracies.append(correct[test].mean())
     cell = crops.cell[rows]
     score = PairScore(
         *pair, background, float(np.mean(accuracies)), float(np.std(accuracies)),
-        len(np.unique(cell)), cell, correct,
+        len(np.unique(cell)), cell, correct, unsolved,
     )  # fmt: skip
     return score, used
 
 
+def _fit(
+    features: NDArray[np.float32],
+    second: NDArray[np.bool_],
+    fold: NDArray[np.int64],
+    number: int,
+    solver: Solver,
+) -> tuple[list[Hyperplane], int]:
+    """Fit the SVM of every fold; what the shared solver cannot solve goes to the reference.
+
+    Returns
+    -------
+    list of Hyperplane
+        One per fold.
+    int
+        How many the shared solver tried in vain.
+    """
+    planes: list[Hyperplane | None] = [None] * number
+    unsolved = 0
+    if solver is Solver.SHARED and len(features) <= LARGEST:
+        found = fit_folds(features, second, fold, number, C)
+        planes = [
+            Hyperplane(weight, float(bias)) if good else None
+            for weight, bias, good in zip(found.weight, found.bias, found.converged, strict=True)
+        ]
+        unsolved = planes.count(None)
+    fitted = [
+        plane or fit_pair(features[fold != held], second[fold != held])
+        for held, plane in enumerate(planes)
+    ]
+    return fitted, unsolved
+
+
 def _tests_of_pair(
-    crops: Crops, pair: tuple[int, int], backgrounds: Sequence[int], folds: Folds, frozen: Any
+    crops: Crops,
+    pair: tuple[int, int],
+    backgrounds: Sequence[int],
+    folds: Folds,
+    frozen: Any,
+    solver: Solver,
 ) -> tuple[list[tuple[str, PairScore]], list[Hyperplane]]:
     """Do every test of one pair: refit, then frozen, on each background."""
     scores: list[tuple[str, PairScore]] = []
@@ -174,7 +242,7 @@ def _tests_of_pair(
         if not _testable(crops, rows, pair, folds):
             continue
         label = -1 if background == CONFLICTING else background
-        score, used = score_pair(crops, rows, pair, label, folds, None)
+        score, used = score_pair(crops, rows, pair, label, folds, None, solver)
         scores.append(("refit", score))
         planes = used if frozen is None else frozen
         if planes:
@@ -200,6 +268,7 @@ def pair_tests(
     folds: Folds,
     frozen: Frozen | None,
     jobs: int = 1,
+    solver: Solver = Solver.SHARED,
 ) -> tuple[list[tuple[str, PairScore]], dict[tuple[int, int], Sequence[Hyperplane]]]:
     """Do all pair tests of one condition, under both protocols.
 
@@ -217,7 +286,9 @@ def pair_tests(
     frozen
         SVMs fitted on unaltered crops; None where these are the unaltered crops.
     jobs
-        Processes.
+        Threads of the shared solver, processes of the reference. No result depends on it.
+    solver
+        How the SVMs are fitted.
 
     Returns
     -------
@@ -227,95 +298,17 @@ def pair_tests(
     dict
         The SVMs fitted here.
     """
-    done = Parallel(n_jobs=jobs, batch_size="auto")(
-        delayed(_tests_of_pair)(
-            crops, pair, backgrounds[pair], folds, None if frozen is None else frozen.get(pair, [])
-        )
-        for pair in pairs
-    )
+    # The shared solver is compiled and lets other threads run; SVC needs processes.
+    backend = "threading" if solver is Solver.SHARED else "loky"
+    # Two threads of the linear algebra would fight over the cores, and might round differently.
+    with threadpool_limits(1):
+        done = Parallel(n_jobs=jobs, batch_size="auto", backend=backend)(
+            delayed(_tests_of_pair)(
+                crops, pair, backgrounds[pair], folds,
+                None if frozen is None else frozen.get(pair, []), solver,
+            )
+            for pair in pairs
+        )  # fmt: skip
     scores = [score for some, _ in done for score in some]
     fitted = {pair: used for pair, (_, used) in zip(pairs, done, strict=True) if used}
     return scores, fitted
-
-
-@dataclass(frozen=True)
-class Multiclass:
-    """A multi-class probe: one classifier per fold.
-
-    Parameters
-    ----------
-    classifiers
-        Standardisation and logistic regression, one per fold.
-    n_classes
-        Columns of the probabilities; classes never seen have probability 0.
-    folds
-        Who is held out with whom.
-    """
-
-    classifiers: Sequence[Pipeline]
-    n_classes: int
-    folds: Folds
-
-    def __call__(
-        self, features: NDArray[np.float32], cell: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
-        """Return class probabilities, each cell's from the fold that has not seen it.
-
-        Cells that are in no fold (several localizations, or none known) get the mean over folds.
-
-        Parameters
-        ----------
-        features
-            Shape (n, D).
-        cell
-            Rows in the store's `cells`, shape (n,).
-
-        Returns
-        -------
-        ndarray
-            Shape (n, classes), rows summing to 1.
-        """
-        number = len(self.classifiers)
-        rank = self.folds.rank[cell]
-        result = np.zeros((len(cell), self.n_classes), np.float64)
-        for held, classifier in enumerate(self.classifiers):
-            rows = np.flatnonzero((rank < 0) | (rank % number == held))
-            if len(rows) == 0:
-                continue
-            weight = np.where(rank[rows] < 0, 1 / number, 1)[:, None]
-            known = classifier.classes_
-            result[rows[:, None], known] += weight * classifier.predict_proba(features[rows])
-        return (result / result.sum(1, keepdims=True)).astype(np.float32)
-
-
-def fit_multiclass(
-    features: NDArray[np.float32],
-    cell: NDArray[np.int64],
-    classes: NDArray[np.int64],
-    folds: Folds,
-    n_classes: int,
-) -> Multiclass:
-    """Fit the multi-class probe, once per fold on the other folds' cells.
-
-    Parameters
-    ----------
-    features
-        One crop per cell, shape (n, D); only cells of testable classes.
-    cell
-        Rows in the store's `cells`, shape (n,).
-    classes
-        Class of each, shape (n,).
-    folds
-        Who is held out with whom.
-    n_classes
-        Number of classes in the store.
-    """
-    number = folds.number(*np.unique(classes))
-    fold = folds.rank[cell] % number
-    classifiers = [
-        make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=MAX_ITERATIONS)).fit(
-            features[fold != held], classes[fold != held]
-        )
-        for held in range(number)
-    ]
-    return Multiclass(classifiers, n_classes, folds)

@@ -1,14 +1,17 @@
 """The probe stage: embeddings to predictions, pair accuracies and tallies.
 
 Layer: reads `trials` and `embeddings`, writes `predictions`, and `pairwise` and tallies below the
-run's `work` folder, one file per model and condition.
+run's `work` folder, one file per model and condition. Embeddings are read shard by shard: once to
+gather what stands in pair tests and trains probes (the grid, whose size does not grow with the
+store), once to answer for every trial.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,20 +22,22 @@ from numpy.typing import NDArray
 
 from compute import schema
 from compute.conditions import Plan
-from compute.effects import FEWEST_PROTEINS
-from compute.files import Progress, silent, write_stream, write_table
+from compute.files import Progress, silent, table_writer, write_json
 from compute.folds import Folds
-from compute.probes import (
-    CONFLICTING,
-    Crops,
-    Hyperplane,
-    Multiclass,
-    PairScore,
-    fit_multiclass,
-    pair_tests,
-)
+from compute.multiclass import Multiclass, fit_multiclass
+from compute.probe_tables import predictions_table, tally, work_file, write_pairwise
+from compute.probes import CONFLICTING, Crops, Hyperplane, PairScore, pair_tests
 from compute.rundir import RunDirectory
 from compute.schema import CONDITIONS, Condition, Protocol
+from compute.statistics.bootstrap import FEWEST_PROTEINS
+
+LOCKED, LOCKED_PREDICTIONS = "work/locked", "work/locked_predictions"
+"""Second readings, under the other normalisation, and what the frozen probe answers to them."""
+
+GATHERED = 1 << 29
+"""Bytes of grid embeddings gathered in one pass over the shards (one condition at least)."""
+
+Planes = dict[tuple[int, int], Sequence[Hyperplane]]
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,19 @@ class Cells:
         proteins = [len(np.unique(self.protein[self.grid & (self.classes == k)])) for k in tested]
         return bool(proteins) and min(proteins) >= FEWEST_PROTEINS
 
+    @property
+    def tested(self) -> NDArray[np.bool_]:
+        """Which cells stand in pair tests and train probes, shape (N,)."""
+        return np.asarray(self.grid & np.isin(self.classes, self.folds.testable()))
+
+
+@dataclass
+class _Fitted:
+    """What one model's unaltered crops gave, and every condition's own multi-class probe."""
+
+    planes: Planes | None = None
+    probes: dict[Condition, Multiclass | None] = field(default_factory=dict)
+
 
 def probe(
     run: RunDirectory,
@@ -88,66 +106,123 @@ def probe(
     models
         Name and embedding dimension of each.
     jobs
-        Processes for the pair tests.
+        Cores for the pair tests.
     progress
         Called with units done (a model under a condition).
     """
     conditions = plan.config.composed
-    testable = cells.folds.testable()
-    units = [(m, n, c) for m in models for n, c in enumerate(conditions)]
-    for done, (model, number, condition) in enumerate(units):
-        progress("probe", done, len(units))
-        if condition is Condition.UNALTERED:
-            frozen: dict[tuple[int, int], Sequence[Hyperplane]] | None = None
-            lead: Multiclass | None = None
-        if _finished(run, plan, model, number, condition):
+    for done, (model, dimension) in enumerate(models.items()):
+        before = done * len(conditions)
+        progress("probe", before, len(models) * len(conditions))
+        left = [c for c in conditions if not _finished(run, plan, model, c)]
+        if not left and _answered(run, model, conditions):
             continue
-        if condition is not Condition.UNALTERED and frozen is None:
-            frozen, lead = _fit_unaltered(run, cells, model, testable, jobs)
-        if len(testable) > 1:
-            crops = _read_crops(run, cells, model, condition)
-            scores, fitted = _tests(crops, condition, plan, cells, testable, frozen, jobs)
-            if condition is Condition.UNALTERED:
-                frozen = fitted
-            _write_scores(run, model, condition, scores, cells)
-            if condition is Condition.DIFFERENT and Condition.CONFLICTING in plan.config.conditions:
-                against, _ = _tests(
-                    crops, Condition.CONFLICTING, plan, cells, testable, frozen, jobs
-                )
-                _write_scores(run, model, Condition.CONFLICTING, against, cells)
-            own = _fit_multiclass(run, cells, model, condition, testable)
-            lead = own if condition is Condition.UNALTERED else lead
-            _write_predictions(run, cells, model, number, condition, own, lead)
-    progress("probe", len(units), len(units))
+        fitted = _Fitted()
+        if len(cells.folds.testable()) > 1:
+            # What was fitted on unaltered crops serves every condition.
+            wanted = [c for c in conditions if c in left or c is Condition.UNALTERED]
+            for group in _groups(plan, cells, dimension, wanted):
+                gathered = gather_grid(run, cells, model, group)
+                for condition in group:
+                    crops, first = gathered.pop(condition)
+                    _probe_condition(
+                        run, plan, cells, model, condition, crops, first, fitted, jobs,
+                        condition in left,
+                    )  # fmt: skip
+                    before += 1
+                    progress("probe", before, len(models) * len(conditions))
+            _answer(run, cells, model, conditions, left, fitted)
+            _answer_locked(run, cells, model, conditions, fitted.probes[Condition.UNALTERED])
+    total = len(models) * len(conditions)
+    progress("probe", total, total)
 
 
-def work_file(run: RunDirectory, kind: str, model: str, condition: str) -> Path:
-    """Return where one model's and condition's `pairwise` or `tallies` rows lie."""
-    return run.path / "work" / kind / f"{model}-{condition}.parquet"
-
-
-def _finished(run: RunDirectory, plan: Plan, model: str, number: int, condition: Condition) -> bool:
+def _finished(run: RunDirectory, plan: Plan, model: str, condition: Condition) -> bool:
     """Tell whether everything of one model under one condition is there."""
     names = [condition]
     if condition is Condition.DIFFERENT and Condition.CONFLICTING in plan.config.conditions:
         names.append(Condition.CONFLICTING)
-    files = [run.part("predictions", number, model)]
+    files = [run.part("predictions", plan.config.composed.index(condition), model)]
     files += [
         work_file(run, kind, model, name) for kind in ("pairwise", "tallies") for name in names
     ]
     return all(file.is_file() for file in files)
 
 
-def _fit_unaltered(
-    run: RunDirectory, cells: Cells, model: str, testable: NDArray[np.int64], jobs: int
-) -> tuple[dict[tuple[int, int], Sequence[Hyperplane]], Multiclass | None]:
-    """Fit again what an interrupted run had fitted on unaltered crops."""
-    if len(testable) < 2:
-        return {}, None
-    crops = _read_crops(run, cells, model, Condition.UNALTERED)
-    pairs = list(combinations(testable.tolist(), 2))
-    _, fitted = pair_tests(crops, pairs, {key: [-1] for key in pairs}, cells.folds, None, jobs)
-    return fitted, _fit_multiclass(run, cells, model, Condition.UNALTERED, testable)
+def _locked_conditions(conditions: Sequence[Condition]) -> list[tuple[int, Condition]]:
+    """List the conditions that have a second reading, with their numbers."""
+    without = (Condition.UNALTERED, Condition.SHAM)
+    return [(n, c) for n, c in enumerate(conditions) if c not in without]
+
+
+def _answered(run: RunDirectory, model: str, conditions: Sequence[Condition]) -> bool:
+    """Tell whether the second readings, if there are any, have their answers."""
+    if not run.parts(LOCKED, model):
+        return True
+    files = [run.part(LOCKED_PREDICTIONS, n, model) for n, _ in _locked_conditions(conditions)]
+    return all(file.is_file() for file in files)
+
+
+def _groups(
+    plan: Plan, cells: Cells, dimension: int, conditions: Sequence[Condition]
+) -> Iterator[list[Condition]]:
+    """Cut conditions into groups whose grid embeddings are held together."""
+    per_condition = int(cells.tested.sum()) * plan.config.repeats * 4 * dimension
+    group: list[Condition] = []
+    size = 0
+    for condition in conditions:
+        each = per_condition * (len(plan.backgrounds) if CONDITIONS[condition].grid else 1)
+        if group and size + each > GATHERED:
+            yield group
+            group, size = [], 0
+        group.append(condition)
+        size += each
+    yield group
+
+
+def _probe_condition(
+    run: RunDirectory,
+    plan: Plan,
+    cells: Cells,
+    model: str,
+    condition: Condition,
+    crops: Crops,
+    first: NDArray[np.bool_],
+    fitted: _Fitted,
+    jobs: int,
+    write: bool,
+) -> None:
+    """Do one condition's pair tests and fit its multi-class probe.
+
+    Parameters
+    ----------
+    crops
+        The grid's embeddings.
+    first
+        Which of them are of repeat 0.
+    fitted
+        Takes what is fitted here.
+    write
+        Whether its tables are wanted; else it is fitted again for other conditions' sake.
+    """
+    scores, planes = _tests(crops, condition, plan, cells, fitted.planes, jobs)
+    if condition is Condition.UNALTERED:
+        fitted.planes = planes
+    if write:
+        _write_scores(run, model, condition, scores, cells)
+        if condition is Condition.DIFFERENT and Condition.CONFLICTING in plan.config.conditions:
+            against, _ = _tests(crops, Condition.CONFLICTING, plan, cells, fitted.planes, jobs)
+            _write_scores(run, model, Condition.CONFLICTING, against, cells)
+    present = np.unique(crops.classes[first])
+    enough = len(present) > 1 and cells.folds.number(*present) > 1
+    fitted.probes[condition] = (
+        fit_multiclass(
+            crops.features[first], crops.cell[first], crops.classes[first], cells.folds,
+            len(cells.names),
+        )
+        if enough
+        else None
+    )  # fmt: skip
 
 
 def _tests(
@@ -155,12 +230,11 @@ def _tests(
     condition: Condition,
     plan: Plan,
     cells: Cells,
-    testable: NDArray[np.int64],
-    frozen: Mapping[tuple[int, int], Sequence[Hyperplane]] | None,
+    frozen: Planes | None,
     jobs: int,
-) -> tuple[list[tuple[str, PairScore]], dict[tuple[int, int], Sequence[Hyperplane]]]:
+) -> tuple[list[tuple[str, PairScore]], Planes]:
     """Choose each pair's backgrounds under a condition, and test."""
-    pairs = list(combinations(testable.tolist(), 2))
+    pairs = list(combinations(cells.folds.testable().tolist(), 2))
     if condition is Condition.CONFLICTING:
         choice: dict[tuple[int, int], Sequence[int]] = {key: [CONFLICTING] for key in pairs}
     elif CONDITIONS[condition].grid:
@@ -171,117 +245,114 @@ def _tests(
     return pair_tests(crops, pairs, choice, cells.folds, frozen, jobs)
 
 
-def _read_embeddings(
-    run: RunDirectory, model: str, condition: Condition
+def _shards(
+    run: RunDirectory, table: str, model: str
 ) -> Iterator[tuple[pd.DataFrame, NDArray[np.float32]]]:
-    """Read one condition's embeddings, a shard at a time, with what the plan says of each."""
-    chosen = pc.field("condition") == str(condition)
-    for trials_file, file in zip(run.parts("trials"), run.parts("embeddings", model), strict=True):
-        table = pq.read_table(file, filters=chosen, partitioning=None)
-        trials = pq.read_table(
-            trials_file, columns=["trial", "cell", "donor_localization", "repeat"],
-            filters=chosen, partitioning=None,
-        ).to_pandas()  # fmt: skip
-        column = table.column("embedding").combine_chunks()
-        flat = np.asarray(column.flatten())
-        yield trials, flat.reshape(len(trials), -1)
+    """Read embeddings a shard at a time, with what the plan says of each."""
+    columns = ["trial", "cell", "condition", "donor_localization", "repeat"]
+    for trials_file, file in zip(run.parts("trials"), run.parts(table, model), strict=True):
+        found = pq.read_table(file, partitioning=None)
+        trials = pq.read_table(trials_file, columns=columns, partitioning=None)
+        if len(found) < len(trials):
+            trials = trials.filter(pc.is_in(trials["trial"], found["trial"].combine_chunks()))
+        flat = np.asarray(found.column("embedding").combine_chunks().flatten())
+        yield trials.to_pandas(), flat.reshape(len(found), -1)
 
 
-def _read_crops(run: RunDirectory, cells: Cells, model: str, condition: Condition) -> Crops:
-    """Gather the embeddings that stand in pair tests."""
-    frames, features = [], []
-    tested = cells.grid & np.isin(cells.classes, cells.folds.testable())
-    for trials, vectors in _read_embeddings(run, model, condition):
-        here = tested[trials["cell"].to_numpy()]
-        frames.append(trials[here])
-        features.append(vectors[here])
-    trials = pd.concat(frames, ignore_index=True)
+def gather_grid(
+    run: RunDirectory, cells: Cells, model: str, conditions: Sequence[Condition]
+) -> dict[Condition, tuple[Crops, NDArray[np.bool_]]]:
+    """Gather the grid's embeddings under some conditions, in one pass over the shards.
+
+    Returns
+    -------
+    dict
+        For each condition its crops, and which of them are of repeat 0.
+    """
+    tested = cells.tested
+    frames: dict[Condition, list[pd.DataFrame]] = {c: [] for c in conditions}
+    features: dict[Condition, list[NDArray[np.float32]]] = {c: [] for c in conditions}
+    for trials, vectors in _shards(run, "embeddings", model):
+        member = tested[trials["cell"].to_numpy()]
+        name = trials["condition"].to_numpy(dtype=object)
+        for condition in conditions:
+            here = member & (name == str(condition))
+            frames[condition].append(trials[here])
+            features[condition].append(vectors[here])
     code = {name: i for i, name in enumerate(cells.names)}
-    background = trials["donor_localization"].map(code, na_action="ignore").fillna(-1)
-    cell = trials["cell"].to_numpy()
-    return Crops(
-        np.concatenate(features),
-        cell,
-        cells.classes[cell],
-        background.to_numpy().astype(np.int64)
-        if CONDITIONS[condition].grid
-        else np.full(len(cell), -1),
-    )
-
-
-def _fit_multiclass(
-    run: RunDirectory, cells: Cells, model: str, condition: Condition, testable: NDArray[np.int64]
-) -> Multiclass | None:
-    """Fit the multi-class probe on one crop per cell (repeat 0) of a condition."""
-    member = cells.grid & np.isin(cells.classes, testable)
-    features, rows = [], []
-    for trials, vectors in _read_embeddings(run, model, condition):
+    found = {}
+    for condition in conditions:
+        trials = pd.concat(frames.pop(condition), ignore_index=True)
         cell = trials["cell"].to_numpy()
-        here = member[cell] & (trials["repeat"] == 0).to_numpy()
-        features.append(vectors[here])
-        rows.append(cell[here])
-    cell = np.concatenate(rows)
-    present = np.unique(cells.classes[cell])
-    number = cells.folds.number(*present) if len(present) > 1 else 0
-    if number < 2:
-        return None
-    return fit_multiclass(
-        np.concatenate(features), cell, cells.classes[cell], cells.folds, len(cells.names)
-    )
+        background = np.full(len(cell), -1)
+        if CONDITIONS[condition].grid:
+            donor = trials["donor_localization"].map(code, na_action="ignore").fillna(-1)
+            background = donor.to_numpy().astype(np.int64)
+        crops = Crops(
+            np.concatenate(features.pop(condition)), cell, cells.classes[cell], background
+        )
+        found[condition] = (crops, (trials["repeat"] == 0).to_numpy())
+    return found
 
 
-def _write_predictions(
+def _answer(
     run: RunDirectory,
     cells: Cells,
     model: str,
-    number: int,
-    condition: Condition,
-    refit: Multiclass | None,
+    conditions: Sequence[Condition],
+    left: Sequence[Condition],
+    fitted: _Fitted,
+) -> None:
+    """Write the conditions' predictions, in the plan's order, which is by protein."""
+    expected = schema.predictions_schema(len(cells.names))
+    lead = fitted.probes[Condition.UNALTERED]
+    missing = [
+        (c, path)
+        for n, c in enumerate(conditions)
+        if c in left and not (path := run.part("predictions", n, model)).is_file()
+    ]
+    with ExitStack() as files:
+        add = {c: files.enter_context(table_writer(path, expected)) for c, path in missing}
+        for trials, vectors in _shards(run, "embeddings", model) if add else ():
+            name = trials["condition"].to_numpy(dtype=object)
+            for condition in add:
+                here = name == str(condition)
+                both = ((Protocol.REFIT, fitted.probes[condition]), (Protocol.FROZEN, lead))
+                if here.any():
+                    add[condition](
+                        predictions_table(cells, trials[here], vectors[here], condition, both)
+                    )
+
+
+def _answer_locked(
+    run: RunDirectory,
+    cells: Cells,
+    model: str,
+    conditions: Sequence[Condition],
     frozen: Multiclass | None,
 ) -> None:
-    """Write one condition's predictions, in the plan's order, which is by protein."""
+    """Write what the frozen probe says to the second readings, if there are any."""
+    if not run.parts(LOCKED, model):
+        return
     expected = schema.predictions_schema(len(cells.names))
-    names = np.asarray(cells.names, dtype=object)
-
-    def tables() -> Iterator[pa.Table]:
-        for trials, vectors in _read_embeddings(run, model, condition):
-            cell = trials["cell"].to_numpy()
-            parts = []
-            for protocol, classifier in ((Protocol.REFIT, refit), (Protocol.FROZEN, frozen)):
-                if classifier is None or len(cell) == 0:
-                    continue
-                probabilities = classifier(vectors, cell)
-                parts.append(
-                    {
-                        "protein": cells.protein[cell],
-                        "cell": cell,
-                        "trial": trials["trial"].to_numpy(),
-                        "condition": np.full(len(cell), str(condition), object),
-                        "protocol": np.full(len(cell), str(protocol), object),
-                        "predicted": names[probabilities.argmax(1)],
-                        "probabilities": probabilities,
-                    }
-                )
-            if parts:
-                joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-                order = np.argsort(joined["protein"], kind="stable")
-                yield _table(joined, order, expected)
-
-    write_stream(run.part("predictions", number, model), tables(), expected)
-
-
-def _table(columns: Mapping[str, Any], order: NDArray[np.int64], expected: pa.Schema) -> pa.Table:
-    arrays = []
-    for field in expected:
-        values = columns[field.name][order]
-        if values.ndim == 2:
-            flat = pa.array(np.ascontiguousarray(values).ravel())
-            arrays.append(pa.FixedSizeListArray.from_arrays(flat, values.shape[1]))
-        elif values.dtype.kind in "OU":
-            arrays.append(pa.array(list(values), field.type))
-        else:
-            arrays.append(pa.array(values))
-    return pa.table(arrays, names=expected.names).cast(expected)
+    missing = [
+        (c, path)
+        for n, c in _locked_conditions(conditions)
+        if not (path := run.part(LOCKED_PREDICTIONS, n, model)).is_file()
+    ]
+    with ExitStack() as files:
+        add = {c: files.enter_context(table_writer(path, expected)) for c, path in missing}
+        for trials, vectors in _shards(run, LOCKED, model) if add else ():
+            name = trials["condition"].to_numpy(dtype=object)
+            for condition in add:
+                here = name == str(condition)
+                if here.any():
+                    add[condition](
+                        predictions_table(
+                            cells, trials[here], vectors[here], condition,
+                            ((Protocol.FROZEN, frozen),),
+                        )
+                    )  # fmt: skip
 
 
 def _write_scores(
@@ -292,29 +363,15 @@ def _write_scores(
     cells: Cells,
 ) -> None:
     """Write one model's and condition's rows of `pairwise` and `pair_tallies`."""
-    names = cells.names
-    pairwise = pd.DataFrame(
-        [
-            {
-                "model": model,
-                "condition": str(condition),
-                "protocol": protocol,
-                "localization_a": names[score.first],
-                "localization_b": names[score.second],
-                "background": names[score.background] if score.background >= 0 else None,
-                "accuracy": score.accuracy,
-                "std": score.std,
-                "n": score.n,
-            }
-            for protocol, score in scores
-        ],
-        columns=schema.PAIRWISE.names,
-    )
-    table = pa.Table.from_pandas(pairwise, schema=schema.PAIRWISE, preserve_index=False)
-    write_table(work_file(run, "pairwise", model, condition), table)
-    write_table(
+    unsolved = sum(score.unsolved for _, score in scores)
+    if unsolved:
+        file = work_file(run, "unsolved", model, condition).with_suffix(".json")
+        write_json(file, {"fits_left_to_the_reference": unsolved})
+    write_pairwise(run, model, condition, scores, cells.names)
+    run.write(
         work_file(run, "tallies", model, condition),
         _tally(model, condition, scores, cells),
+        schema.PAIR_TALLIES,
     )
 
 
@@ -322,38 +379,16 @@ def _tally(
     model: str, condition: Condition, scores: Sequence[tuple[str, PairScore]], cells: Cells
 ) -> pa.Table:
     """Sum held-out answers by protein (or by cell where proteins are few) and other class."""
-    size, k = len(cells.classes), len(cells.names)
-    frames = []
-    for protocol in Protocol:
-        right, answers = np.zeros((size, k), np.int64), np.zeros((size, k), np.int64)
-        for name, score in scores:
-            if name == protocol:
-                other = np.where(
-                    cells.classes[score.cell] == score.first, score.second, score.first
-                )
-                np.add.at(answers, (score.cell, other), 1)
-                np.add.at(right, (score.cell, other), score.correct)
-        cell, other = np.nonzero(answers)
-        frames.append(
-            pd.DataFrame(
-                {
-                    "protocol": str(protocol),
-                    "protein": cells.protein[cell],
-                    "cell": cell,
-                    "localization": np.asarray(cells.names)[cells.classes[cell]],
-                    "other": np.asarray(cells.names)[other],
-                    "correct": right[cell, other],
-                    "n": answers[cell, other],
-                    "n_cells": 1,
-                }
-            )
-        )
-    frame = pd.concat(frames, ignore_index=True)
-    if cells.by_protein:
-        keys = ["protocol", "protein", "localization", "other"]
-        frame = frame.groupby(keys, as_index=False)[["correct", "n", "n_cells"]].sum()
-        frame["cell"] = None
-    frame["model"], frame["condition"] = model, str(condition)
-    return pa.Table.from_pandas(
-        frame[schema.PAIR_TALLIES.names], schema=schema.PAIR_TALLIES, preserve_index=False
+    return tally(
+        model, condition, scores, cells.classes, cells.protein, cells.names, cells.by_protein
+    )
+
+
+def fits_left_to_the_reference(run: RunDirectory) -> int:
+    """Count the SVMs that the shared solver did not bring to its tolerance; 0 is the rule."""
+    files = sorted((run.path / "work" / "unsolved").glob("*.json"))
+    return sum(
+        json.loads(file.read_text("utf-8"))["fits_left_to_the_reference"]
+        for file in files
+        if not Path(file).name.startswith(".")
     )

@@ -15,7 +15,6 @@ import pandas as pd
 import pyarrow as pa
 
 from compute import published, schema
-from compute.aggregation import aggregate
 from compute.files import fingerprint, sha256
 from compute.published import CROPS_PER_CLASS, MODELS, TABLE_1
 from compute.published_results import (
@@ -28,6 +27,7 @@ from compute.published_results import (
 )
 from compute.rundir import RunDirectory, begin
 from compute.schema import SUMMARY_TABLES, Aggregation, Condition, Protocol
+from compute.statistics.aggregation import aggregate
 
 KIND = "published"
 """What `kind` says in `run.json`."""

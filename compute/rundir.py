@@ -2,11 +2,12 @@
 
 A run directory holds `run.json` and the tables named in `compute.schema.RUN_TABLES`. A file that
 is there is whole; what is not there is still to be done. That is all the state there is, so an
-interrupted run goes on from its files.
+interrupted run goes on from its files. Files that were cut short or altered since they were written
+do not have the checksum they should have: they are deleted when a run goes on, and made again.
 """
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,20 +17,36 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from compute import __version__, schema
+from compute.checksums import ALTERED, MANIFEST, drop_altered, forget, gather
 from compute.errors import ChangedError, InputError, UsageError
+from compute.files import RUN_FILE as RUN_FILE
 from compute.files import (
+    Progress,
     fingerprint,
-    lock,
     read_json,
     remove_leftovers,
     sha256,
+    silent,
     write_json,
     write_table,
 )
+from compute.locks import LOCK_FILE, OWNER_FILE, lock
 
-RUN_FILE = "run.json"
 PARTS = ("trials", "embeddings", "predictions")
 """Tables of many files."""
+
+WORK = "work"
+"""Folder of what only an unfinished run needs."""
+
+NAMED = 5
+"""Files that a message names; it counts the others."""
+
+Notice = Callable[[str], None]
+"""Called with what a person should know at once."""
+
+
+def unheard(text: str) -> None:
+    """Tell nobody."""
 
 
 class RunDirectory:
@@ -104,11 +121,39 @@ class RunDirectory:
         self.meta = {**self.meta, **more}
         write_json(self.path / RUN_FILE, self.meta)
 
-    def finish(self, **more: Any) -> None:
+    def tables(self, *, without: Sequence[str] = ()) -> list[Path]:
+        """Return every file of the run's tables that is there, unfinished work included.
+
+        Parameters
+        ----------
+        without
+            Folders to leave out.
+        """
+        folders = [name for name in (*PARTS, WORK) if name not in without]
+        shards = [
+            file
+            for name in folders
+            for file in sorted((self.path / name).rglob("*.parquet"))
+            if not file.name.startswith(".")
+        ]
+        single = [self.summary(name) for name in sorted(("cells", *schema.SUMMARY_TABLES))]
+        return [*(file for file in single if file.is_file()), *shards]
+
+    def finish(self, *, without: Sequence[str] = (WORK,), **more: Any) -> None:
         """Mark the run complete and record what it holds.
 
         The fingerprint is of the summary tables, so equal results have equal fingerprints.
+
+        Parameters
+        ----------
+        without
+            Folders whose files do not belong to the finished run; they are deleted afterwards, so
+            that a run that is killed here has lost nothing.
+        **more
+            For `run.json`.
         """
+        files = self.tables(without=without)
+        checksums = gather(self.path, files)
         tables = {
             name: sha256(self.summary(name))
             for name in schema.SUMMARY_TABLES
@@ -120,12 +165,28 @@ class RunDirectory:
             finished=_now(),
             tables=tables,
             fingerprint=fingerprint(tables),
+            checksums=checksums,
+            unwanted=list(without),
+            failures=[],
         )
+        forget(files)
+        self.clear_unwanted()
+
+    def clear_unwanted(self) -> None:
+        """Delete the folders that a finished run needs no longer."""
+        for name in self.meta.get("unwanted", [WORK]):
+            shutil.rmtree(self.path / name, ignore_errors=True)
 
 
 @contextmanager
 def begin(
-    path: Path, header: Mapping[str, Any], details: Mapping[str, Any], *, fresh: bool = False
+    path: Path,
+    header: Mapping[str, Any],
+    details: Mapping[str, Any],
+    *,
+    fresh: bool = False,
+    notice: Notice = unheard,
+    progress: Progress = silent,
 ) -> Iterator[RunDirectory]:
     """Hold a run directory for writing: new, or one that was begun with the same header.
 
@@ -140,6 +201,10 @@ def begin(
         Further content of `run.json` (names, definitions, versions, device).
     fresh
         Delete what is there and begin anew.
+    notice
+        Told which files are made again because they were altered.
+    progress
+        Called while the files of an interrupted run are verified.
 
     Yields
     ------
@@ -173,6 +238,11 @@ def begin(
                     f"{path} was begun with other settings: {'; '.join(changed)}.",
                     "Give another --out, the earlier settings, or --fresh to begin anew.",
                 )
+            if run.complete:
+                forget(run.tables())
+                run.clear_unwanted()
+            else:
+                _verify(run, notice, progress)
         else:
             write_json(
                 path / RUN_FILE,
@@ -187,6 +257,38 @@ def begin(
             )
             run = RunDirectory(path)
         yield run
+
+
+def _verify(run: RunDirectory, notice: Notice, progress: Progress) -> None:
+    """Delete the files of an unfinished run that are not as they were written.
+
+    What later stages made of an altered file may be wrong too, so it is deleted with it.
+    """
+    files = run.tables()
+    bad = drop_altered(files, progress) if files else []
+    if not bad:
+        return
+    told = {v.path: f"{v.path.relative_to(run.path)} ({v.problem})" for v in bad}
+    altered = [_stage(run, v.path) for v in bad if v.problem == ALTERED]
+    later = [
+        file for file in files if altered and file not in told and _stage(run, file) > min(altered)
+    ]
+    for file in later:
+        file.unlink(missing_ok=True)
+    forget(later)
+    shown = ", ".join(list(told.values())[:NAMED])
+    more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
+    after = f", and the {len(later)} files of later stages" if later else ""
+    notice(f"Not as written, so made again: {shown}{more}{after}.")
+    run.record(made_again=[*run.meta.get("made_again", []), *told.values()])
+
+
+def _stage(run: RunDirectory, file: Path) -> int:
+    """Order a run's files by what they are made of."""
+    first, *rest = file.relative_to(run.path).parts
+    if first in ("trials", "embeddings") or (first == WORK and rest[0] == "locked"):
+        return 0
+    return 1 if first in ("predictions", WORK) else 2
 
 
 def differences(before: Any, now: Any, place: str = "") -> list[str]:
@@ -207,17 +309,19 @@ def _clear(path: Path) -> None:
     with suppress(InputError):
         # Killed half-way, what is left must not call itself complete.
         RunDirectory(path).record(status="running")
-    for name in PARTS:
+    for name in (*PARTS, WORK):
         shutil.rmtree(path / name, ignore_errors=True)
-    for name in (*schema.SUMMARY_TABLES, "cells", "tallies"):
-        (path / f"{name}.parquet").unlink(missing_ok=True)
-    shutil.rmtree(path / "work", ignore_errors=True)
-    (path / RUN_FILE).unlink(missing_ok=True)
+    single = [path / f"{name}.parquet" for name in (*schema.SUMMARY_TABLES, "cells", "tallies")]
+    forget(single)
+    for file in (*single, path / MANIFEST, path / RUN_FILE):
+        file.unlink(missing_ok=True)
 
 
 def _left_by_a_start(name: str) -> bool:
     """Tell whether a file is what a run leaves that was killed before it had its `run.json`."""
-    return name == ".lock" or (name.startswith(f".{RUN_FILE}.") and name.endswith(".tmp"))
+    return name in (LOCK_FILE, OWNER_FILE) or (
+        name.startswith(f".{RUN_FILE}.") and name.endswith(".tmp")
+    )
 
 
 def _now() -> str:

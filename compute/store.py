@@ -4,9 +4,13 @@ A store is a folder: `store.json`, `cells.parquet`, `crops-*.parquet`, `windows-
 for simulated cells, `truth.parquet`. `compute.crops.writer` makes it.
 """
 
+import fcntl
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +22,84 @@ from numpy.typing import NDArray
 
 from compute import schema
 from compute.errors import InputError, unknown_value
-from compute.files import read_json, sha256, writing
+from compute.files import disk_error, read_json, sha256, writing
 
 CROP_ROW_GROUP = 256
 """Crops per Parquet row group: what is decoded at a time."""
 
 
+class PixelFile:
+    """An uncompressed array on disk (`.npy`) whose rows are read when they are asked for.
+
+    Unlike a memory map it keeps nothing: what was read is the caller's, so a process that goes
+    through a store of any size stays as small as its batches.
+
+    Parameters
+    ----------
+    path
+        The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path.open("rb", buffering=0)
+        version = np.lib.format.read_magic(self._file)
+        read_header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        self.shape, _, self.dtype = read_header(self._file)
+        self._start = self._file.tell()
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> NDArray[Any]:
+        """Read rows, in the order given; each run of following ones at once.
+
+        Parameters
+        ----------
+        rows
+            Row numbers ≥ 0, shape (n,), or a slice.
+
+        Raises
+        ------
+        InputError
+            The file is shorter than it was.
+        IndexError
+            There is no such row.
+        """
+        number = np.arange(len(self))[rows] if isinstance(rows, slice) else np.asarray(rows)
+        if len(number) == 0:
+            return np.empty((0, *self.shape[1:]), self.dtype)
+        if not 0 <= number.min() <= number.max() < len(self):
+            raise IndexError(f"Rows {number.min()} to {number.max()} of {len(self)}.")
+        found = np.empty((len(number), *self.shape[1:]), self.dtype)
+        target = memoryview(found.data).cast("B")
+        step = self.dtype.itemsize * int(np.prod(self.shape[1:]))
+        edges = np.flatnonzero(np.diff(number) != 1) + 1
+        for first, last in pairwise([0, *edges.tolist(), len(number)]):
+            part = target[first * step : last * step]
+            at = self._start + int(number[first]) * step
+            while part:
+                read = os.preadv(self._file.fileno(), [part], at)
+                if read == 0:
+                    raise InputError(f"{self.path} was cut short.", "Delete it and run again.")
+                part, at = part[read:], at + read
+        return found
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Read everything."""
+        return np.asarray(self[:], dtype)
+
+
+Pixels = NDArray[Any] | PixelFile
+
+
 @dataclass(frozen=True)
 class CropArrays:
-    """Pixels of a whole store, in memory or memory-mapped; row i is cell row i.
+    """Pixels of a whole store, in memory or on disk; row i is cell row i.
 
     Parameters
     ----------
@@ -38,10 +111,10 @@ class CropArrays:
         Windows without cells, shape (M, C, H, W), the store's dtype.
     """
 
-    images: NDArray[Any]
-    masks: NDArray[np.uint8]
-    foregrounds: NDArray[np.uint8]
-    windows: NDArray[Any]
+    images: Pixels
+    masks: Pixels
+    foregrounds: Pixels
+    windows: Pixels
 
     def unpack(self, packed: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Turn packed mask rows into booleans of shape (n, H, W)."""
@@ -76,8 +149,14 @@ class CropStore:
 
     @cached_property
     def cells(self) -> pd.DataFrame:
-        """The `cells` table, one row per cell, in the order of the pixels."""
-        return self._read("cells.parquet", schema.cells_schema()).to_pandas()
+        """The `cells` table, one row per cell, in the order of the pixels.
+
+        Cells of the same `labels` share one list.
+        """
+        table = self._read("cells.parquet", schema.cells_schema())
+        frame = table.drop_columns("labels").to_pandas(self_destruct=True, split_blocks=True)
+        frame.insert(table.column_names.index("labels"), "labels", _shared(table["labels"]))
+        return frame
 
     @cached_property
     def windows(self) -> pd.DataFrame:
@@ -115,14 +194,16 @@ class CropStore:
             raise unknown_value("split", split, sorted(set(self.cells["split"].dropna())))
         return sorted(set(self.cells["field"][inside]))
 
-    def arrays(self, cache: Path | None = None) -> CropArrays:
-        """Return every pixel of the store.
+    def arrays(self, cache: Path | None = None, first: int | None = None) -> CropArrays:
+        """Return the pixels of the store.
 
         Parameters
         ----------
         cache
-            A folder for uncompressed, memory-mapped copies, made at first use and used again
-            while the store is the same; without it everything is read into memory.
+            A folder for uncompressed copies, made at first use and used again while the store is
+            the same, by other processes too; without it everything is read into memory.
+        first
+            Read no more than so many cells and windows, into memory; None reads all.
 
         Returns
         -------
@@ -131,7 +212,9 @@ class CropStore:
         """
         pixels = (len(self.channels), self.size, self.size)
         bits = ((self.size * self.size + 7) // 8,)
-        n, m = len(self.cells), len(self.windows)
+        n, m = self.meta["counts"]["cells"], self.meta["counts"]["windows"]
+        if first is not None:
+            n, m, cache = min(n, first), min(m, first), None
         wanted = {
             "images": ("crops", "image", (n, *pixels), self.dtype),
             "masks": ("crops", "mask", (n, *bits), np.dtype(np.uint8)),
@@ -139,7 +222,7 @@ class CropStore:
             "windows": ("windows", "image", (m, *pixels), self.dtype),
         }
         return CropArrays(
-            **{name: self._array(name, *spec, cache) for name, spec in wanted.items()}
+            **{name: self._array(name, *s, cache, first is None) for name, s in wanted.items()}
         )
 
     def _array(
@@ -150,35 +233,61 @@ class CropStore:
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
         cache: Path | None,
-    ) -> NDArray[Any]:
+        whole: bool,
+    ) -> Pixels:
         if cache is None or shape[0] == 0:
             array = np.empty(shape, dtype)
-            self._fill(array, table, column)
+            start = 0
+            for rows in self._decoded(table, column, shape, dtype, whole):
+                array[start : start + len(rows)] = rows
+                start += len(rows)
             return array
         path = cache / f"{self.fingerprint}-{name}.npy"
         if not path.is_file():
-            with writing(path) as temporary:
-                array = np.lib.format.open_memmap(temporary, "w+", dtype, shape)
-                self._fill(array, table, column)
-                array.flush()
-                del array
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+            with alone(cache):
+                if not path.is_file():
+                    self._write_pixels(path, table, column, shape, dtype)
+        return PixelFile(path)
 
-    def _fill(self, array: NDArray[Any], table: str, column: str) -> None:
-        start = 0
+    def _write_pixels(
+        self, path: Path, table: str, column: str, shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> None:
+        with writing(path) as temporary, temporary.open("wb") as file:
+            header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for rows in self._decoded(table, column, shape, dtype):
+                file.write(np.ascontiguousarray(rows).data)
+
+    def _decoded(
+        self,
+        table: str,
+        column: str,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        whole: bool = True,
+    ) -> Iterator[NDArray[Any]]:
+        """Decode a column of pixels, some rows at a time; `whole` expects no more than asked for.
+
+        Raises
+        ------
+        InputError
+            There are more or fewer rows than the store's tables have.
+        """
+        count = 0
         for file in self._files(table):
             for batch in self._batches(file, column):
                 flat = batch.column(0)
+                step = dtype.itemsize * int(np.prod(shape[1:]))
                 raw = np.frombuffer(flat.buffers()[1], np.uint8)
-                step = array[0].nbytes
                 raw = raw[flat.offset * step : (flat.offset + len(flat)) * step]
-                array[start : start + len(flat)] = raw.view(array.dtype).reshape(
-                    len(flat), *array.shape[1:]
-                )
-                start += len(flat)
-        if start != len(array):
+                rows = raw.view(dtype).reshape(len(flat), *shape[1:])
+                yield rows[: shape[0] - count] if count < shape[0] else rows[:0]
+                count += len(flat)
+                if not whole and count >= shape[0]:
+                    return
+        if count != shape[0]:
             raise InputError(
-                f"{self.path}: {start} rows of {table} pixels for {len(array)} rows of metadata.",
+                f"{self.path}: {count} rows of {table} pixels for {shape[0]} rows of metadata.",
                 "Make the store anew.",
             )
 
@@ -215,3 +324,29 @@ class CropStore:
                 raise InputError(
                     f"{path} was altered after it was written.", "Make the store anew."
                 )
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process makes files in a folder of pixels."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = (folder / ".pixels.lock").open("a")
+    except OSError as error:
+        raise disk_error(error, folder) from error
+    with handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _shared(lists: pa.ChunkedArray) -> list[NDArray[Any] | None]:
+    """Turn a column of lists into objects, one for all rows that hold the same."""
+    kept: dict[tuple[str, ...] | None, NDArray[Any] | None] = {None: None}
+    found: list[NDArray[Any] | None] = []
+    for start in range(0, len(lists), CROP_ROW_GROUP):
+        for each in lists.slice(start, CROP_ROW_GROUP).to_pylist():
+            key = None if each is None else tuple(each)
+            if key not in kept:
+                kept[key] = np.array(each, dtype=object)
+            found.append(kept[key])
+    return found

@@ -1,39 +1,51 @@
 """The effects stage: tallies and predictions to the run's summary tables.
 
-Layer: reads `predictions` and the probe stage's work files, writes `pairwise`, `pair_tallies`,
-`accuracy`, `effects`, `shifts` and `distributions`.
+Layer: reads `predictions`, `trials` and the probe stage's work files, writes every summary table
+but `examples`. What each table says is computed in `compute.statistics`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from compute import schema
-from compute.aggregation import aggregate, with_counts
-from compute.effects import (
-    Accuracies,
-    BootstrapConfig,
-    Tallies,
-    accuracies,
-    common,
-    contrasts,
-    contributions,
-    holm,
-    interval,
-    resample,
-    sign_flip_test,
-)
-from compute.files import Progress, silent
-from compute.probing import Cells, work_file
-from compute.protein_shifts import Answers, distribution_rows, read_answers, shift_rows, take
+from compute.answers import Predictions, blocks
+from compute.files import Progress, silent, write_stream
+from compute.hashing import mix
+from compute.probe_tables import work_file
+from compute.probing import Cells
 from compute.rundir import RunDirectory
 from compute.schema import Aggregation, Condition, Probe, Protocol
+from compute.statistics.aggregation import aggregate, with_counts
+from compute.statistics.backgrounds import background_rows
+from compute.statistics.bootstrap import BootstrapConfig, Resampling
+from compute.statistics.calibration import calibration_rows, fit_temperature, reliability_rows
+from compute.statistics.effect_rows import adjust, effect_rows, pair_tallies
+from compute.statistics.effects import Tallies
+from compute.statistics.flips import flip_rows
+from compute.statistics.gather import Gathered, Gatherer
+from compute.statistics.rescaling import rescaling_rows
+from compute.statistics.truth import Truth
+from compute.statistics.units import make_units
+
+COPIED = ("pairwise", "pair_tallies")
+"""Tables that the probe stage has made in parts."""
+
+MADE = tuple(name for name in schema.SUMMARY_TABLES if name not in (*COPIED, "examples"))
+"""Tables that are made here."""
+
+BY_PROTEIN = ("shifts", "distributions", "truth")
+"""Those of them that have rows for every protein."""
+
+FIT_CELLS = 50_000
+"""Cells that a temperature is fitted on at most: its error is then below 1%."""
 
 
 def summarise(
@@ -44,6 +56,9 @@ def summarise(
     conditions: Sequence[str],
     config: BootstrapConfig,
     progress: Progress = silent,
+    *,
+    truth: pd.DataFrame | None = None,
+    normalisation: str = "crop",
 ) -> None:
     """Write every summary table that is not there yet.
 
@@ -58,248 +73,227 @@ def summarise(
     models, conditions
         What the run holds.
     config
-        Draws and seed.
+        Draws, seed and margin.
     progress
-        Called with units done (a model under a condition and protocol).
+        Called with units done (a protein under a model).
+    truth
+        The store's `truth`, on simulated cells.
+    normalisation
+        Of the first reading of every trial; one of `compute.embed.NORMALISATION`.
     """
-    for name in ("pairwise", "pair_tallies"):
-        if not run.summary(name).is_file():
-            expected = schema.SUMMARY_TABLES[name]
-            kind = "tallies" if name == "pair_tallies" else name
-            files = [work_file(run, kind, m, c) for m in models for c in conditions]
-            parts = [pq.read_table(f, partitioning=None) for f in files if f.is_file()]
-            run.write(
-                run.summary(name), pa.concat_tables([expected.empty_table(), *parts]), expected
-            )
-    wanted = ("accuracy", "effects", "shifts", "distributions")
-    if all(run.summary(name).is_file() for name in wanted):
+    for name in COPIED:
+        _copy(run, name, models, conditions)
+    if all(run.summary(name).is_file() for name in MADE):
         return
-    shifts, distributions, multiclass = _read_predictions(
-        run, cells, table, models, conditions, config, progress
-    )
-    accuracy, effects = _accuracies(run, cells, models, conditions, multiclass, config)
-    for name, frame in zip(wanted, (accuracy, effects, shifts, distributions), strict=True):
+    stage = _Stage(run, cells, table, models, conditions, config, truth, normalisation)
+    stage.gather(progress)
+    for name, tables in stage.tables():
         expected = schema.SUMMARY_TABLES[name]
-        if len(frame):
-            written = pa.Table.from_pandas(
-                frame.reindex(columns=expected.names), schema=expected, preserve_index=False
-            )
-        else:
-            written = expected.empty_table()
-        run.write(run.summary(name), written, expected)
+        checked = (schema.check_table(part, expected, name) for part in tables)
+        write_stream(run.summary(name), checked, expected)
 
 
-def _read_predictions(
-    run: RunDirectory,
-    cells: Cells,
-    table: pd.DataFrame,
-    models: Sequence[str],
-    conditions: Sequence[str],
-    config: BootstrapConfig,
-    progress: Progress,
-) -> tuple[pd.DataFrame, pd.DataFrame, dict[tuple[str, str, str], Answers]]:
-    """Go through all predictions: shifts, distributions, and labelled cells' answers."""
-    composed = [c for c in schema.COMPOSED if c in conditions]
-    shifts: list[pd.DataFrame] = []
-    distributions: list[pd.DataFrame] = []
-    labelled: dict[tuple[str, str, str], Answers] = {}
-    units = list(product(models, Protocol, enumerate(composed)))
-    before: Answers | None = None
-    for done, (model, protocol, (number, condition)) in enumerate(units):
-        progress("effects", done, len(units))
-        answers = read_answers(run, model, number, protocol, cells.names)
-        if condition is Condition.UNALTERED:
-            before = answers
-        if answers is None or before is None:
-            continue
-        key = {"model": model, "condition": str(condition), "protocol": str(protocol)}
-        known = np.flatnonzero(np.isin(cells.classes[answers.cell], cells.folds.testable()))
-        labelled[model, str(condition), str(protocol)] = take(answers, known)
-        distributions.append(distribution_rows(answers, cells).assign(**key))
-        if condition is not Condition.UNALTERED:
-            moved = shift_rows(before, answers, cells, table, config.seed, number)
-            shifts.append(moved.assign(**key))
-    progress("effects", len(units), len(units))
-    empty = pd.DataFrame()
-    return (
-        pd.concat(shifts, ignore_index=True) if shifts else empty,
-        pd.concat(distributions, ignore_index=True) if distributions else empty,
-        labelled,
-    )
+def _copy(run: RunDirectory, name: str, models: Sequence[str], conditions: Sequence[str]) -> None:
+    """Join a table's parts, one per model and condition."""
+    if run.summary(name).is_file():
+        return
+    kind = "tallies" if name == "pair_tallies" else name
+    files = (work_file(run, kind, m, c) for m, c in product(models, conditions))
+    parts = (pq.read_table(file, partitioning=None) for file in files if file.is_file())
+    write_stream(run.summary(name), parts, schema.SUMMARY_TABLES[name])
 
 
-def _accuracies(
-    run: RunDirectory,
-    cells: Cells,
-    models: Sequence[str],
-    conditions: Sequence[str],
-    multiclass: dict[tuple[str, str, str], Answers],
-    config: BootstrapConfig,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Summarise both probes with intervals and tests; `ACCURACY` and `EFFECTS` rows."""
-    tallies = run.read("pair_tallies").to_pandas()
-    accuracy: list[dict[str, Any]] = []
-    effects: list[dict[str, Any]] = []
-    unit = "protein" if cells.by_protein else "cell"
-    for model, protocol in product(models, Protocol):
-        chosen = tallies[(tallies["model"] == model) & (tallies["protocol"] == protocol)]
-        pair, pair_conditions = _pair_tallies(chosen, conditions, cells)
-        whole, whole_conditions = _multiclass_tallies(
-            {c: a for (m, c, p), a in multiclass.items() if (m, p) == (model, protocol)}, cells
+class _Stage:
+    """The rows of all tables, model by model."""
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        cells: Cells,
+        table: pd.DataFrame,
+        models: Sequence[str],
+        conditions: Sequence[str],
+        config: BootstrapConfig,
+        truth: pd.DataFrame | None,
+        normalisation: str,
+    ) -> None:
+        self.run, self.cells, self.table, self.config = run, cells, table, config
+        self.models, self.conditions = models, conditions
+        self.composed = [c for c in schema.COMPOSED if c in conditions]
+        self.names = list(cells.names)
+        self.locked = normalisation == "locked"
+        proteins, code = np.unique(cells.protein, return_inverse=True)
+        self.proteins, self.protein = pa.array(proteins.tolist()), code.astype(np.int32)
+        self.units = make_units(
+            cells.classes, self.protein, cells.folds.testable(), cells.by_protein, len(self.names)
         )
-        for probe, found, names in (
-            (Probe.PAIR, pair, pair_conditions),
-            (Probe.MULTICLASS, whole, whole_conditions),
-        ):
-            if found is None:
+        self.truth = None if truth is None else Truth.of(truth, len(cells.classes), self.names)
+        self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in MADE}
+        self.multiclass: dict[tuple[str, Protocol], tuple[Tallies, list[str]]] = {}
+        self._resampling = cache(self._draw)
+
+    def gather(self, progress: Progress) -> None:
+        """Go through every model's predictions."""
+        size = len(self.proteins)
+        for done, model in enumerate(self.models):
+
+            def report(protein: int, done: int = done) -> None:
+                progress("effects", done * size + protein + 1, len(self.models) * size)
+
+            gatherer = Gatherer(
+                self.cells.classes, self.protein, self.names, self.units, self.composed,
+                self._temperatures(model), self.locked, self.config.seed, self.truth,
+            )  # fmt: skip
+            found = gatherer.gather(
+                blocks(self.run, model, self.composed, self.names, self.protein), report
+            )
+            self._multiclass(model, found)
+            self._proteins(model, found)
+        progress("effects", len(self.models) * size, len(self.models) * size)
+
+    def tables(self) -> Iterator[tuple[str, Iterator[pa.Table]]]:
+        """Give every table, in parts."""
+        accuracy, effects = self._effects()
+        for name in MADE:
+            if name in BY_PROTEIN:
+                yield name, self._joined(name)
+            else:
+                frames = {"accuracy": accuracy, "effects": effects}
+                frame = frames.get(name, pd.DataFrame(self.rows[name]))
+                yield name, iter([_table(frame, schema.SUMMARY_TABLES[name])])
+
+    def _temperatures(self, model: str) -> dict[Protocol, float]:
+        """Fit a temperature for each protocol on tested cells' unaltered crops."""
+        number = self.composed.index(Condition.UNALTERED)
+        path = self.run.part("predictions", number, model)
+        if not path.is_file():
+            return {}
+        of = self.units.of
+        known = max(int((of >= 0).sum()), 1)
+        parts: dict[Protocol, list[tuple[Any, Any]]] = {}
+        file = Predictions(path, self.names, self.protein)
+        while (protein := file.block()) is not None:
+            for protocol, answers in file.until(protein).items():
+                cell = answers.cell
+                drawn = mix(self.config.seed, 403, cell) % np.uint64(known) < FIT_CELLS
+                some = answers.cells((of[cell] >= 0) & drawn)
+                parts.setdefault(protocol, []).append(
+                    (some.probabilities, self.cells.classes[some.cell[some.position]])
+                )
+        found = {}
+        for protocol, pieces in parts.items():
+            probabilities, own = (np.concatenate(piece) for piece in zip(*pieces, strict=True))
+            found[protocol] = fit_temperature(probabilities, own)
+        return found
+
+    def _draw(self, classes: bytes) -> Resampling:
+        code = np.frombuffer(classes, np.int64)
+        return Resampling(code, len(self.names), self.config.draws, self.config.seed)
+
+    def _multiclass(self, model: str, found: Gathered) -> None:
+        """Add all rows that come from one model's sums."""
+        if not found.sums:
+            return
+        answered = np.any([sums.n[:, 0] > 0 for sums in found.sums.values()], axis=0)
+        units = self.units.take(answered)
+        drawn = self._resampling(units.classes.tobytes())
+        for protocol in Protocol:
+            mine = {c: sums for (p, c), sums in found.sums.items() if p is protocol}
+            if not mine:
                 continue
-            key = {
-                "model": model,
-                "protocol": str(protocol),
-                "probe": str(probe),
-                "aggregation": str(Aggregation.ALL),
-                "unit": unit,
-            }
-            rows, differences = _summary(found, names, cells, config)
-            accuracy += [{**key, **row} for row in rows]
-            effects += [{**key, **row} for row in differences]
-    frame = pd.DataFrame(effects)
-    if len(frame):
-        frame["p_holm"] = np.nan
-        tested = frame["p_value"].notna()
-        for _, family in frame[tested].groupby(["probe", "protocol", "effect"]):
-            frame.loc[family.index, "p_holm"] = holm(family["p_value"].to_list())
-    summaries = pd.DataFrame(accuracy)
-    return _add_published(run.read("pairwise").to_pandas(), summaries, frame)
-
-
-def _add_published(
-    pairwise: pd.DataFrame, accuracy: pd.DataFrame, effects: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Add the pair tests averaged as in the paper, to be compared with it like with like."""
-    if len(pairwise) == 0:
-        return accuracy, effects
-    rows, differences = aggregate(pairwise, Aggregation.PUBLISHED)
-    tables = ((accuracy, rows), (effects, differences))
-    first, second = (
-        pd.concat([table, with_counts(more, accuracy)], ignore_index=True) if len(more) else table
-        for table, more in tables
-    )
-    return first, second
-
-
-def _pair_tallies(
-    rows: pd.DataFrame, conditions: Sequence[str], cells: Cells
-) -> tuple[Tallies | None, list[str]]:
-    """Arrange one model's and protocol's `pair_tallies` by condition, unit and other class."""
-    if len(rows) == 0:
-        return None, []
-    names = [c for c in conditions if (rows["condition"] == c).any()]
-    code = {name: i for i, name in enumerate(cells.names)}
-    group = rows.groupby(["localization", "protein", "cell"], dropna=False)
-    u = group.ngroup().to_numpy()
-    units, first = np.unique(u, return_index=True)
-    classes = np.asarray(rows["localization"].map(code).to_numpy()[first], np.int64)
-    m = rows["condition"].map({c: i for i, c in enumerate(names)}).to_numpy()
-    other = rows["other"].map(code).to_numpy()
-    correct = np.zeros((len(names), len(units), len(code)))
-    n, n_cells = np.zeros_like(correct), np.zeros((len(names), len(units)), np.int64)
-    correct[m, u, other], n[m, u, other] = rows["correct"], rows["n"]
-    np.maximum.at(n_cells, (m, u), rows["n_cells"].to_numpy())
-    protein = rows["protein"].to_numpy()[first]
-    return Tallies(correct, n, classes, n_cells, protein), names
-
-
-def _multiclass_tallies(
-    answers: dict[str, Answers], cells: Cells
-) -> tuple[Tallies | None, list[str]]:
-    """Sum labelled cells' answers by condition and unit."""
-    names = list(answers)
-    if not names or all(len(a.cell) == 0 for a in answers.values()):
-        return None, []
-    every = np.unique(np.concatenate([a.cell for a in answers.values()]))
-    unit_of = cells.protein[every] if cells.by_protein else every.astype(str)
-    joint = np.char.add(np.char.add(unit_of, "\x1f"), cells.classes[every].astype(str))
-    units, first, u = np.unique(joint, return_index=True, return_inverse=True)
-    classes, protein = cells.classes[every][first], cells.protein[every][first]
-    correct = np.zeros((len(names), len(units), 1))
-    n = np.zeros_like(correct)
-    for m, name in enumerate(names):
-        found = answers[name]
-        here = u[np.searchsorted(every, found.cell)]
-        right = found.predicted[np.arange(len(found.cell)), cells.classes[found.cell]]
-        correct[m, :, 0] = np.bincount(here, right, len(units))
-        n[m, :, 0] = np.bincount(here, minlength=len(units))
-    return Tallies(correct, n, classes, np.asarray(n[..., 0], np.int64), protein), names
-
-
-def _summary(
-    tallies: Tallies, names: Sequence[str], cells: Cells, config: BootstrapConfig
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Estimate every condition's accuracy and every effect, overall and by localization."""
-    k = len(cells.names)
-    weights = resample(tallies.classes, config.draws, config.seed)
-    everything = _draw(tallies, weights, k)
-    paired = {}
-    for effect, name, first, second in contrasts(names):
-        shared = common(tallies, first, second)
-        alike = np.array_equal(shared.n, tallies.n[[first, second]])
-        point, draws = everything if alike else _draw(shared, weights, k)
-        rows = (first, second) if alike else (0, 1)
-        share = contributions(shared, k)
-        p_value = sign_flip_test(share[0] - share[1], config.flips, config.seed)
-        paired[effect, name] = (point, draws, rows, shared.n_cells[1], p_value)
-    scopes: list[tuple[str, int | None]] = [("overall", None)]
-    scopes += [("localization", a) for a in np.unique(tallies.classes)]
-    accuracy, effects = [], []
-    for scope, a in scopes:
-        here = tallies.classes >= 0 if a is None else tallies.classes == a
-        where = {"scope": scope, "localization": None if a is None else cells.names[a]}
-        estimate, drawn = (_of(found, a) for found in everything)
-        for m, name in enumerate(names):
-            low, high = interval(drawn[:, m])
-            accuracy.append(
-                {**where, "condition": name, "estimate": float(estimate[0, m]),
-                 "ci_low": low, "ci_high": high, **_counts(tallies, tallies.n_cells[m], here)}
+            n = np.stack([sums.n[answered] for sums in mine.values()])
+            tallies = Tallies(
+                np.stack([sums.right[answered] for sums in mine.values()]), n, units.classes,
+                n[..., 0].round().astype(np.int64), units.protein,
             )  # fmt: skip
-        for (effect, name), (*found, (first, second), n_cells, p_value) in paired.items():
-            estimate, drawn = (_of(each, a) for each in found)
-            low, high = interval(drawn[:, first] - drawn[:, second])
-            effects.append(
-                {**where, "effect": str(effect), "condition": name,
-                 "estimate": float(estimate[0, first] - estimate[0, second]),
-                 "ci_low": low, "ci_high": high,
-                 "p_value": p_value if a is None else np.nan, **_counts(tallies, n_cells, here)}
-            )  # fmt: skip
-    return accuracy, effects
+            self.multiclass[model, protocol] = (tallies, [str(c) for c in mine])
+            for condition, sums in mine.items():
+                key = {"model": model, "protocol": str(protocol), "condition": str(condition)}
+                cells = sums.n[answered, 0]
+                for at in sums.calibration:
+                    measured = calibration_rows(at.take(answered), cells, units, drawn)
+                    self._add("calibration", key, measured)
+                    self._add("reliability", key, reliability_rows(at))
+                if condition is not Condition.UNALTERED:
+                    changed = flip_rows(sums.flips[answered], cells, units, drawn, self.names)
+                    self._add("flips", key, changed)
+                if sums.grid is not None:
+                    grid = background_rows(sums.grid[answered], units, drawn, self.names)
+                    self._add("backgrounds", key, grid)
+        for condition, readings in found.readings.items():
+            parts = rescaling_rows(
+                readings.right[answered], readings.n[answered, 0], units, drawn, self.names
+            )
+            self._add("rescaling", {"model": model, "condition": str(condition)}, parts)
+
+    def _add(self, table: str, key: dict[str, str], rows: Iterable[dict[str, Any]]) -> None:
+        self.rows[table] += [{**key, **row} for row in rows]
+
+    def _effects(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Give rows of `accuracy` and `effects`: both probes, and averages as in the paper."""
+        answers = self.run.read("pair_tallies").to_pandas()
+        rows: tuple[list[dict[str, Any]], ...] = ([], [])
+        for model, protocol in product(self.models, Protocol):
+            mine = answers[(answers["model"] == model) & (answers["protocol"] == protocol)]
+            pair = pair_tallies(mine, self.conditions, self.names)
+            none: tuple[Tallies | None, list[str]] = (None, [])
+            whole = self.multiclass.get((model, protocol), none)
+            for probe, (tallies, tested) in ((Probe.PAIR, pair), (Probe.MULTICLASS, whole)):
+                if tallies is None:
+                    continue
+                drawn = self._resampling(tallies.classes.tobytes())
+                found = effect_rows(tallies, tested, self.names, drawn, self.config)
+                key = {
+                    "model": model, "protocol": str(protocol), "probe": str(probe),
+                    "aggregation": str(Aggregation.ALL), "unit": self.units.kind,
+                }  # fmt: skip
+                for kept, some in zip(rows, found, strict=True):
+                    kept += [{**key, **row} for row in some]
+        accuracy, effects = (pd.DataFrame(kept) for kept in rows)
+        if len(effects):
+            effects = adjust(effects)
+        pairwise = self.run.read("pairwise").to_pandas()
+        if len(pairwise) == 0:
+            return accuracy, effects
+        more = [with_counts(part, accuracy) for part in aggregate(pairwise, Aggregation.PUBLISHED)]
+        return (
+            pd.concat([accuracy, more[0]], ignore_index=True),
+            pd.concat([effects, more[1]], ignore_index=True) if len(more[1]) else effects,
+        )
+
+    def _proteins(self, model: str, found: Gathered) -> None:
+        """Write what is said of each protein by one model, to be joined when all are done."""
+        keys = [(p, c) for p, c in product(Protocol, self.composed) if (p, c) in found.shifts]
+        named = {
+            (p, c): {"model": model, "condition": str(c), "protocol": str(p)}
+            for p, c in product(Protocol, self.composed)
+        }
+        moved = [found.shifts[key].tables(self.table, **named[key]) for key in keys]
+        parts = {
+            "shifts": (shifts for shifts, _ in moved),
+            "truth": (truth for _, truth in moved),
+            "distributions": (
+                found.distributions[key].table(self.proteins, self.names, **named[key])
+                for key in named
+                if key in found.distributions
+            ),
+        }
+        for name, tables in parts.items():
+            write_stream(self._part(name, model), tables, schema.SUMMARY_TABLES[name])
+
+    def _part(self, name: str, model: str) -> Path:
+        return self.run.path / "work" / "proteins" / f"{name}-{model}.parquet"
+
+    def _joined(self, name: str) -> Iterator[pa.Table]:
+        """Go through a table's parts, one per model."""
+        for model in self.models:
+            with pq.ParquetFile(self._part(name, model), pre_buffer=False) as file:
+                for batch in file.iter_batches():
+                    yield pa.Table.from_batches([batch])
 
 
-def _draw(
-    tallies: Tallies, weights: NDArray[np.float64], n_classes: int
-) -> tuple[Accuracies, Accuracies]:
-    """Compute the accuracies of all units once, and of every bootstrap draw."""
-    parts = [
-        accuracies(tallies, part, n_classes)
-        for part in np.array_split(weights, max(1, len(weights) // 200))
-    ]
-    draws = Accuracies(
-        np.concatenate([part.overall for part in parts]),
-        np.concatenate([part.by_class for part in parts]),
-    )
-    return accuracies(tallies, np.ones((1, len(tallies.classes))), n_classes), draws
-
-
-def _of(found: Accuracies, a: int | None) -> NDArray[np.float64]:
-    """Take overall accuracies, or those of a class; shape (weights, conditions)."""
-    return found.overall if a is None else found.by_class[:, :, a]
-
-
-def _counts(
-    tallies: Tallies, n_cells: NDArray[np.int64], here: NDArray[np.bool_]
-) -> dict[str, int]:
-    """Count the cells and proteins that gave answers."""
-    answered = here & (n_cells > 0)
-    return {
-        "n_cells": int(n_cells[answered].sum()),
-        "n_proteins": len(set(tallies.protein[answered])),
-    }
+def _table(frame: pd.DataFrame, expected: pa.Schema) -> pa.Table:
+    if len(frame) == 0:
+        return expected.empty_table()
+    columns = frame.reindex(columns=expected.names)
+    return pa.Table.from_pandas(columns, schema=expected, preserve_index=False)

@@ -19,7 +19,8 @@ from torch import Tensor
 from compute.cards import ModelCard, make_card, save_card
 from compute.checkpoints import weights_of
 from compute.errors import BystanderError, InputError, UsageError, unknown_value
-from compute.files import Progress, lock, silent, write_json
+from compute.files import Progress, silent, write_json
+from compute.locks import lock
 from compute.models import DTYPES, write_weights
 from compute.networks import NetworkSpec, network_spec
 from compute.networks.blocks import LayeredNetwork, channels_last
@@ -259,7 +260,7 @@ def _check_store(store: CropStore, spec: NetworkSpec) -> None:
 
 def _pixels(store: CropStore, spec: NetworkSpec, device: torch.device) -> Pixels:
     """Load the network's channels of every crop."""
-    images = store.arrays().images
+    images = np.asarray(store.arrays().images)
     wanted = [store.channels.index(channel) for channel in spec.channels]
     if wanted != list(range(len(store.channels))):
         images = images[:, wanted]

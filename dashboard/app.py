@@ -11,7 +11,7 @@ import streamlit as st
 
 from compute.errors import BystanderError
 from compute.schema import Aggregation, Probe, Protocol
-from dashboard import cache, launch, selections, shared, show, theme
+from dashboard import access, cache, keeping, launch, selections, shared, show, theme
 from dashboard.queries import accuracy
 from dashboard.queries.open_runs import Broken, Library, Run, open_library
 from dashboard.wording import plain_name
@@ -28,7 +28,25 @@ LAYOUT = """
   max-width: 1500px }
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p { color: CAPTION;
   opacity: 1 }
+@media (max-width: 640px) { [data-testid="stMarkdownContainer"] h2 { font-size: 1.3rem } }
 </style>
+"""
+BACK = """
+<script>
+if (!window.bystanderHistory) {
+  window.bystanderHistory = true;
+  const replace = history.replaceState.bind(history);
+  history.replaceState = (state, title, address) => {
+    const next = new URL(address ?? location.href, location.href);
+    const chosen = navigator.userActivation?.isActive && next.search !== location.search;
+    if (chosen && next.pathname === location.pathname) history.pushState(state, title, address);
+    else replace(state, title, address);
+  };
+}
+</script>
+"""
+"""Streamlit replaces the address when a widget in it changes, so the browser's back button would
+leave the page. A change that the reader made becomes a step of its own; Streamlit follows it back.
 """
 AGGREGATION_TITLES = {
     Aggregation.ALL: "Every pair and background",
@@ -41,14 +59,19 @@ def main() -> None:
     st.set_page_config("Bystander", str(VIEWS.parent / "icon.svg"), layout="wide")
     dark = st.context.theme.type == "dark"
     st.html(LAYOUT.replace("CAPTION", theme.MUTED.on(dark)))
+    st.html(BACK, unsafe_allow_javascript=True)
     pages = [
         st.Page(VIEWS / "overview.py", title="Overview", icon=":material/insights:", default=True),
         st.Page(VIEWS / "accuracy.py", title="Accuracy", icon=":material/target:"),
         st.Page(VIEWS / "proteins.py", title="Proteins", icon=":material/genetics:"),
         st.Page(VIEWS / "crops.py", title="Crops", icon=":material/grid_view:"),
+        st.Page(VIEWS / "compare.py", title="Compare", icon=":material/compare_arrows:"),
+        st.Page(VIEWS / "present.py", title="Present", icon=":material/present_to_all:"),
         st.Page(VIEWS / "methods.py", title="Methods", icon=":material/menu_book:"),
     ]
     page = st.navigation(pages)
+    if not access.admit():
+        return
     paths = [path.resolve() for path in launch.requested_runs()]
     library = open_library(paths, cache.connection(tuple(str(path) for path in paths)))
     if not library.runs:
@@ -57,6 +80,7 @@ def main() -> None:
     with st.sidebar:
         run = _choose_run(library)
         shared.keep(_choose(run))
+        keeping.begin(library)
     for broken in library.broken:
         _explain(broken)
     if not run.complete:

@@ -4,7 +4,7 @@
 part of a key.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -15,6 +15,8 @@ from dashboard import figures, strips
 from dashboard.charts.description import Chart
 from dashboard.queries import open_runs
 from dashboard.queries.open_runs import Run
+from dashboard.report import deck, files, registry, screen
+from dashboard.report.keys import FigureKey
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -57,21 +59,50 @@ def _answer(
 
 
 @st.cache_data(show_spinner=False, max_entries=100)
-def _crop_rows(token: str, key: str, wrap: bool, _run: Run, _request: strips.Request) -> str:
-    return strips.gallery(_run, _request) if wrap else strips.table(_run, _request)
+def _crop_rows(token: str, key: str, layout: str, _run: Run, _request: strips.Request) -> str:
+    return strips.LAYOUTS[layout](_run, _request)
 
 
-def strip(run: Run, request: strips.Request, *, wrap: bool = False) -> str:
+def strip(run: Run, request: strips.Request, *, layout: str = "table") -> str:
     """Return the HTML of some cells' crops from the cache, or draw it.
 
     Parameters
     ----------
-    wrap
-        A gallery of one cell instead of a table of cells.
+    layout
+        A key of `strips.LAYOUTS`.
     """
-    return _crop_rows(run.token, repr(request), wrap, run, request)
+    return _crop_rows(run.token, repr(request), layout, run, request)
 
 
 def file_of(chart: Chart, kind: figures.Format, source: str) -> bytes:
     """Return a chart as a file; drawn when asked for, not kept."""
     return figures.render(chart, kind, source)
+
+
+def slide(run: Run, key: FigureKey, library: Mapping[str, Run], dark: bool) -> str:
+    """Return a kept figure as a screen of HTML from the cache, or draw it.
+
+    Parameters
+    ----------
+    library
+        All open runs by key, for comparisons.
+    """
+    return _slide(_tokens(run, library), key.text, dark, run, key, library)
+
+
+@st.cache_data(show_spinner=False, max_entries=120)
+def _slide(
+    tokens: str, name: str, dark: bool, _run: Run, _key: FigureKey, _library: Mapping[str, Run]
+) -> str:
+    return screen.page(registry.build(_key, _run, ask, _library), dark)
+
+
+def report(
+    run: Run, figures: tuple[FigureKey, ...], library: Mapping[str, Run], kind: str
+) -> bytes:
+    """Return kept figures as a file; drawn when asked for, not kept."""
+    return files.render(deck.make(run, figures, ask, library), kind)
+
+
+def _tokens(run: Run, library: Mapping[str, Run]) -> str:
+    return " ".join([run.token, *(f"{key}={one.token}" for key, one in library.items())])

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
 
 from compute.errors import BystanderError, UsageError
 from compute.shipped import DEMO_RUN
@@ -27,7 +28,7 @@ ATTEMPTS = 20
 PATIENCE = 60.0
 """Seconds until a server that does not answer is given up."""
 
-APP = Path(__file__).resolve().parent / "app.py"
+APP = Path(__file__).resolve().parent / "server.py"
 ANYWHERE = ("0.0.0.0", "::")
 
 
@@ -56,6 +57,7 @@ def launch(
     address: str = "127.0.0.1",
     open_browser: bool = True,
     wait: bool = True,
+    public: str = "",
 ) -> Server:
     """Open the dashboard on run directories.
 
@@ -72,6 +74,9 @@ def launch(
         Open a browser window once it answers.
     wait
         Stay until the dashboard ends; Ctrl-C ends it.
+    public
+        Where readers find it, when a web server stands before it:
+        ``https://lab.example.org/bystander``.
 
     Returns
     -------
@@ -81,7 +86,7 @@ def launch(
     Raises
     ------
     UsageError
-        The port is taken, or a run is not a folder.
+        The port is taken, a run is not a folder, or `public` is no address.
     BystanderError
         The server ended, or did not answer within a minute.
     """
@@ -96,14 +101,16 @@ def launch(
         raise UsageError(
             f"No demo run lies at {DEMO_RUN}.", "Give a run directory, or make one: bystander demo."
         )
+    parts = _public(public)
     chosen = _port(address, port)
     process = subprocess.Popen(
-        command(address, chosen), env=environment(folders), stdout=subprocess.DEVNULL
+        command(address, chosen, public), env=environment(folders), stdout=subprocess.DEVNULL
     )
-    server = Server(process, f"http://{'127.0.0.1' if address in ANYWHERE else address}:{chosen}")
+    host = "127.0.0.1" if address in ANYWHERE else address
+    server = Server(process, f"http://{host}:{chosen}{parts.path.rstrip('/') if parts else ''}")
     try:
-        _wait_until_ready(server, chosen)
-        print(f"Bystander is at {server.address} (Ctrl-C ends it).", flush=True)
+        _wait_until_ready(server, host, chosen)
+        print(f"Bystander is at {public or server.address} (Ctrl-C ends it).", flush=True)
         if open_browser:
             with suppress(webbrowser.Error):
                 webbrowser.open(server.address)
@@ -115,8 +122,11 @@ def launch(
     return server
 
 
-def command(address: str, port: int) -> list[str]:
-    """Return the command line of the server: nothing is sent anywhere, no tracebacks shown."""
+def command(address: str, port: int, public: str = "") -> list[str]:
+    """Return the command line of the server: nothing is sent anywhere, no tracebacks shown.
+
+    Requests for another host than `address`, this machine or that of `public` are refused.
+    """
     options = {
         "server.address": address,
         "server.port": str(port),
@@ -128,11 +138,32 @@ def command(address: str, port: int) -> list[str]:
         "logger.level": "error",
     }
     hosts = [] if address in ANYWHERE else [address, "localhost"]
+    parts = _public(public)
+    if parts:
+        options |= {
+            "server.baseUrlPath": parts.path.strip("/"),
+            "browser.serverAddress": str(parts.hostname),
+            "browser.serverPort": str(parts.port or (443 if parts.scheme == "https" else 80)),
+        }
+        hosts += [str(parts.hostname)] if hosts else []
     return [
         *(sys.executable, "-m", "streamlit", "run", str(APP)),
         *(f"--{name}={value}" for name, value in options.items()),
         *(f"--server.allowedHosts={host}" for host in hosts),
     ]
+
+
+def _public(text: str) -> SplitResult | None:
+    """Return the parts of a public address; None where there is none."""
+    if not text:
+        return None
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise UsageError(
+            f"{text!r} is no address that readers could open.",
+            "Give --public as https://HOST or https://HOST/PATH.",
+        )
+    return parts
 
 
 def environment(folders: Sequence[Path]) -> dict[str, str]:
@@ -179,16 +210,16 @@ def _free(address: str, port: int) -> bool:
     return True
 
 
-def _wait_until_ready(server: Server, port: int) -> None:
+def _wait_until_ready(server: Server, host: str, port: int) -> None:
     end = time.monotonic() + PATIENCE
-    host = server.address.removeprefix("http://").rsplit(":", 1)[0]
+    path = urlsplit(server.address).path
     while time.monotonic() < end:
         if server.process.poll() is not None:
             raise BystanderError(
                 f"The dashboard's server ended with status {server.process.returncode}.",
                 "The lines above say why.",
             )
-        if healthy(host, port):
+        if healthy(host, port, path):
             return
         time.sleep(0.1)
     raise BystanderError(
@@ -197,11 +228,11 @@ def _wait_until_ready(server: Server, port: int) -> None:
     )
 
 
-def healthy(host: str, port: int) -> bool:
+def healthy(host: str, port: int, path: str = "") -> bool:
     """Whether a Streamlit server answers there: any page answers 200, so the body is compared."""
     connection = http.client.HTTPConnection(host, port, timeout=2)
     try:
-        connection.request("GET", "/_stcore/health")
+        connection.request("GET", f"{path}/_stcore/health")
         response = connection.getresponse()
         return response.status == 200 and response.read(16) == b"ok"
     except (OSError, http.client.HTTPException):

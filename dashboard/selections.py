@@ -4,9 +4,10 @@ The address holds what the widget shows. Names as the files write them (a gene, 
 condition's key) are understood too, so that an address can be written by hand.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -14,6 +15,12 @@ from dashboard import wording
 
 LONGEST = 60
 """Characters of an unknown value that are repeated to the reader."""
+
+MOST_PASTED = 5_000
+"""Characters of a pasted list: an address of more would be refused by many servers."""
+
+MOST_NAMED = 8
+"""Unknown names of a list that are repeated to the reader."""
 
 Format = Callable[[Any], str]
 
@@ -31,6 +38,7 @@ def choice(
     help_: str | None = None,
     placeholder: str | None = None,
     collapsed: bool = False,
+    width: int | Literal["stretch"] = "stretch",
 ) -> str | None:
     """Let one of some options be chosen, and keep it in the address.
 
@@ -86,6 +94,7 @@ def choice(
         help=help_,
         placeholder=placeholder,
         filter_mode="contains",
+        width=width,
         label_visibility=visibility,
     )
     return chosen
@@ -98,7 +107,7 @@ def several(
     raw = st.query_params.get_all(key)
     allowed = {shown(option) for option in options}
     for value in [item for item in raw if item not in allowed]:
-        _say_unknown(label.lower(), value, [shown(option) for option in options])
+        _say_unknown(label.lower(), value, {shown(option): option for option in options})
     if key in st.session_state and not set(st.session_state[key] or []) <= set(options):
         st.session_state[key] = [o for o in st.session_state[key] if o in options]
     picked = st.pills(
@@ -124,6 +133,74 @@ def search(label: str, key: str, placeholder: str) -> str:
     return (text or "").strip()
 
 
+def pasted(
+    label: str,
+    key: str,
+    options: Sequence[str],
+    names: Mapping[str, str],
+    *,
+    what: str,
+    help_: str | None = None,
+) -> tuple[str, ...]:
+    """Let a list of names be pasted in, and keep it in the address.
+
+    Parameters
+    ----------
+    options
+        What there is.
+    names
+        Further names of options, lower case.
+    what
+        What kind of thing is listed, for messages.
+
+    Returns
+    -------
+    tuple of str
+        Those that are known, in the order given, once each. Unknown ones are named with the
+        nearest, which a button puts in their place.
+    """
+    text = st.text_area(
+        label,
+        key=key,
+        bind="query-params",
+        height=100,
+        max_chars=MOST_PASTED,
+        help=help_,
+        placeholder="one a line, or with commas or spaces between",
+    )
+    written = list(dict.fromkeys(re.split(r"[\s,;]+", (text or "").strip())))
+    known = {option.lower(): option for option in options} | dict(names)
+    found = {word: known[word.lower()] for word in written if word.lower() in known}
+    missing = [word for word in written if word and word not in found]
+    if missing:
+        _say_missing(missing, what, known, key, found)
+    return tuple(dict.fromkeys(found.values()))
+
+
+def _say_missing(
+    missing: Sequence[str], what: str, known: Mapping[str, str], key: str, found: Mapping[str, str]
+) -> None:
+    nearest: dict[str, str] = {}
+    for word in missing[:MOST_NAMED]:
+        near = get_close_matches(word[:LONGEST].lower(), list(known), n=1, cutoff=0.5)
+        if near:
+            nearest[word] = known[near[0]]
+    each = [
+        f"“{wording.plain_name(word[:LONGEST])}”"
+        + (f" (nearest: **{wording.plain_name(nearest[word])}**)" if word in nearest else "")
+        for word in missing[:MOST_NAMED]
+    ]
+    more = f" and {len(missing) - MOST_NAMED:,} more" if len(missing) > MOST_NAMED else ""
+    st.warning(f"This run has no {what} {', '.join(each)}{more}.", icon=":material/person_search:")
+    if nearest:
+        fixed = "\n".join(dict.fromkeys([*found.values(), *nearest.values()]))
+        st.button(
+            "Take the nearest instead",
+            key=f"{key}_nearest",
+            on_click=lambda: st.session_state.update({key: fixed}),
+        )
+
+
 def _from_address(
     what: str, key: str, options: Sequence[str], shown: Format, names: Mapping[str, str]
 ) -> None:
@@ -139,23 +216,30 @@ def _from_address(
     known |= {name.lower(): option for name, option in names.items()}
     hit = known.get(raw[:200].lower())
     if hit is not None:
-        st.session_state[key] = hit
-        return
-    _say_unknown(what, raw, list(texts), known)
+        # Put as the widget writes it, before the widget is there, so that the address keeps it.
+        st.query_params[key] = shown(hit)
+        st.rerun()
+    _say_unknown(what, raw, known, key)
 
 
-def _say_unknown(
-    what: str, value: str, texts: Sequence[str], known: Mapping[str, str] | None = None
-) -> None:
-    named = {text.lower(): text for text in texts} | dict(known or {})
+def _say_unknown(what: str, value: str, known: Mapping[str, str], key: str = "") -> None:
+    """Say that a value is unknown, and offer the nearest; `known` leads from names to options."""
+    named = {name.lower(): option for name, option in known.items()}
     near = get_close_matches(value[:LONGEST].lower(), list(named), n=1, cutoff=0.5)
-    hint = f" The nearest is **{wording.plain_name(named[near[0]])}**." if near else ""
     short = value if len(value) <= LONGEST else f"{value[:LONGEST]}…"
+    hint = f" The nearest is **{wording.plain_name(named[near[0]])}**." if near else ""
     st.warning(
         f"The address asks for the {what} “{wording.plain_name(short)}”, which this run does "
         f"not have.{hint} Showing the usual one instead.",
         icon=":material/link_off:",
     )
+    if near and key:
+        nearest = named[near[0]]
+        st.button(
+            f"Show {wording.plain_name(nearest)}",
+            key=f"nearest_{key}",
+            on_click=lambda: st.session_state.update({key: nearest}),
+        )
 
 
 def _forget_unknown(key: str, options: Sequence[str]) -> None:

@@ -41,6 +41,11 @@ class Shared:
         )
 
     @property
+    def published(self) -> bool:
+        """Whether the run holds a publication's numbers, without cells or answers."""
+        return self.run.meta.get("kind") == "published"
+
+    @property
     def altered(self) -> list[str]:
         """The selected conditions other than unaltered."""
         return [name for name in self.conditions if name != "unaltered"]
@@ -57,6 +62,8 @@ class Shared:
     def source(self) -> str:
         """Where the numbers come from, for files that leave the page."""
         kind = "simulated cells" if self.run.simulated else "real cells"
+        if self.published:
+            kind = "a publication's numbers"
         mark = str(self.run.meta.get("fingerprint", "unfinished"))
         return f"Bystander, run “{self.run.title}” ({kind}, {mark})."
 

@@ -9,32 +9,42 @@ import pandas as pd
 import streamlit as st
 
 from compute.errors import BystanderError
-from dashboard import cache, figures, theme
+from dashboard import cache, figures, keeping, theme
 from dashboard.charts import plotly
-from dashboard.charts.description import Chart
+from dashboard.charts.description import Chart, Panel, Rule
+from dashboard.report import keys
+from dashboard.report.keys import FigureKey
 from dashboard.shared import Shared
 from dashboard.wording import plain_name
 
 SIMULATED = "simulated cells"
 PERCENT = "%.1f%%"
-"""Format of percent columns; `data` shows a hundred times their values."""
+POINTS = "%.1f"
+"""Formats of columns of shares; `data` shows a hundred times their values."""
 
 
 def header(title: str, shared: Shared, intro: str = "") -> None:
     """Head a page: title, which run, whether its cells are simulated."""
     st.title(title, anchor=False)
-    kind = (
-        f":orange-badge[:material/science: {SIMULATED}]"
-        if shared.run.simulated
-        else ":blue-badge[:material/biotech: imaged cells]"
-    )
+    kind = ":blue-badge[:material/biotech: imaged cells]"
+    if shared.run.simulated:
+        kind = f":orange-badge[:material/science: {SIMULATED}]"
+    elif shared.published:
+        kind = ":blue-badge[:material/article: numbers from a publication, no cells]"
     state = "" if shared.run.complete else " :red-badge[:material/hourglass: not finished]"
     st.markdown(f"{kind}{state} Run **{plain_name(shared.run.title)}**")
     if intro:
         st.markdown(intro)
 
 
-def chart(drawn: Chart, shared: Shared, table: pd.DataFrame | None = None) -> None:
+def chart(
+    drawn: Chart,
+    shared: Shared,
+    table: pd.DataFrame | None = None,
+    *,
+    keep: FigureKey | None = None,
+    on_pick: Callable[[str], None] | None = None,
+) -> None:
     """Show a chart: its finding as heading, its panels, its caption, its downloads.
 
     Parameters
@@ -43,6 +53,10 @@ def chart(drawn: Chart, shared: Shared, table: pd.DataFrame | None = None) -> No
         The chart.
     table
         Its numbers, for CSV.
+    keep
+        What the figure is called among those kept for presenting.
+    on_pick
+        Called with the pick (see `charts.description`) of a point, bar or square that is chosen.
     """
     st.subheader(plain_name(drawn.title), anchor=False)
     if drawn.empty:
@@ -58,15 +72,43 @@ def chart(drawn: Chart, shared: Shared, table: pd.DataFrame | None = None) -> No
         with place.cell() if len(drawings) > 1 else place:
             if panel.title:
                 st.markdown(f"**{plain_name(panel.title)}**")
+            key = f"chart_{drawn.name}_{number}"
+            select: Any = "ignore"
+            if on_pick is not None and _pickable(panel):
+                select = functools.partial(_picked, key, on_pick)
             st.plotly_chart(
                 figure,
                 theme=None,
-                key=f"chart_{drawn.name}_{number}",
+                key=key,
                 config=plotly.CONFIG,
+                on_select=select,
+                selection_mode="points",
                 alt=f"{drawn.alt} {panel.title}".strip(),
             )
     caption(drawn.caption, shared)
-    downloads(drawn, shared, table)
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        downloads(drawn, shared, table)
+        if keep is not None:
+            keeping.button(keep)
+
+
+def kept(name: str, shared: Shared, **values: str | float | None) -> FigureKey:
+    """Name a figure for presenting, with the filters that made it (see `report.keys.of`)."""
+    return keys.of(name, shared, **values)
+
+
+def _pickable(panel: Panel) -> bool:
+    return any(not isinstance(layer, Rule) and bool(layer.picks) for layer in panel.layers)
+
+
+def _picked(key: str, on_pick: Callable[[str], None]) -> None:
+    """Hand on what was chosen in a chart; its text comes from the browser, so widgets check it."""
+    points = (st.session_state.get(key) or {}).get("selection", {}).get("points", [])
+    data = points[0].get("customdata") if points else None
+    if isinstance(data, Mapping):
+        data = list(data.values())
+    if data and isinstance(data[0], str):
+        on_pick(data[0])
 
 
 def caption(text: str, shared: Shared) -> None:
@@ -121,7 +163,7 @@ def data(
     shares = [
         name
         for name, column in columns.items()
-        if (column.get("type_config") or {}).get("format") == PERCENT
+        if (column.get("type_config") or {}).get("format") in (PERCENT, POINTS)
     ]
     st.dataframe(
         frame.assign(**{name: 100 * frame[name] for name in shares}),
@@ -191,6 +233,11 @@ def named(table: pd.DataFrame) -> pd.DataFrame:
 def percent(label: str, help_: str | None = None) -> Any:
     """Return a column of shares shown as percent, to one decimal."""
     return st.column_config.NumberColumn(label, help=help_, format=PERCENT)
+
+
+def points(label: str, help_: str | None = None) -> Any:
+    """Return a column of differences of shares, shown in percentage points."""
+    return st.column_config.NumberColumn(label, help=help_, format=POINTS)
 
 
 def number(label: str, form: str = "%.3f", help_: str | None = None) -> Any:

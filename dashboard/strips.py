@@ -4,16 +4,24 @@ Every name that comes from data is escaped; pictures are `data:` addresses of tr
 the browser enlarges by a whole number without smoothing. Text takes the page's own colour.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from compute.schema import CELL_FLAGS, TRIAL_FLAGS
+from compute.schema import CELL_FLAGS, CONDITIONS, TRIAL_FLAGS, Condition
 from dashboard import images, wording
 from dashboard.queries import examples
 from dashboard.queries.open_runs import Run
-from dashboard.theme import ALERT, condition_ink, condition_title, model_marks, model_title
+from dashboard.theme import (
+    ALERT,
+    GRID,
+    PAGE,
+    condition_ink,
+    condition_title,
+    model_marks,
+    model_title,
+)
 
 CONTRASTS = {
     "cell": "Each cell by itself",
@@ -56,6 +64,11 @@ class Request:
 STYLE = """
 <style>
 .crops { overflow-x: auto; max-width: 100%; padding-bottom: .4rem }
+.crops.wide { background: linear-gradient(to right, PAGE 30%, transparent) left / 3rem 100%,
+  linear-gradient(to left, PAGE 30%, transparent) right / 3rem 100%,
+  linear-gradient(to right, SHADE, transparent) left / 1rem 100%,
+  linear-gradient(to left, SHADE, transparent) right / 1rem 100%;
+  background-attachment: local, local, scroll, scroll; background-repeat: no-repeat }
 .crops:focus-visible { outline: 3px solid currentColor; outline-offset: 2px }
 .crops table { border-collapse: collapse; font-size: .84rem; line-height: 1.3; margin: 0 }
 .crops th, .crops td { border: 0; padding: .3rem .45rem .7rem .0rem; text-align: left;
@@ -77,8 +90,30 @@ STYLE = """
 .crops .swatch { display: inline-block; width: .75em; height: .75em; border-radius: 2px;
   margin-right: .35em }
 .crops.gallery { font-size: .9rem; line-height: 1.35 }
+.crops.pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(290px, 1fr));
+  gap: 1rem 1.2rem; font-size: .84rem; line-height: 1.3 }
+.crops.pairs .two { display: flex; gap: .5rem }
+.crops.defined { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr));
+  gap: 1rem 1.1rem; font-size: .88rem; line-height: 1.35 }
+.crops .under { display: none }
+@media (max-width: 640px) {
+  .crops.wide { overflow: visible; background: none }
+  .crops.wide table, .crops.wide tbody { display: block }
+  .crops.wide thead { position: absolute; clip-path: inset(50%); height: 1px; overflow: hidden }
+  .crops.wide tr { display: grid; grid-template-columns: repeat(auto-fill, minmax(136px, 1fr));
+    gap: .2rem .6rem; padding: .6rem 0 .2rem; border-top: 1px solid GRID }
+  .crops.wide tbody th { grid-column: 1 / -1; max-width: none; padding-bottom: .2rem }
+  .crops.wide td { padding: 0 0 .5rem }
+  .crops .under { display: block; font-weight: 600; margin-bottom: .15rem }
+}
 </style>
 """
+
+
+def _style(dark: bool) -> str:
+    shade = "rgba(255,255,255,.28)" if dark else "rgba(20,25,35,.28)"
+    style = STYLE.replace("PAGE", PAGE.on(dark)).replace("SHADE", shade)
+    return style.replace("GRID", GRID.on(dark))
 
 
 @dataclass(frozen=True)
@@ -102,20 +137,27 @@ def table(run: Run, request: Request) -> str:
         What to draw.
     """
     heads = "".join(
-        f'<th scope="col">{_swatch(c, request)}{escape(condition_title(c))}</th>'
+        f'<th scope="col" role="columnheader">{_swatch(c, request)}'
+        f"{escape(condition_title(c))}</th>"
         for c in request.conditions
     )
     rows = "".join(
-        f"<tr>{_header(row.fact, run)}"
-        + "".join(f"<td>{_crop(row, c, request)}</td>" for c in request.conditions)
+        f'<tr role="row">{_header(row.fact, run)}'
+        + "".join(
+            f'<td role="cell"><span class="under" aria-hidden="true">{_swatch(c, request)}'
+            f"{escape(condition_title(c))}</span>{_crop(row, c, request)}</td>"
+            for c in request.conditions
+        )
         + "</tr>"
         for row in _rows(run, request)
     )
     return (
-        f'{STYLE}<div class="crops" role="region" tabindex="0" '
-        f'aria-label="Crops: each row a cell, each column a background">'
-        f'<table><thead><tr><th scope="col">Cell</th>{heads}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
+        f'{_style(request.dark)}<div class="crops wide" role="region" tabindex="0" '
+        f'aria-label="Crops: each row a cell, each column a background; '
+        f'wide tables scroll sideways">'
+        f'<table role="table"><thead role="rowgroup"><tr role="row">'
+        f'<th scope="col" role="columnheader">Cell</th>{heads}</tr></thead>'
+        f'<tbody role="rowgroup">{rows}</tbody></table></div>'
     )
 
 
@@ -127,7 +169,36 @@ def gallery(run: Run, request: Request) -> str:
         for row in _rows(run, request)
         for c in request.conditions
     )
-    return f'{STYLE}<div class="crops gallery">{figures}</div>'
+    return f'{_style(request.dark)}<div class="crops gallery">{figures}</div>'
+
+
+def pairs(run: Run, request: Request) -> str:
+    """Return cells side by side, each with its crops and a line that says which cell it is."""
+    figures = "".join(
+        f"<figure><figcaption>{_name(row.fact)}</figcaption>"
+        f'<div class="two">{"".join(_crop(row, c, request) for c in request.conditions)}</div>'
+        "</figure>"
+        for row in _rows(run, request)
+    )
+    return f'{_style(request.dark)}<div class="crops pairs">{figures}</div>'
+
+
+def defined(run: Run, request: Request) -> str:
+    """Return one cell's crops with the definition of each condition below."""
+    figures = "".join(
+        f"<figure><figcaption>{_swatch(c, request)}{escape(condition_title(c))}</figcaption>"
+        f"{_crop(row, c, request)}"
+        f'<span class="said">{escape(CONDITIONS[Condition(c)].definition)}</span></figure>'
+        for row in _rows(run, request)
+        for c in request.conditions
+    )
+    return f'{_style(request.dark)}<div class="crops defined">{figures}</div>'
+
+
+def _name(fact: Any) -> str:
+    place = fact.localization if _text(fact.localization) else fact.labels
+    where = f", {escape(place)}" if _text(place) else ""
+    return f'{escape(fact.protein)}{where} <span class="quiet">cell {int(fact.cell):,}</span>'
 
 
 def telling_cell(run: Run, protocol: str) -> int | None:
@@ -219,7 +290,7 @@ def _header(fact: Any, run: Run) -> str:
     where = escape(place) if _text(place) else "not labelled"
     made = '<br><span class="quiet">simulated</span>' if run.simulated else ""
     return (
-        f'<th scope="row"><b>{escape(fact.protein)}</b>{orf}<br>{where}'
+        f'<th scope="row" role="rowheader"><b>{escape(fact.protein)}</b>{orf}<br>{where}'
         f'<br><span class="quiet">cell {int(fact.cell):,}</span>{made}'
         f"{_flags(fact.cell_flags, CELL_FLAGS)}</th>"
     )
@@ -311,3 +382,12 @@ def _decoded(crop: Any, request: Request) -> images.Plane:
     shown = [c for c in request.channels if c < len(crop.images)] or [0]
     columns = (crop.images, crop.offset, crop.gain)
     return images.decode(*([column[c] for c in shown] for column in columns))
+
+
+LAYOUTS: dict[str, Callable[[Run, Request], str]] = {
+    "table": table,
+    "gallery": gallery,
+    "pairs": pairs,
+    "defined": defined,
+}
+"""How crops are laid out: cells in a table, one cell large, cells side by side, definitions."""

@@ -74,6 +74,9 @@ ALERT = Ink("#ac3101", "#ff7a55")
 BLUES = (Ink("#ffffff", "#12151c"), Ink("#0b3d91", "#9cc2ff"))
 """Both ends of the scale of heat maps."""
 
+DIVERGING = (Ink("#0b57c4", "#6c9cff"), Ink("#ffffff", "#12151c"), Ink("#ac3101", "#ff7a55"))
+"""Below zero, zero, above: blue and orange are told apart with any kind of colour blindness."""
+
 
 def model_title(name: str, short: bool = False) -> str:
     """Return a model's name as shown."""
@@ -112,19 +115,19 @@ def models_in_order(names: Iterable[str]) -> list[str]:
 
 
 def in_order(conditions: Iterable[str]) -> list[str]:
-    """Return conditions in the design's order, least to most altered context first."""
+    """Return conditions in the order of tables and charts: the paper's five, then controls."""
     known = set(conditions)
     return [str(c) for c in READING_ORDER if str(c) in known]
 
 
 READING_ORDER: Sequence[Condition] = (
     Condition.UNALTERED,
-    Condition.SHAM,
     Condition.SAME,
-    Condition.MASKED,
-    Condition.CELL_FREE,
     Condition.DIFFERENT,
+    Condition.CELL_FREE,
+    Condition.MASKED,
+    Condition.SHAM,
     Condition.CONFLICTING,
     Condition.BACKGROUND_ONLY,
 )
-"""From the cell as imaged to nothing but its background."""
+"""The paper's five, then the controls."""

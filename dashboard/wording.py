@@ -4,10 +4,13 @@ from typing import Any
 
 import pandas as pd
 
-from compute.aggregation import UNIT
 from compute.published import SPREAD
 from compute.schema import CONDITIONS, Condition
+from compute.statistics.aggregation import UNIT
 from dashboard.theme import condition_title, model_title
+
+ALPHA = 0.05
+"""At or below it a test, corrected for many, supports a claim."""
 
 CLEAR = 0.02
 """A difference of accuracies below two points is called small, whatever its interval."""
@@ -138,6 +141,38 @@ def drop_finding(table: pd.DataFrame) -> str:
     )
 
 
+def equivalence_finding(table: pd.DataFrame) -> str:
+    """Say which drops are shown to be negligible; empty without equivalence tests.
+
+    Parameters
+    ----------
+    table
+        From `queries.accuracy.equivalence`. Only the test supports the claim: a small drop whose
+        interval is wide is not called robust.
+    """
+    rows = table[table["condition"].isin(SWAPS) & table["p_equivalence_holm"].notna()]
+    if rows.empty:
+        return ""
+    margin = f"∓{points(float(rows['margin'].iloc[0]))}"
+    shown = rows[rows["p_equivalence_holm"] <= ALPHA]
+    if shown.empty:
+        return (
+            f"No model is shown to be robust: no equivalence test puts a drop within {margin} "
+            f"({count(len(rows), 'test')}, Holm)."
+        )
+    each = []
+    for model in dict.fromkeys(shown["model"]):
+        some = shown[shown["model"] == model]
+        names = [f"“{condition_title(name).lower()}”" for name in some["condition"]]
+        each.append(f"{model_title(model)} under {' and '.join(names)}")
+    worst = float(shown["p_equivalence_holm"].max())
+    return (
+        f"Shown to be robust, with a drop within {margin} by an equivalence test: "
+        f"{'; '.join(each)} ({len(shown)} of {count(len(rows), 'test')}, Holm p ≤ {worst:.3f}; "
+        f"{tested_on(records(shown)[0])}). Of the others that cannot be said."
+    )
+
+
 def conflict_finding(table: pd.DataFrame) -> str:
     """Say the largest drop where the background argues for the other answer; empty without one."""
     rows = table[(table["condition"] == Condition.CONFLICTING) & table["drop_estimate"].notna()]
@@ -186,8 +221,8 @@ def short_finding(table: pd.DataFrame) -> str:
     row = worst_drop(table)
     if row is None:
         return "Accuracy under each condition"
-    clear = known(row.drop_low) and row.drop_low > 0 and row.drop_estimate >= CLEAR
-    if not clear:
+    seen = row.drop_low > 0 if known(row.drop_low) else True  # a drop may have no interval
+    if not seen or row.drop_estimate < CLEAR:
         return "Accuracy stays within its intervals whatever the background"
     return (
         f"Accuracy falls most for {model_title(row.model)} {on_background(row.condition)}: "

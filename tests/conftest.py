@@ -62,8 +62,8 @@ def cards(tmp_path_factory) -> dict[str, Path]:
 def config():
     """A run configuration that is quick and leaves nothing out."""
     from compute.conditions import PlanConfig
-    from compute.effects import BootstrapConfig
     from compute.pipeline import RunConfig
+    from compute.statistics.bootstrap import BootstrapConfig
 
     return RunConfig(
         plan=PlanConfig(backgrounds=3), bootstrap=BootstrapConfig(200, 200), folds=2, examples=1

@@ -1,5 +1,6 @@
 """What the documentation names exists, and the reverse."""
 
+import csv
 import re
 import shlex
 import tomllib
@@ -9,12 +10,14 @@ import pytest
 import typer.main
 
 from compute.cli import app
-from compute.schema import CONDITIONS, SUMMARY_TABLES
+from compute.schema import CONDITIONS, PROTOCOLS, SUMMARY_TABLES, Aggregation
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+DOCS = "\n".join(path.read_text("utf-8") for path in sorted(ROOT.glob("docs/*.md")))
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
+METHOD = (ROOT / "docs" / "method.md").read_text("utf-8")
 
 
 def command_lines(text: str) -> list[list[str]]:
@@ -29,13 +32,17 @@ def resolve(words: list[str]):
     """Find the command that a line calls; gives it and its remaining words."""
     command, rest = typer.main.get_command(app), words[1:]
     while hasattr(command, "commands"):
+        if command.invoke_without_command and (not rest or rest[0].startswith("-")):
+            break
         assert rest, f"{words} names no command"
         assert rest[0] in command.commands, f"{words}: no command {rest[0]!r}"
         command, rest = command.commands[rest[0]], rest[1:]
     return command, rest
 
 
-@pytest.mark.parametrize("line", command_lines(README + MAKEFILE + ARCHITECTURE), ids=" ".join)
+@pytest.mark.parametrize(
+    "line", command_lines(README + MAKEFILE + ARCHITECTURE + DOCS), ids=" ".join
+)
 def test_documented_commands_and_options_exist(line):
     command, rest = resolve(line)
     options = {text for p in command.params for text in (*p.opts, *p.secondary_opts)}
@@ -48,7 +55,7 @@ def test_every_command_is_in_the_readme():
     group = typer.main.get_command(app)
     for name, command in group.commands.items():
         for sub in getattr(command, "commands", [""]):
-            assert f"bystander {name} {sub}".strip() in README + ARCHITECTURE
+            assert f"bystander {name} {sub}".strip() in README + ARCHITECTURE + DOCS
 
 
 def test_make_targets_in_the_readme_exist():
@@ -96,3 +103,48 @@ def test_summary_tables_are_described():
     for name in ("pair_tallies", "effects"):
         assert name in SUMMARY_TABLES
         assert f"`{name}`" in ARCHITECTURE
+
+
+def test_the_method_explains_every_condition_protocol_aggregation_and_table():
+    for condition in CONDITIONS:
+        assert f"| `{condition}` |" in METHOD, condition
+    for protocol in PROTOCOLS:
+        assert f"| `{protocol}` |" in METHOD, protocol
+    for name in SUMMARY_TABLES:
+        assert f"| `{name}` |" in METHOD, name
+    for aggregation in Aggregation:
+        assert f"`{aggregation}`" in METHOD, aggregation
+
+
+def test_the_method_shows_every_figure_with_a_description():
+    shown = re.findall(r"!\[([^\]]*)\]\(figures/([\w.]+)\)", METHOD)
+    names = [name for _, name in shown]
+    assert sorted(names) == sorted(path.name for path in (ROOT / "docs/figures").iterdir())
+    for description, name in shown:
+        assert len(description.split()) > 10, f"{name}: describe it for who cannot see it"
+        size = (ROOT / "docs/figures" / name).stat().st_size
+        assert size < 150_000, f"{name}: {size:,} bytes"
+
+
+def test_links_within_the_method_lead_somewhere():
+    heads = {
+        re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-")
+        for head in re.findall(r"^#+ (.+)$", METHOD, re.MULTILINE)
+    }
+    links = re.findall(r"\]\(#([^)]+)\)", METHOD)
+    assert links
+    for link in links:
+        assert link in heads, link
+
+
+def test_measured_figures_in_the_method_are_those_of_the_table():
+    with (ROOT / "docs" / "coverage.csv").open(encoding="utf-8", newline="") as file:
+        shares = {
+            (row["estimator"], row["setting"], row["counted"]): f"{float(row['share']):.1%}"
+            for row in csv.DictReader(file)
+        }
+    block = METHOD.split("<!-- measured -->")[1].split("<!-- /measured -->")[0]
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \| ([^|]+) \| ([\d.]+%) ±", block, re.MULTILINE)
+    assert len(rows) >= 10
+    for estimator, setting, counted, share in rows:
+        assert shares[estimator, setting, counted] == share, estimator

@@ -1,7 +1,8 @@
 """Verbs that make crop stores: simulate, import."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +15,16 @@ from compute.commands.options import (
     TrainShare,
     names,
 )
+
+if TYPE_CHECKING:
+    from compute.crops.importing import ImportReport
+
+FreshImport = Annotated[
+    bool, typer.Option("--fresh", help="Delete what an interrupted import left, and begin anew.")
+]
+ImportJobs = Annotated[
+    int | None, typer.Option("--jobs", help="Processes that read crops; default: all cores.")
+]
 
 app = typer.Typer()
 imports = typer.Typer(help="Make a crop store from images.", no_args_is_help=True)
@@ -62,6 +73,8 @@ def import_paired_cell(
     class_names: ClassNames = None,
     train_share: TrainShare = None,
     overwrite: Overwrite = False,
+    fresh: FreshImport = False,
+    jobs: ImportJobs = None,
 ) -> None:
     """Import crops in the layout of Paired Cell Inpainting (GENE/GENE_1_rfp_1_gfp.tif).
 
@@ -69,17 +82,10 @@ def import_paired_cell(
     """
     from compute.crops.paired_cell import import_paired_cell as read
 
-    with console.progress() as report:
-        read(
-            source,
-            store,
-            localizations=localizations,
-            class_names=class_names,
-            train_share=train_share,
-            overwrite=overwrite,
-            progress=report,
-        )
-    _describe(store)
+    _import(
+        read, source, store, localizations=localizations, class_names=class_names,
+        train_share=train_share, overwrite=overwrite, fresh=fresh, jobs=jobs,
+    )  # fmt: skip
 
 
 @imports.command(name="pifia")
@@ -96,6 +102,8 @@ def import_pifia(
     class_names: ClassNames = None,
     train_share: TrainShare = None,
     overwrite: Overwrite = False,
+    fresh: FreshImport = False,
+    jobs: ImportJobs = None,
 ) -> None:
     """Import crops in the layout of PIFiA (GENE/GENE_ch1_1.tiff) or Chong (GENE_1_gfp.tiff).
 
@@ -103,19 +111,11 @@ def import_pifia(
     """
     from compute.crops.pifia import import_pifia as read
 
-    with console.progress() as report:
-        read(
-            source,
-            store,
-            splits=splits,
-            field_cells=field_cells,
-            localizations=localizations,
-            class_names=class_names,
-            train_share=train_share,
-            overwrite=overwrite,
-            progress=report,
-        )
-    _describe(store)
+    _import(
+        read, source, store, splits=splits, field_cells=field_cells, localizations=localizations,
+        class_names=class_names, train_share=train_share, overwrite=overwrite, fresh=fresh,
+        jobs=jobs,
+    )  # fmt: skip
 
 
 @imports.command(name="chong")
@@ -128,6 +128,8 @@ def import_chong(
     class_names: ClassNames = None,
     train_share: TrainShare = None,
     overwrite: Overwrite = False,
+    fresh: FreshImport = False,
+    jobs: ImportJobs = None,
 ) -> None:
     """Import DeepLoc's HDF5 files of labelled cells of Chong and others.
 
@@ -135,17 +137,10 @@ def import_chong(
     """
     from compute.crops.chong import import_chong as read
 
-    with console.progress() as report:
-        read(
-            source,
-            store,
-            parts=parts,
-            class_names=class_names,
-            train_share=train_share,
-            overwrite=overwrite,
-            progress=report,
-        )
-    _describe(store)
+    _import(
+        read, source, store, parts=parts, class_names=class_names, train_share=train_share,
+        overwrite=overwrite, fresh=fresh, jobs=jobs,
+    )  # fmt: skip
 
 
 @imports.command(name="fields")
@@ -176,6 +171,8 @@ def import_fields(
     class_names: ClassNames = None,
     train_share: TrainShare = None,
     overwrite: Overwrite = False,
+    fresh: FreshImport = False,
+    jobs: ImportJobs = None,
 ) -> None:
     """Cut whole fields with label images into crops and windows without cells.
 
@@ -184,23 +181,13 @@ def import_fields(
     from compute.crops.cutting import CuttingConfig
     from compute.crops.fields import import_fields as read
 
-    with console.progress() as report:
-        read(
-            source,
-            store,
-            labels=labels,
-            channels=names(channels),
-            marker=marker,
-            table=table,
-            protein=protein,
-            config=CuttingConfig(size=size, windows=windows, margin=margin, seed=seed),
-            localizations=localizations,
-            class_names=class_names,
-            train_share=train_share,
-            overwrite=overwrite,
-            progress=report,
-        )
-    _describe(store)
+    _import(
+        read, source, store, labels=labels, channels=names(channels), marker=marker, table=table,
+        protein=protein,
+        config=CuttingConfig(size=size, windows=windows, margin=margin, seed=seed),
+        localizations=localizations, class_names=class_names, train_share=train_share,
+        overwrite=overwrite, fresh=fresh, jobs=jobs,
+    )  # fmt: skip
 
 
 @imports.command(name="manifest")
@@ -216,6 +203,8 @@ def import_manifest(
     localizations: Localizations = None,
     train_share: TrainShare = None,
     overwrite: Overwrite = False,
+    fresh: FreshImport = False,
+    jobs: ImportJobs = None,
 ) -> None:
     """Import crops listed in a table: paths, protein, localization, optional mask and field.
 
@@ -223,17 +212,16 @@ def import_manifest(
     """
     from compute.crops.manifest import import_manifest as read
 
+    _import(
+        read, table, store, channels=names(channels), marker=marker, localizations=localizations,
+        train_share=train_share, overwrite=overwrite, fresh=fresh, jobs=jobs,
+    )  # fmt: skip
+
+
+def _import(read: Callable[..., "ImportReport"], source: Path, store: Path, **options: Any) -> None:
+    """Run an importer under a progress bar, then say what it made."""
     with console.progress() as report:
-        read(
-            table,
-            store,
-            channels=names(channels),
-            marker=marker,
-            localizations=localizations,
-            train_share=train_share,
-            overwrite=overwrite,
-            progress=report,
-        )
+        read(source, store, progress=report, **options)
     _describe(store)
 
 

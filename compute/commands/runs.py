@@ -9,26 +9,36 @@ from compute import console
 from compute.commands.options import (
     ALL_CONDITIONS,
     DEFAULT_MODELS,
+    Address,
     Backgrounds,
     BatchSize,
+    Cache,
+    Compiled,
     Conditions,
     Device,
     DonorCentre,
     Draws,
     DropEmbeddings,
+    Engine,
     Examples,
     Folds,
     FoldsBy,
     GridCells,
     Harmonise,
     Jobs,
+    Margin,
     Models,
     Normalisation,
+    Precision,
     Repeats,
+    Rescaling,
     Seed,
     Split,
     StoreArgument,
+    StorePlace,
+    Workers,
     names,
+    places,
 )
 
 if TYPE_CHECKING:
@@ -73,6 +83,9 @@ def open_dashboard(
     port: Annotated[int | None, typer.Option(help="Default: 8501, or the next free one.")] = None,
     address: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+    public: Annotated[
+        str, typer.Option(help="Where readers find it, behind a web server: https://HOST/PATH.")
+    ] = "",
 ) -> None:
     """Look at runs in a browser.
 
@@ -80,7 +93,7 @@ def open_dashboard(
     """
     from dashboard.launch import launch
 
-    launch(list(runs or []), port=port, address=address, open_browser=browser)
+    launch(list(runs or []), port=port, address=address, open_browser=browser, public=public)
 
 
 @app.command()
@@ -97,7 +110,10 @@ def plan(
     folds_by: FoldsBy = "grouped",
     examples: Examples = 4,
     drop_embeddings: DropEmbeddings = False,
-    batch_size: BatchSize = 256,
+    rescaling: Rescaling = True,
+    batch_size: BatchSize = 0,
+    precision: Precision = "float32",
+    compiled: Compiled = False,
     device: Device = "auto",
     jobs: Jobs = None,
 ) -> None:
@@ -105,13 +121,15 @@ def plan(
 
     Example: bystander plan store --models pifia
     """
-    from compute.effects import BootstrapConfig
     from compute.estimate import estimate, report
     from compute.pipeline import RunConfig
+    from compute.statistics.bootstrap import BootstrapConfig
 
     config = RunConfig(
         plan=_plan_config(conditions, seed, repeats, grid_cells, backgrounds, split),
-        embed=_embed_config("protein", "remove", "crop", batch_size),
+        embed=_embed_config(
+            "protein", "remove", "crop", batch_size, precision, rescaling, compiled
+        ),
         bootstrap=BootstrapConfig(seed=seed),
         folds=folds,
         fold_scheme=folds_by,
@@ -124,8 +142,8 @@ def plan(
 
 @app.command()
 def run(
-    store: StoreArgument,
-    out: Annotated[Path, typer.Option(help="The run directory, new or to go on with.")],
+    store: StorePlace,
+    out: Annotated[str, typer.Option(help="The run directory or its URL, new or to go on with.")],
     models: Models = DEFAULT_MODELS,
     conditions: Conditions = ALL_CONDITIONS,
     split: Split = None,
@@ -136,14 +154,22 @@ def run(
     harmonise: Harmonise = "protein",
     donor_centre: DonorCentre = "remove",
     normalisation: Normalisation = "crop",
+    rescaling: Rescaling = True,
     folds: Folds = 5,
     folds_by: FoldsBy = "grouped",
     draws: Draws = 2000,
+    margin: Margin = 0.02,
     examples: Examples = 4,
     drop_embeddings: DropEmbeddings = False,
-    batch_size: BatchSize = 256,
+    batch_size: BatchSize = 0,
+    precision: Precision = "float32",
+    compiled: Compiled = False,
     device: Device = "auto",
     jobs: Jobs = None,
+    engine: Engine = "local",
+    workers: Workers = None,
+    address: Address = None,
+    cache: Cache = None,
     name: Annotated[str | None, typer.Option(help="Shown in the dashboard.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete what is there first.")] = False,
 ) -> None:
@@ -151,22 +177,27 @@ def run(
 
     Example: bystander run store --out my-run --models pifia,deeploc
     """
-    from compute.effects import BootstrapConfig
+    from compute.engines import EngineConfig
     from compute.pipeline import RunConfig, run_store
+    from compute.statistics.bootstrap import BootstrapConfig
 
     config = RunConfig(
         plan=_plan_config(conditions, seed, repeats, grid_cells, backgrounds, split),
-        embed=_embed_config(harmonise, donor_centre, normalisation, batch_size),
-        bootstrap=BootstrapConfig(draws=draws, seed=seed),
+        embed=_embed_config(
+            harmonise, donor_centre, normalisation, batch_size, precision, rescaling, compiled
+        ),
+        bootstrap=BootstrapConfig(draws=draws, seed=seed, margin=margin),
         folds=folds,
         fold_scheme=folds_by,
         examples=examples,
         keep_embeddings=not drop_embeddings,
     )
-    with console.progress() as report:
+    where = EngineConfig(engine, workers, address)
+    with console.progress() as report, places(store, out, cache, fresh, report) as (here, folder):
         done, worked = run_store(
-            store, out, names(models), config, device=device, jobs=jobs, fresh=fresh, name=name,
-            progress=report,
+            here, folder, names(models), config, engine=where, device=device, jobs=jobs,
+            fresh=fresh, name=name or out.rstrip("/").rpartition("/")[2], progress=report,
+            notice=console.notice,
         )  # fmt: skip
     if not worked:
         console.out.print(f"{out} is finished already; nothing to do (--fresh begins anew).")
@@ -225,8 +256,9 @@ def check(
     """
     from compute.inspect import check_path
 
-    for line in check_path(path):
-        console.out.print(line, markup=False)
+    with console.progress() as report:
+        for line in check_path(path, report):
+            console.out.print(line, markup=False)
 
 
 def _plan_config(
@@ -243,8 +275,16 @@ def _plan_config(
 
 
 def _embed_config(
-    harmonise: str, donor_centre: str, normalisation: str, batch_size: int
+    harmonise: str,
+    donor_centre: str,
+    normalisation: str,
+    batch_size: int,
+    precision: str,
+    rescaling: bool,
+    compiled: bool,
 ) -> "EmbedConfig":
     from compute.embed import EmbedConfig
 
-    return EmbedConfig(harmonise, donor_centre, normalisation, batch_size)
+    return EmbedConfig(
+        harmonise, donor_centre, normalisation, batch_size, precision, rescaling, compiled
+    )

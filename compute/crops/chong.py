@@ -25,22 +25,32 @@ Address
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from compute.crops.class_names import ClassNames, Meaning
-from compute.crops.intake import BATCH, Crop, ImportReport, Intake, Repeats, report
+from compute.crops.importing import (
+    ImportOptions,
+    ImportReport,
+    Listing,
+    chunk_size,
+    identity,
+    refuse_early,
+    run_import,
+)
+from compute.crops.intake import BATCH, Crop, Intake
 from compute.crops.localization_table import read_class_names
+from compute.crops.reading import Chunk, Job
+from compute.crops.records import StoreFormat
+from compute.crops.text_table import printable
 from compute.crops.tiff import CropRejected, check_crop
-from compute.crops.writer import CropStoreWriter
 from compute.errors import InputError, UsageError
-from compute.files import Progress, silent
 from compute.schema import CellFlag
 
 CHANNELS = ("GFP", "RFP")
@@ -56,6 +66,9 @@ SPLITS = {"train": "train", "valid": "validation", "test": "test"}
 """What is in a file's name → its cells' split."""
 
 _DATA = re.compile(r"data(\d+)")
+
+_OUTSIDE = "outside: "
+"""Before the names of classes that are none of the localizations, where they are counted."""
 
 
 @dataclass(frozen=True)
@@ -82,15 +95,57 @@ class _File:
         return sum(block.rows for block in self.blocks)
 
 
+@dataclass(frozen=True)
+class _Span:
+    """Rows of one file that go to the same part of every class; `number` is the part's."""
+
+    file: _File
+    start: int
+    stop: int
+    number: int
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads rows of the files."""
+
+    meanings: dict[str, Meaning]
+
+    def read(self, items: Sequence[_Span], intake: Intake) -> None:
+        """Take the cells that can be taken."""
+        counts = intake.part.counts
+        for span in items:
+            for where, pixels, classes in _rows(span):
+                intake.part.found += 1
+                try:
+                    if len(classes) != 1:
+                        raise CropRejected(f"{len(classes)} classes in the index; 1 expected")
+                    meaning = self.meanings[classes[0]]
+                    part = f"{classes[0]} {span.number}"
+                    crop = Crop(
+                        _image(pixels),
+                        part,
+                        part,
+                        labels=[meaning.localization] if meaning.localization else None,
+                        split=span.file.split,
+                        flags=int(meaning.flags),
+                    )
+                    intake.take(crop)
+                except CropRejected as rejected:
+                    intake.part.reject(rejected.reason, where)
+                    continue
+                if meaning.localization is None and not meaning.flags:
+                    counts[f"{_OUTSIDE}{classes[0]}"] += 1
+                counts["not a cell"] += bool(meaning.flags & CellFlag.NOT_A_CELL)
+
+
 def import_chong(
     source: Path,
     out: Path,
     *,
     parts: int = PARTS,
     class_names: Path | None = None,
-    train_share: float | None = None,
-    overwrite: bool = False,
-    progress: Progress | None = None,
+    **options: Unpack[ImportOptions],
 ) -> ImportReport:
     """Write a crop store from DeepLoc's HDF5 files.
 
@@ -105,12 +160,8 @@ def import_chong(
         Parts of each class of a file that stand for proteins, 1 to 1000.
     class_names
         Table of what the class names stand for (`compute.crops.class_names`).
-    train_share
-        Deal parts without a split to ``train`` and ``test``, this share to the first.
-    overwrite
-        Replace a store that is there already.
-    progress
-        Called with ``"cells"``, cells done and cells in all.
+    **options
+        Of every importer: `compute.crops.importing.run_import`. Progress counts ``"cells"``.
 
     Returns
     -------
@@ -121,65 +172,54 @@ def import_chong(
     ------
     InputError
         No such file, not HDF5, no ``data`` or no ``Index``, other shapes, or unknown class names.
-    UsageError
-        Something is at `out` already, or a parameter is out of range.
+    BystanderError
+        As `compute.crops.importing.run_import`.
     """
-    tell = progress or silent
     source, out = Path(source), Path(out)
+    refuse_early(out, options.get("overwrite", False))
     if not 1 <= parts <= 1000:
         raise UsageError(f"parts is {parts}; it must lie between 1 and 1000.")
     files = [_open(path) for path in _paths(source)]
     meanings = _meanings(files, read_class_names(class_names))
-    total, found = sum(file.rows for file in files), 0
-    counts: Counter[str] = Counter()
-    notes = [
-        "The source names neither proteins nor images: each class of a file is dealt into "
-        f"{parts} parts that stand for both, so what is said per protein is per part."
-    ]
-    origin = {"kind": "chong", "simulated": False, "notes": notes}
-    with CropStoreWriter(
-        out,
-        channels=CHANNELS,
-        size=SIZE,
-        dtype="float32",
-        source=origin,
-        train_share=train_share,
-        overwrite=overwrite,
-    ) as writer:
-        intake, repeats = Intake(writer, MARKER, interleaved=True), Repeats()
-        for order, file in enumerate(files):
-            for row, where, pixels, classes in _rows(file):
-                found += 1
-                if found % BATCH == 0:
-                    tell("cells", found, total)
-                try:
-                    if len(classes) != 1:
-                        raise CropRejected(f"{len(classes)} classes in the index; 1 expected")
-                    image = _image(pixels)
-                    repeats.check(image)
-                except CropRejected as rejected:
-                    writer.reject(rejected.reason, where)
-                    continue
-                meaning = meanings[classes[0]]
-                if meaning.localization is None and not meaning.flags:
-                    counts[classes[0]] += 1
-                part = f"{classes[0]} {order * parts + row * parts // file.rows + 1}"
-                intake.take(
-                    Crop(
-                        image,
-                        part,
-                        part,
-                        labels=[meaning.localization] if meaning.localization else None,
-                        split=file.split,
-                        flags=int(meaning.flags),
-                    )
-                )
-                counts["not a cell"] += bool(meaning.flags & CellFlag.NOT_A_CELL)
-        tell("cells", found, total)
-        intake.finish()
-        # The store's description holds the same list.
-        notes.extend([*_notes(counts), *intake.notes()])
-    return report(out, found, writer.rejections, notes)
+    form = StoreFormat(CHANNELS, SIZE, "float32")
+    listing = Listing(
+        lambda: _spans(files, parts, chunk_size(form)),
+        "cells",
+        sum(file.rows for file in files),
+        {
+            "source": printable(source.resolve()),
+            "files": [_version(file.path) for file in files],
+            "parts": parts,
+            "class_names": identity(class_names),
+        },
+        [
+            "The source names neither proteins nor images: each class of a file is dealt into "
+            f"{parts} parts that stand for both, so what is said per protein is per part."
+        ],
+        _notes,
+    )
+    return run_import(
+        out, Job("chong", form, _Reader(meanings), MARKER, interleaved=True), listing, **options
+    )
+
+
+def _spans(files: Sequence[_File], parts: int, most: int) -> Iterator[Chunk]:
+    """Cut the files where a part ends, and long parts into pieces of `most` rows."""
+    done = 0
+    for order, file in enumerate(files):
+        # The first row of each part: the least of which row * parts // rows is the part.
+        ends = [-(-file.rows * part // parts) for part in range(parts + 1)]
+        for part in range(parts):
+            for start in range(ends[part], ends[part + 1], most):
+                stop = min(start + most, ends[part + 1])
+                done += stop - start
+                yield Chunk([_Span(file, start, stop, order * parts + part + 1)], done)
+
+
+def _version(path: Path) -> str:
+    """Tell a file from another version of it, without reading its gigabytes."""
+    stat = path.stat()
+    return f"{path.name}, {stat.st_size} bytes, {stat.st_mtime_ns}"
 
 
 def _paths(source: Path) -> list[Path]:
@@ -279,22 +319,25 @@ def _meanings(files: list[_File], known: ClassNames) -> dict[str, Meaning]:
     return found
 
 
-def _rows(file: _File) -> Iterator[tuple[int, str, NDArray[Any], list[str]]]:
-    """Yield every cell: its row in the file, its place in words, its numbers, its classes."""
-    with h5py.File(file.path, "r") as opened:
-        for block in file.blocks:
+def _rows(span: _Span) -> Iterator[tuple[str, NDArray[Any], list[str]]]:
+    """Yield every cell of a span: its place in words, its numbers, its classes."""
+    name = span.file.path.name
+    with h5py.File(span.file.path, "r") as opened:
+        for block in span.file.blocks:
             data, index = opened[f"data{block.number}"], opened[f"Index{block.number}"]
-            for start in range(0, block.rows, BATCH):
-                place = f"{file.path.name}, rows {start} on of data{block.number}"
+            first, last = (
+                min(max(row - block.first, 0), block.rows) for row in (span.start, span.stop)
+            )
+            for start in range(first, last, BATCH):
+                stop = min(start + BATCH, last)
                 try:
-                    pixels = data[start : start + BATCH]
-                    chosen = index[start : start + BATCH] > 0.5
+                    pixels, chosen = data[start:stop], index[start:stop] > 0.5
                 except OSError as error:
+                    place = f"{name}, rows {start} on of data{block.number}"
                     raise InputError(f"{place}: {error}.", "Fetch the file anew.") from error
                 for i, (values, hot) in enumerate(zip(pixels, chosen, strict=True)):
-                    where = f"{file.path.name}, data{block.number} row {start + i}"
                     classes = [block.columns[c] for c in np.flatnonzero(hot)]
-                    yield block.first + start + i, where, values, classes
+                    yield f"{name}, data{block.number} row {start + i}", values, classes
 
 
 def _image(values: NDArray[Any]) -> NDArray[np.float32]:
@@ -307,10 +350,14 @@ def _image(values: NDArray[Any]) -> NDArray[np.float32]:
 
 def _notes(counts: Counter[str]) -> list[str]:
     notes = []
-    no_cell = counts.pop("not a cell", 0)
-    if no_cell:
-        notes.append(f"{no_cell} crops are dead cells or ghosts: kept, but left out of trials.")
-    if counts:
-        names = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+    if counts["not a cell"]:
+        notes.append(
+            f"{counts['not a cell']} crops are dead cells or ghosts: kept, but left out of trials."
+        )
+    outside = {
+        key.removeprefix(_OUTSIDE): n for key, n in counts.items() if key.startswith(_OUTSIDE)
+    }
+    if outside:
+        names = ", ".join(f"{count} {name}" for name, count in sorted(outside.items()))
         notes.append(f"Left without a label, as outside the localizations: {names}.")
     return notes

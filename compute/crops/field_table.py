@@ -6,13 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from compute.crops.class_names import ClassNames, translate
-from compute.crops.localization_table import (
-    LocalizationTable,
-    is_clean,
-    read_rows,
-    short_list,
-    split_labels,
-)
+from compute.crops.localization_table import LocalizationTable, split_labels
+from compute.crops.text_table import is_clean, read_rows, short_list
 from compute.errors import InputError
 
 _WELL = re.compile(r"(r\d+c\d+)(?!\d)", re.I)

@@ -20,10 +20,11 @@ Address
 import re
 import zlib
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,18 +40,21 @@ from compute.crops.cutting import (
     window_at,
 )
 from compute.crops.field_table import Strain, read_strains
-from compute.crops.intake import Crop, ImportReport, Intake, Repeats, report
-from compute.crops.localization_table import (
-    is_clean,
-    printable,
-    read_class_names,
-    read_localizations,
-    short_list,
+from compute.crops.importing import (
+    ImportOptions,
+    ImportReport,
+    Listing,
+    identity,
+    refuse_early,
+    run_import,
 )
+from compute.crops.intake import Crop, Intake
+from compute.crops.localization_table import read_class_names, read_localizations
+from compute.crops.reading import Chunk, Job
+from compute.crops.records import StoreFormat
+from compute.crops.text_table import is_clean, printable, short_list
 from compute.crops.tiff import CropRejected, as_stored, check_crop, read_image, stack_channels
-from compute.crops.writer import CropStoreWriter
 from compute.errors import InputError, UsageError
-from compute.files import Progress, silent
 
 CHANNELS = ("GFP", "nuclear", "RFP")
 """Names of ch1, ch2 and ch3."""
@@ -67,6 +71,46 @@ class _Files:
     labels: Path | None = None
 
 
+@dataclass(frozen=True)
+class _Field:
+    """One field to cut, or a file that belongs to none."""
+
+    name: str
+    files: _Files | None = None
+    strain: Strain | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Cuts fields; `shows` is the number of the channel that shows whole cells."""
+
+    channels: int
+    dtype: np.dtype[Any]
+    config: CuttingConfig
+    shows: int | None
+
+    def read(self, items: Sequence[_Field], intake: Intake) -> None:
+        """Take the fields that can be taken."""
+        for item in items:
+            try:
+                if item.problem is not None or item.files is None or item.strain is None:
+                    raise CropRejected(item.problem or "a field without a strain")
+                if not is_clean(item.name):
+                    raise CropRejected("a name that is not valid UTF-8")
+                image, marked = _read(item.files, self.channels)
+                if image.dtype != self.dtype:
+                    raise CropRejected(f"pixels of type {image.dtype}; {self.dtype} expected")
+                intake.repeats.check(image)
+            except CropRejected as rejected:
+                intake.part.found += 1
+                intake.part.reject(rejected.reason, printable(item.name))
+                continue
+            intake.part.found += _cut(
+                image, marked, item.name, item.strain, self.config, self.shows, intake
+            )
+
+
 def import_fields(
     source: Path,
     out: Path,
@@ -79,9 +123,7 @@ def import_fields(
     config: CuttingConfig | None = None,
     localizations: Path | None = None,
     class_names: Path | None = None,
-    train_share: float | None = None,
-    overwrite: bool = False,
-    progress: Progress | None = None,
+    **options: Unpack[ImportOptions],
 ) -> ImportReport:
     """Write a crop store from whole fields.
 
@@ -109,12 +151,8 @@ def import_fields(
         (`compute.crops.localization_table`).
     class_names
         Table of what class names stand for (`compute.crops.class_names`).
-    train_share
-        Deal fields to the splits ``train`` and ``test``, this share to the first.
-    overwrite
-        Replace a store that is there already.
-    progress
-        Called with ``"fields"``, fields done and fields in all.
+    **options
+        Of every importer: `compute.crops.importing.run_import`. Progress counts ``"fields"``.
 
     Returns
     -------
@@ -127,11 +165,12 @@ def import_fields(
     InputError
         No such folder, no field with a label image, no field that can be read, or a table that
         is not as it should be.
-    UsageError
-        Something is at `out` already, or a parameter is out of range.
+    BystanderError
+        As `compute.crops.importing.run_import`.
     """
-    tell, config = progress or silent, config or CuttingConfig()
+    config = config or CuttingConfig()
     source, out, channels = Path(source), Path(out), tuple(channels)
+    refuse_early(out, options.get("overwrite", False))
     if not channels or len(set(channels)) != len(channels):
         raise UsageError(f"Channels {list(channels)}: names must be there and differ.")
     files, strange = _find(source, Path(labels) if labels is not None else None)
@@ -144,42 +183,45 @@ def import_fields(
         notes.append(
             f"No channel {marker!r} shows whole cells: cells without a label pass for medium."
         )
-    counts: Counter[str] = Counter()
-    found = 0
-    origin = {"kind": "fields", "simulated": False, "notes": notes}
-    with CropStoreWriter(
-        out,
-        channels=channels,
-        size=config.size,
-        dtype=dtype.name,
-        source=origin,
-        train_share=train_share,
-        overwrite=overwrite,
-    ) as writer:
-        for name, reason in strange:
-            found += 1
-            writer.reject(reason, name)
-        intake, repeats = Intake(writer, None), Repeats("field")
-        for done, (name, item) in enumerate(files.items()):
-            tell("fields", done, len(files))
-            try:
-                if not is_clean(name):
-                    raise CropRejected("a name that is not valid UTF-8")
-                image, marked = _read(item, len(channels))
-                if image.dtype != dtype:
-                    raise CropRejected(f"pixels of type {image.dtype}; {dtype} expected")
-                repeats.check(image)
-            except CropRejected as rejected:
-                found += 1
-                writer.reject(rejected.reason, printable(name))
-                continue
-            found += _cut(image, marked, name, strains[name], config, shows, intake, counts)
-        tell("fields", len(files), len(files))
-        intake.finish()
-        # The store's description holds the same list.
-        notes.extend([*_notes(counts), *intake.notes()])
-    filled = counts["windows"] == 0
-    return report(out, found, writer.rejections, notes, filled=filled)
+
+    def chunks() -> Iterator[Chunk]:
+        if strange:
+            yield Chunk([_Field(name, problem=reason) for name, reason in strange], 0)
+        for done, (name, item) in enumerate(files.items(), 1):
+            yield Chunk([_Field(name, item, strains[name])], done)
+
+    listing = Listing(
+        chunks,
+        "fields",
+        len(files),
+        {
+            "source": printable(source.resolve()),
+            "files": _version(files, strange),
+            "marker": marker,
+            "protein": protein,
+            "config": asdict(config),
+            "table": identity(table),
+            "localizations": identity(localizations),
+            "class_names": identity(class_names),
+        },
+        notes,
+        _notes,
+    )
+    form = StoreFormat(channels, config.size, dtype.name)
+    reader = _Reader(len(channels), dtype, config, shows)
+    job = Job("fields", form, reader, None, repeated="field")
+    return run_import(out, job, listing, **options)
+
+
+def _version(files: dict[str, _Files], strange: Sequence[tuple[str, str]]) -> str:
+    """Hash the files' names, sizes and dates."""
+    digest = sha256(repr(strange).encode())
+    for item in files.values():
+        for path in (*(item.channels[n] for n in sorted(item.channels)), item.labels):
+            if path is not None:
+                stat = path.stat()
+                digest.update(f"{path!r} {stat.st_size} {stat.st_mtime_ns}".encode())
+    return digest.hexdigest()[:16]
 
 
 def _find(source: Path, labels: Path | None) -> tuple[dict[str, _Files], list[tuple[str, str]]]:
@@ -256,9 +298,9 @@ def _cut(
     config: CuttingConfig,
     marker: int | None,
     intake: Intake,
-    counts: Counter[str],
 ) -> int:
     """Hand a field's crops and windows on; returns the number of labels."""
+    counts = intake.part.counts
     labels, numbers = number_labels(marked)
     parted, split = separate(labels)
     every = labels > 0
@@ -274,7 +316,7 @@ def _cut(
     if windows:
         counts["windows"] += len(windows)
         intake.has_windows(name)
-        intake.writer.add_windows(
+        intake.part.add_windows(
             np.stack(windows),
             field=name,
             protein=strain.protein,
@@ -293,9 +335,9 @@ def _cut(
             crop = image[:, *box]
             check_crop(crop, config.size)
         except CropRejected as rejected:
-            intake.writer.reject(rejected.reason, where)
+            intake.part.reject(rejected.reason, where)
             continue
-        intake.take(
+        intake.put(
             Crop(
                 crop.copy(),
                 strain.protein,

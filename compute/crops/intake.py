@@ -1,12 +1,11 @@
-"""The way from an importer's crops to a store: batches, masks, windows, counts. No file formats.
+"""The way from an importer's crops to a part of a store: batches, masks, windows. No file formats.
 
-Crops come one at a time, ordered by field. They are segmented and written in batches, and each
-field's crops with the most medium become its windows without cells. Memory holds one batch.
+Crops come one at a time, ordered by field. They are segmented in batches, and each field's crops
+with the most medium become its windows without cells.
 """
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -18,21 +17,23 @@ from numpy.typing import NDArray
 
 from compute.crops.medium import FAR, medium_mask, windows_from_crops
 from compute.crops.quality import LEAST_MEDIUM
+from compute.crops.records import Part
+from compute.crops.repeats import Repeats, pixel_digest
 from compute.crops.segment import DEFAULT, HALO, SegmentationConfig, segment
-from compute.crops.tiff import CropRejected
-from compute.crops.writer import CropStoreWriter
 from compute.errors import InputError
 from compute.schema import UNUSABLE
-from compute.store import CropStore
 
 BATCH = 256
-"""Crops segmented and written at a time."""
+"""Crops segmented at a time."""
 
 WINDOWS_PER_FIELD = 3
 """Windows without cells made from each field's crops, at most."""
 
 LOOKED_AT = 64
 """Crops whose size decides that of the store: the most common one."""
+
+NO_WINDOW = "fields without a window"
+"""Count of a part's fields none of whose crops has enough medium for a window."""
 
 
 @dataclass(frozen=True)
@@ -75,64 +76,16 @@ class Crop:
         return self.labels[0] if self.labels and len(self.labels) == 1 else None
 
 
-@dataclass(frozen=True)
-class ImportReport:
-    """What became of a source.
-
-    Parameters
-    ----------
-    path
-        The store.
-    found, stored, usable, windows
-        Crops in the source, in the store, and without any flag that keeps them out of trials;
-        and windows without cells.
-    rejections
-        `reason`, `count` and `examples` of what was not taken; the counts and `stored` add up
-        to `found`.
-    notes
-        What else a person should know, in sentences.
-    filled
-        Whether every window was made by filling its cells with medium.
-    """
-
-    path: Path
-    found: int
-    stored: int
-    usable: int
-    windows: int
-    rejections: tuple[dict[str, Any], ...] = ()
-    notes: tuple[str, ...] = ()
-    filled: bool = True
-
-    @property
-    def rejected(self) -> int:
-        """Crops that were not taken."""
-        return sum(int(item["count"]) for item in self.rejections)
-
-    def sentences(self) -> list[str]:
-        """Say it all, a line each."""
-        how = " (filled with medium)" if self.filled else ""
-        return [
-            f"{self.stored} of {self.found} crops stored in {self.path}; {self.usable} usable, "
-            f"{self.windows} windows without cells{how}.",
-            *(
-                f"Rejected {item['count']}: {item['reason']} (such as {item['examples'][0]})."
-                for item in self.rejections
-            ),
-            *self.notes,
-        ]
-
-
 class Intake:
-    """Takes crops one at a time and hands them to a store's writer in batches.
+    """Takes the crops of one piece of a source, and makes a part of the store of them.
 
     Crops of a field must come one after another (unless `interleaved`), and `finish` must follow
-    the last one, before the writer's block ends.
+    the last one.
 
     Parameters
     ----------
-    writer
-        The open store.
+    part
+        Where to put them; its counts are for the importer to add to.
     marker
         Number of the channel that shows every cell; None where there is none, and every crop
         brings its mask.
@@ -140,32 +93,43 @@ class Intake:
         How cells are found in the marker.
     interleaved
         Crops of different fields come mixed: a few crops of every field are kept to the end.
+    repeats
+        Tells images that were there before; see `check`.
     """
 
     def __init__(
         self,
-        writer: CropStoreWriter,
+        part: Part,
         marker: int | None,
         config: SegmentationConfig = DEFAULT,
         *,
         interleaved: bool = False,
+        repeats: Repeats | None = None,
     ) -> None:
-        self.writer = writer
+        self.part = part
         self.marker = marker
         self.config = config
         self.interleaved = interleaved
-        self.taken = 0
-        self.proteins: set[str] = set()
-        self.fields_without_window = 0
+        self.repeats = repeats or Repeats()
         self._waiting: list[Crop] = []
+        self._taken = 0
         self._candidates: dict[str, list[tuple[int, int, Crop]]] = {}
         self._windowed: set[str] = set()
 
     def take(self, crop: Crop) -> None:
-        """Add a crop that has been checked (`compute.crops.tiff.check_crop`)."""
+        """Add a crop that has been checked (`compute.crops.tiff.check_crop`).
+
+        Raises
+        ------
+        CropRejected
+            The same pixels were there before.
+        """
+        self.repeats.check(crop.image)
+        self.put(crop)
+
+    def put(self, crop: Crop) -> None:
+        """Add a crop as `take`, of an image that was compared with earlier ones as a whole."""
         self._waiting.append(crop)
-        self.taken += 1
-        self.proteins.add(crop.protein)
         if len(self._waiting) == BATCH:
             self._flush()
 
@@ -173,10 +137,12 @@ class Intake:
         """Make no windows from this field's crops: its importer has added real ones."""
         self._windowed.add(field)
 
-    def finish(self) -> None:
-        """Write what is waiting, with the last field's windows."""
+    def finish(self) -> Part:
+        """Hand over what is waiting, with the last field's windows."""
         self._flush()
         self._write_windows()
+        self.part.add_digests(self.repeats.digests())
+        return self.part
 
     def _flush(self) -> None:
         crops, self._waiting = self._waiting, []
@@ -211,9 +177,8 @@ class Intake:
                 )
             }
         )
-        self.writer.add(images, masks, foregrounds, cells)
+        self.part.add(images, masks, foregrounds, cells)
         medium = medium_mask(foregrounds, FAR).sum((1, 2))
-        number = self.taken - len(crops)
         for i, crop in enumerate(crops):
             if not self.interleaved and crop.field not in self._candidates:
                 self._write_windows()
@@ -222,9 +187,10 @@ class Intake:
             candidates = self._candidates.setdefault(crop.field, [])
             # Lighter without its mask, and with the foreground that the window is made by.
             kept = replace(crop, mask=None, foreground=foregrounds[i])
-            candidates.append((int(medium[i]), number + i, kept))
+            candidates.append((int(medium[i]), self._taken + i, kept))
             candidates.sort(key=lambda item: (-item[0], item[1]))
             del candidates[WINDOWS_PER_FIELD:]
+        self._taken += len(crops)
 
     def _write_windows(self) -> None:
         """Make every open field's windows from its crops with the most medium."""
@@ -234,20 +200,21 @@ class Intake:
 
     def _write_field(self, candidates: list[tuple[int, int, Crop]]) -> None:
         enough = [
-            (number, crop, crop.foreground)
-            for medium, number, crop in candidates
+            (crop, crop.foreground)
+            for medium, _, crop in candidates
             if crop.foreground is not None and medium >= LEAST_MEDIUM * crop.foreground.size
         ]
         if not enough:
-            self.fields_without_window += bool(candidates)
+            self.part.counts[NO_WINDOW] += bool(candidates)
             return
         windows, _ = windows_from_crops(
-            np.stack([crop.image for _, crop, _ in enough]),
-            np.stack([foreground for _, _, foreground in enough]),
-            np.array([number for number, _, _ in enough]),
+            np.stack([crop.image for crop, _ in enough]),
+            np.stack([foreground for _, foreground in enough]),
+            # The same window wherever the crop lies in its source, and with whatever else.
+            np.array([pixel_digest(crop.image) for crop, _ in enough], np.uint64),
         )
-        first = enough[0][1]
-        self.writer.add_windows(
+        first = enough[0][0]
+        self.part.add_windows(
             windows,
             field=first.field,
             protein=first.protein,
@@ -255,48 +222,6 @@ class Intake:
             replicate=first.replicate,
             filled=True,
         )
-
-    def notes(self) -> list[str]:
-        """Say what a person should know of the windows."""
-        if self.fields_without_window == 0:
-            return []
-        return [
-            f"{self.fields_without_window} field(s) have no window without cells: none of their "
-            "crops has enough medium."
-        ]
-
-
-class Repeats:
-    """Finds images whose pixels were there before; 8 bytes of each one's hash are kept.
-
-    Parameters
-    ----------
-    what
-        What the images are, for the reason.
-    """
-
-    def __init__(self, what: str = "crop") -> None:
-        self._what = what
-        self._seen: set[int] = set()
-
-    def check(self, image: NDArray[Any]) -> None:
-        """Remember an image.
-
-        Parameters
-        ----------
-        image
-            Pixels, any shape.
-
-        Raises
-        ------
-        CropRejected
-            One with the same pixels was checked before.
-        """
-        digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=8).digest()
-        number = int.from_bytes(digest, "big")
-        if number in self._seen:
-            raise CropRejected(f"the same pixels as an earlier {self._what}")
-        self._seen.add(number)
 
 
 def common_size(images: Iterable[NDArray[Any] | None], source: Path) -> int:
@@ -328,25 +253,3 @@ def common_size(images: Iterable[NDArray[Any] | None], source: Path) -> int:
             "Cut or pad them to squares.",
         )
     return int(height)
-
-
-def report(
-    path: Path,
-    found: int,
-    rejections: Sequence[dict[str, Any]],
-    notes: Sequence[str],
-    *,
-    filled: bool = True,
-) -> ImportReport:
-    """Sum up a finished store."""
-    counts = CropStore(path).meta["counts"]
-    return ImportReport(
-        path,
-        found,
-        counts["cells"],
-        counts["usable"],
-        counts["windows"],
-        tuple(rejections),
-        tuple(notes),
-        filled,
-    )

@@ -1,25 +1,18 @@
-"""Reads tables that people make: protein and localization, or one row a crop. No pixels.
+"""Reads tables of where proteins are, and of what class names stand for. No pixels.
 
 A localization table is CSV (comma, semicolon or tab) or Parquet with the columns `protein` and
 `localization`, and optionally `orf`. A protein at several places has several rows, or names
 separated by ``;`` in one.
 """
 
-import csv
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from compute.crops.class_names import MEANINGS, ClassNames, folded, translate
+from compute.crops.text_table import SEPARATOR, is_clean, printable, read_rows, short_list
 from compute.errors import InputError
-
-SEPARATOR = ";"
-"""Between the localizations of one protein."""
 
 
 @dataclass(frozen=True)
@@ -209,122 +202,6 @@ def split_labels(places: str | None) -> list[str]:
     """Split localizations at ``;``, trimmed, without repeats or empty parts."""
     parts = (part.strip() for part in (places or "").split(SEPARATOR))
     return list(dict.fromkeys(part for part in parts if part))
-
-
-def read_rows(path: Path, required: Sequence[str]) -> pd.DataFrame:
-    """Read a table of text.
-
-    Parameters
-    ----------
-    path
-        ``.parquet``, or anything else as CSV in UTF-8 (comma, semicolon or tab).
-    required
-        Columns that must be there.
-
-    Returns
-    -------
-    DataFrame
-        The file's columns as trimmed `str`, None where empty. The index is the row as a person
-        would count it: the line of a CSV file, the row from 1 of a Parquet file. Bytes that are
-        not UTF-8 become surrogate escapes, which `is_clean` finds.
-
-    Raises
-    ------
-    InputError
-        No such file, not a table, a line with more or fewer values than the header, a missing
-        column, or no rows.
-    """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file.", "Check the path.")
-    frame = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
-    missing = [name for name in required if name not in frame]
-    if missing:
-        raise InputError(
-            f"{path}: missing column(s) {', '.join(missing)}; it has "
-            f"{', '.join(map(printable, frame.columns)) or 'none'}.",
-            f"Needed: {', '.join(required)}.",
-        )
-    if frame.empty:
-        raise InputError(f"{path} has no rows.", "Check that it was written to its end.")
-    return frame
-
-
-def is_clean(name: str) -> bool:
-    """Tell whether a name read from a file or a folder was valid UTF-8."""
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def printable(name: object) -> str:
-    r"""Return a name with what is not UTF-8 as ``\x`` escapes, for messages and files."""
-    return str(name).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def short_list(names: Sequence[str], most: int = 10) -> str:
-    """Join names by commas; beyond `most`, say how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
-
-
-def _csv(path: Path) -> pd.DataFrame:
-    try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as handle:
-            head = handle.readline()
-            handle.seek(0)
-            delimiter = max(",;\t", key=head.count)
-            reader = csv.reader(handle, delimiter=delimiter, strict=True)
-            header = [name.strip() for name in next(reader, [])]
-            lines: list[int] = []
-            rows: list[list[str | None]] = []
-            for row in reader:
-                if not any(cell.strip() for cell in row):
-                    continue
-                if len(row) != len(header):
-                    raise InputError(
-                        f"{path}, line {reader.line_num}: {len(row)} values; the header has "
-                        f"{len(header)}.",
-                        "Quote values that hold the separator.",
-                    )
-                lines.append(reader.line_num)
-                rows.append([cell.strip() or None for cell in row])
-    except (OSError, csv.Error) as error:
-        raise InputError(f"{path} cannot be read as CSV: {error}.", "Check the file.") from error
-    if not all(is_clean(name) for name in header):
-        # Also what a file that is no table at all looks like.
-        raise InputError(f"{path}: its first line is not UTF-8.", "Give a CSV table in UTF-8.")
-    repeated = {name for name in header if header.count(name) > 1}
-    if repeated:
-        raise InputError(
-            f"{path}: column(s) {', '.join(sorted(repeated))} twice.", "Rename or remove one."
-        )
-    return pd.DataFrame(rows, index=lines, columns=header, dtype=object)
-
-
-def _parquet(path: Path) -> pd.DataFrame:
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(
-            f"{path} cannot be read as Parquet: {error}.", "Check the file."
-        ) from error
-    columns = {
-        name: [_text(value) for value in table.column(name).to_pylist()]
-        for name in table.column_names
-    }
-    index = range(1, len(table) + 1)
-    return pd.DataFrame(columns, index=index, columns=table.column_names, dtype=object)
-
-
-def _text(value: object) -> str | None:
-    if isinstance(value, (list, tuple)):
-        return SEPARATOR.join(str(part) for part in value) or None
-    # A number that was null in pandas comes as NaN, the only value unlike itself.
-    if value is None or value != value:
-        return None
-    return str(value).strip() or None
 
 
 def _nearest(name: str, allowed: Collection[str]) -> str | None:

@@ -14,20 +14,26 @@ Publication, licence, address
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compute.crops.intake import Crop, ImportReport, Intake, common_size, report
-from compute.crops.localization_table import (
-    LocalizationTable,
-    is_clean,
-    printable,
-    read_localizations,
-    read_rows,
-    split_labels,
+from compute.crops.importing import (
+    ImportOptions,
+    ImportReport,
+    Listing,
+    chunk_size,
+    identity,
+    in_chunks,
+    refuse_early,
+    run_import,
 )
+from compute.crops.intake import Crop, Intake, common_size
+from compute.crops.localization_table import LocalizationTable, read_localizations, split_labels
+from compute.crops.reading import Job
+from compute.crops.records import StoreFormat
+from compute.crops.text_table import RowFile, is_clean, printable
 from compute.crops.tiff import (
     CropRejected,
     as_stored,
@@ -36,9 +42,7 @@ from compute.crops.tiff import (
     read_mask,
     stack_channels,
 )
-from compute.crops.writer import CropStoreWriter
 from compute.errors import InputError, UsageError
-from compute.files import Progress, silent
 from compute.schema import LOCALIZATIONS
 
 PATH = "path"
@@ -51,16 +55,85 @@ OPTIONAL = ("localization", "orf", "mask", "field", "replicate", "split")
 
 
 @dataclass(frozen=True)
-class _Source:
-    """A manifest that has been read and checked, and how to read its crops."""
+class _Item:
+    """A row, with its number as a person counts and its place in the store's order, from 1."""
 
-    table: Path
+    number: int
+    record: Record
+    place: int
+
+
+@dataclass(frozen=True)
+class _Images:
+    """How to find and read a row's image."""
+
     root: Path
     columns: tuple[str, ...]
-    numbers: list[int]
-    records: list[Record]
-    image_columns: tuple[str, ...]
     channels: int
+
+    def read(self, record: Record) -> NDArray[Any]:
+        """Read a row's channels, (C, H, W)."""
+        paths = [path for name in self.columns if (path := record[name]) is not None]
+        if len(paths) < len(self.columns):
+            raise CropRejected("an image without a path")
+        images = [read_image(self.root / path) for path in paths]
+        if len({image.dtype for image in images}) > 1:
+            raise CropRejected("the channels differ in pixel type")
+        return as_stored(stack_channels(images, self.channels))
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads rows; `first_row` is the one that gave the store its pixel type."""
+
+    table: Path
+    images: _Images
+    form: StoreFormat
+    known: LocalizationTable
+    first_row: int
+
+    def read(self, items: Sequence[_Item], intake: Intake) -> None:
+        """Take the rows that can be taken."""
+        for item in items:
+            intake.part.found += 1
+            try:
+                crop = self._crop(item)
+                intake.take(crop)
+            except CropRejected as rejected:
+                path = item.record[self.images.columns[0]]
+                where = f"row {item.number} ({printable(path) if path else 'no path'})"
+                intake.part.reject(rejected.reason, where)
+
+    def _crop(self, item: _Item) -> Crop:
+        """Read and check one row."""
+        record, labels = item.record, _labels(item.record, self.known)
+        texts = [value for value in (*record.values(), *(labels or ())) if value is not None]
+        if not all(is_clean(value) for value in texts):
+            raise CropRejected("a value that is not valid UTF-8")
+        protein = record["protein"]
+        if protein is None:
+            raise CropRejected("no protein name")
+        image = self.images.read(record)
+        check_crop(image, self.form.size)
+        path = record.get("mask")
+        given = read_mask(self.images.root / path, self.form.size) if path else (None, None)
+        if image.dtype != self.form.dtype:
+            raise InputError(
+                f"{self.table}, row {item.number}: pixels of type {image.dtype}, but row "
+                f"{self.first_row} has {self.form.dtype}.",
+                "Convert the images to one type, or import them into two stores.",
+            )
+        return Crop(
+            image,
+            protein,
+            _field(record),
+            mask=given[0],
+            foreground=given[1],
+            orf=record.get("orf"),
+            labels=labels,
+            replicate=record.get("replicate"),
+            split=record.get("split"),
+        )
 
 
 def import_manifest(
@@ -71,16 +144,15 @@ def import_manifest(
     root: Path | None = None,
     marker: str = "RFP",
     localizations: Path | None = None,
-    train_share: float | None = None,
-    overwrite: bool = False,
-    progress: Progress | None = None,
+    **options: Unpack[ImportOptions],
 ) -> ImportReport:
     """Write a crop store from a table of crops.
 
     Parameters
     ----------
     table
-        CSV or Parquet, one row a crop; columns as above.
+        CSV or Parquet, one row a crop; columns as above. It is copied to a temporary file beside
+        `out`, so that memory stays flat.
     out
         Store to make. Its cells are ordered by field, and within a field as in the table.
     channels
@@ -93,13 +165,9 @@ def import_manifest(
     localizations
         Table of proteins for rows that have no `localization` of their own
         (`compute.crops.localization_table`).
-    train_share
-        Deal fields to the splits ``train`` and ``test``, this share to the first
-        (`compute.crops.writer.CropStoreWriter`).
-    overwrite
-        Replace a store that is there already.
-    progress
-        Called with ``"crops"``, crops done and crops in all.
+    **options
+        Of every importer: `compute.crops.importing.run_import`. Progress counts ``"crops"``. An
+        interrupted import notices another table, but not other images under the same names.
 
     Returns
     -------
@@ -113,95 +181,117 @@ def import_manifest(
         No such table, missing columns, rows without mask but no marker channel, pixel types that
         are mixed, or not one crop that can be taken; names the row.
     UsageError
-        Something is at `out` already, or no channels are given.
+        No channels are given.
+    BystanderError
+        As `compute.crops.importing.run_import`.
     """
-    tell = progress or silent
-    table, out = Path(table), Path(out)
-    source = _open(table, Path(root) if root is not None else table.parent, tuple(channels))
-    number = list(channels).index(marker) if marker in channels else None
-    if number is None:
-        _need_masks(source, marker, channels)
+    table, out, channels = Path(table), Path(out), tuple(channels)
+    refuse_early(out, options.get("overwrite", False))
+    _check_channels(channels)
+    rows = RowFile(table, ("protein",), out.parent)
+    root = Path(root) if root is not None else table.parent
+    images = _Images(root, _image_columns(table, rows, channels), len(channels))
     known = read_localizations(localizations)
-    labels = [_labels(record, known) for record in source.records]
-    size = common_size((image for _, image in _first_images(source)), table)
-    dtype, first_row = _dtype(source)
-    notes = _notes(source, labels, known)
-    if "field" not in source.columns:
+    scan = _scan(rows, known)
+    number = channels.index(marker) if marker in channels else None
+    if number is None and scan.without_mask:
+        raise InputError(
+            f"{table}: {scan.without_mask} row(s) have no mask, the first is row "
+            f"{scan.first_without}, and there is no channel {marker!r} to find cells in "
+            f"(channels: {', '.join(channels)}).",
+            "Add a column `mask`, or name the channel that shows every cell with --marker.",
+        )
+    size = common_size((image for _, image in _first_images(rows, images)), table)
+    dtype, first_row = next(
+        (image.dtype, row) for row, image in _first_images(rows, images) if image is not None
+    )
+    notes = LocalizationTable({**known.labels, **scan.own}).notes(scan.proteins)
+    if "field" not in rows.columns:
         notes.append("No column `field`: all crops of a protein count as one field.")
-    origin = {"kind": "manifest", "simulated": False, "notes": notes}
-    seen: set[tuple[str, ...]] = set()
-    total = len(source.records)
-    with CropStoreWriter(
-        out,
-        channels=channels,
-        size=size,
-        dtype=dtype.name,
-        source=origin,
-        localizations=_class_names(labels),
-        train_share=train_share,
-        overwrite=overwrite,
-    ) as writer:
-        intake = Intake(writer, number)
-        for done, at in enumerate(_by_field(source.records)):
-            if done % 100 == 0:
-                tell("crops", done, total)
-            try:
-                crop = _crop(source, source.records[at], labels[at], size, seen)
-            except CropRejected as rejected:
-                writer.reject(rejected.reason, _where(source, at))
-                continue
-            if crop.image.dtype != dtype:
-                raise InputError(
-                    f"{table}, row {source.numbers[at]}: pixels of type {crop.image.dtype}, but "
-                    f"row {first_row} has {dtype.name}.",
-                    "Convert the images to one type, or import them into two stores.",
-                )
-            intake.take(crop)
-        tell("crops", total, total)
-        intake.finish()
-        # The store's description holds the same list.
-        notes.extend(intake.notes())
-    return report(out, total, writer.rejections, notes)
+    # The paper's 15 if they cover every name, else the names found.
+    names = LOCALIZATIONS if not scan.names - set(LOCALIZATIONS) else sorted(scan.names)
+    form = StoreFormat(channels, size, dtype.name, tuple(names))
+
+    def items() -> Iterator[_Item]:
+        for place, (row, values) in enumerate(rows.rows(scan.order), 1):
+            yield _Item(row, dict(zip(rows.columns, values, strict=True)), place)
+
+    listing = Listing(
+        lambda: in_chunks(
+            items(), chunk_size(form), lambda i: _field(i.record), lambda item: item.place
+        ),
+        "crops",
+        len(rows),
+        {
+            "table": identity(table.resolve()),
+            "root": printable(root.resolve()),
+            "marker": marker,
+            "localizations": identity(localizations),
+        },
+        notes,
+    )
+    reader = _Reader(table, images, form, known, first_row)
+    return run_import(out, Job("manifest", form, reader, number), listing, **options)
 
 
-def _open(table: Path, root: Path, channels: tuple[str, ...]) -> _Source:
-    """Read the table and find its image columns."""
+@dataclass(frozen=True)
+class _Scan:
+    """What the whole table tells, without its images.
+
+    `own` holds the localizations that rows give their proteins, `names` all that occur; `order`
+    the rows' places so that fields stay together, as they first occur, shape (N,).
+    """
+
+    proteins: set[str]
+    own: dict[str, list[str]]
+    names: set[str]
+    without_mask: int
+    first_without: int
+    order: NDArray[np.int64]
+
+
+def _scan(rows: RowFile, known: LocalizationTable) -> _Scan:
+    """Go once over the rows; memory holds what is per protein and field, and a number per row."""
+    proteins: set[str] = set()
+    own: dict[str, list[str]] = {}
+    names: set[str] = set()
+    fields: dict[str, int] = {}
+    rank = np.empty(len(rows), np.int64)
+    without = first = 0
+    for place, (number, values) in enumerate(rows.rows()):
+        record = dict(zip(rows.columns, values, strict=True))
+        protein = str(record["protein"])
+        proteins.add(protein)
+        labels = _labels(record, known)
+        if labels:
+            own[protein] = labels
+            names.update(filter(is_clean, labels))
+        rank[place] = fields.setdefault(_field(record), len(fields))
+        if record.get("mask") is None:
+            without, first = without + 1, first or number
+    return _Scan(proteins, own, names, without, first, np.argsort(rank, kind="stable"))
+
+
+def _check_channels(channels: tuple[str, ...]) -> None:
+    """Refuse names that cannot be columns."""
     if not channels or len(set(channels)) != len(channels):
         raise UsageError(f"Channels {list(channels)}: names must be there and differ.")
     clash = sorted({*OPTIONAL, "protein", PATH} & set(channels))
     if clash:
         raise UsageError(f"A channel cannot be called {', '.join(clash)}.", "Rename it.")
-    rows = read_rows(table, required=("protein",))
-    missing = [name for name in channels if name not in rows]
-    if missing and PATH not in rows:
+
+
+def _image_columns(table: Path, rows: RowFile, channels: tuple[str, ...]) -> tuple[str, ...]:
+    """Find the columns of paths: one per channel, or one for all."""
+    missing = [name for name in channels if name not in rows.columns]
+    if missing and PATH not in rows.columns:
         raise InputError(
             f"{table}: missing column(s) {', '.join(missing)}; it has "
             f"{', '.join(map(printable, rows.columns))}.",
             f"Give a column of paths per channel ({', '.join(channels)}), or one called `{PATH}` "
             "for images with every channel, or name your channels with --channels.",
         )
-    columns = (PATH,) if missing else channels
-    names = tuple(str(name) for name in rows.columns)
-    records: list[Record] = [
-        dict(zip(names, row, strict=True)) for row in rows.itertuples(index=False, name=None)
-    ]
-    return _Source(table, root, names, list(rows.index), records, columns, len(channels))
-
-
-def _need_masks(source: _Source, marker: str, channels: Sequence[str]) -> None:
-    """Refuse rows that have neither a mask nor a channel to find one in."""
-    without = [
-        number
-        for number, record in zip(source.numbers, source.records, strict=True)
-        if record.get("mask") is None
-    ]
-    if without:
-        raise InputError(
-            f"{source.table}: {len(without)} row(s) have no mask, the first is row {without[0]}, "
-            f"and there is no channel {marker!r} to find cells in "
-            f"(channels: {', '.join(channels)}).",
-            "Add a column `mask`, or name the channel that shows every cell with --marker.",
-        )
+    return (PATH,) if missing else channels
 
 
 def _labels(record: Record, known: LocalizationTable) -> list[str] | None:
@@ -209,105 +299,15 @@ def _labels(record: Record, known: LocalizationTable) -> list[str] | None:
     return own or known.labels.get(record["protein"] or "")
 
 
-def _notes(
-    source: _Source, labels: Sequence[list[str] | None], known: LocalizationTable
-) -> list[str]:
-    """Say which proteins have no label, several, or are in the localization table only."""
-    proteins = [str(record["protein"]) for record in source.records]
-    own = {name: given for name, given in zip(proteins, labels, strict=True) if given}
-    return LocalizationTable({**known.labels, **own}).notes(proteins)
-
-
-def _class_names(labels: Sequence[list[str] | None]) -> list[str]:
-    """Take the paper's 15 if they cover every name, else the names found, sorted."""
-    found = {name for names in labels for name in names or () if is_clean(name)}
-    return sorted(found) if found - set(LOCALIZATIONS) else list(LOCALIZATIONS)
-
-
-def _by_field(records: Sequence[Record]) -> list[int]:
-    """Order the rows so that fields stay together, in the order in which they first occur."""
-    first: dict[str, int] = {}
-    rank = [first.setdefault(_field(record), len(first)) for record in records]
-    return sorted(range(len(records)), key=rank.__getitem__)
-
-
 def _field(record: Record) -> str:
     """Name the image that a crop is from: its protein's, where the table does not say."""
     return record.get("field") or record["protein"] or ""
 
 
-def _where(source: _Source, at: int) -> str:
-    path = source.records[at][source.image_columns[0]]
-    return f"row {source.numbers[at]} ({printable(path) if path else 'no path'})"
-
-
-def _first_images(source: _Source) -> Iterator[tuple[int, NDArray[Any] | None]]:
+def _first_images(rows: RowFile, images: _Images) -> Iterator[tuple[int, NDArray[Any] | None]]:
     """Yield the row and image of every crop, as far as they can be read."""
-    for row, record in zip(source.numbers, source.records, strict=True):
+    for number, values in rows.rows():
         try:
-            yield row, _image(source, record)
+            yield number, images.read(dict(zip(rows.columns, values, strict=True)))
         except CropRejected:
-            yield row, None
-
-
-def _dtype(source: _Source) -> tuple[np.dtype[Any], int]:
-    """Return the pixel type of the first crop that can be read, and its row."""
-    for row, image in _first_images(source):
-        if image is not None:
-            return image.dtype, row
-    raise InputError(f"{source.table}: not one crop could be read.", "Check its paths.")
-
-
-def _image(source: _Source, record: Record) -> NDArray[Any]:
-    """Read a row's channels, (C, H, W)."""
-    paths = [path for name in source.image_columns if (path := record[name]) is not None]
-    if len(paths) < len(source.image_columns):
-        raise CropRejected("an image without a path")
-    images = [read_image(source.root / path) for path in paths]
-    if len({image.dtype for image in images}) > 1:
-        raise CropRejected("the channels differ in pixel type")
-    return as_stored(stack_channels(images, source.channels))
-
-
-def _crop(
-    source: _Source,
-    record: Record,
-    labels: list[str] | None,
-    size: int,
-    seen: set[tuple[str, ...]],
-) -> Crop:
-    """Read and check one row."""
-    texts = [value for value in (*record.values(), *(labels or ())) if value is not None]
-    if not all(is_clean(value) for value in texts):
-        raise CropRejected("a value that is not valid UTF-8")
-    protein = record["protein"]
-    if protein is None:
-        raise CropRejected("no protein name")
-    key = tuple(str(source.root / (record[name] or "")) for name in source.image_columns)
-    if key in seen:
-        raise CropRejected("the same image as an earlier row")
-    image = _image(source, record)
-    check_crop(image, size)
-    mask, foreground = _mask(source, record.get("mask"), size)
-    # Only now, so that a row that could not be taken does not count as the earlier one.
-    seen.add(key)
-    return Crop(
-        image,
-        protein,
-        _field(record),
-        mask=mask,
-        foreground=foreground,
-        orf=record.get("orf"),
-        labels=labels,
-        replicate=record.get("replicate"),
-        split=record.get("split"),
-    )
-
-
-def _mask(
-    source: _Source, path: str | None, size: int
-) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
-    """Read a mask: the centre cell, and every cell that it shows."""
-    if path is None:
-        return None, None
-    return read_mask(source.root / path, size)
+            yield number, None

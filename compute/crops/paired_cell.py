@@ -19,25 +19,32 @@ Address
 
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compute.crops.intake import Crop, ImportReport, Intake, common_size, report
-from compute.crops.localization_table import (
-    is_clean,
-    printable,
-    read_class_names,
-    read_localizations,
+from compute.crops.importing import (
+    ImportOptions,
+    ImportReport,
+    Listing,
+    chunk_size,
+    identity,
+    in_chunks,
+    refuse_early,
+    run_import,
 )
+from compute.crops.intake import Crop, Intake, common_size
+from compute.crops.localization_table import LocalizationTable, read_class_names, read_localizations
+from compute.crops.reading import Job
+from compute.crops.records import StoreFormat
+from compute.crops.text_table import is_clean, printable
 from compute.crops.tiff import CropRejected, check_crop, read_image, stack_channels
-from compute.crops.writer import CropStoreWriter
 from compute.errors import InputError
-from compute.files import Progress, silent
 
 CHANNELS = ("GFP", "RFP")
 MARKER = CHANNELS.index("RFP")
@@ -49,13 +56,42 @@ _NAME = re.compile(
 
 @dataclass(frozen=True)
 class _Found:
-    """A cell that the source's file names tell of, or a file that no cell could be told from."""
+    """A cell that the source's file names tell of, or a file that no cell could be told from.
+
+    `files` are names in the folder, in channel order; `number` is the folder's, from 1.
+    """
 
     gene: str
     field: str
     where: str
-    files: tuple[Path, ...] = ()
+    files: tuple[str, ...] = ()
     problem: str | None = None
+    number: int = 0
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads cells of the folders."""
+
+    source: Path
+    size: int
+    table: LocalizationTable
+
+    def read(self, items: Sequence[_Found], intake: Intake) -> None:
+        """Take the cells that can be taken."""
+        for item in items:
+            intake.part.found += 1
+            try:
+                crop = Crop(
+                    _read(self.source, item, self.size),
+                    item.gene,
+                    item.field,
+                    orf=self.table.orf.get(item.gene),
+                    labels=self.table.labels.get(item.gene),
+                )
+                intake.take(crop)
+            except CropRejected as rejected:
+                intake.part.reject(rejected.reason, item.where)
 
 
 def import_paired_cell(
@@ -64,9 +100,7 @@ def import_paired_cell(
     *,
     localizations: Path | None = None,
     class_names: Path | None = None,
-    train_share: float | None = None,
-    overwrite: bool = False,
-    progress: Progress | None = None,
+    **options: Unpack[ImportOptions],
 ) -> ImportReport:
     """Write a crop store from a folder of Paired Cell Inpainting crops.
 
@@ -81,13 +115,8 @@ def import_paired_cell(
         without it nothing is labelled.
     class_names
         Table of what its localizations stand for (`compute.crops.class_names`).
-    train_share
-        Deal fields to the splits ``train`` and ``test``, this share to the first
-        (`compute.crops.writer.CropStoreWriter`).
-    overwrite
-        Replace a store that is there already.
-    progress
-        Called with ``"genes"``, genes done and genes in all.
+    **options
+        Of every importer: `compute.crops.importing.run_import`. Progress counts ``"genes"``.
 
     Returns
     -------
@@ -98,65 +127,52 @@ def import_paired_cell(
     ------
     InputError
         No such folder, no crop in it at all, or a localization table that is not as it should be.
-    UsageError
-        Something is at `out` already.
+    BystanderError
+        As `compute.crops.importing.run_import`.
     """
-    tell = progress or silent
     source, out = Path(source), Path(out)
+    refuse_early(out, options.get("overwrite", False))
     if not source.is_dir():
         raise InputError(f"{source}: no such folder.", "Give the folder that holds the genes'.")
     table = read_localizations(localizations, read_class_names(class_names))
     genes, loose = _genes(source)
     size = common_size(_first_images(source, genes), source)
+    form = StoreFormat(CHANNELS, size, "float32")
     known = {gene for gene in genes if is_clean(gene)}
     notes = table.notes(known) if localizations is not None else []
     if localizations is None:
         notes.append(f"No localization table was given: {len(known)} proteins have no label.")
-    origin = {"kind": "paired-cell", "simulated": False, "notes": notes}
-    found = 0
-    with CropStoreWriter(
-        out,
-        channels=CHANNELS,
-        size=size,
-        dtype="float32",
-        source=origin,
-        train_share=train_share,
-        overwrite=overwrite,
-    ) as writer:
-        intake = Intake(writer, MARKER)
-        for file in loose:
-            found += 1
-            writer.reject("an image outside a gene's folder", printable(file.name))
-        for done, gene in enumerate(genes):
-            tell("genes", done, len(genes))
+
+    def items() -> Iterator[_Found]:
+        for name in loose:
+            yield _Found("", "", printable(name), (), "an image outside a gene's folder")
+        for number, gene in enumerate(genes, 1):
             for item in _cells(source, gene):
-                found += 1
-                try:
-                    image = _read(item, size)
-                except CropRejected as rejected:
-                    writer.reject(rejected.reason, item.where)
-                    continue
-                intake.take(
-                    Crop(
-                        image,
-                        gene,
-                        item.field,
-                        orf=table.orf.get(gene),
-                        labels=table.of(gene)[1],
-                    )
-                )
-        tell("genes", len(genes), len(genes))
-        intake.finish()
-        # The store's description holds the same list.
-        notes.extend(intake.notes())
-    return report(out, found, writer.rejections, notes)
+                yield replace(item, number=number)
+
+    listing = Listing(
+        lambda: in_chunks(
+            items(), chunk_size(form), lambda item: item.field, lambda item: max(item.number - 1, 0)
+        ),
+        "genes",
+        len(genes),
+        {
+            "source": printable(source.resolve()),
+            "files": _survey(source, genes),
+            "localizations": identity(localizations),
+            "class_names": identity(class_names),
+        },
+        notes,
+    )
+    job = Job("paired-cell", form, _Reader(source, size, table), MARKER)
+    return run_import(out, job, listing, **options)
 
 
-def _genes(source: Path) -> tuple[list[str], list[Path]]:
+def _genes(source: Path) -> tuple[list[str], list[str]]:
     """List the genes' folders, and images that lie beside them instead of inside."""
     entries = sorted(source.iterdir())
     genes = [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
-    loose = [entry for entry in entries if _is_tiff(entry.name) and not entry.is_dir()]
+    loose = [entry.name for entry in entries if _is_tiff(entry.name) and not entry.is_dir()]
     if not any(True for gene in genes for _ in _cells(source, gene)):
         raise InputError(
             f"{source}: no crop found in {len(genes)} folder(s).",
@@ -167,11 +183,11 @@ def _genes(source: Path) -> tuple[list[str], list[Path]]:
 
 def _cells(source: Path, gene: str) -> Iterator[_Found]:
     """Yield the cells of one gene's folder by field, with their two files in channel order."""
-    cells: dict[tuple[str, int], dict[str, Path]] = {}
+    cells: dict[tuple[str, int], dict[str, str]] = {}
     for name in sorted(os.listdir(source / gene)):
         if not _is_tiff(name):
             continue
-        path, where = source / gene / name, printable(f"{gene}/{name}")
+        where = printable(f"{gene}/{name}")
         match = _NAME.fullmatch(name)
         if match is None:
             yield _Found(gene, "", where, (), "a name that is not GENE_<image>_rfp_<n>_gfp or _rfp")
@@ -181,7 +197,7 @@ def _cells(source: Path, gene: str) -> Iterator[_Found]:
         if channel in files:
             yield _Found(gene, key[0], where, (), "a second file for the same cell and channel")
             continue
-        files[channel] = path
+        files[channel] = name
     for (field, number), files in sorted(cells.items()):
         where = printable(f"{gene}/{field}_rfp_{number}")
         problem = None
@@ -193,15 +209,17 @@ def _cells(source: Path, gene: str) -> Iterator[_Found]:
             for channel, partner in (("gfp", "rfp"), ("rfp", "gfp")):
                 if channel not in files:
                     problem = f"{partner.upper()} without its {channel.upper()} partner"
-        paths = tuple(files[name.lower()] for name in CHANNELS if name.lower() in files)
-        yield _Found(gene, field, where, paths, problem)
+        names = tuple(files[name.lower()] for name in CHANNELS if name.lower() in files)
+        yield _Found(gene, field, where, names, problem)
 
 
-def _read(item: _Found, size: int | None) -> NDArray[np.float32]:
+def _read(source: Path, item: _Found, size: int | None) -> NDArray[np.float32]:
     """Read a cell's channels, (2, H, W) float32; `size` None leaves the pixels unchecked."""
     if item.problem is not None:
         raise CropRejected(item.problem)
-    image = stack_channels([read_image(path) for path in item.files], len(CHANNELS))
+    image = stack_channels(
+        [read_image(source / item.gene / name) for name in item.files], len(CHANNELS)
+    )
     if image.dtype.kind not in "uif":
         raise CropRejected(f"pixels of type {image.dtype}")
     if size is not None:
@@ -213,9 +231,19 @@ def _first_images(source: Path, genes: list[str]) -> Iterator[NDArray[Any] | Non
     for gene in genes:
         for item in _cells(source, gene):
             try:
-                yield _read(item, None)
+                yield _read(source, item, None)
             except CropRejected:
                 yield None
+
+
+def _survey(source: Path, genes: list[str]) -> str:
+    """Hash all names and the folders' dates, which change with the files in them."""
+    digest = sha256()
+    for gene in genes:
+        names = sorted(os.listdir(source / gene))
+        date = str((source / gene).stat().st_mtime_ns)
+        digest.update(os.fsencode("\0".join((gene, date, *names))))
+    return digest.hexdigest()[:16]
 
 
 def _is_tiff(name: str) -> bool:

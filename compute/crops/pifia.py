@@ -25,32 +25,31 @@ Address
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compute.crops.intake import (
-    LOOKED_AT,
-    Crop,
+from compute.crops.importing import (
+    ImportOptions,
     ImportReport,
-    Intake,
-    Repeats,
-    common_size,
-    report,
+    Listing,
+    chunk_size,
+    identity,
+    in_chunks,
+    refuse_early,
+    run_import,
 )
-from compute.crops.localization_table import (
-    is_clean,
-    printable,
-    read_class_names,
-    read_localizations,
-    read_rows,
-    short_list,
-)
+from compute.crops.intake import LOOKED_AT, Crop, Intake, common_size
+from compute.crops.localization_table import LocalizationTable, read_class_names, read_localizations
+from compute.crops.reading import Job
+from compute.crops.records import StoreFormat
+from compute.crops.text_table import is_clean, printable, read_rows, short_list
 from compute.crops.tiff import (
     CropRejected,
     as_stored,
@@ -59,9 +58,7 @@ from compute.crops.tiff import (
     read_mask,
     stack_channels,
 )
-from compute.crops.writer import CropStoreWriter
 from compute.errors import InputError, UsageError
-from compute.files import Progress, silent
 
 CHANNELS = ("GFP", "nuclear", "RFP")
 """Every channel that can be there, in the store's order."""
@@ -85,13 +82,65 @@ _IMAGES = (".tif", ".tiff", ".png")
 
 @dataclass(frozen=True)
 class _Found:
-    """A cell that the file names of a protein's folder tell of, or a file that none could be."""
+    """A cell that the file names of a protein's folder tell of, or a file that none could be.
+
+    `files` are names in the folder; `number` is the folder's, from 1.
+    """
 
     gene: str
     where: str
     field: str = ""
-    files: dict[str, Path] | None = None
+    files: dict[str, str] | None = None
     problem: str | None = None
+    split: str | None = None
+    number: int = 0
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads cells of the folders."""
+
+    source: Path
+    form: StoreFormat
+    table: LocalizationTable
+
+    def read(self, items: Sequence[_Found], intake: Intake) -> None:
+        """Take the cells that can be taken."""
+        for item in items:
+            intake.part.found += 1
+            try:
+                image, mask, foreground = self._crop(item)
+                crop = Crop(
+                    image,
+                    item.gene,
+                    item.field,
+                    mask=mask,
+                    foreground=foreground,
+                    orf=self.table.orf.get(item.gene),
+                    labels=self.table.labels.get(item.gene),
+                    split=item.split,
+                )
+                intake.take(crop)
+            except CropRejected as rejected:
+                intake.part.reject(rejected.reason, item.where)
+                continue
+            intake.part.counts["no mask"] += mask is None
+            intake.part.counts["split"] += item.split is not None
+
+    def _crop(
+        self, item: _Found
+    ) -> tuple[NDArray[Any], NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
+        """Read and check a cell: image, mask and foreground."""
+        image = _image(self.source, item, self.form.channels)
+        if image.dtype != self.form.dtype:
+            raise CropRejected(f"pixels of type {image.dtype}; {self.form.dtype} expected")
+        check_crop(image, self.form.size)
+        name = (item.files or {}).get("mask")
+        if name is not None:
+            return image, *read_mask(self.source / item.gene / name, self.form.size)
+        if "RFP" not in self.form.channels:
+            raise CropRejected("no mask, and no cytosol channel to find the cell in")
+        return image, None, None
 
 
 def import_pifia(
@@ -102,9 +151,7 @@ def import_pifia(
     field_cells: int = FIELD_CELLS,
     localizations: Path | None = None,
     class_names: Path | None = None,
-    train_share: float | None = None,
-    overwrite: bool = False,
-    progress: Progress | None = None,
+    **options: Unpack[ImportOptions],
 ) -> ImportReport:
     """Write a crop store from a folder of PIFiA's crops.
 
@@ -123,12 +170,8 @@ def import_pifia(
         Table of proteins (`compute.crops.localization_table`); without it nothing is labelled.
     class_names
         Table of what its localizations stand for (`compute.crops.class_names`).
-    train_share
-        Deal fields to the splits ``train`` and ``test``, this share to the first.
-    overwrite
-        Replace a store that is there already.
-    progress
-        Called with ``"proteins"``, proteins done and proteins in all.
+    **options
+        Of every importer: `compute.crops.importing.run_import`. Progress counts ``"proteins"``.
 
     Returns
     -------
@@ -139,11 +182,11 @@ def import_pifia(
     ------
     InputError
         No such folder, no crop in it, or a table that is not as it should be.
-    UsageError
-        Something is at `out` already, or a parameter is out of range.
+    BystanderError
+        As `compute.crops.importing.run_import`.
     """
-    tell = progress or silent
     source, out = Path(source), Path(out)
+    refuse_early(out, options.get("overwrite", False))
     if field_cells < 1:
         raise UsageError(f"field_cells is {field_cells}; it must be at least 1.")
     if not source.is_dir():
@@ -153,6 +196,7 @@ def import_pifia(
     split_of = _splits(splits)
     channels = _channels(source, genes)
     size, dtype = _size_and_dtype(source, genes, channels)
+    form = StoreFormat(channels, size, dtype.name)
     known = {gene for gene in genes if is_clean(gene)}
     notes = table.notes(known) if localizations is not None else []
     if localizations is None:
@@ -161,74 +205,57 @@ def import_pifia(
         f"The source does not say which image a crop is from: every {field_cells} consecutive "
         "cells of a protein count as one field."
     )
-    pickles = _pickles(source, genes)
+    files, pickles = _survey(source, genes)
     if pickles:
         notes.append(
             f"{len(pickles)} file(s) that may hold pickles were not opened "
             f"({short_list(pickles, 3)}): give splits as a table instead (--splits)."
         )
-    counts: Counter[str] = Counter()
-    found = 0
-    origin = {"kind": "pifia", "simulated": False, "notes": notes}
-    with CropStoreWriter(
-        out,
-        channels=channels,
-        size=size,
-        dtype=dtype.name,
-        source=origin,
-        train_share=train_share,
-        overwrite=overwrite,
-    ) as writer:
-        intake = Intake(writer, channels.index("RFP") if "RFP" in channels else None)
+
+    def items() -> Iterator[_Found]:
         for entry in sorted(source.iterdir()):
             if entry.is_file() and _is_image(entry.name):
-                found += 1
-                writer.reject("an image outside a protein's folder", printable(entry.name))
-        for done, gene in enumerate(genes):
-            tell("proteins", done, len(genes))
-            # Kept for one protein at a time, so that memory stays flat.
-            repeats = Repeats()
+                problem = "an image outside a protein's folder"
+                yield _Found("", printable(entry.name), problem=problem)
+        for number, gene in enumerate(genes, 1):
             for item in _cells(source, gene, field_cells):
-                found += 1
-                try:
-                    crop = _crop(item, channels, size, dtype, counts)
-                    repeats.check(crop[0])
-                except CropRejected as rejected:
-                    writer.reject(rejected.reason, item.where)
-                    continue
-                file = (item.files or {})["GFP"].name
-                own = split_of.get(f"{gene}/{file}") or split_of.get(file) or split_of.get(gene)
-                intake.take(
-                    Crop(
-                        crop[0],
-                        gene,
-                        item.field,
-                        mask=crop[1],
-                        foreground=crop[2],
-                        orf=table.orf.get(gene),
-                        labels=table.labels.get(gene),
-                        split=own,
-                    )
-                )
-                counts["split"] += own is not None
-        tell("proteins", len(genes), len(genes))
-        intake.finish()
+                yield replace(item, number=number, split=_split(item, split_of))
+
+    def closing(counts: Counter[str]) -> Iterator[str]:
         if counts["no mask"]:
-            notes.append(f"{counts['no mask']} cells without a mask were found in the cytosol.")
+            yield f"{counts['no mask']} cells without a mask were found in the cytosol."
         if splits is not None:
-            notes.append(f"{counts['split']} cells have the split that {splits} gives them.")
-        # The store's description holds the same list.
-        notes.extend(intake.notes())
-    return report(out, found, writer.rejections, notes)
+            yield f"{counts['split']} cells have the split that {splits} gives them."
+
+    listing = Listing(
+        lambda: in_chunks(
+            items(), chunk_size(form), lambda item: item.field, lambda item: max(item.number - 1, 0)
+        ),
+        "proteins",
+        len(genes),
+        {
+            "source": printable(source.resolve()),
+            "files": files,
+            "field_cells": field_cells,
+            "splits": identity(splits),
+            "localizations": identity(localizations),
+            "class_names": identity(class_names),
+        },
+        notes,
+        lambda counts: list(closing(counts)),
+    )
+    marker = channels.index("RFP") if "RFP" in channels else None
+    job = Job("pifia", form, _Reader(source, form, table), marker)
+    return run_import(out, job, listing, **options)
 
 
 def _cells(source: Path, gene: str, field_cells: int) -> Iterator[_Found]:
     """Yield the cells of one protein's folder by number, then what else is there."""
-    cells: dict[tuple[str, str], dict[str, Path]] = {}
+    cells: dict[tuple[str, str], dict[str, str]] = {}
     for name in sorted(os.listdir(source / gene)):
         if not _is_image(name):
             continue
-        path, where = source / gene / name, printable(f"{gene}/{name}")
+        where = printable(f"{gene}/{name}")
         stem = name[: name.rindex(".")]
         match = _PIFIA.fullmatch(stem) or _CHONG.fullmatch(stem)
         if match is None:
@@ -241,7 +268,7 @@ def _cells(source: Path, gene: str, field_cells: int) -> Iterator[_Found]:
         if kind in files:
             yield _Found(gene, where, problem="a second file for the same cell and channel")
             continue
-        files[kind] = path
+        files[kind] = name
     ordered = sorted((_place(gene, *key), files) for key, files in cells.items())
     rank: Counter[str] = Counter()
     for (image, _, cell), files in ordered:
@@ -264,28 +291,7 @@ def _place(gene: str, before: str, after: str) -> tuple[str, int, str]:
     return match["before"] or gene, int(match["number"]), cell
 
 
-def _crop(
-    item: _Found,
-    channels: tuple[str, ...],
-    size: int,
-    dtype: np.dtype[Any],
-    counts: Counter[str],
-) -> tuple[NDArray[Any], NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
-    """Read and check a cell: image, mask and foreground."""
-    image = _image(item, channels)
-    if image.dtype != dtype:
-        raise CropRejected(f"pixels of type {image.dtype}; {dtype} expected")
-    check_crop(image, size)
-    path = (item.files or {}).get("mask")
-    if path is not None:
-        return image, *read_mask(path, size)
-    if "RFP" not in channels:
-        raise CropRejected("no mask, and no cytosol channel to find the cell in")
-    counts["no mask"] += 1
-    return image, None, None
-
-
-def _image(item: _Found, channels: tuple[str, ...]) -> NDArray[Any]:
+def _image(source: Path, item: _Found, channels: tuple[str, ...]) -> NDArray[Any]:
     """Read a cell's channels, (C, H, W)."""
     if item.problem is not None:
         raise CropRejected(item.problem)
@@ -293,10 +299,17 @@ def _image(item: _Found, channels: tuple[str, ...]) -> NDArray[Any]:
     missing = [name for name in channels if name not in files]
     if missing:
         raise CropRejected(f"a cell without its {' and '.join(missing)} image")
-    images = [read_image(files[name]) for name in channels]
+    images = [read_image(source / item.gene / files[name]) for name in channels]
     if len({image.dtype for image in images}) > 1:
         raise CropRejected("the channels differ in pixel type")
     return as_stored(stack_channels(images, len(channels)))
+
+
+def _split(item: _Found, split_of: dict[str, str]) -> str | None:
+    """Look up a cell's split by its GFP file, in its folder or alone, and by its protein."""
+    file = (item.files or {}).get("GFP", "")
+    keys = (f"{item.gene}/{file}", file, item.gene)
+    return next((split_of[key] for key in keys if key in split_of), None)
 
 
 def _channels(source: Path, genes: list[str]) -> tuple[str, ...]:
@@ -325,7 +338,7 @@ def _size_and_dtype(
         for gene in genes:
             for item in _cells(source, gene, FIELD_CELLS):
                 try:
-                    image = _image(item, channels)
+                    image = _image(source, item, channels)
                 except CropRejected:
                     yield None
                     continue
@@ -353,15 +366,19 @@ def _splits(path: Path | None) -> dict[str, str]:
     return found
 
 
-def _pickles(source: Path, genes: list[str]) -> list[str]:
-    """List files that may be pickled, beside and inside the proteins' folders."""
-    folders = [source, *(source / gene for gene in genes)]
-    return [
-        printable((folder / name).relative_to(source))
-        for folder in folders
-        for name in sorted(os.listdir(folder))
-        if name.lower().endswith(PICKLED)
-    ]
+def _survey(source: Path, genes: list[str]) -> tuple[str, list[str]]:
+    """Go once over all names: a hash that tells another source, and files that may be pickled.
+
+    A folder's date changes when a file in it is added, removed or replaced.
+    """
+    digest, pickles = sha256(), []
+    for gene in ("", *genes):
+        names = sorted(os.listdir(source / gene))
+        pickles += [printable(Path(gene, name)) for name in names if name.lower().endswith(PICKLED)]
+        digest.update(os.fsencode("\0".join((gene, *names))))
+        if gene:
+            digest.update(str((source / gene).stat().st_mtime_ns).encode())
+    return digest.hexdigest()[:16], pickles
 
 
 def _is_image(name: str) -> bool:

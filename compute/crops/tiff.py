@@ -14,8 +14,8 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from compute.crops.records import DTYPES
 from compute.crops.segment import centre_label
-from compute.crops.writer import DTYPES
 
 # What tifffile would print about a broken file is counted as a rejection instead.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)

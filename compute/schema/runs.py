@@ -231,9 +231,10 @@ FLIPS = pa.schema(
         ("n_proteins", _int64),
     ]
 )
-"""How often the multi-class probe's answer changes, by `Flip`, as a share of all trials.
+"""How often the multi-class probe's answer changes, by `Flip`, as a share of trials.
 
-`unaltered` is what trials are compared with, so it has no rows. `scope` is overall (mean over
+Every cell counts once, however many trials it has, as in `accuracy`: `lost` less `gained` is the
+drop. `unaltered` is what trials are compared with, so it has no rows. `scope` is overall (mean over
 localizations) or localization.
 """
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from compute.published import SOURCE, SPREAD, TABLE_1
 from dashboard import wording
+from dashboard.charts import labels
 from dashboard.charts.description import Axis, Chart, Heat, Layer, Panel, Points, Rule
 from dashboard.theme import (
     BLUES,
@@ -16,6 +17,9 @@ from dashboard.theme import (
     model_marks,
     model_title,
 )
+
+NAMED = 5
+"""How many of the largest falls are named, where there is room."""
 
 
 def spread_out(count: int, width: float = 0.56) -> list[float]:
@@ -74,6 +78,7 @@ def by_condition(
                 line=True,
                 width=1.2,
                 dash=mark.dash,
+                picks=tuple(f"{c}|{model}" for c in rows["condition"]),
                 hover=tuple(_overall_hover(row) for row in wording.records(rows)),
             )
         )
@@ -107,7 +112,7 @@ def by_condition(
         tuple(layers),
         height=430,
     )
-    caption = f"{sentence} {wording.unit_note(table)} {_n(table)}"
+    caption = f"{sentence} {wording.unit_note(table)} {sample_size(table)}"
     if shown:
         caption += (
             f" Open marks: {SOURCE}, other cells and full-size networks; their bars are {SPREAD}."
@@ -116,14 +121,15 @@ def by_condition(
     return Chart("accuracy_by_condition", wording.short_finding(table), caption, panels)
 
 
-def _n(table: pd.DataFrame) -> str:
+def sample_size(table: pd.DataFrame) -> str:
+    """Say how many cells and proteins a table's rows rest on."""
     if table.empty:
         return ""
     proteins = wording.count(table["n_proteins"].max(), "protein")
-    return f"n = {_between(table['n_cells'])} cells of {proteins}."
+    return f"n = {between(table['n_cells'])} cells of {proteins}."
 
 
-def _between(numbers: pd.Series) -> str:
+def between(numbers: pd.Series) -> str:
     """Return ``900`` or ``900 to 1,000``; says so where a number is not known."""
     there = numbers.dropna()
     if there.empty:
@@ -162,8 +168,13 @@ def by_class(table: pd.DataFrame, condition: str, sentence: str) -> Chart:
     panels = []
     for model in sorted(table["model"].unique(), key=list(marks).index):
         rows = table[table["model"] == model]
+        rows = rows[rows["before"].notna() & rows["after"].notna()].reset_index(drop=True)
+        ends = (start, 1.01)
         fall = rows["before"] - rows["after"]
-        most = set(fall.nlargest(3).index) | set(rows["after"].nsmallest(1).index)
+        most = [*fall.nlargest(NAMED).index, *rows["after"].nsmallest(1).index]
+        texts, places = labels.place(
+            rows["before"], rows["after"], rows["localization"], list(dict.fromkeys(most)), ends
+        )
         points = Points(
             "",
             tuples(rows["before"]),
@@ -180,11 +191,10 @@ def by_class(table: pd.DataFrame, condition: str, sentence: str) -> Chart:
                 f"drop {wording.points(row.before - row.after)}\n{wording.tested_on(row)}"
                 for row in wording.records(rows)
             ),
-            text=tuple(
-                name if index in most else "" for index, name in rows["localization"].items()
-            ),
+            text=texts,
+            text_at=places,
+            picks=tuple(rows["localization"]),
         )
-        ends = (start, 1.01)
         panels.append(
             Panel(
                 Axis("Unaltered accuracy", range=ends, percent=True),
@@ -207,7 +217,8 @@ def by_class(table: pd.DataFrame, condition: str, sentence: str) -> Chart:
         )
     caption = (
         f"Each mark is a localization; on the dashed diagonal nothing changed, below it accuracy "
-        f"fell. The largest falls are named. {sentence} Bars: 95% intervals. {_class_n(table)}"
+        f"fell. The largest falls are named. {sentence} {wording.unit_note(table)} "
+        f"{_class_n(table)}"
     )
     return Chart("accuracy_by_class", finding, caption, tuple(panels), legend=False)
 
@@ -216,7 +227,7 @@ def _class_n(table: pd.DataFrame) -> str:
     if table.empty:
         return ""
     return (
-        f"n = {_between(table['n_cells'])} cells a class, of {_between(table['n_proteins'])} "
+        f"n = {between(table['n_cells'])} cells a class, of {between(table['n_proteins'])} "
         "proteins."
     )
 
@@ -351,5 +362,5 @@ def _protocol_caption(table: pd.DataFrame) -> str:
     return (
         "Filled: a probe fitted and tested inside each condition (does the information remain?). "
         "Open: a probe fitted once on unaltered crops (what happens to a model in use?). "
-        f"Bars: 95% intervals. {_n(table)}"
+        f"{wording.unit_note(table)} {sample_size(table)}"
     )

@@ -29,6 +29,10 @@ class Points:
         One text per point; plain text.
     text
         One label per point, empty for none.
+    text_at
+        Where each label stands: ``"middle left"`` and so on; left where not given.
+    picks
+        What choosing a point means, one text per point; empty where it means nothing.
     """
 
     name: str
@@ -48,6 +52,8 @@ class Points:
     opacity: float = 1
     hover: tuple[str, ...] = ()
     text: tuple[str, ...] = ()
+    text_at: tuple[str, ...] = ()
+    picks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,12 @@ class Bars:
         In units of that axis.
     horizontal
         Lengths run along x.
+    low, high
+        Ends of intervals, where there are any.
+    pattern
+        ``""`` for solid, ``"/"`` or ``"."`` for hatched.
+    picks
+        As of `Points`.
     """
 
     name: str
@@ -73,19 +85,44 @@ class Bars:
     horizontal: bool = False
     opacity: float = 1
     hover: tuple[str, ...] = ()
+    low: tuple[Number, ...] = ()
+    high: tuple[Number, ...] = ()
+    pattern: Literal["", "/", "."] = ""
+    picks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Heat:
-    """A matrix with rows from top to bottom; `None` is left blank."""
+    """A matrix with rows from top to bottom; `None` is left blank.
+
+    Parameters
+    ----------
+    scale
+        Colours at equal steps from `low` to `high`.
+    signed
+        Numbers are written with their sign, and small ones too.
+    picks
+        As of `Points`, one text per square.
+    """
 
     z: tuple[tuple[Number, ...], ...]
     low: float
     high: float
-    scale: tuple[Ink, Ink]
+    scale: tuple[Ink, ...]
     unit: str
     numbers: bool = True
     hover: tuple[tuple[str, ...], ...] = ()
+    signed: bool = False
+    picks: tuple[tuple[str, ...], ...] = ()
+
+    def written(self, value: Number) -> str:
+        """Return the number that stands in a square, in percent; empty for none."""
+        if value is None or (not self.signed and value < 0.005):
+            return ""
+        number = f"{100 * value:.0f}"
+        if not self.signed:
+            return number
+        return "0" if number in ("0", "-0") else number.replace("-", "−")
 
 
 @dataclass(frozen=True)
@@ -148,6 +185,12 @@ class Chart:
     def empty(self) -> bool:
         """Whether there is nothing to draw."""
         return not any(panel.layers for panel in self.panels)
+
+    @property
+    def pickable(self) -> bool:
+        """Whether choosing a point, bar or square means something."""
+        layers = [layer for panel in self.panels for layer in panel.layers]
+        return any(not isinstance(layer, Rule) and bool(layer.picks) for layer in layers)
 
     @property
     def alt(self) -> str:

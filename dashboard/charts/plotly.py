@@ -46,6 +46,7 @@ def figure(panel: Panel, dark: bool, legend: bool = True) -> go.Figure:
             traces.append(_heat(layer, dark))
         else:
             _rule(layer, panel, dark, shapes, notes)
+    traces += [_targets(layer) for layer in panel.layers if isinstance(layer, Heat) and layer.picks]
     named = [trace for trace in traces if trace.get("showlegend")]
     text = TEXT.on(dark)
     layout = {
@@ -123,10 +124,12 @@ def _points(layer: Points, dark: bool) -> dict[str, Any]:
         "connectgaps": False,
         "cliponaxis": False,
     }
+    if layer.picks:
+        trace |= _pickable(layer.picks)
     if any(layer.text):
         trace |= {
             "text": [_plain(text) for text in layer.text],
-            "textposition": "middle left",
+            "textposition": list(layer.text_at) or "middle left",
             "textfont": {"size": 12, "color": MUTED.on(dark)},
         }
     if layer.low:
@@ -143,13 +146,42 @@ def _points(layer: Points, dark: bool) -> dict[str, Any]:
     return trace
 
 
+def _pickable(picks: tuple[str, ...]) -> dict[str, Any]:
+    """Return what a trace needs to be chosen from; what is not chosen keeps its look."""
+    return {"customdata": [[pick] for pick in picks], "unselected": {"marker": {"opacity": 1}}}
+
+
+def _targets(heat: Heat) -> dict[str, Any]:
+    """Return unseen marks on the squares of a heat map, which itself cannot be chosen from."""
+    spots = [
+        (column, row)
+        for row, line in enumerate(heat.picks)
+        for column, pick in enumerate(line)
+        if pick
+    ]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "showlegend": False,
+        "x": [column for column, _ in spots],
+        "y": [row for _, row in spots],
+        "customdata": [[heat.picks[row][column]] for column, row in spots],
+        "marker": {"symbol": "square", "size": 22, "opacity": 0, "color": "#808080"},
+        "selected": {"marker": {"opacity": 0.35}},
+        "unselected": {"marker": {"opacity": 0}},
+        "hovertext": [_plain(heat.hover[row][column]) for column, row in spots],
+        "hovertemplate": "%{hovertext}<extra></extra>",
+    }
+
+
 def _gap(a: float | None, b: float | None) -> float:
     return max(0.0, a - b) if a is not None and b is not None else 0.0
 
 
 def _bars(layer: Bars, dark: bool) -> dict[str, Any]:
     at, lengths = ("y", "x") if layer.horizontal else ("x", "y")
-    return {
+    colour = layer.ink.on(dark)
+    trace: dict[str, Any] = {
         "type": "bar",
         "name": layer.name,
         "showlegend": bool(layer.name),
@@ -159,12 +191,31 @@ def _bars(layer: Bars, dark: bool) -> dict[str, Any]:
         "width": layer.thickness,
         "orientation": "h" if layer.horizontal else "v",
         "opacity": layer.opacity,
-        "marker": {"color": layer.ink.on(dark), "line": {"width": 0}},
+        "marker": {"color": colour, "line": {"width": 0}},
         "hovertemplate": "%{hovertext}<extra></extra>" if layer.hover else None,
         "hovertext": [_plain(text) for text in layer.hover] or None,
         "hoverinfo": None if layer.hover else "skip",
         "textposition": "none",
     }
+    if layer.pattern:
+        trace["marker"] = {
+            "color": PAGE.on(dark),
+            "line": {"width": 1.2, "color": colour},
+            "pattern": {"shape": layer.pattern, "fgcolor": colour, "size": 6, "solidity": 0.35},
+        }
+    if layer.picks:
+        trace |= _pickable(layer.picks)
+    if layer.low:
+        trace["error_x" if layer.horizontal else "error_y"] = {
+            "type": "data",
+            "symmetric": False,
+            "array": [_gap(b, a) for a, b in zip(layer.lengths, layer.high, strict=True)],
+            "arrayminus": [_gap(a, b) for a, b in zip(layer.lengths, layer.low, strict=True)],
+            "color": TEXT.on(dark),
+            "thickness": 1.3,
+            "width": 0,
+        }
+    return trace
 
 
 def _heat(layer: Heat, dark: bool) -> dict[str, Any]:
@@ -173,7 +224,9 @@ def _heat(layer: Heat, dark: bool) -> dict[str, Any]:
         "z": [list(row) for row in layer.z],
         "zmin": layer.low,
         "zmax": layer.high,
-        "colorscale": [[0, layer.scale[0].on(dark)], [1, layer.scale[1].on(dark)]],
+        "colorscale": [
+            [i / (len(layer.scale) - 1), ink.on(dark)] for i, ink in enumerate(layer.scale)
+        ],
         "xgap": 1,
         "ygap": 1,
         "showlegend": False,
@@ -192,14 +245,10 @@ def _heat(layer: Heat, dark: bool) -> dict[str, Any]:
         trace["hovertext"] = [[_plain(text) for text in row] for row in layer.hover]
         trace["hovertemplate"] = "%{hovertext}<extra></extra>"
     if layer.numbers:
-        trace["text"] = [[_percent(value) for value in row] for row in layer.z]
+        trace["text"] = [[layer.written(value) for value in row] for row in layer.z]
         trace["texttemplate"] = "%{text}"
         trace["textfont"] = {"size": 11}
     return trace
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None or value < 0.005 else f"{value:.0%}".rstrip("%")
 
 
 def _rule(

@@ -65,6 +65,33 @@ def gaps(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
     )
 
 
+def equivalence(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
+    """Give tests of whether a drop lies within a margin: a claim of robustness rests on them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``model, condition, estimate, ci_low, ci_high, margin, p_equivalence_holm, n_cells,
+        n_proteins``; empty where the run was made before these tests.
+    """
+    there = run.query("SELECT * FROM {effects} LIMIT 0", ("effects",)).columns
+    names = ["model", "condition", "estimate", "ci_low", "ci_high", "margin"]
+    names += ["p_equivalence_holm", "n_cells", "n_proteins"]
+    if not set(names) <= set(there):
+        return pd.DataFrame(columns=names)
+    where = chosen.clause()
+    return run.query(
+        f"""
+        SELECT {", ".join(names)} FROM {{effects}}
+        WHERE {where.sql} AND scope = 'overall' AND effect = 'drop'
+          AND condition IN $conditions AND p_equivalence_holm IS NOT NULL
+        ORDER BY model, condition
+        """,
+        ("effects",),
+        {**where.values, "conditions": list(chosen.conditions)},
+    )
+
+
 def by_class(run: Run, chosen: AccuracyFilter, condition: str) -> pd.DataFrame:
     """Each localization's accuracy under a condition beside its unaltered one.
 
@@ -72,7 +99,7 @@ def by_class(run: Run, chosen: AccuracyFilter, condition: str) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``model, localization, before, before_low, before_high, after, after_low, after_high,
-        n_cells, n_proteins``.
+        unit, n_cells, n_proteins``.
     """
     where = chosen.clause()
     return run.query(
@@ -81,7 +108,7 @@ def by_class(run: Run, chosen: AccuracyFilter, condition: str) -> pd.DataFrame:
         SELECT b.model, b.localization,
                b.estimate AS before, b.ci_low AS before_low, b.ci_high AS before_high,
                c.estimate AS after, c.ci_low AS after_low, c.ci_high AS after_high,
-               c.n_cells, c.n_proteins
+               c.unit, c.n_cells, c.n_proteins
         FROM a AS b JOIN a AS c USING (model, localization)
         WHERE b.condition = $unaltered AND c.condition = $condition
         ORDER BY b.model, b.localization
@@ -167,7 +194,7 @@ def protocols(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``model, condition, refit, refit_low, refit_high, frozen, frozen_low, frozen_high,
-        n_cells, n_proteins``.
+        unit, n_cells, n_proteins``.
     """
     return run.query(
         """
@@ -177,7 +204,7 @@ def protocols(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
         SELECT r.model, r.condition,
                r.estimate AS refit, r.ci_low AS refit_low, r.ci_high AS refit_high,
                f.estimate AS frozen, f.ci_low AS frozen_low, f.ci_high AS frozen_high,
-               r.n_cells, r.n_proteins
+               r.unit, r.n_cells, r.n_proteins
         FROM e AS r JOIN e AS f USING (model, condition)
         WHERE r.protocol = 'refit' AND f.protocol = 'frozen'
         ORDER BY r.model, r.condition

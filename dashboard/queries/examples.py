@@ -19,10 +19,17 @@ CELLS = """
         SELECT e.cell, e.condition, s.model, s.predicted, s.probability
         FROM (SELECT cell, condition, unnest(predictions) AS s FROM {examples}) AS e
         WHERE s.protocol = $protocol AND s.model IN $models),
+    truth AS (SELECT DISTINCT cell, localization FROM {examples}),
     moved AS (
         SELECT c.cell, count(*) FILTER (WHERE c.predicted <> u.predicted) AS changes,
-               count(*) AS compared, min(c.probability) AS least_probability
-        FROM said AS c JOIN said AS u USING (cell, model)
+               count(*) AS compared, min(c.probability) AS least_probability,
+               count(*) FILTER (WHERE u.predicted = localization
+                                AND c.predicted <> localization) AS lost,
+               count(*) FILTER (WHERE u.predicted <> localization
+                                AND c.predicted = localization) AS gained,
+               count(*) FILTER (WHERE u.predicted <> localization AND c.predicted <> localization
+                                AND u.predicted <> c.predicted) AS moved
+        FROM said AS c JOIN said AS u USING (cell, model) JOIN truth USING (cell)
         WHERE u.condition = $unaltered AND c.condition IN $conditions AND c.condition <> $unaltered
         GROUP BY c.cell),
     known AS (
@@ -37,6 +44,9 @@ CELLS = """
                any_value(k.neighbour_fraction) AS neighbour_fraction,
                coalesce(any_value(m.changes), 0) AS changes,
                coalesce(any_value(m.compared), 0) AS compared,
+               coalesce(any_value(m.lost), 0) AS lost, coalesce(any_value(m.gained), 0) AS gained,
+               coalesce(any_value(m.moved), 0) AS moved,
+               list(e.donor_localization) FILTER (WHERE e.condition IN $conditions) AS behind,
                any_value(m.least_probability) AS least_probability
         FROM {examples} AS e LEFT JOIN moved AS m USING (cell) LEFT JOIN known AS k USING (cell)
         GROUP BY e.cell)
@@ -120,6 +130,14 @@ def of_protein(run: Run, protein: str, limit: int) -> list[int]:
     return [int(cell) for cell in found["cell"]]
 
 
+def stored(run: Run, cell: int) -> bool:
+    """Whether any image of a cell is stored."""
+    found = run.query(
+        "SELECT count(*) AS n FROM {examples} WHERE cell = $cell", ("examples",), {"cell": cell}
+    )
+    return bool(found["n"].iloc[0])
+
+
 def siblings(run: Run, protein: str, limit: int = 24) -> pd.DataFrame:
     """Unaltered images of a protein, for a contrast they share.
 
@@ -153,6 +171,36 @@ def sample(run: Run, limit: int = 120) -> pd.DataFrame:
         """,
         ("examples",),
         {"unaltered": str(Condition.UNALTERED), "limit": limit},
+    )
+
+
+def answers(run: Run, cell: int) -> pd.DataFrame:
+    """Every trial of a cell with its donor and what each model said.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``model, protocol, condition, repeat, trial, donor, donor_protein, donor_localization,
+        flags, predicted, probability, stored`` (whether its image is).
+    """
+    return run.query(
+        """
+        WITH mine AS (SELECT protein FROM {cells} WHERE cell = $cell LIMIT 1),
+             t AS (SELECT trial, condition, repeat, donor, donor_localization, flags
+                   FROM {trials} WHERE cell = $cell),
+             p AS (SELECT model, protocol, trial, predicted, list_max(probabilities) AS probability
+                   FROM {predictions}
+                   WHERE protein = (SELECT protein FROM mine) AND cell = $cell),
+             shown AS (SELECT DISTINCT trial FROM {examples} WHERE cell = $cell)
+        SELECT p.model, p.protocol, t.condition, t.repeat, t.trial, t.donor,
+               d.protein AS donor_protein, t.donor_localization, t.flags, p.predicted,
+               p.probability, shown.trial IS NOT NULL AS stored
+        FROM t JOIN p USING (trial) LEFT JOIN shown USING (trial)
+        LEFT JOIN {cells} AS d ON t.donor = d.cell AND t.condition <> $cell_free
+        ORDER BY p.protocol, p.model, t.condition, t.repeat
+        """,
+        ("cells", "trials", "predictions", "examples"),
+        {"cell": cell, "cell_free": str(Condition.CELL_FREE)},
     )
 
 
@@ -211,12 +259,13 @@ def describe(run: Run, of: tuple[int, ...]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``cell, protein, orf, localization, labels`` (one text)``, cell_flags``.
+        ``cell, protein, orf, localization, labels`` (one text)``, cell_flags, field, replicate,
+        mask_area, neighbour_fraction``.
     """
     return run.query(
         """
         SELECT cell, protein, orf, localization, array_to_string(labels, ', ') AS labels,
-               flags AS cell_flags
+               flags AS cell_flags, field, replicate, mask_area, neighbour_fraction
         FROM {cells} WHERE cell IN $of
         """,
         ("cells",),

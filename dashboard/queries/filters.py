@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from compute.schema import CONDITIONS, PROTOCOLS, Aggregation, Condition, Probe, Protocol
+from compute.schema import (
+    CONDITIONS,
+    FLIP_DIRECTIONS,
+    PROTOCOLS,
+    Aggregation,
+    Condition,
+    Flip,
+    Probe,
+    Protocol,
+)
 from dashboard.theme import model_title
 
 PROBES: dict[Probe, str] = {
@@ -98,7 +107,10 @@ class AccuracyFilter:
 
 @dataclass(frozen=True)
 class ShiftFilter:
-    """Which protein shifts: one model, condition and protocol; genes that contain a text."""
+    """Which protein shifts: one model, condition and protocol; genes that contain a text.
+
+    `proteins` keeps to a list; empty for all.
+    """
 
     protocol: str
     model: str
@@ -106,6 +118,7 @@ class ShiftFilter:
     search: str = ""
     threshold: float = 0.2
     q_value: float = 0.05
+    proteins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         Protocol(self.protocol)
@@ -125,7 +138,14 @@ class ShiftFilter:
 
     def clause(self) -> Clause:
         """Give the whole condition on `shifts`."""
-        return joined([self.base(), *([search_clause(self.search)] if self.search else [])])
+        listed_ones = Clause("protein IN $proteins", {"proteins": list(self.proteins)})
+        return joined(
+            [
+                self.base(),
+                *([search_clause(self.search)] if self.search else []),
+                *([listed_ones] if self.proteins else []),
+            ]
+        )
 
     def substantial(self) -> Clause:
         """Give the condition that a shift is substantial."""
@@ -139,6 +159,8 @@ class ShiftFilter:
         """Say what is shown."""
         title = CONDITIONS[Condition(self.condition)].title.lower()
         some = f", genes or ORFs with “{self.search}” in them" if self.search else ""
+        if self.proteins:
+            some += f", {len(self.proteins):,} chosen by name"
         return (
             f"How far {model_title(self.model)}'s localizations of each protein under “{title}” "
             f"are from those under “unaltered”{some}. Probe {PROTOCOLS[Protocol(self.protocol)]}."
@@ -208,6 +230,13 @@ class CropFilter:
         A class; part of a gene or ORF.
     flags
         ``"all"``, ``"clean"`` (no quality flag in any shown condition) or ``"flagged"``.
+    background
+        Only cells that stand on this class under one of the conditions.
+    direction
+        Only cells whose answer flips this way (`compute.schema.Flip`) under one of the conditions
+        for one of the models; empty for any.
+    proteins
+        Only cells of these; empty for all.
     """
 
     protocol: str
@@ -217,11 +246,16 @@ class CropFilter:
     localization: str = ""
     search: str = ""
     flags: str = "all"
+    background: str = ""
+    direction: str = ""
+    proteins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         Protocol(self.protocol)
         if self.flags not in FLAG_CHOICES:
             raise ValueError(f"flags must be one of {', '.join(FLAG_CHOICES)}, not {self.flags!r}")
+        if self.direction:
+            Flip(self.direction)
 
     def clause(self) -> Clause:
         """Give the condition on cells (columns of `examples.CELLS`)."""
@@ -236,6 +270,26 @@ class CropFilter:
             )
         if self.search:
             parts.append(search_clause(self.search))
+        if self.proteins:
+            parts.append(
+                Clause(
+                    "protein IN $proteins",
+                    {"proteins": list(self.proteins)},
+                    f"of {listed(self.proteins[:4])}"
+                    + (f" and {len(self.proteins) - 4} more" if len(self.proteins) > 4 else ""),
+                )
+            )
+        if self.background:
+            parts.append(
+                Clause(
+                    "list_contains(behind, $background)",
+                    {"background": self.background},
+                    f"on {self.background} backgrounds",
+                )
+            )
+        if self.direction:
+            words = FLIP_DIRECTIONS[Flip(self.direction)]
+            parts.append(Clause(f"{self.direction} > 0", {}, f"whose answer is {words}"))
         if self.changed:
             parts.append(Clause("changes > 0", {}, "whose prediction changed"))
         if self.flags != "all":

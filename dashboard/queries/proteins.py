@@ -248,3 +248,92 @@ def moves(run: Run, protein: str, protocol: str, condition: str) -> pd.DataFrame
             "unaltered": str(Condition.UNALTERED),
         },
     )
+
+
+def listed(
+    run: Run, protocol: str, condition: str, models: tuple[str, ...], chosen: tuple[str, ...]
+) -> pd.DataFrame:
+    """Shifts of some proteins for every model, in the order of their largest.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``protein, model, tv, noise_floor, q_value, top_before, top_after, n_cells``.
+    """
+    return run.query(
+        """
+        SELECT protein, model, tv, noise_floor, q_value, top_before, top_after, n_cells
+        FROM {shifts}
+        WHERE protocol = $protocol AND condition = $condition AND model IN $models
+          AND protein IN $chosen
+        ORDER BY max(tv) OVER (PARTITION BY protein) DESC, protein, model
+        """,
+        ("shifts",),
+        {
+            "protocol": protocol,
+            "condition": condition,
+            "models": list(models),
+            "chosen": list(chosen),
+        },
+    )
+
+
+def neighbours(run: Run, protein: str, protocol: str, condition: str) -> pd.DataFrame:
+    """Find the background classes that a protein's cells are mistaken for, none of its own.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``model, background, trials, taken`` (trials whose answer is the background's class)``,
+        share, before`` (share of those trials whose cell was taken for it unaltered)``, n_cells``;
+        most often mistaken first.
+    """
+    return run.query(
+        """
+        WITH mine AS (SELECT cell, labels FROM {cells} WHERE protein = $protein),
+             own AS (SELECT DISTINCT unnest(labels) AS place FROM mine),
+             p AS (SELECT model, cell, trial, condition, predicted FROM {predictions}
+                   WHERE protein = $protein AND protocol = $protocol
+                     AND condition IN ($condition, $unaltered)),
+             t AS (SELECT trial, donor_localization AS background FROM {trials}
+                   WHERE cell IN (SELECT cell FROM mine) AND condition = $condition
+                     AND donor_localization NOT IN (SELECT place FROM own)),
+             u AS (SELECT model, cell, any_value(predicted) AS first
+                   FROM p WHERE condition = $unaltered GROUP BY model, cell)
+        SELECT p.model, background, count(*) AS trials,
+               count(*) FILTER (WHERE predicted = background) AS taken,
+               count(*) FILTER (WHERE predicted = background) / count(*) AS share,
+               count(*) FILTER (WHERE first = background) / count(first) AS before,
+               count(DISTINCT p.cell) AS n_cells
+        FROM p JOIN t USING (trial) LEFT JOIN u USING (model, cell)
+        WHERE p.condition = $condition
+        GROUP BY p.model, background
+        ORDER BY share - coalesce(before, 0) DESC, trials DESC, p.model, background
+        """,
+        ("cells", "predictions", "trials"),
+        {
+            "protein": protein,
+            "protocol": protocol,
+            "condition": condition,
+            "unaltered": str(Condition.UNALTERED),
+        },
+    )
+
+
+def truth(run: Run, protein: str, protocol: str) -> pd.DataFrame:
+    """How far one simulated protein is from its true distribution, before and after.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``model, condition, tv_before, tv_after, top_true, top_before, top_after, n_cells``.
+    """
+    return run.query(
+        """
+        SELECT model, condition, tv_before, tv_after, top_true, top_before, top_after, n_cells
+        FROM {truth} WHERE protein = $protein AND protocol = $protocol
+        ORDER BY model, condition
+        """,
+        ("truth",),
+        {"protein": protein, "protocol": protocol},
+    )

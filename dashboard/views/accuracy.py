@@ -1,12 +1,27 @@
-"""Accuracy: every condition and model, each class, centre by background, pairs, protocols."""
+"""Accuracy: every condition and model, each class, what changes an answer, backgrounds, pairs."""
 
+from collections.abc import Callable
+
+import pandas as pd
 import streamlit as st
 
-from dashboard import cache, selections, show, theme, wording
+from compute.schema import Condition, Flip, Probe
+from dashboard import behind, cache, selections, show, theme, wording
 from dashboard.charts import accuracy as drawings
-from dashboard.queries import accuracy
-from dashboard.queries.filters import PairFilter
+from dashboard.charts import answers as changes
+from dashboard.charts import calibration
+from dashboard.queries import accuracy, answers
+from dashboard.queries.filters import CropFilter, PairFilter
+from dashboard.queries.open_runs import MissingTableError
 from dashboard.shared import Shared, current
+
+NOTHING = "–"
+GRIDS = {
+    "drop": "Drop in accuracy",
+    "attraction": "Pull towards the background's class",
+    "pairs": "Accuracy of pair tests",
+}
+Pick = Callable[[str], None]
 
 
 def page() -> None:
@@ -16,7 +31,12 @@ def page() -> None:
         "Accuracy",
         shared,
         "How well the localization of a cell can be read from a model's features, and how much of "
-        "that is lost when its background changes.",
+        "that is lost when its background changes."
+        + (
+            ""
+            if shared.published
+            else " Choose a mark, a bar, a square or a row to see the crops behind it."
+        ),
     )
     table = None
     with show.guarded("Accuracy"):
@@ -30,75 +50,235 @@ def page() -> None:
         )
         return
     drawn = drawings.by_condition(table, shared.accuracy.sentence(), chance=shared.chance)
-    show.chart(drawn, shared, table)
-    condition = _condition(shared)
-    if condition is None:
+    show.chart(
+        drawn,
+        shared,
+        table,
+        keep=show.kept("accuracy", shared),
+        on_pick=_chooser(shared, "condition", "model"),
+    )
+    chosen = _choose(shared)
+    if chosen is None:
         return
+    condition, model = chosen
+    absent: list[str] = []
     with show.guarded("Accuracy of each class"):
-        rows = cache.ask(shared.run, accuracy.by_class, shared.accuracy, condition)
-        drawn = drawings.by_class(rows, condition, shared.accuracy.sentence())
-        show.chart(drawn, shared, rows)
+        _classes(shared, condition)
+    with show.guarded("Answers that change"):
+        absent += _flips(shared, condition, model)
+    with show.guarded("Rescaling and context"):
+        absent += _rescaling(shared)
     with show.guarded("Refit against frozen"):
         _protocols(shared)
-    model = _model(shared)
     with show.guarded("Centre and background classes"):
-        _grid(shared, model, condition)
+        absent += _grid(shared, model, condition)
     with show.guarded("The pairs"):
         _pairs(shared, model, condition)
+    with show.guarded("Calibration"):
+        absent += _statistics(shared, condition)
+    if absent:
+        why = (
+            "it holds a publication's numbers, not single answers"
+            if shared.published
+            else "it was made by an earlier version, without labels or without these conditions"
+        )
+        st.info(f"Not in this run, since {why}: {', '.join(absent)}.", icon=":material/info:")
 
 
-def _condition(shared: Shared) -> str | None:
+def _chooser(shared: Shared, *keys: str) -> Pick:
+    """Return what a choice in a chart does: it sets the widgets with these keys."""
+    plain = {"model": set(shared.models), "condition": set(shared.altered)}
+
+    def choose(pick: str) -> None:
+        for key, value in zip(keys, pick.split("|"), strict=False):
+            if value in plain.get(key, {value}):
+                st.session_state[key] = value
+
+    return choose
+
+
+def _choose(shared: Shared) -> tuple[str, str] | None:
+    """Let the condition and the model of all that follows be chosen."""
     if not shared.altered:
         st.info("Only one condition is shown, so there is nothing to compare.")
         return None
+    st.divider()
     default = "different" if "different" in shared.altered else shared.altered[0]
-    st.divider()
-    return selections.choice(
-        "Compare unaltered with",
-        "condition",
-        shared.altered,
-        what="condition",
-        default=default,
-        shown=theme.condition_title,
-        segmented=True,
-    )
+    with st.container(horizontal=True, gap="medium"):
+        condition = selections.choice(
+            "Compare unaltered with",
+            "condition",
+            shared.altered,
+            what="condition",
+            default=default,
+            shown=theme.condition_title,
+            segmented=True,
+        )
+        model = shared.models[0] if shared.models else ""
+        if len(shared.models) > 1:
+            picked = selections.choice(
+                "Model, for backgrounds, pairs and crops",
+                "model",
+                shared.models,
+                what="model",
+                default=shared.models[0],
+                shown=theme.model_title,
+                segmented=True,
+            )
+            model = picked or model
+    return condition or default, model
 
 
-def _model(shared: Shared) -> str:
-    st.divider()
-    if len(shared.models) < 2:
-        return shared.models[0] if shared.models else ""
+def _stored(condition: str) -> str:
+    """Return the condition whose trials, and so whose images, a condition has."""
+    return str(Condition.DIFFERENT) if condition == Condition.CONFLICTING else condition
+
+
+def _optional(label: str, key: str, options: list[str], shown: Callable[[str], str] = str) -> str:
+    """Let one of some options be chosen, or nothing."""
     picked = selections.choice(
-        "Model, for the two tables of pairs",
-        "model",
-        shared.models,
-        what="model",
-        default=shared.models[0],
-        shown=theme.model_title,
-        segmented=True,
+        label, key, [NOTHING, *options], default=NOTHING, what=label.lower(), shown=shown, width=520
     )
-    return picked or shared.models[0]
+    return "" if picked in (None, NOTHING) else str(picked)
+
+
+def _classes(shared: Shared, condition: str) -> None:
+    rows = cache.ask(shared.run, accuracy.by_class, shared.accuracy, condition)
+    drawn = drawings.by_class(rows, condition, shared.accuracy.sentence())
+    show.chart(
+        drawn,
+        shared,
+        rows,
+        keep=show.kept("by_class", shared, condition=condition),
+        on_pick=_chooser(shared, "class"),
+    )
+    if shared.published:
+        return
+    places = sorted(set(rows["localization"]), key=str.lower)
+    place = _optional("Crops of one class", "class", places)
+    if place:
+        stored = _stored(condition)
+        chosen = CropFilter(shared.protocol, shared.models, (stored,), localization=place)
+        behind.crops(shared, chosen, stored)
+
+
+def _flips(shared: Shared, condition: str, model: str) -> list[str]:
+    rows = _there(shared, answers.flips, shared.accuracy)
+    if rows is None:
+        return ["how answers change"]
+    show.chart(
+        changes.flips(rows),
+        shared,
+        rows,
+        keep=show.kept("flips", shared),
+        on_pick=_chooser(shared, "flip", "condition", "model"),
+    )
+    direction = _optional(
+        "Crops of cells whose answer was",
+        "flip",
+        [str(item) for item in Flip],
+    )
+    if direction:
+        stored = _stored(condition)
+        behind.crops(
+            shared, CropFilter(shared.protocol, (model,), (stored,), direction=direction), stored
+        )
+    return []
+
+
+def _there(
+    shared: Shared, query: Callable[..., pd.DataFrame], *values: object
+) -> pd.DataFrame | None:
+    """Return a query's rows; None where the run has no such table or nothing in it."""
+    try:
+        rows = cache.ask(shared.run, query, *values)
+    except MissingTableError:
+        return None
+    return None if rows.empty else rows
+
+
+def _rescaling(shared: Shared) -> list[str]:
+    rows = _there(shared, answers.rescaling, shared.models, shared.conditions)
+    if rows is None:
+        return ["rescaling against context"]
+    show.chart(changes.rescaling(rows), shared, rows, keep=show.kept("rescaling", shared))
+    return []
 
 
 def _protocols(shared: Shared) -> None:
     rows = cache.ask(shared.run, accuracy.protocols, shared.accuracy)
     if len(rows):
-        show.chart(drawings.protocols(rows), shared, rows)
+        show.chart(drawings.protocols(rows), shared, rows, keep=show.kept("protocols", shared))
 
 
-def _grid(shared: Shared, model: str, condition: str) -> None:
-    grids = cache.ask(shared.run, accuracy.grid_conditions, shared.protocol)
-    if not grids:
-        st.info("No pair test was done on chosen background classes in this run.")
-        return
-    chosen = condition if condition in grids else grids[-1]
-    rows = cache.ask(shared.run, accuracy.background_grid, shared.protocol, model, chosen)
+def _grid(shared: Shared, model: str, condition: str) -> list[str]:
+    single = _conditions(shared, answers.background_conditions)
+    tested = _conditions(shared, accuracy.grid_conditions)
+    kinds = [kind for kind in GRIDS if (tested if kind == "pairs" else single)]
+    if not kinds:
+        return ["backgrounds by class"]
+    st.divider()
+    kind = kinds[0]
+    if len(kinds) > 1:
+        kind = (
+            selections.choice(
+                "Each centre class on each background class",
+                "grid",
+                kinds,
+                default=kinds[0],
+                what="table of backgrounds",
+                shown=lambda name: GRIDS[name],
+                segmented=True,
+            )
+            or kind
+        )
+    having = tested if kind == "pairs" else single
+    chosen = condition if condition in having else having[-1]
     if chosen != condition:
         st.caption(
             f"“{theme.condition_title(condition)}” has no choice of background class; this shows "
             f"“{theme.condition_title(chosen)}”."
         )
-    show.chart(drawings.background_grid(rows, model, chosen), shared, rows)
+    if kind == "pairs":
+        rows = cache.ask(shared.run, accuracy.background_grid, shared.protocol, model, chosen)
+        drawn = drawings.background_grid(rows, model, chosen)
+        keep = show.kept("grid", shared, model=model, condition=chosen)
+    else:
+        rows = cache.ask(shared.run, answers.backgrounds, shared.protocol, model, chosen)
+        drawn = changes.backgrounds(rows, model, chosen, "drop" if kind == "drop" else "attraction")
+        keep = show.kept("backgrounds", shared, model=model, condition=chosen, kind=kind)
+    show.chart(drawn, shared, rows, keep=keep, on_pick=_chooser(shared, "centre", "background"))
+    if not shared.published and len(rows):
+        _crops_of_square(shared, rows, model, chosen)
+    return []
+
+
+def _conditions(shared: Shared, query: Callable[..., list[str]]) -> list[str]:
+    try:
+        return list(cache.ask(shared.run, query, shared.protocol))
+    except MissingTableError:
+        return []
+
+
+def _crops_of_square(shared: Shared, rows: pd.DataFrame, model: str, condition: str) -> None:
+    left, right = st.columns(2)
+    with left:
+        centre = _optional(
+            "Crops of centre class", "centre", sorted(set(rows["localization"]), key=str.lower)
+        )
+    with right:
+        background = _optional(
+            "on background class", "background", sorted(set(rows["background"]), key=str.lower)
+        )
+    if centre or background:
+        chosen = CropFilter(
+            shared.protocol,
+            (model,),
+            (condition,),
+            localization=centre,
+            background=background,
+        )
+        behind.crops(shared, chosen, condition)
 
 
 def _pairs(shared: Shared, model: str, condition: str) -> None:
@@ -123,6 +303,13 @@ def _pairs(shared: Shared, model: str, condition: str) -> None:
             else f"{theme.model_title(model)} has no pair tests under this condition."
         )
         return
+    names = [f"{row.localization_a} / {row.localization_b}" for row in wording.records(rows)]
+
+    def choose() -> None:
+        picked = st.session_state["table_pairs"]["selection"]["rows"]
+        if picked and picked[0] < len(names):
+            st.session_state["two"] = names[picked[0]]
+
     show.data(
         rows,
         shared,
@@ -132,14 +319,69 @@ def _pairs(shared: Shared, model: str, condition: str) -> None:
             "localization_b": show.text("Other class"),
             "unaltered": show.percent("Unaltered"),
             "accuracy": show.percent(theme.condition_title(condition)),
-            "drop_estimate": show.percent("Drop"),
+            "drop_estimate": show.points("Drop (points)"),
             "lowest": show.percent("Lowest", "On the background where it is lowest"),
             "worst_background": show.text("on background"),
             "backgrounds": show.number("Backgrounds", "%d"),
             "n": show.number("Cells", "%d"),
         },
-        f"{chosen.sentence()} {wording.count(len(rows), 'pair')}.",
+        f"{chosen.sentence()} {wording.count(len(rows), 'pair')}"
+        + ("." if shared.published else "; choose a row to see crops of its two classes."),
+        on_select=None if shared.published else choose,
+        height=390,
     )
+    if shared.published:
+        return
+    pair = _optional("Crops of the pair", "two", names)
+    if pair:
+        stored = _stored(condition)
+        worst = dict(zip(names, rows["worst_background"], strict=True)).get(pair)
+        for place in pair.split(" / "):
+            st.markdown(f"**{wording.plain_name(place)}**")
+            behind.crops(
+                shared,
+                CropFilter(shared.protocol, (model,), (stored,), localization=place),
+                stored,
+            )
+        if isinstance(worst, str) and worst:
+            st.caption(f"The pair is told apart worst on the background of {worst}.")
+
+
+def _statistics(shared: Shared, condition: str) -> list[str]:
+    rows = _there(shared, answers.calibration, shared.accuracy)
+    if rows is None:
+        return ["calibration"]
+    st.divider()
+    box = st.expander(
+        "For the statistician: do probabilities mean what they say?",
+        icon=":material/query_stats:",
+        key="calibration",
+        on_change="rerun",
+        bind="query-params",
+    )
+    if not box.open:
+        return []
+    with box:
+        show.chart(
+            calibration.by_condition(rows), shared, rows, keep=show.kept("calibration", shared)
+        )
+        bins = _there(
+            shared,
+            answers.reliability,
+            shared.protocol,
+            shared.models,
+            ("unaltered", _stored(condition)),
+        )
+        if bins is not None:
+            show.chart(
+                calibration.reliability(bins, _stored(condition)),
+                shared,
+                bins,
+                keep=show.kept("reliability", shared, condition=_stored(condition)),
+            )
+        if shared.probe == Probe.PAIR:
+            st.caption("Calibration is that of the multi-class probe: pair tests have none.")
+    return []
 
 
 if __name__ == "__main__":

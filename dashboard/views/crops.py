@@ -1,8 +1,14 @@
-"""Crops: each row a cell, each column a condition, with what every model said."""
+"""Crops: each row a cell, each column a condition, with what every model said; one cell large."""
 
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
 import streamlit as st
 
+from compute.schema import CELL_FLAGS, TRIAL_FLAGS, Flip
 from dashboard import cache, selections, show, strips, theme, wording
+from dashboard.behind import legend
 from dashboard.queries import examples
 from dashboard.queries.filters import FLAG_CHOICES, CropFilter
 from dashboard.shared import Shared, current
@@ -10,6 +16,8 @@ from dashboard.shared import Shared, current
 PER_PAGE = 8
 ANY = "All"
 MAGNIFY = {"Small": 1, "Medium": 2, "Large": 3}
+ENLARGED = 4
+"""Screen pixels per pixel of the one cell."""
 
 
 def page() -> None:
@@ -21,8 +29,14 @@ def page() -> None:
         "Each row is one cell, each column another background. The cell's own pixels never change, "
         "except under “background only”, where it is taken out.",
     )
-    if not shared.run.has("examples"):
-        st.info("This run stores no images.", icon=":material/hide_image:")
+    if shared.published or not shared.run.has("examples"):
+        st.info(
+            "This run holds a publication's numbers, not images. Open a run of your own, or the "
+            "demo, to see crops."
+            if shared.published
+            else "This run stores no images.",
+            icon=":material/hide_image:",
+        )
         return
     with show.guarded("The crops"):
         _crops(shared)
@@ -54,28 +68,130 @@ def _crops(shared: Shared) -> None:
         magnify,
         shared.dark,
     )
+    _enlarged(shared, request, rows)
     st.html(cache.strip(shared.run, request))
-    marks = theme.model_marks(shared.models)
-    key = ", ".join(f"{marks[m].character} {theme.model_title(m)}" for m in shared.models)
     show.caption(
         f"{chosen.sentence(len(rows), total)} Below each crop: each model's answer with its "
-        f"probability ({key}); an arrow marks an answer that changed from unaltered; ⚑ a quality "
-        f"flag. True pixels, enlarged {magnify}×.",
+        f"probability ({legend(shared)}); an arrow marks an answer that changed from unaltered; ⚑ "
+        f"a quality flag. True pixels, enlarged {magnify}×.",
         shared,
     )
 
 
+def _enlarged(shared: Shared, request: strips.Request, rows: pd.DataFrame) -> None:
+    """Let one cell be chosen, and show it large with all that is known of it."""
+    titles = {
+        str(row.cell): f"{row.protein}, cell {row.cell}"
+        + (f" ({row.changes} of {row.compared} answers changed)" if row.compared else "")
+        for row in wording.records(rows)
+    }
+    # A cell of the address may stand on another page.
+    asked = str(st.session_state.get("cell") or st.query_params.get("cell", ""))[:20]
+    number = asked if asked.isdecimal() else "".join(c for c in asked if c.isdecimal())
+    if number and number not in titles and len(number) < 18:
+        found = cache.ask(shared.run, examples.describe, (int(number),))
+        for fact in wording.records(found):
+            titles[str(fact.cell)] = f"{fact.protein}, cell {fact.cell}"
+    cell = selections.choice(
+        "One cell, enlarged",
+        "cell",
+        list(titles),
+        what="cell",
+        shown=lambda name: f"cell {name}",
+        names={name: name for name in titles},
+        placeholder="Choose a cell of this page",
+        width=520,
+    )
+    if cell is None:
+        return
+    with st.container(border=True):
+        st.subheader(wording.plain_name(titles[cell].split(" (")[0]), anchor=False)
+        _one(shared, request, int(cell))
+        st.button(
+            "Close",
+            key="close_cell",
+            icon=":material/close:",
+            on_click=lambda: st.session_state.update({"cell": None}),
+        )
+
+
+def _one(shared: Shared, request: strips.Request, cell: int) -> None:
+    fact = wording.records(cache.ask(shared.run, examples.describe, (cell,)))[0]
+    flags = _named(fact.cell_flags, CELL_FLAGS)
+    parts = [
+        f"labelled {fact.labels}" if fact.labels else "not labelled",
+        f"image {fact.field}",
+        f"mask of {wording.count(fact.mask_area, 'pixel')}",
+        f"other cells on {wording.percent(fact.neighbour_fraction, 0)} of the background",
+        f"quality: {flags}" if flags else "no quality flag",
+    ]
+    st.markdown(wording.plain_name(" · ".join(parts)))
+    if not cache.ask(shared.run, examples.stored, cell):
+        st.info("No image of this cell is stored; its answers are below.")
+    large = strips.Request(
+        (cell,),
+        request.conditions,
+        request.models,
+        request.protocol,
+        request.channels,
+        request.contrast,
+        outline=request.outline,
+        magnify=ENLARGED,
+        dark=request.dark,
+    )
+    st.html(cache.strip(shared.run, large, layout="gallery"))
+    said = cache.ask(shared.run, examples.answers, cell)
+    said = said[(said["protocol"] == shared.protocol) & said["model"].isin(shared.models)]
+    said = said[said["condition"].isin(shared.conditions)]
+    if said.empty:
+        return
+    show.data(
+        _trials(said),
+        shared,
+        "cell_trials",
+        {
+            "condition": show.text("Condition"),
+            "repeat": show.number("Repeat", "%d"),
+            "donor_localization": show.text("Background from"),
+            "donor_protein": show.text("Donor's gene"),
+            "donor": show.number("Donor", "%d", "Cell, or window without cells"),
+            **{name: show.text(theme.model_title(name, short=True)) for name in shared.models},
+            "flags": show.text("Quality"),
+            "stored": st.column_config.CheckboxColumn("Shown above"),
+        },
+        f"Every trial of the cell: {wording.count(said['trial'].nunique(), 'trial')} with each "
+        "model's answer and its probability. One trial of each condition is stored as an image.",
+    )
+
+
+def _trials(said: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per trial with each model's answer in words."""
+    said = said.assign(
+        answer=[
+            f"{row.predicted} {wording.percent(row.probability, 0)}"
+            for row in wording.records(said)
+        ],
+        flags=[_named(value, TRIAL_FLAGS) for value in said["flags"]],
+    )
+    wide = said.pivot(index="trial", columns="model", values="answer")
+    facts = said.drop_duplicates("trial").set_index("trial")
+    kept = ["condition", "repeat", "donor_localization", "donor_protein", "donor", "flags"]
+    joined = facts[[*kept, "stored"]].join(wide).reset_index()
+    return show.named(joined)
+
+
+def _named(value: int, meanings: Mapping[Any, str]) -> str:
+    names = [str(flag.name) for flag in meanings if int(flag) and int(value) & int(flag)]
+    return ", ".join(name.lower().replace("_", " ") for name in names)
+
+
 def _filters(shared: Shared, conditions: tuple[str, ...]) -> tuple[CropFilter, str]:
     first, second, third, fourth = st.columns(4)
+    places = sorted(shared.run.localizations, key=str.lower)
     with first:
         text = selections.search("Gene or ORF", "gene", "part of either")
     with second:
-        place = selections.choice(
-            "Localization",
-            "class",
-            [ANY, *sorted(shared.run.localizations, key=str.lower)],
-            default=ANY,
-        )
+        place = _any("Localization", "class", places)
     with third:
         flags = selections.choice(
             "Quality",
@@ -92,22 +208,47 @@ def _filters(shared: Shared, conditions: tuple[str, ...]) -> tuple[CropFilter, s
             default=next(iter(examples.ORDERS)),
             shown=str.capitalize,
         )
-    changed = st.toggle(
-        "Only cells whose answer changed",
-        key="changed",
-        bind="query-params",
-        help="Under at least one shown condition, for at least one shown model.",
-    )
+    used = any(st.query_params.get(key) for key in ("under", "background", "flip", "changed"))
+    box = st.expander("More filters", expanded=used, icon=":material/filter_list:")
+    first, second, third, fourth = box.columns(4, vertical_alignment="bottom")
+    altered = [name for name in conditions if name != "unaltered"]
+    with first:
+        under = _any("Changes looked for under", "under", altered, theme.condition_title)
+    with second:
+        background = _any("On the background of", "background", places)
+    with third:
+        direction = _any("Answer was", "flip", [str(item) for item in Flip])
+    with fourth:
+        changed = st.toggle(
+            "Only cells whose answer changed",
+            key="changed",
+            bind="query-params",
+            help="Under at least one condition looked at, for at least one shown model.",
+        )
     chosen = CropFilter(
         shared.protocol,
         shared.models,
-        conditions,
+        (under,) if under else conditions,
         changed,
-        "" if place in (None, ANY) else str(place),
+        place,
         text,
         flags or "all",
+        background,
+        direction,
     )
     return chosen, order or next(iter(examples.ORDERS))
+
+
+def _any(label: str, key: str, options: list[str], shown: selections.Format = str) -> str:
+    """Let one option be chosen, or all."""
+    picked = selections.choice(
+        label,
+        key,
+        [ANY, *options],
+        default=ANY,
+        shown=lambda name: name if name == ANY else shown(name),
+    )
+    return "" if picked in (None, ANY) else str(picked)
 
 
 def _look(shared: Shared) -> tuple[tuple[int, ...], str, bool, int]:

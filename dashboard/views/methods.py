@@ -6,8 +6,16 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from compute.schema import CONDITIONS, PROTOCOLS, Condition
-from dashboard import cache, show, theme, wording
+from compute.published import SPREAD
+from compute.schema import (
+    CALIBRATION_MEASURES,
+    CONDITIONS,
+    DROP_PARTS,
+    FLIP_DIRECTIONS,
+    PROTOCOLS,
+    Condition,
+)
+from dashboard import cache, show, strips, theme, wording
 from dashboard.queries import provenance
 from dashboard.queries.filters import AGGREGATIONS, PROBES
 from dashboard.shared import Shared, current
@@ -35,16 +43,23 @@ def _summary(shared: Shared) -> None:
     meta = shared.run.meta
     store: Any = meta.get("store", {})
     counts: Any = store.get("counts", {})
-    rows = {
-        "Run": f"{shared.run.title}, begun {_when(meta.get('created'))}, "
-        + (f"finished {_when(meta.get('finished'))}" if shared.run.complete else "not finished"),
-        "Fingerprint": str(meta.get("fingerprint", "none until it is finished")),
-        "Cells": "simulated" if shared.run.simulated else "imaged",
-        "Crop store": f"{store.get('path', 'unknown')} ({store.get('fingerprint', 'unknown')})",
+    about = {
         "Crops": f"{store.get('size', '?')} × {store.get('size', '?')} pixels, "
         f"{' and '.join(shared.run.channels) or 'unknown channels'}, {store.get('dtype', '?')}",
         "In the store": f"{counts.get('cells', 0):,} cells, {counts.get('usable', 0):,} usable; "
         f"{counts.get('windows', 0):,} windows without cells",
+    }
+    kind = "simulated" if shared.run.simulated else "imaged"
+    if shared.published:
+        kind, about = "none: the numbers are those of a publication", {}
+    rows = {
+        "Run": f"{shared.run.title}, begun {_when(meta.get('created'))}, "
+        + (f"finished {_when(meta.get('finished'))}" if shared.run.complete else "not finished"),
+        "Fingerprint": str(meta.get("fingerprint", "none until it is finished")),
+        "Cells": kind,
+        ("Read from" if shared.published else "Crop store"): f"{store.get('path', 'unknown')} "
+        f"({store.get('fingerprint', 'unknown')})",
+        **about,
         "Device": ", ".join(
             f"{name} {value}"
             for name, value in provenance.flat({"": meta.get("device", "unknown")})
@@ -62,6 +77,8 @@ def _when(text: Any) -> str:
 
 def _definitions(shared: Shared) -> None:
     st.subheader("Definitions", anchor=False)
+    with show.guarded("Pictures of the conditions"):
+        _pictures(shared)
     frame = pd.DataFrame(
         [
             {
@@ -96,15 +113,56 @@ def _definitions(shared: Shared) -> None:
         "its unaltered one, as total variation (the share that moved) and Jensen–Shannon "
         "divergence (base 2). *Substantial*: q ≤ 0.05 (Benjamini–Hochberg within model and "
         "condition) and total variation at or above the threshold.",
-        "**Intervals**: 95%, bootstrap over whole proteins within class; over cells where there "
-        "are fewer than five proteins, and said so. **p**: sign flips of whole proteins, Holm over "
-        "models and conditions.",
+        *(f"**Answer {name}**: {text}." for name, text in FLIP_DIRECTIONS.items()),
+        *(f"**Part of a drop, {name}**: {text}." for name, text in DROP_PARTS.items()),
+        *(f"**Calibration, {name}**: {text}." for name, text in CALIBRATION_MEASURES.items()),
+        "**Intervals**: "
+        + (
+            f"± {SPREAD}, as in the paper."
+            if shared.published
+            else "95%, bootstrap over whole proteins within class; over cells where there are "
+            "fewer than five proteins, and said so. **p**: sign flips of whole proteins, Holm over "
+            "models and conditions. **Robust**: an equivalence test (two one-sided tests) puts the "
+            "drop within the stated margin; a large p-value alone never does."
+        ),
     ]
     with st.expander("Words", icon=":material/dictionary:"):
         st.markdown("\n".join(f"- {word}" for word in words))
+        st.markdown(
+            "`docs/method.md` in the source says how every number is made, and with which "
+            "simulations it was checked how often intervals hold the truth (`docs/coverage.csv`)."
+        )
+
+
+def _pictures(shared: Shared) -> None:
+    """Show one cell of the run under every condition, with the definitions."""
+    if shared.published or not shared.run.has("examples"):
+        return
+    cell = cache.ask(shared.run, strips.telling_cell, shared.protocol)
+    if cell is None:
+        return
+    shown = [name for name in theme.in_order(shared.run.conditions) if name != "conflicting"]
+    request = strips.Request(
+        (cell,),
+        tuple(shown),
+        (),
+        shared.protocol,
+        outline=True,
+        magnify=2,
+        dark=shared.dark,
+        predictions=False,
+    )
+    st.html(cache.strip(shared.run, request, layout="defined"))
+    show.caption(
+        "One cell of this run under each condition, true pixels, its mask outlined. “Conflicting” "
+        "has no crops of its own: in a pair test it reads those of “different class”.",
+        shared,
+    )
 
 
 def _trials(shared: Shared) -> None:
+    if shared.published:
+        return
     rows = cache.ask(shared.run, provenance.trials_by_condition)
     st.subheader("Trials", anchor=False)
     show.data(
@@ -138,7 +196,11 @@ def _models(shared: Shared) -> None:
         with st.expander(wording.plain_name(title), icon=":material/neurology:"):
             rows = [
                 ("weights (hash)", str(model.get("hash", "unknown"))),
-                ("embedding", f"{model.get('dimension', '?')} numbers a crop"),
+                *(
+                    [("embedding", f"{model['dimension']} numbers a crop")]
+                    if model.get("dimension")
+                    else []
+                ),
                 *provenance.flat(model.get("card") or {}),
             ]
             _settings(rows)

@@ -4,12 +4,13 @@ import streamlit as st
 
 from compute.published import EXPLANATION
 from compute.schema import Aggregation
-from dashboard import cache, show, strips, theme, wording
+from compute.statistics.aggregation import UNIT
+from dashboard import cache, keeping, show, strips, theme, wording
 from dashboard.charts import accuracy as drawings
 from dashboard.queries import accuracy
 from dashboard.shared import Shared, current
 
-SWAP = ("unaltered", "masked", "same", "different")
+SWAP = ("unaltered", "same", "different", "masked")
 """Conditions of the explaining figure, those that a run has."""
 
 
@@ -37,12 +38,18 @@ def _finding(shared: Shared) -> None:
         )
         return
     with st.container(border=True):
-        st.markdown(f"#### {wording.plain_name(wording.drop_finding(table))}")
+        st.markdown(f"## {wording.plain_name(wording.drop_finding(table))}")
         if len(gaps):
             st.markdown(wording.plain_name(wording.gap_finding(gaps)))
+        robust = wording.equivalence_finding(
+            cache.ask(shared.run, accuracy.equivalence, shared.accuracy)
+        )
+        if robust:
+            st.markdown(wording.plain_name(robust))
         conflict = wording.conflict_finding(table)
         if conflict:
             st.markdown(wording.plain_name(conflict))
+        keeping.button(show.kept("finding", shared))
     if Aggregation.PUBLISHED in (shared.aggregation, shared.run.meta.get("kind")):
         st.markdown(wording.plain_name(EXPLANATION))
     if shared.run.meta.get("kind") == "published":
@@ -76,7 +83,10 @@ def _accuracy(shared: Shared) -> None:
         drawn = drawings.by_condition(
             table, shared.accuracy.sentence(), published=published, chance=shared.chance
         )
-        show.chart(drawn, shared, table)
+        keep = show.kept("accuracy", shared, published="yes" if published else None)
+        show.chart(drawn, shared, table, keep=keep)
+    # The published numbers' intervals are ± three standard errors, not 95% bootstrap intervals.
+    ends = "95%" if UNIT not in set(table["unit"].dropna()) else "±3 s.e.,"
     with st.expander("The numbers as a table", icon=":material/table_rows:"):
         show.data(
             show.named(table),
@@ -86,11 +96,11 @@ def _accuracy(shared: Shared) -> None:
                 "model": show.text("Model"),
                 "condition": show.text("Condition"),
                 "estimate": show.percent("Accuracy"),
-                "ci_low": show.percent("95% from"),
+                "ci_low": show.percent(f"{ends} from"),
                 "ci_high": show.percent("to"),
-                "drop_estimate": show.percent("Drop", "Unaltered accuracy minus this one"),
-                "drop_low": show.percent("Drop, 95% from"),
-                "drop_high": show.percent("to "),
+                "drop_estimate": show.points("Drop (points)", "Unaltered accuracy minus this one"),
+                "drop_low": show.points(f"Drop, {ends} from"),
+                "drop_high": show.points("to "),
                 "p_holm": show.number("p (Holm)", "%.4f"),
                 "n_cells": show.number("Cells", "%d"),
                 "n_proteins": show.number("Proteins", "%d"),
@@ -102,12 +112,18 @@ def _accuracy(shared: Shared) -> None:
 
 def _swap(shared: Shared) -> None:
     st.subheader("What a background swap is", anchor=False)
-    if not shared.run.has("examples"):
-        st.info("This run stores no images, so none can be shown here.")
-        return
-    cell = cache.ask(shared.run, strips.telling_cell, shared.protocol)
+    cell = None
+    if shared.run.has("examples"):
+        cell = cache.ask(shared.run, strips.telling_cell, shared.protocol)
     if cell is None:
-        st.info("This run stores no images, so none can be shown here.")
+        named = [name for name in SWAP if name in shared.run.conditions]
+        st.markdown(
+            "The model is asked about the **cell in the centre** of a crop. The cell is cut out "
+            "and put before other backgrounds; not one of its own pixels changes. A model that "
+            "looks at the cell alone gives the same answer every time.\n"
+            + "\n".join(f"- {wording.definition(name)}" for name in named)
+        )
+        st.caption("This run stores no images; those of the demo show it on cells.")
         return
     st.markdown(
         "The model is asked about the **cell in the centre**. Here it is cut out along the yellow "
@@ -126,7 +142,8 @@ def _swap(shared: Shared) -> None:
         magnify=3,
         dark=shared.dark,
     )
-    st.html(cache.strip(shared.run, request, wrap=True))
+    st.html(cache.strip(shared.run, request, layout="gallery"))
+    keeping.button(show.kept("swap", shared, cell=cell))
     key = ", ".join(
         f"{theme.model_marks(shared.models)[name].character} {theme.model_title(name)}"
         for name in shared.models
@@ -149,6 +166,8 @@ def _next(shared: Shared) -> None:
         ("accuracy", "Which classes depend on their surroundings?", ":material/target:"),
         ("proteins", "Look up your protein", ":material/genetics:"),
         ("crops", "See the cells, and what the models said", ":material/grid_view:"),
+        ("compare", "Set models and runs side by side", ":material/compare_arrows:"),
+        ("present", "Show it to a group", ":material/present_to_all:"),
         ("methods", "What exactly was run, and on what", ":material/menu_book:"),
     )
     with st.container(horizontal=True):

@@ -1,14 +1,18 @@
 """Proteins: how far each one's localizations shift, and one protein in every detail."""
 
+from dataclasses import replace
 from urllib.parse import quote
 
 import pandas as pd
 import streamlit as st
 
 from dashboard import cache, selections, show, strips, theme, wording
+from dashboard.behind import legend
+from dashboard.charts import protein_lists as lists
 from dashboard.charts import proteins as drawings
 from dashboard.queries import examples, proteins
 from dashboard.queries.filters import ShiftFilter
+from dashboard.queries.open_runs import MissingTableError
 from dashboard.shared import Shared, current
 
 CELLS = 6
@@ -24,33 +28,56 @@ def page() -> None:
         "Where a model puts a protein's cells, and how that changes when only their background "
         "does. No labels are needed for this.",
     )
+    if shared.published:
+        st.info(
+            "This run holds a publication's numbers, which are about classes: it has no proteins "
+            "to look up. Open a run of your own, or the demo.",
+            icon=":material/article:",
+        )
+        return
+    protein: str | None = None
+    some: tuple[str, ...] = ()
     with show.guarded("The list of proteins"):
         names = cache.ask(shared.run, proteins.names)
-        protein = _find(names)
+        protein, some = _find(names)
         if protein is not None:
             _one(shared, names, protein)
             st.divider()
     with show.guarded("The shifts of all proteins"):
-        _all(shared, protein_chosen=protein is not None)
+        _all(shared, some, protein_chosen=protein is not None)
 
 
-def _find(names: pd.DataFrame) -> str | None:
-    """Let a protein be found by gene or ORF, or part of either."""
+def _find(names: pd.DataFrame) -> tuple[str | None, tuple[str, ...]]:
+    """Let a protein be found by gene or ORF, or part of either; and a list be pasted."""
     genes = names["protein"].tolist()
     orfs = {
         row.protein: row.orf
         for row in wording.records(names)
         if isinstance(row.orf, str) and row.orf and row.orf != row.protein
     }
-    return selections.choice(
+    by_orf = {orf.lower(): gene for gene, orf in orfs.items()}
+    protein = selections.choice(
         "Find a protein",
         "protein",
         genes,
         what="protein",
         shown=lambda gene: f"{gene} ({orfs[gene]})" if gene in orfs else gene,
-        names={orf: gene for gene, orf in orfs.items()},
+        names=by_orf,
         placeholder=f"Gene or ORF, or part of either ({wording.count(len(genes), 'protein')})",
     )
+    given = bool(st.session_state.get("genes") or st.query_params.get("genes"))
+    with st.expander("Or paste a list of genes", expanded=given, icon=":material/playlist_add:"):
+        some = selections.pasted(
+            "Genes or ORFs",
+            "genes",
+            genes,
+            by_orf,
+            what="gene or ORF",
+            help_="The charts and the table below keep to these; the address holds them.",
+        )
+        if some:
+            st.caption(f"{wording.count(len(some), 'protein')} of this run chosen.")
+    return protein, some
 
 
 def _one(shared: Shared, names: pd.DataFrame, protein: str) -> None:
@@ -68,13 +95,32 @@ def _one(shared: Shared, names: pd.DataFrame, protein: str) -> None:
         table = cache.ask(shared.run, proteins.distributions, protein, shared.protocol)
         table = table[table["model"].isin(shared.models)]
         table = table[table["condition"].isin(shared.conditions)]
-        show.chart(drawings.before_and_after(table, protein, condition), shared, table)
+        show.chart(
+            drawings.before_and_after(table, protein, condition),
+            shared,
+            table,
+            keep=show.kept("protein", shared, protein=protein, condition=condition),
+        )
         if st.toggle("Every condition at once", key="every", bind="query-params"):
-            show.chart(drawings.all_conditions(table, protein), shared, table)
+            show.chart(
+                drawings.all_conditions(table, protein),
+                shared,
+                table,
+                keep=show.kept("protein_conditions", shared, protein=protein),
+            )
+    with show.guarded("The truth"):
+        _truth(shared, protein, condition)
     with show.guarded("Single cells"):
         moves = cache.ask(shared.run, proteins.moves, protein, shared.protocol, condition)
         moves = moves[moves["model"].isin(shared.models)]
-        show.chart(drawings.moves(moves, protein, condition), shared, moves)
+        show.chart(
+            drawings.moves(moves, protein, condition),
+            shared,
+            moves,
+            keep=show.kept("moves", shared, protein=protein, condition=condition),
+        )
+    with show.guarded("The neighbours"):
+        _neighbours(shared, protein, condition)
     with show.guarded("The shifts"):
         _own_shifts(shared, protein)
     with show.guarded("The crops"):
@@ -112,6 +158,44 @@ def _condition(shared: Shared, label: str) -> str:
         segmented=True,
     )
     return picked or composed[0]
+
+
+def _truth(shared: Shared, protein: str, condition: str) -> None:
+    """Say how far a simulated protein's answers are from what was drawn."""
+    try:
+        rows = cache.ask(shared.run, proteins.truth, protein, shared.protocol)
+    except MissingTableError:
+        return
+    rows = rows[rows["model"].isin(shared.models) & (rows["condition"] == condition)]
+    if rows.empty:
+        return
+    each = "; ".join(
+        f"{theme.model_title(row.model)} {row.tv_before:.2f} unaltered, {row.tv_after:.2f} "
+        f"{wording.on_background(condition)}"
+        for row in wording.records(rows)
+    )
+    st.markdown(
+        f":material/fact_check: **Truth** (simulated cells): mostly "
+        f"{wording.plain_name(str(rows['top_true'].iloc[0]))}. Distance of the answers from it "
+        f"(total variation): {wording.plain_name(each)}. "
+        f"n = {wording.count(rows['n_cells'].max(), 'cell')}."
+    )
+
+
+def _neighbours(shared: Shared, protein: str, condition: str) -> None:
+    """Show which background classes the protein is mistaken for."""
+    rows = cache.ask(shared.run, proteins.neighbours, protein, shared.protocol, condition)
+    rows = rows[rows["model"].isin(shared.models)]
+    if rows.empty:
+        return
+    if not rows["taken"].any():
+        st.markdown(
+            f":material/group_off: On no background is {wording.plain_name(protein)} taken for the "
+            f"background's class, {wording.on_background(condition)} "
+            f"({wording.count(rows['trials'].sum(), 'answer')})."
+        )
+        return
+    show.chart(lists.neighbours(rows, protein, condition), shared, rows)
 
 
 def _own_shifts(shared: Shared, protein: str) -> None:
@@ -180,20 +264,14 @@ def _crops(shared: Shared, protein: str) -> None:
     )
 
 
-def legend(shared: Shared) -> str:
-    """Return which sign stands for which model."""
-    marks = theme.model_marks(shared.models)
-    return ", ".join(f"{marks[name].character} {theme.model_title(name)}" for name in shared.models)
-
-
-def _all(shared: Shared, *, protein_chosen: bool) -> None:
+def _all(shared: Shared, some: tuple[str, ...], *, protein_chosen: bool) -> None:
     if not shared.altered:
         st.info("Only one condition is shown, so there are no shifts.")
         return
     if not shared.models:
         st.info("This run has no model, so there are no shifts.")
         return
-    st.header("All proteins", anchor=False)
+    st.header("Your list" if some else "All proteins", anchor=False)
     if protein_chosen:
         condition = st.session_state.get("condition", shared.altered[0])
     else:
@@ -221,22 +299,34 @@ def _all(shared: Shared, *, protein_chosen: bool) -> None:
         bind="query-params",
         help="The share of a protein's distribution that has to move, with q ≤ 0.05.",
     )
-    chosen = ShiftFilter(shared.protocol, model, condition, threshold=threshold)
+    chosen = ShiftFilter(shared.protocol, model, condition, threshold=threshold, proteins=some)
+    if some:
+        rows = cache.ask(
+            shared.run, proteins.listed, shared.protocol, condition, shared.models, some
+        )
+        show.chart(lists.listed(rows, condition, threshold), shared, rows)
+        _table(shared, chosen)
+        return
     shares = cache.ask(shared.run, proteins.shares, shared.protocol, shared.models, threshold)
     shares = shares[shares["condition"].isin(shared.conditions)]
     left, right = st.columns(2)
     with left:
         table = cache.ask(shared.run, proteins.histogram, chosen)
-        show.chart(drawings.histogram(table, shares, chosen), shared, table)
+        keep = show.kept("histogram", shared, model=model, condition=condition, threshold=threshold)
+        show.chart(drawings.histogram(table, shares, chosen), shared, table, keep=keep)
     with right:
         table = cache.ask(shared.run, proteins.curve, shared.protocol, condition, shared.models)
-        show.chart(drawings.curve(table, condition, threshold), shared, table)
-    show.chart(drawings.shares(shares, threshold), shared, shares)
+        keep = show.kept("curve", shared, condition=condition, threshold=threshold)
+        show.chart(drawings.curve(table, condition, threshold), shared, table, keep=keep)
+    keep = show.kept("shares", shared, threshold=threshold)
+    show.chart(drawings.shares(shares, threshold), shared, shares, keep=keep)
     _table(shared, chosen)
 
 
 def _table(shared: Shared, chosen: ShiftFilter) -> None:
-    st.subheader("Every protein's shift", anchor=False)
+    st.subheader(
+        "Every shift of the list" if chosen.proteins else "Every protein's shift", anchor=False
+    )
     left, right = st.columns([2, 1])
     with left:
         text = selections.search("Only genes or ORFs with", "q", "part of a gene or ORF")
@@ -248,9 +338,7 @@ def _table(shared: Shared, chosen: ShiftFilter) -> None:
             default=next(iter(proteins.ORDERS)),
             shown=str.capitalize,
         )
-    found = ShiftFilter(
-        chosen.protocol, chosen.model, chosen.condition, text, chosen.threshold, chosen.q_value
-    )
+    found = replace(chosen, search=text)
     rows = cache.ask(shared.run, proteins.shifts, found, order or "largest shift")
     if rows.empty:
         st.info(
@@ -280,7 +368,7 @@ def _table(shared: Shared, chosen: ShiftFilter) -> None:
         f"{found.sentence()} {wording.count(len(rows), 'protein')}; choose a row to see that "
         "protein above.",
         on_select=choose,
-        height=420,
+        height=420 if len(rows) > 10 else "auto",
     )
 
 

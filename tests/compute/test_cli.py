@@ -67,6 +67,9 @@ def test_nothing_heavy_is_imported_for_help():
         (["--draws", "3"], ["draws is 3", "at least 100"]),
         (["--device", "abacus"], ["'abacus'", "auto, cpu, cuda"]),
         (["--split", "train"], ["'train'"]),
+        (["--engine", "spark"], ["'spark'", "local, ray"]),
+        (["--workers", "2"], ["--workers", "--engine ray"]),
+        (["--engine", "ray", "--workers", "0"], ["workers is 0", "1 to 10,000"]),
         (["--nonsense"], ["--nonsense"]),
     ],
 )
@@ -84,6 +87,12 @@ def test_a_missing_store_ends_with_status_1(tmp_path):
     done = bystander("run", str(tmp_path / "nothing"), "--out", str(tmp_path / "run"))
     assert done.returncode == 1
     assert "is not a crop store" in done.stderr
+
+
+def test_a_url_of_an_unknown_kind_is_wrong_use(tmp_path):
+    done = bystander("run", "nonsense://bucket/store", "--out", str(tmp_path / "run"))
+    assert done.returncode == 2
+    assert "nonsense://bucket/store cannot be used" in done.stderr
 
 
 def test_a_store_of_another_schema_version_is_refused(store, tmp_path):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from synthetic_cells import CLASSES, cells_table, make_plan, whole, windows_table
 
+from compute import conditions
 from compute.conditions import PlanConfig
 from compute.errors import InputError, UsageError
 from compute.schema import COMPOSED, CONDITIONS, Condition
@@ -366,3 +367,26 @@ def test_only_chosen_conditions_are_planned(cells):
 def test_values_out_of_range_are_refused(name, value):
     with pytest.raises(UsageError, match=f"{name} is {value}; it must lie between"):
         PlanConfig(**{name: value})
+
+
+def test_more_trials_than_can_be_numbered_are_refused(cells, monkeypatch):
+    monkeypatch.setattr(conditions, "MOST_TRIALS", 8)
+    assert len(whole(make_plan(cells, repeats=2, grid_cells=100)))
+    with pytest.raises(UsageError, match=r"repeats is 3: .* 12 trials of 'different'.*--repeats 2"):
+        make_plan(cells, repeats=3, grid_cells=100)
+
+
+def test_a_plan_counted_in_parts_is_the_same(cells, monkeypatch):
+    expected = make_plan(cells, repeats=2)
+    monkeypatch.setattr(conditions, "CELLS_AT_A_TIME", 3)
+    found = make_plan(cells, repeats=2)
+    assert found.counts == expected.counts
+    assert found.rejections == expected.rejections
+    pd.testing.assert_frame_equal(whole(found), whole(expected))
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 1), (3, 9), (5, 5 + 7)])
+def test_the_span_of_some_cells_is_that_of_their_trials(cells, start, stop):
+    plan = make_plan(cells)
+    trials = plan.trials(start, stop)["trial"]
+    assert plan.span(start, stop) == (trials.iloc[0], trials.iloc[-1])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +10,11 @@ from imagecodecs import png_decode
 from skimage.measure import points_in_poly
 from synthetic_cells import SIDE, disc
 
+from compute import examples
 from compute.examples import LEVELS, _choose, _pixels, outline
+from compute.harmonise import measure
+from compute.rundir import RunDirectory
+from compute.store import CropStore
 
 
 def decoded(found):
@@ -127,8 +132,8 @@ def chosen(per_protein, seed=0, n=60):
     protein = np.array([f"p{i % 3}" for i in range(n)])
     moved = rng.random(n)
     rows = rng.permutation(np.repeat(np.arange(n), 4))
-    trials = pd.DataFrame({"cell": rows, "moved": moved[rows]})
-    return _choose(trials, protein, per_protein, seed), protein, moved
+    trials = pd.DataFrame({"cell": rows, "protein": protein[rows], "moved": moved[rows]})
+    return _choose(trials, per_protein, seed), protein, moved
 
 
 @pytest.mark.parametrize("per_protein", [1, 2, 5, 100])
@@ -149,3 +154,23 @@ def test_the_drawn_cells_depend_on_the_seed_alone():
 
 def test_no_examples_asked_for_gives_none():
     assert len(chosen(0)[0]) == 0
+
+
+# The table
+
+
+@pytest.mark.parametrize("together", [1, 400])
+def test_the_table_does_not_depend_on_how_many_trials_are_read_together(
+    run, store, tmp_path, monkeypatch, together
+):
+    opened, finished = CropStore(store), RunDirectory(run)
+    arrays = opened.arrays()
+    scales = measure("protein", opened.cells, opened.windows, arrays, 0)
+    monkeypatch.setattr(examples, "TRIALS_TOGETHER", together)
+    monkeypatch.setattr(RunDirectory, "summary", lambda self, table: tmp_path / f"{table}.parquet")
+    models = [model["name"] for model in finished.meta["models"]]
+    arguments = (finished, opened.cells, opened.windows, arrays, scales, "remove")
+    examples.write_examples(*arguments, 1, models, finished.meta["configuration"]["plan"]["seed"])
+    found = pq.read_table(tmp_path / "examples.parquet")
+    assert found.equals(pq.read_table(run / "examples.parquet"))
+    assert len(found) > 100

@@ -3,9 +3,6 @@
 import errno
 import json
 import os
-import subprocess
-import sys
-import textwrap
 
 import numpy as np
 import pyarrow as pa
@@ -13,10 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from compute import files
-from compute.errors import BusyError, BystanderError, InputError
+from compute.errors import BystanderError, InputError
 from compute.files import (
+    RUN_FILE,
+    checksum_file,
+    checksum_of,
     fingerprint,
-    lock,
     read_json,
     remove_leftovers,
     sha256,
@@ -241,60 +240,65 @@ def test_a_large_file_is_hashed_whole(tmp_path):
     assert sha256(path) == __import__("hashlib").sha256(path.read_bytes()).hexdigest()
 
 
-# Locks
+# Checksums of a run's tables
 
 
-HOLD = """
-    import sys, pathlib
-    from compute.files import lock
-    with lock(pathlib.Path(sys.argv[1]), "run"):
-        print("held", flush=True)
-        sys.stdin.read()
-"""
+@pytest.fixture
+def run_folder(tmp_path):
+    (tmp_path / RUN_FILE).write_text("{}")
+    return tmp_path
 
 
-def hold(folder):
-    """Start a process that holds a folder until its input ends."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(HOLD), str(folder)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout.readline() == "held\n"
-    return process
+def test_a_table_of_a_run_has_its_checksum_beside_it(run_folder):
+    for write in (
+        lambda path: write_table(path, some(20)),
+        lambda path: write_stream(path, cut_into(some(20), [7]), SCHEMA),
+    ):
+        path = run_folder / "work" / "pairwise" / "part.parquet"
+        write(path)
+        assert checksum_of(path) == sha256(path)
+        assert {item.name for item in path.parent.iterdir()} == {
+            path.name, checksum_file(path).name
+        }  # fmt: skip
+        path.unlink()
+        checksum_file(path).unlink()
 
 
-def test_a_folder_held_by_another_process_is_busy_and_names_it(tmp_path):
-    process = hold(tmp_path / "run")
-    try:
-        with pytest.raises(BusyError) as caught, lock(tmp_path / "run", "run"):
-            pass
-        assert f"process {process.pid} on" in caught.value.problem
-        assert str(tmp_path / "run") in caught.value.problem
-        assert "Wait until it has ended" in caught.value.remedy
-    finally:
-        process.communicate("")
-    with lock(tmp_path / "run", "run"):
-        pass
+def test_other_tables_have_none(tmp_path):
+    write_table(tmp_path / "t.parquet", some(3))
+    assert [item.name for item in tmp_path.iterdir()] == ["t.parquet"]
+    assert checksum_of(tmp_path / "t.parquet") is None
 
 
-def test_the_lock_of_a_killed_process_is_no_obstacle(tmp_path):
-    process = hold(tmp_path)
-    process.kill()
-    process.communicate()
-    assert f"process {process.pid}" in (tmp_path / ".lock").read_text(), "it left its name"
-    with lock(tmp_path, "run"):
-        assert (tmp_path / ".lock").read_text().startswith(f"process {os.getpid()} on")
-    assert (tmp_path / ".lock").read_text() == ""
+def test_the_checksum_is_there_before_the_table(run_folder, monkeypatch):
+    path, seen, replace = run_folder / "t.parquet", [], os.replace
+
+    def watch(source, target):
+        seen.append((os.path.basename(target), path.exists()))
+        replace(source, target)
+
+    monkeypatch.setattr(files.os, "replace", watch)
+    write_table(path, some(3))
+    assert seen == [(checksum_file(path).name, False), (path.name, False)]
 
 
-def test_a_lock_is_released_after_an_error(tmp_path):
-    with pytest.raises(ValueError, match="inside"), lock(tmp_path, "run"):
-        raise ValueError("inside")
-    with lock(tmp_path, "run"):
-        pass
+def test_a_table_that_cannot_take_its_place_leaves_no_checksum(run_folder, monkeypatch):
+    path, replace = run_folder / "t.parquet", os.replace
+
+    def full(source, target):
+        if target == path:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
+
+    monkeypatch.setattr(files.os, "replace", full)
+    with pytest.raises(BystanderError, match="disk is full"):
+        write_table(path, some(3))
+    assert [item.name for item in run_folder.iterdir()] == [RUN_FILE]
 
 
-def test_a_lock_below_a_file_is_refused_in_words(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(BystanderError, match="file"), lock(tmp_path / "file" / "run", "run"):
-        pass
+def test_two_writers_of_one_file_do_not_meet(tmp_path):
+    with writing(tmp_path / "f") as one, writing(tmp_path / "f") as other:
+        assert one != other
+        one.write_text("one")
+        other.write_text("other")
+    assert (tmp_path / "f").read_text() == "one"

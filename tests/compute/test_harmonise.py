@@ -9,7 +9,7 @@ from synthetic_cells import SIDE, crop_arrays, pack
 
 from compute import harmonise
 from compute.errors import UsageError
-from compute.harmonise import HARMONISE, PERCENTILES, Scales, measure
+from compute.harmonise import HARMONISE, PERCENTILES, Scales, measure, measure_once
 from compute.store import CropArrays
 
 PROTEINS = ["b", "a", "b", "c", "a", "b"]
@@ -145,3 +145,19 @@ def test_large_groups_are_sampled_by_seed(tables, monkeypatch):
 def test_an_unknown_choice_lists_the_allowed_ones(tables):
     with pytest.raises(UsageError, match=r"'proteins'.*Did you mean 'protein'.*field, none"):
         measure("proteins", *tables, crop_arrays(6, 3), 0)
+
+
+@pytest.mark.parametrize("by", HARMONISE)
+def test_what_was_measured_once_is_read_again(tables, by, tmp_path, monkeypatch):
+    arrays = crop_arrays(6, 3)
+    expected = measure(by, *tables, arrays, 5)
+    first = measure_once(by, *tables, arrays, 5, tmp_path / "store")
+    monkeypatch.setattr(harmonise, "_ends", None)  # measuring again would fail
+    again = measure_once(by, *tables, arrays, 5, tmp_path / "store")
+    for scales in (first, again):
+        for name in ("low", "high", "of_cell", "of_window"):
+            assert np.array_equal(getattr(scales, name), getattr(expected, name))
+    with pytest.raises(TypeError):
+        measure_once(by, *tables, arrays, 6, tmp_path / "store")
+    with pytest.raises(TypeError):
+        measure_once(by, *tables, arrays, 5, tmp_path / "other")

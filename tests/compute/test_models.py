@@ -320,3 +320,36 @@ def test_cards_are_read_without_torch():
 
 def test_every_field_is_written():
     assert {f.name for f in fields(ModelCard)} >= {"sha256", "license", "created_by", "windows"}
+
+
+# Precision
+
+
+def test_scaling_then_the_network_is_the_whole_model(tmp_path):
+    for network in NETWORKS:
+        model = load_model(write_model(tmp_path, network)[0])
+        images, other = crops(model.card), crops(model.card).flip(0)
+        for reference in (None, other):
+            scaled = model.scale(images, reference)
+            assert torch.equal(model.forward(scaled), model(images, reference))
+
+
+@pytest.mark.parametrize("network", list(NETWORKS))
+def test_rounding_is_the_largest_relative_distance_from_float64(tmp_path, network):
+    path, built = write_model(tmp_path, network)
+    model = load_model(path)
+    images = crops(model.card)
+    with torch.inference_mode():
+        exact = Embedder(model.card, built.double())
+        best = exact.forward(model.scale(images).double())
+        found = model(images, None, "bfloat16").double()
+    expected = max(float((a - b).norm() / b.norm()) for a, b in zip(found, best, strict=True))
+    assert model.rounding(images, "bfloat16") == pytest.approx(expected, rel=1e-3)
+    assert model.rounding(images, "float32") < 1e-5 < expected < 0.1
+    assert model(images).dtype == model(images, None, "bfloat16").dtype == torch.float32
+
+
+def test_an_unknown_precision_lists_the_allowed_ones(tmp_path):
+    model = load_model(write_model(tmp_path, "pifia")[0])
+    with pytest.raises(UsageError, match=r"'float16'.*float32, bfloat16"):
+        model(crops(model.card), None, "float16")

@@ -3,11 +3,9 @@
 import hashlib
 import json
 import os
-import random
-import signal
+import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +95,40 @@ def test_another_configuration_is_refused_and_named(run, store, cards, config):
         run_store(store, run, [str(cards["pifia"])], config)
 
 
+@pytest.mark.parametrize("what", ["store", "model", "option", "version"])
+def test_what_changed_since_a_run_was_begun_is_named(
+    what, run, store, cards, config, tmp_path, monkeypatch
+):
+    from dataclasses import replace
+
+    from compute import rundir
+
+    models, said = [str(card) for card in cards.values()], ""
+    if what == "store":
+        shutil.copytree(store, tmp_path / "store")
+        meta = json.loads((store / "store.json").read_text())
+        store, said = tmp_path / "store", f"store was {meta['fingerprint']!r}, now 'other'"
+        (store / "store.json").write_text(json.dumps({**meta, "fingerprint": "other"}))
+    elif what == "model":
+        text = cards["pifia"].read_text()
+        assert 'pooling = "max"' in text
+        for path in cards["pifia"].parent.iterdir():
+            shutil.copy(path, tmp_path)
+        (tmp_path / "pifia.toml").write_text(text.replace('pooling = "max"', 'pooling = "mean"'))
+        models[models.index(str(cards["pifia"]))] = str(tmp_path / "pifia.toml")
+        said = "models.pifia was"
+    elif what == "option":
+        config, said = replace(config, folds=3), "configuration.folds was 2, now 3"
+    else:
+        monkeypatch.setattr(rundir, "__version__", "99")
+        said = "version was"
+    with pytest.raises(ChangedError) as caught:
+        run_store(store, run, models, config)
+    assert said in caught.value.problem
+    assert caught.value.problem.count(", now ") == 1, "nothing else is said to have changed"
+    assert "--fresh" in caught.value.remedy
+
+
 def test_a_class_with_one_protein_is_reported(store, cards, config, tmp_path):
     """Unlabel all but one protein of a class: no same-class donor, no pair test, both said."""
     from compute.crops.writer import CropStoreWriter
@@ -156,49 +188,8 @@ def start(store: Path, out: Path, models: list[str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
-def stage_reached(out: Path) -> str:
-    """Name the last stage that has left a file."""
-    patterns = {"examples": "examples.parquet", "effects": "accuracy.parquet",
-                "probe": "work/pairwise/*.parquet", "embed": "trials/*.parquet"}  # fmt: skip
-    return next((stage for stage, p in patterns.items() if list(out.glob(p))), "start")
-
-
-@pytest.mark.long
-def test_a_run_killed_at_five_random_moments_ends_in_the_same_tables(store, cards, tmp_path):
-    models = [str(card) for card in cards.values()]
-    whole = start(store, tmp_path / "whole", models)
-    began = time.monotonic()
-    assert whole.wait(600) == 0, whole.stderr.read().decode()
-    lasted = time.monotonic() - began
-    lots = random.Random(11)
-    broken, killed, stages = tmp_path / "broken", 0, []
-    for attempt in range(25):
-        process = start(store, broken, models)
-        try:
-            process.wait(lots.uniform(0.25, 0.7) * lasted)
-        except subprocess.TimeoutExpired:
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
-            killed += 1
-            stages.append(stage_reached(broken))
-        else:
-            assert process.returncode == 0, process.stderr.read().decode()
-            if killed >= 5:
-                break
-            if attempt < 24:  # finished before five kills: begin again
-                for path in sorted(broken.rglob("*"), reverse=True):
-                    path.unlink() if path.is_file() else path.rmdir()
-        if killed >= 5:
-            last = start(store, broken, models)
-            assert last.wait(600) == 0, last.stderr.read().decode()
-            break
-    assert killed >= 5, stages
-    assert digests(broken) == digests(tmp_path / "whole")
-    assert json.loads((broken / "run.json").read_text())["status"] == "complete"
-
-
 def test_a_busy_run_directory_names_the_process(store, cards, tmp_path):
-    from compute.files import lock
+    from compute.locks import lock
 
     with lock(tmp_path / "run", "run"):
         process = start(store, tmp_path / "run", [str(cards["pifia"])])

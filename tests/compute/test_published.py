@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 from compute import published
-from compute.aggregation import STANDARD_ERRORS, UNIT, aggregate, average
 from compute.errors import ChangedError, InputError
 from compute.inspect import check_path
 from compute.published import TABLE_1
@@ -18,6 +17,7 @@ from compute.published_results import PAPER_CONDITIONS
 from compute.published_run import write_published
 from compute.rundir import RunDirectory
 from compute.schema import CONDITIONS, LOCALIZATIONS, Aggregation, Condition
+from compute.statistics.aggregation import STANDARD_ERRORS, UNIT, aggregate, average
 
 FOLDERS = {"pifia": "pifia", "paired_cell": "pci", "deeploc": "deeploc"}
 ALL = {

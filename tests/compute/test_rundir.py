@@ -8,8 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from compute import rundir, schema
+from compute.checksums import MANIFEST
 from compute.errors import BusyError, ChangedError, InputError, UsageError
-from compute.files import lock, write_table
+from compute.files import checksum_file, sha256, write_table
+from compute.locks import lock
 from compute.rundir import RUN_FILE, RunDirectory, begin, differences
 
 HEADER = {
@@ -241,3 +243,72 @@ def test_differences_are_said_by_place():
         "g was None, now 1",
     ]
     assert differences(before, json.loads(json.dumps(before))) == []
+
+
+# Checksums
+
+
+def test_a_finished_run_lists_the_checksums_of_its_tables_and_keeps_none_beside_them(path):
+    run = finished(path)
+    listed = {line[66:]: line[:64] for line in (path / MANIFEST).read_text().splitlines()}
+    assert listed == {str(file.relative_to(path)): sha256(file) for file in path.rglob("*.parquet")}
+    assert run.meta["checksums"] == sha256(path / MANIFEST)
+    assert [item.name for item in path.rglob(".*")] == [".lock"]
+
+
+def test_a_run_that_is_killed_after_it_was_finished_is_complete_and_tidied_up(path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    def make():
+        with begin(path, HEADER, DETAILS) as run:
+            write_table(run.part("embeddings", 0, "m"), pa.table({"a": [1]}))
+            write_table(path / "work" / "pairwise" / "m.parquet", pa.table({"a": [1]}))
+            run.finish(without=("work", "embeddings"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rundir, "forget", killed)
+        with pytest.raises(KeyboardInterrupt):
+            make()
+    assert (path / "embeddings").exists()
+    again = started(path)
+    assert again.complete
+    assert {item.name for item in path.iterdir()} == {".lock", RUN_FILE, MANIFEST}
+
+
+@pytest.mark.parametrize(
+    ("victim", "lost"),
+    [
+        ("trials/part-00000.parquet", {"predictions", "work", "accuracy.parquet"}),
+        ("work/locked/model=m/part-00000.parquet", {"predictions", "work", "accuracy.parquet"}),
+        ("predictions/model=m/part-00000.parquet", {"accuracy.parquet"}),
+        ("work/pairwise/m.parquet", {"accuracy.parquet"}),
+        ("accuracy.parquet", set()),
+    ],
+)
+def test_what_was_made_of_an_altered_file_is_made_again_too(path, victim, lost):
+    names = ["trials/part-00000.parquet", "trials/part-00001.parquet",
+             "embeddings/model=m/part-00000.parquet", "work/locked/model=m/part-00000.parquet",
+             "predictions/model=m/part-00000.parquet", "work/pairwise/m.parquet",
+             "accuracy.parquet"]  # fmt: skip
+    with begin(path, HEADER, DETAILS):
+        for name in names:
+            write_table(path / name, pa.table({"a": [1]}))
+    (path / victim).write_bytes((path / victim).read_bytes()[:-3])
+    told = []
+    with begin(path, HEADER, DETAILS, notice=told.append) as run:
+        left = {name for name in names if (path / name).is_file()}
+    gone = {n for n in names if n == victim or (n.split("/")[0] in lost and "locked" not in n)}
+    assert left == set(names) - gone
+    assert f"{victim} (altered)" in told[0]
+    assert run.meta["made_again"] == [f"{victim} (altered)"]
+    assert not checksum_file(path / victim).exists()
+
+
+def test_nothing_is_told_where_nothing_was_altered(path):
+    with begin(path, HEADER, DETAILS) as run:
+        write_table(run.part("trials", 0), pa.table({"a": [1]}))
+    told = []
+    with begin(path, HEADER, DETAILS, notice=told.append) as run:
+        assert run.part("trials", 0).is_file()
+    assert told == []

@@ -9,7 +9,7 @@ import torch
 
 from compute.crops.writer import CropStoreWriter
 from compute.errors import BusyError, BystanderError, ChangedError, InputError, UsageError
-from compute.files import lock
+from compute.locks import lock
 from compute.models import load_model, read_weights
 from compute.networks import NETWORKS
 from compute.objectives import OBJECTIVES, Pixels, partners, turned, windows

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from synthetic_run import Plan, write_run
 
-from dashboard.launch import RUNS_VARIABLE
+from dashboard.launch import RUNS_VARIABLE, launch
 from dashboard.queries.open_runs import Run, connect, open_library
 
 SMALL = Plan(proteins_per_class=2, mixed=4, cells=6, example_cells=20)
@@ -70,6 +70,47 @@ def app(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         return test.run()
 
     return make
+
+
+DEMO = Path(__file__).resolve().parents[2] / "data" / "demo"
+
+
+@pytest.fixture(scope="session")
+def published(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The paper's results as a run; skipped where they are not at hand."""
+    from compute.published_run import write_published
+
+    path = tmp_path_factory.mktemp("paper") / "published"
+    write_published(shared / "published_results", path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A dashboard on the demo (first), and on two synthetic runs with every table."""
+    folder = tmp_path_factory.mktemp("browser")
+    one = write_run(folder / "one", Plan(example_cells=60, name="One"))
+    small = Plan(proteins_per_class=2, cells=6, seed=3, name="Imaged", simulated=False)
+    server = launch([DEMO, one, write_run(folder / "two", small)], open_browser=False, wait=False)
+    yield server.address
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def paper_address(published: Path) -> Iterator[str]:
+    """A dashboard on the published results alone."""
+    server = launch([published], open_browser=False, wait=False)
+    yield server.address
+    server.stop()
+
+
+@pytest.fixture
+def shot() -> Callable[[str], Path | None]:
+    """Where a screenshot goes: below ``BYSTANDER_SCREENSHOTS``, or nowhere."""
+    folder = os.environ.get("BYSTANDER_SCREENSHOTS")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    return lambda name: Path(folder) / f"{name}.png" if folder else None
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ import imagecodecs
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from synthetic_answers import write_answers
 
 from compute import rundir, schema
 from compute.schema import Condition
@@ -32,6 +33,7 @@ LOSS = {
     "conflicting": 0.22,
     "background_only": 0.30,
 }
+MARGIN = 0.02
 SKILL = {"pifia": 0.92, "paired_cell": 0.88, "deeploc": 0.76}
 
 
@@ -55,6 +57,7 @@ class Plan:
     complete: bool = True
     odd_names: bool = False
     drops: bool = True
+    answers: bool = True
 
 
 def write_run(path: Path, plan: Plan = Plan()) -> Path:
@@ -78,6 +81,7 @@ def write_run(path: Path, plan: Plan = Plan()) -> Path:
         tables = {
             **_accuracies(plan, rng),
             **_distances(plan, proteins, predictions, rng),
+            **write_answers(plan, proteins, cells, trials, predictions),
             "pair_tallies": pd.DataFrame(columns=schema.PAIR_TALLIES.names),
         }
         if plan.examples:
@@ -266,12 +270,17 @@ def _accuracies(plan: Plan, rng: np.random.Generator) -> dict[str, pd.DataFrame]
                         p = 0.0005 if drop > 0.02 else 0.4
                         row = [model, "drop", condition, protocol, probe, "all", "overall", None]
                         low, high = drop - 0.015, drop + 0.015
-                        effects.append([*row, drop, low, high, "protein", p, 2 * p, *counts[1:]])
+                        told = equivalence(low, high)
+                        effects.append(
+                            [*row, drop, low, high, "protein", p, 2 * p, *told, *counts[1:]]
+                        )
                 if {"same", "different"} <= set(plan.conditions) and len(labelled):
                     gap = (LOSS["different"] - LOSS["same"]) * worse * scale
                     row = [model, "gap", "different", protocol, probe, "all", "overall", None]
+                    low, high = gap - 0.02, gap + 0.02
+                    told = equivalence(low, high)
                     effects.append(
-                        [*row, gap, gap - 0.02, gap + 0.02, "protein", 0.0005, 0.004, *counts[1:]]
+                        [*row, gap, low, high, "protein", 0.0005, 0.004, *told, *counts[1:]]
                     )
             for condition in plan.conditions:
                 grid = condition in ("different", "cell_free")
@@ -286,6 +295,12 @@ def _accuracies(plan: Plan, rng: np.random.Generator) -> dict[str, pd.DataFrame]
         "effects": pd.DataFrame(effects, columns=schema.EFFECTS.names),
         "pairwise": pd.DataFrame(pairwise, columns=schema.PAIRWISE.names),
     }
+
+
+def equivalence(low: float, high: float) -> tuple[float, float, float]:
+    """Give an effect a margin and its tests: small where the interval lies within it."""
+    p = 0.001 if max(abs(low), abs(high)) <= MARGIN else 0.6
+    return MARGIN, p, min(1.0, 2 * p)
 
 
 def ends(value: float) -> tuple[float, float]:

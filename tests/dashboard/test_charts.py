@@ -12,10 +12,12 @@ from synthetic_run import write_run
 from compute.published import TABLE_1
 from dashboard import figures, wording
 from dashboard.charts import accuracy as accuracies
-from dashboard.charts import plotly
+from dashboard.charts import answers as changes
+from dashboard.charts import calibration, plotly
+from dashboard.charts import protein_lists as lists
 from dashboard.charts import proteins as shifts
 from dashboard.charts.description import Axis, Chart, Panel, Points
-from dashboard.queries import accuracy, proteins
+from dashboard.queries import accuracy, answers, proteins
 from dashboard.queries.filters import AccuracyFilter, ShiftFilter
 from dashboard.queries.open_runs import Run
 from dashboard.theme import CONDITION_INKS, Ink
@@ -29,6 +31,7 @@ def every_chart(run: Run) -> list[Chart]:
     gene = proteins.names(run)["protein"].iloc[0]
     shares = proteins.shares(run, "refit", chosen.models, 0.2)
     own = proteins.distributions(run, gene, "refit")
+    grid = answers.backgrounds(run, "refit", run.models[0], "different")
     return [
         accuracies.by_condition(
             accuracy.overall(run, chosen), chosen.sentence(), published=True, chance=0.5
@@ -40,6 +43,23 @@ def every_chart(run: Run) -> list[Chart]:
             "different",
         ),
         accuracies.protocols(accuracy.protocols(run, chosen)),
+        changes.flips(answers.flips(run, chosen)),
+        changes.rescaling(answers.rescaling(run, chosen.models, chosen.conditions)),
+        changes.backgrounds(grid, run.models[0], "different"),
+        changes.backgrounds(grid, run.models[0], "different", "attraction"),
+        calibration.by_condition(answers.calibration(run, chosen)),
+        calibration.reliability(
+            answers.reliability(run, "refit", chosen.models, ("unaltered", "different")),
+            "different",
+        ),
+        lists.listed(
+            proteins.listed(run, "refit", "different", chosen.models, (gene,)), "different", 0.2
+        ),
+        lists.neighbours(
+            proteins.neighbours(run, gene, "refit", "different").assign(taken=1, share=0.5),
+            gene,
+            "different",
+        ),
         shifts.histogram(proteins.histogram(run, shift), shares, shift),
         shifts.curve(proteins.curve(run, "refit", "different", chosen.models), "different", 0.2),
         shifts.shares(shares, 0.2),
@@ -177,6 +197,13 @@ def test_the_finding_says_when_nothing_falls():
     assert "includes zero" in wording.drop_finding(overall(0.004, -0.01, 0.02))
     assert "hardly" in wording.drop_finding(overall(0.01, 0.002, 0.02))
     assert "No drop" in wording.drop_finding(overall(0.1, 0, 0).iloc[:1])
+
+
+def test_a_drop_without_an_interval_is_not_called_small():
+    table = overall(0.144, None, None)
+    assert "falls most for PIFiA" in wording.short_finding(table)
+    assert "no interval" in wording.drop_finding(table)
+    assert "stays within" in wording.short_finding(overall(0.144, -0.01, 0.3))
 
 
 def test_numbers_in_words():

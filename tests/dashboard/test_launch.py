@@ -90,3 +90,32 @@ def test_ending_the_command_ends_its_server(run_path):
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+def test_a_public_address_sets_host_and_base_path():
+    said = command("127.0.0.1", 8501, "https://lab.example.org/bystander/")
+    assert "--server.baseUrlPath=bystander" in said
+    assert "--browser.serverAddress=lab.example.org" in said
+    assert "--browser.serverPort=443" in said
+    assert "--server.allowedHosts=lab.example.org" in said
+    assert "--browser.serverPort=8080" in command("127.0.0.1", 1, "http://lab:8080/x/y")
+    assert not any("baseUrlPath" in part for part in command("127.0.0.1", 8501))
+
+
+@pytest.mark.parametrize(
+    "public", ["lab.example.org", "ftp://lab/x", "https:///x", "https://a?b=1"]
+)
+def test_a_public_address_that_is_none_is_refused(run_path, public):
+    with pytest.raises(UsageError, match="--public"):
+        launch([run_path], open_browser=False, wait=False, public=public)
+
+
+def test_answers_below_a_base_path(run_path):
+    server = launch([run_path], open_browser=False, wait=False, public="http://localhost/lab")
+    try:
+        assert server.address.endswith("/lab")
+        port = int(server.address.removesuffix("/lab").rsplit(":", 1)[1])
+        assert healthy("127.0.0.1", port, "/lab")
+        assert not healthy("127.0.0.1", port)
+    finally:
+        server.stop()

@@ -9,7 +9,9 @@ import pytest
 from conftest import SMALL
 from synthetic_run import write_run
 
-VIEWS = ("overview", "accuracy", "proteins", "crops", "methods")
+VIEWS = ("overview", "accuracy", "proteins", "crops", "compare", "present", "methods")
+QUIET = ("present",)
+"""Pages without a header, so without the badge."""
 
 
 def text_of(test) -> str:
@@ -28,7 +30,7 @@ def fine(test) -> None:
 def test_page_opens_and_says_simulated(app, run_path, view):
     test = app(run_path, view=view)
     fine(test)
-    assert "simulated cells" in text_of(test)
+    assert view in QUIET or "simulated cells" in text_of(test)
 
 
 def test_overview_says_the_finding(app, run_path):
@@ -65,6 +67,9 @@ def test_dashboard_never_imports_torch():
         {"drops": False},
         {"simulated": False},
         {"complete": False},
+        {"answers": False},
+        {"localizations": tuple(f"place {i}" for i in range(30))},
+        {"localizations": ("nucleus",), "mixed": 0},
     ],
     ids=str,
 )
@@ -121,6 +126,16 @@ NASTY = [
         ("crops", "class"),
         ("crops", "gene"),
         ("crops", "page"),
+        ("crops", "cell"),
+        ("crops", "background"),
+        ("crops", "flip"),
+        ("proteins", "genes"),
+        ("accuracy", "class"),
+        ("accuracy", "two"),
+        ("accuracy", "grid"),
+        ("overview", "run"),
+        ("overview", "keep"),
+        ("overview", "no_such_parameter"),
         ("accuracy", "model"),
         ("overview", "models"),
         ("overview", "protocol"),
@@ -209,3 +224,121 @@ def test_spec_of_charts_has_no_foreign_colours(app, run_path):
     test = app(run_path)
     spec = json.loads(test.get("plotly_chart")[0].proto.spec)
     assert spec["layout"]["paper_bgcolor"] == "rgba(0,0,0,0)"
+
+
+def headers_of(test) -> list[str]:
+    return [item.value for item in [*test.header, *test.subheader]]
+
+
+def genes_of(run, count: int) -> list[str]:
+    found = run.query("SELECT DISTINCT protein AS p FROM {cells} ORDER BY p", ("cells",))
+    return found["p"].tolist()[:count]
+
+
+def test_a_list_of_genes_is_kept_and_unknown_ones_are_named(app, run_path, run):
+    one, two = genes_of(run, 2)
+    test = app(run_path, view="proteins", genes=f"{one}, {two.lower()}\n{two}Q")
+    fine(test)
+    assert "Your list" in headers_of(test)
+    assert f"nearest: **{two}**" in test.warning[0].value
+    assert set(test.dataframe[-1].value["protein"]) == {one, two}
+    button = next(item for item in test.button if item.label == "Take the nearest instead")
+    button.click().run()
+    fine(test)
+    assert not test.warning
+    assert test.text_area[0].value.split() == [one, two]
+
+
+def test_the_nearest_to_an_unknown_value_is_one_click_away(app, run_path, run):
+    gene = genes_of(run, 1)[0]
+    test = app(run_path, view="proteins", protein=f"{gene}Q")
+    next(item for item in test.button if item.label == f"Show {gene}").click().run()
+    fine(test)
+    assert gene in headers_of(test)
+    assert not test.warning
+
+
+def test_one_cell_is_shown_with_all_its_trials(app, run_path, run):
+    cell = int(run.query("SELECT min(cell) AS c FROM {examples}", ("examples",))["c"].item())
+    trials = run.query(
+        "SELECT count(*) AS n FROM {trials} WHERE cell = $cell", ("trials",), {"cell": cell}
+    )["n"].item()
+    test = app(run_path, view="crops", cell=str(cell))
+    fine(test)
+    shown = next(item.value for item in test.dataframe if "donor_localization" in item.value)
+    assert len(shown) == trials
+    assert {"pifia", "paired_cell", "deeploc"} <= set(shown.columns)
+    assert "crops gallery" in "".join(item.proto.body for item in test.get("html"))
+    test = app(run_path, view="crops", cell="999999999")
+    fine(test)
+    assert "does not have" in test.warning[0].value
+
+
+def test_what_is_chosen_on_accuracy_shows_its_crops(app, run_path, run):
+    row = run.query(
+        """SELECT localization AS l, donor_localization AS d FROM {examples}
+           WHERE condition = 'different' AND localization IS NOT NULL ORDER BY cell LIMIT 1""",
+        ("examples",),
+    ).iloc[0]
+    chosen = {"centre": row["l"], "background": row["d"], "class": row["l"]}
+    test = app(run_path, view="accuracy", condition="Different class", **chosen)
+    fine(test)
+    bodies = [item.proto.body for item in test.get("html")]
+    assert sum("crops pairs" in body for body in bodies) == 2
+    assert f"on {row['d']} backgrounds" in text_of(test)
+
+
+def test_tables_of_answers_that_are_missing_are_said_in_words(app, made):
+    plan = replace(SMALL, proteins_per_class=1, mixed=1, cells=4, example_cells=6, answers=False)
+    test = app(made(plan), view="accuracy")
+    fine(test)
+    said = "".join(item.value for item in test.info)
+    for name in ("how answers change", "rescaling against context", "calibration"):
+        assert name in said
+
+
+def test_a_half_written_table_is_explained_on_its_page_alone(app, tmp_path):
+    plan = replace(SMALL, proteins_per_class=1, mixed=0, cells=4, models=("pifia",))
+    path = write_run(tmp_path / "run", plan)
+    whole = (path / "flips.parquet").read_bytes()
+    (path / "flips.parquet").write_bytes(whole[: len(whole) // 2])
+    test = app(path, view="accuracy")
+    fine(test)
+    assert "Answers that change cannot be shown" in text_of(test).replace("**", "")
+    assert any("class accuracies" in head for head in headers_of(test))
+
+
+def test_a_run_replaced_while_open_is_read_anew(app, tmp_path):
+    plan = replace(SMALL, proteins_per_class=1, mixed=0, cells=4, models=("pifia",))
+    path = write_run(tmp_path / "run", plan)
+    test = app(path)
+    fine(test)
+    import shutil
+
+    shutil.rmtree(path)
+    test.run()
+    fine(test)
+    assert "No run to show" in text_of(test)
+    write_run(path, replace(plan, models=("deeploc",), name="second"))
+    test.run()
+    fine(test)
+    assert "DeepLoc" in text_of(test)
+    assert "second" in text_of(test)
+
+
+def test_robustness_is_claimed_from_the_equivalence_test_alone(app, made):
+    plan = replace(SMALL, proteins_per_class=1, mixed=1, cells=4, examples=False, drops=False)
+    said = text_of(app(made(plan)))
+    assert "Shown to be robust" in said
+    assert "equivalence test" in said
+    said = text_of(app(made(replace(plan, drops=True))))
+    assert "Of the others that cannot be said" in said or "No model is shown to be robust" in said
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_published_numbers_are_not_called_cells(app, published, view):
+    test = app(published, view=view)
+    fine(test)
+    said = text_of(test).lower()
+    for wrong in ("imaged cells", "? × ?", "none numbers", "simulated", "95% from"):
+        assert wrong not in said

@@ -1,5 +1,7 @@
 """The importer of DeepLoc's HDF5 files: classes, flags, parts, and files that are not as said."""
 
+import pickle
+
 import h5py
 import numpy as np
 import pytest
@@ -148,6 +150,9 @@ def test_files_that_are_not_as_said(tmp_path):
         import_chong(path, store)
     whole = write(path, [(cells(20), one_hot([0] * 20))]).read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="cannot be read as HDF5"):
+        import_chong(path, store)
+    path.write_bytes(pickle.dumps({"data1": cells(1), "Index1": index}))
     with pytest.raises(InputError, match="cannot be read as HDF5"):
         import_chong(path, store)
     with pytest.raises(InputError, match="no such file"):

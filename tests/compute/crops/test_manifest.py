@@ -217,7 +217,7 @@ def test_bad_rows_are_counted_and_the_rest_goes_on(rows, tmp_path):
         "pixels of type int32; uint8, uint16, float32 expected": 1,
         "the channels differ in pixel type": 1,
         "no protein name": 1,
-        "the same image as an earlier row": 1,
+        "the same pixels as an earlier crop": 1,
         "an empty mask": 1,
         "a mask of another shape than the crop": 1,
         "mask: no such file": 1,

@@ -7,8 +7,9 @@ import pytest
 import tifffile
 from scipy.ndimage import gaussian_filter
 
+from compute.crops import importing
 from compute.crops.pifia import import_pifia
-from compute.errors import InputError, UsageError
+from compute.errors import ChangedError, InputError, UsageError
 from compute.store import CropStore
 
 SIZE = 64
@@ -185,9 +186,10 @@ def test_bad_crops_are_counted_and_the_rest_goes_on(source, tmp_path):
     write_pifia(source, "BAD1", 7, mask=np.ones((60, SIZE), bool))
     mask = write_pifia(source, "BAD1", 8).with_name("BAD1_mask_8.tiff")
     mask.write_bytes(mask.read_bytes()[:300])
-    write_pifia(source, "BAD1", 9)
-    write_pifia(source, "BAD1", 10, crop(9))
-    twice = write_pifia(source, "BAD1", 11)
+    write_pifia(source, "BAD1", 9, crop(99))
+    write_pifia(source, "BAD1", 10, crop(99))
+    write_pifia(source, "BAD1", 13, crop(9))  # of another protein
+    twice = write_pifia(source, "BAD1", 11, crop(98))
     twice.with_suffix(".tif").write_bytes(twice.read_bytes())
     flat = crop(12)
     flat[1] = 7
@@ -206,7 +208,7 @@ def test_bad_crops_are_counted_and_the_rest_goes_on(source, tmp_path):
         "an empty mask": 1,
         "a mask of another shape than the crop": 1,
         "mask: unreadable or cut-off image file": 1,
-        "the same pixels as an earlier crop": 1,
+        "the same pixels as an earlier crop": 2,
         "a second file for the same cell and channel": 1,
         "a channel whose pixels are all the same": 1,
         "a name that is neither GENE_ch1_<n>, GENE_mask_<n> nor <cell>_gfp": 1,
@@ -215,6 +217,39 @@ def test_bad_crops_are_counted_and_the_rest_goes_on(source, tmp_path):
     }
     assert report.stored == 14 + 2
     assert report.found == report.stored + report.rejected
+
+
+@pytest.mark.parametrize("change", ["a file more", "a file less", "a file replaced", "a split"])
+def test_an_interrupted_import_notices_another_source(source, tmp_path, monkeypatch, change):
+    monkeypatch.setattr(importing, "CHUNK", 1)
+    monkeypatch.setattr(importing, "COMMIT", 1)
+    splits = tmp_path / "splits.csv"
+    splits.write_text("protein,split\nNUP2,train\n")
+
+    def interrupt(unit, done, total):
+        if done:
+            raise KeyboardInterrupt
+
+    def read(**options):
+        import_pifia(source, tmp_path / "store", splits=splits, jobs=1, **options)
+
+    with pytest.raises(KeyboardInterrupt):
+        read(progress=interrupt)
+    file = source / "NUP2" / "NUP2_ch1_3.tiff"
+    if change == "a file more":
+        write_pifia(source, "ZZZ9", 1)
+    elif change == "a file less":
+        file.unlink()
+    elif change == "a file replaced":
+        (tmp_path / "new").write_bytes(file.read_bytes())
+        (tmp_path / "new").replace(file)
+    else:
+        splits.write_text("protein,split\nNUP2,test\n")
+    changed = "splits" if change == "a split" else "files"
+    with pytest.raises(ChangedError, match=f"begun otherwise: {changed} .*--fresh"):
+        read()
+    read(fresh=True)
+    assert not (tmp_path / ".store.import").exists()
 
 
 def test_nan_is_rejected(tmp_path):

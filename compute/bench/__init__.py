@@ -1,0 +1,1 @@
+"""Measurements that `bystander bench` prints: ratios within one run, medians of several."""

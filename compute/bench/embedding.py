@@ -1,0 +1,155 @@
+"""Embedding from files to files against the forward pass alone, per model and precision."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+
+from compute.batches import ON_CPU
+from compute.bench.hardware import Machine
+from compute.bench.roofline import need
+from compute.bench.table import Row
+from compute.bench.timing import alternate
+from compute.cards import load_card, make_card, save_card
+from compute.checkpoints import weights_of
+from compute.conditions import Plan, PlanConfig
+from compute.embed import SHARD_CELLS, EmbedConfig, ShardWorker
+from compute.harmonise import measure
+from compute.models import Embedder, load_model, write_weights
+from compute.networks import network_spec
+from compute.rundir import begin
+from compute.store import CropStore
+
+LEAST_SHARE = {"cpu": 0.85, "cuda": 0.7, "mps": 0.7}
+"""End to end over forward alone, from the design."""
+
+
+def embedding_rows(
+    store_path: Path,
+    models: Sequence[Path],
+    machine: Machine,
+    precisions: Sequence[str],
+    batch_sizes: Sequence[int],
+    repeats: int,
+    shards: int,
+) -> Iterator[Row]:
+    """Measure every model, precision and batch size.
+
+    Parameters
+    ----------
+    store_path
+        A crop store.
+    models
+        Cards.
+    machine
+        Where, and its limits.
+    precisions, batch_sizes
+        To try.
+    repeats
+        Rounds; each has the forward pass alone and the whole way.
+    shards
+        Shards of 64 cells per round.
+    """
+    device = torch.device(machine.device)
+    for card in models:
+        for precision in precisions:
+            for batch_size in batch_sizes:
+                model = load_model(card, device)
+                config = EmbedConfig(precision=precision, batch_size=batch_size, rescaling=False)
+                crops, forward, whole = _measure(store_path, model, device, config, repeats, shards)
+                share = forward / whole
+                wanted = LEAST_SHARE[device.type]
+                needed = need(model, batch_size or ON_CPU)
+                best = needed.best(machine)
+                name = f"{model.name}, width {model.card.width:g}, {precision}"
+                name += f", {batch_size} a batch" if batch_size else ""
+                yield Row(
+                    f"end to end over forward pass alone: {name}",
+                    f"{share:.2f}",
+                    f"≥ {wanted}",
+                    share >= wanted,
+                    f"{crops / whole:.0f} of {crops / forward:.0f} crops/s "
+                    f"(roofline {best:.0f}: {needed.operations / 1e6:.0f} Mflop and "
+                    f"{needed.bytes / 1e6:.1f} MB a crop); {crops} crops, median of {repeats}",
+                )
+
+
+def _measure(
+    store_path: Path,
+    model: Embedder,
+    device: torch.device,
+    config: EmbedConfig,
+    repeats: int,
+    shards: int,
+) -> tuple[int, float, float]:
+    """Return the crops embedded per round, and the seconds of both ways."""
+    store = CropStore(store_path)
+    plan = Plan(store.cells, store.usable, store.windows, store.localizations, PlanConfig())
+    with tempfile.TemporaryDirectory(prefix="bystander-bench-") as folder:
+        arrays = store.arrays(cache=Path(folder) / "pixels")
+        scales = measure(config.harmonise, store.cells, store.windows, arrays, 0)
+        rounds = iter(range(repeats + 1))
+        chosen = list(range(min(shards, len(plan.shards(SHARD_CELLS)))))
+        embedded = worker_batch = 0
+
+        def whole() -> None:
+            nonlocal embedded, worker_batch
+            out = Path(folder) / f"run-{next(rounds)}"
+            with begin(out, {}, {}) as run:
+                worker = ShardWorker(run, store, plan, arrays, scales, [model], config)
+                for _ in worker.work(chosen):
+                    pass
+            embedded, worker_batch = worker.embedded, worker.batch_size
+
+        whole()
+        crops = embedded
+        images = model.scale(
+            torch.rand(
+                max(worker_batch, config.batch_size),
+                len(model.card.channels), model.card.size, model.card.size,
+            )
+        )  # fmt: skip
+
+        step = config.batch_size or worker_batch
+
+        def batch(size: int) -> None:
+            model.forward(images[:size], config.precision)
+
+        def forward() -> None:
+            """Embed as many crops in the worker's own batches, a thread each on a CPU."""
+            sizes = [min(step, crops - start) for start in range(0, crops, step)]
+            threads = torch.get_num_threads()
+            if device.type != "cpu":
+                for each in sizes:
+                    batch(each)
+                return
+            with ThreadPoolExecutor(
+                threads, initializer=torch.set_num_threads, initargs=(1,)
+            ) as pool:
+                list(pool.map(batch, sizes))
+            torch.set_num_threads(threads)
+
+        rounds = iter(range(1000, 1001 + repeats))
+        alone, end_to_end = alternate([forward, whole], repeats, device)
+    return crops, alone.wall, end_to_end.wall
+
+
+def full_width(card: Path, folder: Path) -> Path:
+    """Make a card of the same network at the published width, with random weights.
+
+    Speed does not depend on what the weights are.
+    """
+    like = load_card(card)
+    torch.manual_seed(0)
+    network = network_spec(like.network).build(1.0, len(like.classes))
+    file = f"{like.name}-full.safetensors"
+    digest = write_weights(folder / file, weights_of(network))
+    made = make_card(
+        like.network, name=like.name, weights=file, sha256=digest, width=1.0,
+        trained_on="nothing: random weights", simulated=True, classes=list(like.classes),
+    )  # fmt: skip
+    path = folder / f"{like.name}-full.toml"
+    save_card(made, path)
+    return path

@@ -1,0 +1,135 @@
+"""How often tests claim what is not so, over many simulated data sets. Pure arrays, no files."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from scipy.optimize import brentq
+
+from compute.bench import simulated_answers as simulated
+from compute.bench.judging import (
+    FEW,
+    LEVEL,
+    MANY,
+    Counter,
+    Finding,
+    SimulationConfig,
+    summary,
+)
+from compute.bench.simulated_answers import AnswersConfig
+from compute.bench.simulated_shifts import ShiftsConfig, draw_proteins
+from compute.schema import CONDITIONS, Condition
+from compute.statistics.bootstrap import BootstrapConfig
+from compute.statistics.effects import Tallies, contributions, holm, sign_flip_test
+from compute.statistics.shifts import benjamini_hochberg, shift
+
+MODELS = 3
+"""Models in a family of tests."""
+
+
+def sign_flips(config: SimulationConfig) -> Iterator[Finding]:
+    """Judge the test of drops: its level, its power, and Holm's over a family."""
+    for setting, answers, counted, bounds in (
+        ("nothing differs", _with_drop(0), "data sets with p ≤ 0.05", (None, LEVEL)),
+        ("true drop of 1 point", _with_drop(0.01), "data sets with p ≤ 0.05", (None, None)),
+    ):
+        counter = Counter(f"20 proteins a class, {setting}", counted, bounds)
+        for number, rng in config.each(6, bounds == (None, None)):
+            tallies = simulated.pair_tallies(answers, simulated.draw(answers, rng), rng)
+            counter.add("sign-flip test, pair tests", _flip(tallies, config, number, 1) <= LEVEL)
+        yield from counter.findings()
+    conditions = tuple(str(c) for c in CONDITIONS if c is not Condition.CONFLICTING)
+    for code, (setting, lost) in enumerate(
+        (("nothing differs", 0), ("three of six conditions differ", 3))
+    ):
+        shifts = (0.0,) * (len(conditions) - lost) + (-0.7,) * lost
+        answers = replace(FEW, conditions=conditions, shifts=shifts)
+        null = np.tile(np.array(shifts[1:]) == 0, MODELS)
+        counter = Counter(
+            f"6 proteins a class, {MODELS} models × 6 conditions, {setting}",
+            "data sets with any false claim", (None, LEVEL),
+        )  # fmt: skip
+        for number, rng in config.each(7, code):
+            p = []
+            for _ in range(MODELS):
+                tallies = simulated.multiclass_tallies(answers, simulated.draw(answers, rng), rng)
+                p += [_flip(tallies, config, number, m) for m in range(1, len(conditions))]
+            counter.add("sign-flip tests with Holm", (holm(p) <= LEVEL)[null].any())
+        yield from counter.findings()
+
+
+def _flip(tallies: Tallies, config: SimulationConfig, seed: int, condition: int) -> float:
+    share = contributions(tallies, int(tallies.classes.max()) + 1)
+    return sign_flip_test(share[0] - share[condition], config.flips, seed)
+
+
+def _with_drop(drop: float) -> AnswersConfig:
+    """Give `different` the shift of logits that makes the true drop in pair tests as wanted."""
+
+    def answers(shift: float) -> AnswersConfig:
+        return replace(MANY, conditions=("unaltered", "different"), shifts=(0.0, shift))
+
+    def missed(shift: float) -> float:
+        overall = simulated.true_accuracies(answers(shift), pair=True).overall
+        return float(overall[0] - overall[1]) - drop
+
+    return answers(brentq(missed, -5, 5))
+
+
+_DROP = ("overall", "drop", "different")
+
+
+def equivalence(config: SimulationConfig) -> Iterator[Finding]:
+    """Judge claims of robustness: at the margin's edge they are false, within it they are true."""
+    margin = BootstrapConfig().margin
+    for code, (setting, drop, bounds) in enumerate(
+        (
+            ("true drop at the margin", margin, (None, LEVEL)),
+            ("true gain at the margin", -margin, (None, LEVEL)),
+            ("no true drop", 0.0, (None, None)),
+        )
+    ):
+        answers = _with_drop(drop)
+        counter = Counter(f"20 proteins a class, {setting}", "data sets with the claim", bounds)
+        for number, rng in config.each(8, code):
+            tallies = simulated.pair_tallies(answers, simulated.draw(answers, rng), rng)
+            _, effects = summary(tallies, answers, config, number)
+            (row,) = (
+                row for row in effects if (row["scope"], row["effect"], row["condition"]) == _DROP
+            )
+            counter.add(
+                f"equivalence within {100 * margin:g} points", row["p_equivalence"] <= LEVEL
+            )
+        yield from counter.findings()
+
+
+def shifts(config: SimulationConfig) -> Iterator[Finding]:
+    """Judge the null of shifts and the false discoveries among many proteins."""
+    for code, (setting, shifting) in enumerate(
+        (
+            ("nothing shifts", ShiftsConfig()),
+            ("nothing shifts, mean of 5 trials", ShiftsConfig(trials=5)),
+            ("3 in 10 shift", ShiftsConfig(shifted=0.3)),
+            ("3 in 10 shift, mean of 5 trials", ShiftsConfig(shifted=0.3, trials=5)),
+        )
+    ):
+        setting = f"{shifting.proteins} proteins, {setting}"
+        level = Counter(setting, "unshifted proteins with p ≤ 0.05", (None, None))
+        false = Counter(setting, "false ones among those with q ≤ 0.05", (None, LEVEL))
+        power = Counter(setting, "shifted proteins with q ≤ 0.05", (None, None))
+        for number, rng in config.each(9, code):
+            proteins = list(draw_proteins(shifting, rng))
+            p = np.array(
+                [
+                    shift(protein.before, protein.after, number * 10_000 + i).p_value
+                    for i, protein in enumerate(proteins)
+                ]
+            )
+            moved = np.array([protein.shifted for protein in proteins])
+            called = benjamini_hochberg(p) <= LEVEL
+            level.add("shift", p[~moved] <= LEVEL)
+            false.add("shift", (called & ~moved).sum() / max(called.sum(), 1))
+            if moved.any():
+                power.add("shift", called[moved])
+        for counter in (level, false, power):
+            yield from counter.findings()

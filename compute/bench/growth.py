@@ -1,0 +1,151 @@
+"""Whether memory grows with the number of crops: whole runs in processes of their own."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compute.bench.table import Row
+from compute.crops.writer import CropStoreWriter
+from compute.errors import BystanderError
+from compute.store import CropStore
+
+MOST_GROWTH = 1.1
+"""Peak memory with many crops over that with few, from the design."""
+
+BLOCK = 1024
+"""Crops copied at a time."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a command took.
+
+    Parameters
+    ----------
+    seconds
+        By the clock.
+    peak
+        Largest resident memory of the process, or of a child of it, bytes.
+    """
+
+    seconds: float
+    peak: int
+
+
+def cost(arguments: Sequence[str]) -> Cost:
+    """Run a `bystander` command in a process of its own.
+
+    Raises
+    ------
+    BystanderError
+        It failed; holds the end of what it said.
+    """
+    started = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from compute.cli import main; main()", *arguments],
+            stdout=said,
+            stderr=subprocess.STDOUT,
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            said.seek(0)
+            raise BystanderError(
+                f"`bystander {' '.join(arguments)}` ended with {process.returncode}: "
+                f"{said.read()[-2000:]}"
+            )
+    unit = 1 if sys.platform == "darwin" else 1024
+    return Cost(time.perf_counter() - started, used.ru_maxrss * unit)
+
+
+def enlarge(source: Path, out: Path, cells: int) -> None:
+    """Write a store of any size by repeating another one's cells, as cells of further fields.
+
+    Parameters
+    ----------
+    source
+        A crop store.
+    out
+        Folder to make.
+    cells
+        How many.
+    """
+    store = CropStore(source)
+    arrays = store.arrays()
+    with CropStoreWriter(
+        out, channels=store.channels, size=store.size, dtype=str(arrays.images.dtype),
+        localizations=store.localizations,
+        source={"kind": "repeated", "simulated": store.simulated},
+    ) as writer:  # fmt: skip
+        left, copy = cells, 0
+        while left > 0:
+            for start in range(0, min(len(store.cells), left), BLOCK):
+                rows = np.arange(start, min(start + BLOCK, len(store.cells), start + left))
+                frame = store.cells.iloc[rows].drop(columns=["flags"])
+                frame = frame.assign(field=[f"{name}-{copy}" for name in frame["field"]])
+                masks, foregrounds = (
+                    arrays.unpack(packed[rows]) for packed in (arrays.masks, arrays.foregrounds)
+                )
+                writer.add(arrays.images[rows], masks, foregrounds, frame)
+                left -= len(rows)
+            for number, window in enumerate(store.windows.itertuples()):
+                writer.add_windows(
+                    arrays.windows[np.array([number])],
+                    field=f"{window.field}-{copy}", protein=window.protein,
+                    localization=_text(window.localization), replicate=_text(window.replicate),
+                    filled=bool(window.filled),
+                )  # fmt: skip
+            copy += 1
+
+
+def _text(value: Any) -> str | None:
+    """Turn what pandas has for nothing into None."""
+    return value if isinstance(value, str) else None
+
+
+def growth_rows(
+    store: Path, sizes: tuple[int, int], models: Sequence[str], options: Sequence[str] = ()
+) -> Iterator[Row]:
+    """Run two stores, a small and a large one, and compare their peak memory.
+
+    Parameters
+    ----------
+    store
+        Whose cells are repeated.
+    sizes
+        Crops in the small and in the large store.
+    models
+        Names or cards.
+    options
+        Further ones of `bystander run`.
+    """
+    found: list[Cost] = []
+    with tempfile.TemporaryDirectory(prefix="bystander-bench-") as folder:
+        for cells in sizes:
+            large, run = Path(folder) / f"store-{cells}", Path(folder) / f"run-{cells}"
+            enlarge(store, large, cells)
+            arguments = ["run", str(large), "--out", str(run), "--models", ",".join(models)]
+            found.append(cost([*arguments, "--seed", "0", *options]))
+            yield Row(
+                f"a run of {cells:,} crops",
+                f"{found[-1].peak / 2**20:,.0f} MiB",
+                note=f"peak memory; {found[-1].seconds:,.0f} s; {', '.join(models)}"
+                f"{' ' if options else ''}{' '.join(options)}",
+            )
+    growth = found[1].peak / found[0].peak
+    yield Row(
+        f"memory of {sizes[1]:,} crops over that of {sizes[0]:,}",
+        f"{growth:.2f}",
+        f"≤ {MOST_GROWTH}",
+        growth <= MOST_GROWTH,
+        "largest resident memory of the process or a child of it",
+    )

@@ -1,0 +1,224 @@
+"""Whether 95% intervals hold the truth, over many simulated data sets. Pure arrays, no files."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compute.bench import simulated_answers as simulated
+from compute.bench.judging import (
+    HELD,
+    RARE,
+    SETTINGS,
+    Counter,
+    Finding,
+    SimulationConfig,
+    summary,
+)
+from compute.bench.simulated_answers import AnswersConfig
+from compute.schema import Calibration, Part
+from compute.statistics.backgrounds import add_to_grid, background_rows, begin_grid
+from compute.statistics.bootstrap import Resampling
+from compute.statistics.calibration import BINS, CalibrationSums, calibration_rows
+from compute.statistics.flips import changes, flip_rows
+from compute.statistics.rescaling import READINGS, rescaling_rows
+from compute.statistics.units import add, make_units
+
+HOLDS = "intervals that hold the truth"
+
+
+SCORES = {Calibration.BRIER: "Brier score", Calibration.ECE: "expected calibration error"}
+
+
+def accuracy(config: SimulationConfig) -> Iterator[Finding]:
+    """Judge the intervals of accuracies, drops and gaps, of both probes."""
+    for code, (setting, answers) in enumerate(SETTINGS.items()):
+        for probe, pair in (("pair tests", True), ("multi-class probe", False)):
+            truth = simulated.true_accuracies(answers, pair)
+            make = simulated.pair_tallies if pair else simulated.multiclass_tallies
+            counter = Counter(setting, HOLDS, HELD)
+            for number, rng in config.each(1, code, pair):
+                tallies = make(answers, simulated.draw(answers, rng), rng)
+                tables = summary(tallies, answers, config, number)
+                held = _held(tables, answers, truth)
+                counter.add_all({f"{what}, {probe}": each for what, each in held.items()})
+            yield from counter.findings()
+
+
+def cell(config: SimulationConfig) -> Iterator[Finding]:
+    """Judge intervals where proteins are too few, so that cells are resampled.
+
+    They say how much other cells of the same proteins would differ. For other proteins they are
+    far too short, which shows that this count can fail, and why whole proteins are resampled.
+    """
+    answers = AnswersConfig(proteins=3, cells=(15, 30))
+    here = Counter("3 proteins a class, truth: these very proteins", HOLDS, HELD)
+    elsewhere = Counter("3 proteins a class, truth: any proteins", HOLDS, (None, None))
+    anywhere = simulated.true_accuracies(answers, pair=False)
+    for number, rng in config.each(2):
+        sample = simulated.draw(answers, rng)
+        tallies = simulated.cell_tallies(answers, sample, rng)
+        tables = summary(tallies, answers, config, number)
+        for counter, truth in (
+            (here, simulated.accuracies_of(answers, sample)),
+            (elsewhere, anywhere),
+        ):
+            held = _held(tables, answers, truth)
+            counter.add_all({f"{what}, cells resampled": each for what, each in held.items()})
+    yield from here.findings()
+    yield from elsewhere.findings()
+
+
+def _held(
+    tables: Iterable[Iterable[Mapping[str, Any]]],
+    answers: AnswersConfig,
+    truth: simulated.TrueAccuracies,
+) -> dict[str, list[bool]]:
+    """Say which of one data set's intervals hold the truth, by effect and scope."""
+    found: dict[str, list[bool]] = defaultdict(list)
+    for row in chain.from_iterable(tables):
+        true = truth.overall
+        if row["scope"] == "localization":
+            true = truth.by_class[:, answers.names.index(row["localization"])]
+        aim = true[answers.conditions.index(row["condition"])]
+        if "effect" in row:
+            first = "same" if row["effect"] == "gap" else "unaltered"
+            aim = true[answers.conditions.index(first)] - aim
+        found[f"{row.get('effect', 'accuracy')}, {_scope(row)}"].append(_inside(row, aim))
+    return found
+
+
+def _scope(row: Mapping[str, Any]) -> str:
+    return "overall" if row["scope"] == "overall" else "by localization"
+
+
+def _aim(row: Mapping[str, Any], by_class: NDArray[np.float64], names: Sequence[str]) -> float:
+    """Take what a row aims at from true values by localization."""
+    if row["scope"] == "overall":
+        return float(by_class.mean())
+    return float(by_class[names.index(row["localization"])])
+
+
+def _inside(
+    row: Mapping[str, Any], true: float, low: str = "ci_low", high: str = "ci_high"
+) -> bool:
+    return bool(row[low] <= true <= row[high])
+
+
+def answer(config: SimulationConfig) -> Iterator[Finding]:
+    """Judge the intervals of flips, Brier scores and calibration errors."""
+    for code, (setting, answers) in enumerate(SETTINGS.items()):
+        flips = simulated.true_flips(answers, 2)
+        brier = float(simulated.true_brier(answers)[2].mean())
+        error = simulated.true_calibration_error(answers, 2, np.arange(1, BINS) / BINS)
+        counter = Counter(setting, HOLDS, HELD)
+        rare = Counter(setting, HOLDS, RARE)
+        for number, rng in config.each(3, code):
+            found = _Answered(answers, rng, config, number)
+            held: dict[str, list[bool]] = defaultdict(list)
+            for row in found.flips(2):
+                aim = _aim(row, flips[row["direction"]], answers.names)
+                held[f"flips {row['direction']}, {_scope(row)}"].append(_inside(row, aim))
+            for row in found.calibration(2):
+                aim = brier if row["measure"] == Calibration.BRIER else error
+                held[SCORES[Calibration(row["measure"])]].append(_inside(row, aim))
+            for name, outcome in held.items():
+                (rare if "by localization" in name else counter).add(name, outcome)
+        yield from counter.findings()
+        yield from rare.findings()
+
+
+class _Answered:
+    """One data set's answers, with what is resampled."""
+
+    def __init__(
+        self,
+        answers: AnswersConfig,
+        rng: np.random.Generator,
+        config: SimulationConfig,
+        seed: int,
+    ) -> None:
+        self.names = answers.names
+        sample = simulated.draw(answers, rng)
+        self.own, protein = sample.of_cell, sample.protein.astype(np.int32)
+        self.cells = simulated.answers(answers, sample, rng)
+        every = np.arange(answers.classes)
+        self.units = make_units(self.own, protein, every, True, answers.classes)
+        self.resampling = Resampling(self.units.classes, answers.classes, config.draws, seed)
+        self.n = np.bincount(self.units.of, minlength=self.units.count).astype(float)
+
+    def flips(self, condition: int) -> Iterable[dict[str, Any]]:
+        """Give what a run writes to `flips`."""
+        changed = changes(self.cells.named[0], self.cells.named[condition], self.own)
+        sums = self.by_unit(changed)
+        return flip_rows(sums, self.n, self.units, self.resampling, self.names)
+
+    def calibration(self, condition: int) -> Iterable[dict[str, Any]]:
+        """Give what a run writes to `calibration`."""
+        sums = CalibrationSums.empty(1, self.units.count)
+        position, weight = np.arange(len(self.own)), np.ones(len(self.own))
+        sums.add(self.cells.probabilities[condition], self.own, position, weight, self.units.of)
+        return calibration_rows(sums, self.n, self.units, self.resampling)
+
+    def rescaling(self) -> Iterable[dict[str, Any]]:
+        """Give what a run writes to `rescaling`; conditions are the three readings."""
+        right = self.by_unit((self.cells.named == self.own).T)
+        return rescaling_rows(right, self.n, self.units, self.resampling, self.names)
+
+    def backgrounds(self, condition: int) -> Iterable[dict[str, Any]]:
+        """Give what a run writes to `backgrounds`."""
+        grid = begin_grid(self.units.count, len(self.names))
+        before, after = self.cells.named[[0, condition]]
+        position = np.arange(len(self.own))
+        add_to_grid(grid, self.units.of, position, self.cells.background, before, after, self.own)
+        return background_rows(grid, self.units, self.resampling, self.names)
+
+    def by_unit(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Sum the columns of values over every unit's cells."""
+        total = np.zeros((self.units.count, values.shape[1]))
+        for column in range(values.shape[1]):
+            add(total, self.units.of, column, values[:, column].astype(float))
+        return total
+
+
+def part(config: SimulationConfig) -> Iterator[Finding]:
+    """Judge the intervals of a drop's two parts."""
+    for code, (setting, answers) in enumerate(SETTINGS.items()):
+        read = replace(answers, conditions=READINGS, shifts=(0.0, -0.8, -0.3))
+        accuracy = simulated.true_accuracies(read, pair=False).by_class
+        unaltered, crop, locked = accuracy
+        truth = {
+            Part.TOTAL: unaltered - crop,
+            Part.RESCALING: locked - crop,
+            Part.CONTEXT: unaltered - locked,
+        }
+        counter = Counter(setting, HOLDS, HELD)
+        for number, rng in config.each(4, code):
+            held: dict[str, list[bool]] = defaultdict(list)
+            for row in _Answered(read, rng, config, number).rescaling():
+                aim = _aim(row, truth[Part(row["part"])], read.names)
+                held[f"drop, {row['part']} part, {_scope(row)}"].append(_inside(row, aim))
+            counter.add_all(held)
+        yield from counter.findings()
+
+
+def background(config: SimulationConfig) -> Iterator[Finding]:
+    """Judge the intervals of each centre class on each background class, in 5 localizations."""
+    for code, (setting, answers) in enumerate(SETTINGS.items()):
+        few = replace(answers, classes=5, cells=(40, 60))
+        accuracy = simulated.true_accuracies(few, pair=False).by_class
+        drop, pull = accuracy[0] - accuracy[2], simulated.true_attraction(few, 2)
+        counter = Counter(f"{setting}, 10 cells on each background", HOLDS, HELD)
+        for number, rng in config.each(5, code):
+            held: dict[str, list[bool]] = defaultdict(list)
+            for row in _Answered(few, rng, config, number).backgrounds(2):
+                k = few.names.index(row["localization"])
+                held["drop by background"].append(_inside(row, float(drop[k])))
+                towards = _inside(row, float(pull[k]), "attraction_low", "attraction_high")
+                held["attraction by background"].append(towards)
+            counter.add_all(held)
+        yield from counter.findings()

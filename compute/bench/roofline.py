@@ -1,0 +1,64 @@
+"""What a forward pass needs, and the best a machine could do: the roofline.
+
+A layer can be no faster than its arithmetic at the machine's measured peak, nor than its bytes at
+the measured bandwidth (Williams, Waterman and Patterson 2009, Communications of the ACM).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from compute.bench.hardware import Machine
+from compute.models import Embedder
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a model's forward pass takes for one crop.
+
+    Parameters
+    ----------
+    operations
+        Floating-point operations, a multiplication and an addition counted as two.
+    bytes
+        Read and written if every layer reads its input and its weights and writes its output
+        once, float32; weights are shared by the batch.
+    """
+
+    operations: float
+    bytes: float
+
+    def best(self, machine: Machine) -> float:
+        """Return the crops per second that the machine could reach at best."""
+        return 1 / max(self.operations / machine.flops, self.bytes / machine.bandwidth)
+
+
+def need(model: Embedder, batch: int) -> Need:
+    """Count one batch's operations and bytes.
+
+    Parameters
+    ----------
+    model
+        Its device does the counting pass.
+    batch
+        Crops per forward pass.
+    """
+    moved = 0
+
+    def count(layer: nn.Module, given: tuple[Tensor, ...], result: Tensor) -> None:
+        nonlocal moved
+        weights = sum(p.numel() * p.element_size() for p in layer.parameters())
+        moved += weights + sum(t.numel() * t.element_size() for t in (*given, result))
+
+    leaves = [m for m in model.network.modules() if not list(m.children())]
+    hooks = [leaf.register_forward_hook(count) for leaf in leaves]
+    shape = (batch, len(model.card.channels), model.card.size, model.card.size)
+    try:
+        with FlopCounterMode(display=False) as counter:
+            model(torch.rand(shape))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return Need(counter.get_total_flops() / batch, moved / batch)

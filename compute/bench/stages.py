@@ -1,0 +1,70 @@
+"""What the other stages take per million rows: import, plan, probe, effects."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from compute.bench.table import Row
+from compute.conditions import Plan, PlanConfig
+from compute.console import duration, size
+from compute.crops.import_cost import measure_import
+from compute.embed import SHARD_CELLS
+from compute.rundir import RunDirectory
+from compute.store import CropStore
+
+MILLION = 1_000_000
+
+
+def plan_row(store_path: Path) -> Row:
+    """Time making every trial of a store's plan."""
+    store = CropStore(store_path)
+    started = time.perf_counter()
+    plan = Plan(store.cells, store.usable, store.windows, store.localizations, PlanConfig())
+    for start, stop in plan.shards(SHARD_CELLS):
+        plan.trials(start, stop)
+    seconds = time.perf_counter() - started
+    return Row(
+        "plan, per million trials",
+        duration(seconds / plan.count * MILLION),
+        note=f"{plan.count:,} trials of {len(store.cells):,} cells in {seconds:.1f} s",
+    )
+
+
+def stage_rows(run_path: Path) -> Iterator[Row]:
+    """Tell from a finished run what its probe and effects stages took."""
+    run = RunDirectory(run_path)
+    trials = run.meta["counts"]["trials"]
+    answers = trials * len(run.meta["models"]) * len(run.meta["protocols"])
+    for stage, rows, unit in (
+        ("probe", trials * len(run.meta["models"]), "embeddings"),
+        ("effects", answers, "predictions"),
+    ):
+        seconds = run.meta["timings"][stage]
+        yield Row(
+            f"{stage}, per million {unit}",
+            duration(seconds / rows * MILLION),
+            note=f"{rows:,} {unit} in {seconds:.1f} s",
+        )
+
+
+def import_rows(folder: Path, crops: int, jobs: int) -> Iterator[Row]:
+    """Time imports of simulated crops in the layouts of PIFiA and of DeepLoc's data.
+
+    Parameters
+    ----------
+    folder
+        For the sources and stores.
+    crops
+        Of each source.
+    jobs
+        Processes.
+    """
+    for kind in ("pifia", "chong"):
+        cost = measure_import(kind, crops, folder, jobs)
+        peak = f", {size(cost.peak_all)} in all processes" if cost.peak_all else ""
+        yield Row(
+            f"import {kind}, per million crops",
+            duration(cost.seconds_per_million),
+            note=f"{crops:,} crops, {jobs} processes, {cost.seconds:.1f} s "
+            f"({cost.cpu_seconds:.1f} s of processor){peak}",
+        )

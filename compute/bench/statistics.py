@@ -1,0 +1,70 @@
+"""Whether intervals hold the truth and tests keep their level: the table and its command.
+
+Data sets whose truth is known (`simulated_answers`, `simulated_shifts`) go to the very functions
+that write a run's tables; `bystander bench statistics` prints what `docs/method.md` shows.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+
+from compute.bench import false_claims, intervals
+from compute.bench.judging import Finding, SimulationConfig
+from compute.bench.table import Row
+
+SIMULATIONS: dict[str, Callable[[SimulationConfig], Iterator[Finding]]] = {
+    "accuracies, drops and gaps": intervals.accuracy,
+    "cells resampled": intervals.cell,
+    "flips and calibration": intervals.answer,
+    "parts of a drop": intervals.part,
+    "backgrounds": intervals.background,
+    "sign flips": false_claims.sign_flips,
+    "equivalence": false_claims.equivalence,
+    "shifts": false_claims.shifts,
+}
+"""Every simulation by name."""
+
+
+def measure(
+    config: SimulationConfig, names: Iterable[str] = tuple(SIMULATIONS), out: Path | None = None
+) -> Iterator[Row]:
+    """Run simulations.
+
+    Parameters
+    ----------
+    config
+        How much.
+    names
+        Keys of `SIMULATIONS`.
+    out
+        Where the findings are also written, as CSV with a row each.
+
+    Yields
+    ------
+    Row
+        One per finding.
+    """
+    found = []
+    for name in names:
+        for finding in SIMULATIONS[name](config):
+            found.append({**asdict(finding), "met": finding.met})
+            yield as_row(finding)
+    if out is not None:
+        pd.DataFrame(found).round(4).to_csv(out, index=False)
+
+
+def as_row(finding: Finding) -> Row:
+    """Write a finding as a row: percent, with its standard error."""
+    least, most = finding.least, finding.most
+    limit = "" if most is None else f"≤ {most:.0%}"
+    if least is not None:
+        limit = f"≥ {least:.0%}" if most is None else f"{least:.0%} to {most:.0%}"
+    return Row(
+        finding.estimator,
+        f"{finding.share:.1%} ± {finding.error:.1%}",
+        limit,
+        finding.met if limit else None,
+        f"{finding.counted}; {finding.setting}; {finding.data_sets:,} data sets",
+    )

@@ -1,0 +1,114 @@
+"""What a run needs before it starts: its configuration, a device, the plan, the folds.
+
+Layer: reads a store's tables; computes nothing yet.
+"""
+
+import os
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from compute.conditions import Plan, PlanConfig
+from compute.embed import EmbedConfig
+from compute.errors import InputError, UsageError
+from compute.folds import deal
+from compute.probing import Cells
+from compute.statistics.bootstrap import BootstrapConfig
+from compute.store import CropStore
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything a run's tables depend on, beside the store and the models.
+
+    Parameters
+    ----------
+    plan, embed, bootstrap
+        Of the stages.
+    folds
+        Folds of the probes, 2 or more; the paper has 5.
+    fold_scheme
+        One of `compute.folds.SCHEMES`.
+    examples
+        Cells per protein whose crops are kept to look at, 0 to 1000.
+    keep_embeddings
+        Whether `embeddings` stay in a finished run.
+    """
+
+    plan: PlanConfig = field(default_factory=PlanConfig)
+    embed: EmbedConfig = field(default_factory=EmbedConfig)
+    bootstrap: BootstrapConfig = field(default_factory=BootstrapConfig)
+    folds: int = 5
+    fold_scheme: str = "grouped"
+    examples: int = 4
+    keep_embeddings: bool = True
+
+    def __post_init__(self) -> None:
+        """Check every value that no stage checks."""
+        if not 0 <= self.examples <= 1000:
+            raise UsageError(f"examples is {self.examples}; it must be 0 to 1000.")
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device to compute on.
+
+    Parameters
+    ----------
+    name
+        ``"auto"`` (CUDA, then Apple's MPS, then CPU) or a PyTorch device name.
+
+    Raises
+    ------
+    UsageError
+        The device is unknown or is not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+        if torch.backends.mps.is_available():
+            name = "mps"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(
+            f"Device {name!r} cannot be used: {str(error).splitlines()[0]}.",
+            "Allowed: auto, cpu, cuda, cuda:N, mps, where the machine has them.",
+        ) from error
+    return device
+
+
+def prepare(store: CropStore, config: RunConfig) -> tuple[Plan, Cells]:
+    """Make the plan and deal out the folds.
+
+    Raises
+    ------
+    InputError
+        The store has no usable cell.
+    UsageError
+        Folds out of range.
+    """
+    plan = Plan(store.cells, store.usable, store.windows, store.localizations, config.plan)
+    code = {name: i for i, name in enumerate(store.localizations)}
+    label = store.cells["localization"].map(code, na_action="ignore").fillna(-1)
+    classes = label.to_numpy().astype(np.int64)
+    protein = store.cells["protein"].to_numpy(dtype=str)
+    grid = np.zeros(len(classes), bool)
+    grid[plan.rows[plan.grid]] = True
+    folds = deal(
+        config.fold_scheme, config.folds, classes, protein, grid, len(code), config.plan.seed
+    )
+    cells = Cells(classes, protein, grid, store.localizations, folds)
+    if len(folds.testable()) < 2:
+        raise InputError(
+            f"{store.path}: fewer than two localizations have at least two proteins with usable "
+            "cells, so no probe can be fitted.",
+            "Add labelled proteins (`--localizations TABLE` on import), or deal out cells instead "
+            "of proteins with `--folds-by paper`.",
+        )
+    return plan, cells
+
+
+def cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,169 @@
+"""The stages that are cut into units, as engines take them: shards to embed, probes to fit.
+
+Layer: joins `compute.embed` and `compute.probing` to `compute.engines`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from compute.conditions import Plan
+from compute.embed import SHARD_CELLS, EmbedJob, ShardError, ShardWorker
+from compute.engines import Task, UnitError
+from compute.errors import BystanderError
+from compute.files import Progress, silent
+from compute.preparation import RunConfig, choose_device, prepare
+from compute.probing import Cells, probe
+from compute.provenance import describe_device
+from compute.rundir import WORK, RunDirectory
+from compute.store import CropStore
+
+SHARDS_AT_A_TIME = 16
+"""Shards given to a worker at once: it reads ahead within them. A lost worker loses none of those
+it had written."""
+
+
+class _Shards:
+    """Shards of the plan through all models."""
+
+    def __init__(self, worker: ShardWorker, device: torch.device) -> None:
+        self._worker, self._device = worker, device
+
+    def work(self, units: Iterable[int]) -> Iterator[int]:
+        try:
+            yield from self._worker.work(units)
+        except ShardError as error:
+            raise UnitError(error.number, error.problem, error.remedy) from error
+
+    def measured(self) -> dict[str, Any]:
+        return {"device": describe_device(self._device), **self._worker.measured()}
+
+
+def open_shards(job: EmbedJob) -> _Shards:
+    """Open a worker from paths and settings alone, on the device of its process."""
+    device = choose_device(job.device)
+    return _Shards(ShardWorker.open(replace(job, device=str(device))), device)
+
+
+def embed_task(plan: Plan, worker: ShardWorker, device: torch.device, job: EmbedJob) -> Task:
+    """Cut the embedding stage into shards.
+
+    Parameters
+    ----------
+    plan
+        Which cells and trials each shard has.
+    worker, device
+        Of this process.
+    job
+        What another process needs to make its own.
+    """
+    ranges = plan.shards(SHARD_CELLS)
+
+    def describe(number: int) -> dict[str, Any]:
+        start, stop = ranges[number]
+        trials = plan.trials(start, stop)["trial"]
+        first, last = int(trials.iloc[0]), int(trials.iloc[-1])
+        return {"trials": f"{first} to {last}", "cells": plan.rows[start:stop].tolist()}
+
+    return Task(
+        stage="embed",
+        total=worker.count,
+        missing=worker.missing,
+        here=lambda: _Shards(worker, device),
+        there=partial(open_shards, job),
+        describe=describe,
+        block=SHARDS_AT_A_TIME,
+    )
+
+
+class _Probes:
+    """One model's probes after the other's."""
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        plan: Plan,
+        cells: Cells,
+        models: Mapping[str, int],
+        jobs: int,
+        progress: Progress = silent,
+    ) -> None:
+        self._run, self._plan, self._cells = run, plan, cells
+        self._models, self._jobs, self._progress = models, jobs, progress
+
+    def work(self, units: Iterable[str]) -> Iterator[str]:
+        for unit in units:
+            model = {unit: self._models[unit]}
+            before = list(self._models).index(unit)
+
+            def tell(stage: str, done: int, total: int, before: int = before) -> None:
+                self._progress(stage, before * total + done, len(self._models) * total)
+
+            try:
+                probe(self._run, self._plan, self._cells, model, self._jobs, tell)
+            except BystanderError as error:
+                raise UnitError(unit, error.problem, error.remedy) from error
+            except Exception as error:
+                raise UnitError(unit, f"{type(error).__name__}: {error}.") from error
+            _probed(self._run, unit).parent.mkdir(parents=True, exist_ok=True)
+            _probed(self._run, unit).touch()
+            yield unit
+
+    def measured(self) -> dict[str, Any]:
+        return {}
+
+
+def _probed(run: RunDirectory, model: str) -> Path:
+    """Return the mark that a model's probes are done: it is of this session alone."""
+    return run.path / WORK / "probed" / model
+
+
+def open_probes(run: Path, store: Path, config: RunConfig, models: Mapping[str, int]) -> _Probes:
+    """Open a worker from paths and settings alone; it has the cores its engine gave it."""
+    plan, cells = prepare(CropStore(store), config)
+    return _Probes(RunDirectory(run), plan, cells, models, torch.get_num_threads())
+
+
+def probe_task(
+    run: RunDirectory,
+    store: CropStore,
+    plan: Plan,
+    cells: Cells,
+    models: Mapping[str, int],
+    jobs: int,
+    config: RunConfig,
+    progress: Progress = silent,
+) -> Task:
+    """Cut the probe stage into models.
+
+    What a model's probes are fitted on once (its unaltered crops) serves all its conditions, so a
+    model is not cut further.
+
+    Parameters
+    ----------
+    run
+        With all embeddings of the models.
+    store, plan, cells, config
+        Of the run.
+    models
+        Name and embedding dimension of each.
+    jobs
+        Processes for the pair tests in this process.
+    progress
+        Told of every condition where the probes are fitted in this process.
+    """
+    for model in models:
+        _probed(run, model).unlink(missing_ok=True)
+    places = run.path.resolve(), store.path.resolve()
+    return Task(
+        stage="probe",
+        total=len(models),
+        missing=lambda: [model for model in models if not _probed(run, model).exists()],
+        here=lambda: _Probes(run, plan, cells, models, jobs, progress),
+        there=partial(open_probes, *places, config, models),
+        describe=lambda model: {"model": model, "trials": f"0 to {plan.count - 1}"},
+    )

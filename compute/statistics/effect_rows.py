@@ -1,0 +1,189 @@
+"""Accuracies, drops and gaps as table rows, with intervals and tests. Pure tables, no files."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from compute.statistics.bootstrap import (
+    BootstrapConfig,
+    Resampling,
+    effective_freedom,
+    freedom,
+    interval,
+    share_interval,
+)
+from compute.statistics.effects import (
+    Accuracies,
+    Tallies,
+    common,
+    contrasts,
+    contributions,
+    drawn_accuracies,
+    holm,
+    influence,
+    sign_flip_test,
+)
+from compute.statistics.equivalence import equivalence_test
+
+FAMILY = ["probe", "protocol", "effect"]
+"""Tests are adjusted together over the models and conditions within these."""
+
+
+def pair_tallies(
+    rows: pd.DataFrame, conditions: Sequence[str], names: Sequence[str]
+) -> tuple[Tallies | None, list[str]]:
+    """Arrange one model's and protocol's `pair_tallies` by condition, unit and other class.
+
+    Parameters
+    ----------
+    rows
+        Of the table `pair_tallies`.
+    conditions
+        In order.
+    names
+        Class names.
+
+    Returns
+    -------
+    Tallies or None
+        None without rows.
+    list of str
+        Those of the conditions that have rows.
+    """
+    if len(rows) == 0:
+        return None, []
+    tested = [c for c in conditions if (rows["condition"] == c).any()]
+    code = {name: i for i, name in enumerate(names)}
+    group = rows.groupby(["localization", "protein", "cell"], dropna=False)
+    u = group.ngroup().to_numpy()
+    units, first = np.unique(u, return_index=True)
+    classes = np.asarray(rows["localization"].map(code).to_numpy()[first], np.int64)
+    m = rows["condition"].map({c: i for i, c in enumerate(tested)}).to_numpy()
+    other = rows["other"].map(code).to_numpy()
+    correct = np.zeros((len(tested), len(units), len(code)))
+    n, n_cells = np.zeros_like(correct), np.zeros((len(tested), len(units)), np.int64)
+    correct[m, u, other], n[m, u, other] = rows["correct"], rows["n"]
+    np.maximum.at(n_cells, (m, u), rows["n_cells"].to_numpy())
+    protein = rows["protein"].to_numpy()[first]
+    return Tallies(correct, n, classes, n_cells, protein), tested
+
+
+def effect_rows(
+    tallies: Tallies,
+    conditions: Sequence[str],
+    names: Sequence[str],
+    resampling: Resampling,
+    config: BootstrapConfig,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Estimate every condition's accuracy and every effect, overall and by localization.
+
+    Parameters
+    ----------
+    tallies
+        Of one model, protocol and probe.
+    conditions
+        Of `tallies`, in order.
+    names
+        Class names.
+    resampling
+        Draws of the tallies' units.
+    config
+        Sign flips, their seed and the margin.
+
+    Returns
+    -------
+    accuracy, effects : list of dict
+        Columns of `ACCURACY` and `EFFECTS`; p-values for overall effects, not adjusted.
+    """
+    everything = drawn_accuracies(tallies, resampling)
+    moves = influence(tallies, len(names))
+    paired = {}
+    for effect, name, first, second in contrasts(conditions):
+        shared = common(tallies, first, second)
+        alike = np.array_equal(shared.n, tallies.n[[first, second]])
+        found = everything if alike else drawn_accuracies(shared, resampling)
+        rows = (first, second) if alike else (0, 1)
+        share = contributions(shared, len(names))
+        p_value = sign_flip_test(share[0] - share[1], config.flips, config.seed)
+        moved = moves if alike else influence(shared, len(names))
+        apart = moved[rows[0]] - moved[rows[1]]
+        paired[effect, name] = (found, rows, shared.n_cells[1], p_value, apart)
+    scopes: list[tuple[str, int | None]] = [("overall", None)]
+    scopes += [("localization", a) for a in np.unique(tallies.classes)]
+    accuracy, effects = [], []
+    for scope, a in scopes:
+        here = tallies.classes >= 0 if a is None else tallies.classes == a
+        where = {"scope": scope, "localization": None if a is None else names[a]}
+        estimate, drawn = (_of(found, a) for found in everything)
+        for m, name in enumerate(conditions):
+            free = _freedom(tallies, tallies.n_cells[m], here, moves[m], a)
+            low, high = share_interval(float(estimate[0, m]), drawn[:, m], free)
+            accuracy.append(
+                {**where, "condition": name, "estimate": float(estimate[0, m]),
+                 "ci_low": low, "ci_high": high, **_counts(tallies, tallies.n_cells[m], here)}
+            )  # fmt: skip
+        for (effect, name), (pair, (first, second), n_cells, p_value, apart) in paired.items():
+            estimate, drawn = (_of(each, a) for each in pair)
+            difference = float(estimate[0, first] - estimate[0, second])
+            draws = drawn[:, first] - drawn[:, second]
+            free = _freedom(tallies, n_cells, here, apart, a)
+            counts = _counts(tallies, n_cells, here)
+            low, high = interval(difference, draws, free)
+            row = {
+                **where, "effect": str(effect), "condition": name, "estimate": difference,
+                "ci_low": low, "ci_high": high, "p_value": np.nan, **counts,
+            }  # fmt: skip
+            if a is None:
+                row["p_value"], row["margin"] = p_value, config.margin
+                row["p_equivalence"] = equivalence_test(
+                    difference, draws, free, config.margin, counts["n_cells"]
+                )
+            effects.append(row)
+    return accuracy, effects
+
+
+def adjust(effects: pd.DataFrame) -> pd.DataFrame:
+    """Adjust both tests' p-values over models and conditions (Holm 1979).
+
+    Parameters
+    ----------
+    effects
+        `EFFECTS` rows of all models; gains `p_holm` and `p_equivalence_holm`.
+    """
+    for column, adjusted in (("p_value", "p_holm"), ("p_equivalence", "p_equivalence_holm")):
+        effects[adjusted] = np.nan
+        for _, family in effects[effects[column].notna()].groupby(FAMILY):
+            effects.loc[family.index, adjusted] = holm(family[column].to_list())
+    return effects
+
+
+def _of(found: Accuracies, a: int | None) -> NDArray[np.float64]:
+    """Take overall accuracies, or those of a class; shape (weights, conditions)."""
+    return found.overall if a is None else found.by_class[:, :, a]
+
+
+def _freedom(
+    tallies: Tallies,
+    n_cells: NDArray[np.int64],
+    here: NDArray[np.bool_],
+    moved: NDArray[np.float64],
+    a: int | None,
+) -> float:
+    """Return the degrees of freedom of an accuracy or effect, overall or of a class."""
+    units = freedom(tallies.classes[here & (n_cells > 0)])
+    mine = moved[:, 0 if a is None else 1 + a]
+    return effective_freedom(mine, tallies.classes) if units > 0 and mine.any() else units
+
+
+def _counts(
+    tallies: Tallies, n_cells: NDArray[np.int64], here: NDArray[np.bool_]
+) -> dict[str, int]:
+    """Count the cells and proteins that gave answers."""
+    answered = here & (n_cells > 0)
+    return {
+        "n_cells": int(n_cells[answered].sum()),
+        "n_proteins": len(set(tallies.protein[answered])),
+    }

@@ -1,0 +1,71 @@
+"""A drop split into rescaling and context. Pure arrays, no files.
+
+Most models scale every crop by its own range, so a bright neighbour dims the centre cell. The same
+trial is read twice, scaled by its own range and by that of the cell's unaltered crop. What is lost
+even with the scale locked is the context's doing, the rest the rescaling's.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compute.schema import Part
+from compute.statistics.bootstrap import Resampling, interval
+from compute.statistics.units import Estimates, Units, means, scopes
+
+READINGS = ("unaltered", "crop", "locked")
+"""Right answers of each cell: on its unaltered crop, and on the trial under both scalings."""
+
+
+def rescaling_rows(
+    right: NDArray[np.float64],
+    n: NDArray[np.float64],
+    units: Units,
+    resampling: Resampling,
+    names: Sequence[str],
+) -> list[dict[str, Any]]:
+    """Split one condition's drop; columns of `RESCALING`.
+
+    Parameters
+    ----------
+    right
+        Each unit's right answers under each of `READINGS`, shape (U, 3).
+    n
+        Cells of each unit, shape (U,).
+    units, resampling
+        What is resampled, and its draws.
+    names
+        Class names.
+    """
+    found = means(right, n, resampling)
+    rows = []
+    for scope in scopes(units, n, names):
+        for part, (estimate, draws) in _split(found, scope.index).items():
+            low, high = interval(estimate, draws, scope.freedom)
+            rows.append(
+                {
+                    **scope.columns,
+                    "part": str(part),
+                    "estimate": estimate,
+                    "ci_low": low,
+                    "ci_high": high,
+                    "unit": units.kind,
+                }
+            )
+    return rows
+
+
+def _split(found: Estimates, index: int) -> dict[Part, tuple[float, NDArray[np.float64]]]:
+    """Take the parts of one scope's drop, as a whole and by draw."""
+    parts = {}
+    for part, (first, second) in {
+        Part.TOTAL: ("unaltered", "crop"),
+        Part.RESCALING: ("locked", "crop"),
+        Part.CONTEXT: ("unaltered", "locked"),
+    }.items():
+        one, two = READINGS.index(first), READINGS.index(second)
+        point, draws = found.point[index], found.draws[:, index]
+        parts[part] = (float(point[one] - point[two]), draws[:, one] - draws[:, two])
+    return parts

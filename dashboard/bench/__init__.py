@@ -1,0 +1,1 @@
+"""How fast the dashboard answers: a run of any size, readers that ask, what it takes."""

@@ -1,0 +1,156 @@
+"""How the multi-class probe's answers change: flips, backgrounds, parts of a drop, calibration."""
+
+import pandas as pd
+
+from compute.schema import Calibration
+from dashboard.queries.filters import AccuracyFilter
+from dashboard.queries.open_runs import Run
+
+
+def flips(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
+    """Shares of trials whose answer changes, in every direction.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``model, condition, direction, estimate, ci_low, ci_high, unit, n_cells, n_proteins``.
+    """
+    return run.query(
+        """
+        SELECT model, condition, direction, estimate, ci_low, ci_high, unit, n_cells, n_proteins
+        FROM {flips}
+        WHERE protocol = $protocol AND scope = 'overall' AND model IN $models
+          AND condition IN $conditions
+        ORDER BY model, condition, direction
+        """,
+        ("flips",),
+        {**chosen.clause().values, "conditions": list(chosen.conditions)},
+    )
+
+
+def class_flips(run: Run, chosen: AccuracyFilter, condition: str) -> pd.DataFrame:
+    """Shares of trials whose answer changes, of each localization under one condition.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``model, localization, lost, gained, moved, n_cells, n_proteins``; most lost first.
+    """
+    return run.query(
+        """
+        SELECT model, localization,
+               any_value(estimate) FILTER (WHERE direction = 'lost') AS lost,
+               any_value(estimate) FILTER (WHERE direction = 'gained') AS gained,
+               any_value(estimate) FILTER (WHERE direction = 'moved') AS moved,
+               max(n_cells) AS n_cells, max(n_proteins) AS n_proteins
+        FROM {flips}
+        WHERE protocol = $protocol AND scope = 'localization' AND model IN $models
+          AND condition = $condition
+        GROUP BY model, localization ORDER BY lost DESC, model, localization
+        """,
+        ("flips",),
+        {**chosen.clause().values, "condition": condition},
+    )
+
+
+def backgrounds(run: Run, protocol: str, model: str, condition: str) -> pd.DataFrame:
+    """Drop and attraction of each centre class on each background class.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``localization, background, accuracy, drop_estimate, ci_low, ci_high, attraction,
+        attraction_low, attraction_high, unit, n_cells, n_proteins``.
+    """
+    return run.query(
+        """
+        SELECT localization, background, accuracy, "drop" AS drop_estimate, ci_low, ci_high,
+               attraction, attraction_low, attraction_high, unit, n_cells, n_proteins
+        FROM {backgrounds}
+        WHERE protocol = $protocol AND model = $model AND condition = $condition
+        ORDER BY localization, background
+        """,
+        ("backgrounds",),
+        {"protocol": protocol, "model": model, "condition": condition},
+    )
+
+
+def background_conditions(run: Run, protocol: str) -> list[str]:
+    """Conditions that have answers for each background class."""
+    found = run.query(
+        """SELECT DISTINCT condition FROM {backgrounds} WHERE protocol = $protocol
+           ORDER BY condition""",
+        ("backgrounds",),
+        {"protocol": protocol},
+    )
+    return found["condition"].tolist()
+
+
+def rescaling(run: Run, models: tuple[str, ...], conditions: tuple[str, ...]) -> pd.DataFrame:
+    """Give drops split into rescaling and context.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``model, condition, part, estimate, ci_low, ci_high, unit, n_cells, n_proteins``.
+    """
+    return run.query(
+        """
+        SELECT model, condition, part, estimate, ci_low, ci_high, unit, n_cells, n_proteins
+        FROM {rescaling}
+        WHERE scope = 'overall' AND model IN $models AND condition IN $conditions
+        ORDER BY model, condition, part
+        """,
+        ("rescaling",),
+        {"models": list(models), "conditions": list(conditions)},
+    )
+
+
+def calibration(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
+    """How far probabilities are from what they promise.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``model, condition, measure, temperature, fitted`` (whether the temperature was)``,
+        estimate, ci_low, ci_high, unit, n_cells, n_proteins``.
+    """
+    return run.query(
+        """
+        SELECT model, condition, measure, temperature, temperature <> 1 AS fitted, estimate,
+               ci_low, ci_high, unit, n_cells, n_proteins
+        FROM {calibration}
+        WHERE protocol = $protocol AND model IN $models AND condition IN $conditions
+        ORDER BY model, condition, measure, fitted
+        """,
+        ("calibration",),
+        {**chosen.clause().values, "conditions": list(chosen.conditions)},
+    )
+
+
+def expected_error(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `calibration` about the expected calibration error, as it is."""
+    return table[(table["measure"] == Calibration.ECE) & ~table["fitted"]]
+
+
+def reliability(
+    run: Run, protocol: str, models: tuple[str, ...], conditions: tuple[str, ...]
+) -> pd.DataFrame:
+    """Share of right answers by the probability given, unscaled.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``model, condition, bin, confidence, accuracy, n, n_cells``.
+    """
+    return run.query(
+        """
+        SELECT model, condition, bin, confidence, accuracy, n, n_cells
+        FROM {reliability}
+        WHERE protocol = $protocol AND model IN $models AND condition IN $conditions
+          AND temperature = 1
+        ORDER BY model, condition, bin
+        """,
+        ("reliability",),
+        {"protocol": protocol, "models": list(models), "conditions": list(conditions)},
+    )

@@ -1,0 +1,200 @@
+"""Some figures of a run as a deck: slides, where they come from, what could not be made."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from compute import __version__
+from compute.errors import BystanderError
+from compute.schema import Probe, Protocol
+from dashboard import theme, wording
+from dashboard.queries import accuracy
+from dashboard.queries.filters import AccuracyFilter
+from dashboard.queries.ground import PUBLISHED, Ask
+from dashboard.queries.open_runs import Run
+from dashboard.report import keys, registry
+from dashboard.report.keys import Chosen, FigureKey
+from dashboard.report.slides import Grid, Slide
+
+PRODUCT = "Bystander"
+
+
+@dataclass(frozen=True)
+class Deck:
+    """Slides with what is said about all of them.
+
+    Parameters
+    ----------
+    title, subtitle
+        For the first page.
+    source
+        One line for every page: which run, which version.
+    provenance
+        What was run, on what, with what: names and values.
+    left_out
+        Figures that could not be made, each with its reason.
+    date
+        When the run was finished, ISO 8601; empty where it is not recorded.
+    """
+
+    title: str
+    subtitle: str
+    slides: tuple[Slide, ...]
+    source: str
+    provenance: tuple[tuple[str, str], ...]
+    left_out: tuple[str, ...]
+    date: str
+
+    @property
+    def notes_of_all(self) -> list[str]:
+        """All notes."""
+        return [self.notes(slide) for slide in self.slides]
+
+    def notes(self, slide: Slide) -> str:
+        """Return what a speaker should have at hand: caption, definitions, source."""
+        parts = [slide.title, slide.caption, *slide.definitions, *slide.lines]
+        if slide.grid and slide.grid.note:
+            parts.append(slide.grid.note)
+        facts = "; ".join(f"{name}: {value}" for name, value in self.provenance)
+        return "\n\n".join([*(part for part in parts if part), f"{self.source} {facts}."])
+
+
+def make(
+    run: Run, figures: Sequence[FigureKey], ask: Ask, library: Mapping[str, Run] | None = None
+) -> Deck:
+    """Make a deck.
+
+    Parameters
+    ----------
+    run
+        Of which run.
+    figures
+        Which; what cannot be made is left out and said.
+    ask
+        Answers queries.
+    library
+        All open runs, for comparisons.
+
+    Raises
+    ------
+    BystanderError
+        None of the figures can be made.
+    """
+    slides, left_out = [], []
+    for key in figures:
+        try:
+            slides.append(registry.build(key, run, ask, library or {run.key: run}))
+        except BystanderError as error:
+            left_out.append(f"{key.text[:80]}: {error.problem}")
+    if not slides:
+        why = " ".join(left_out[:3]) or "None was asked for."
+        raise BystanderError(
+            f"The run “{run.title}” has none of the figures. {why}", "Choose other figures."
+        )
+    date = str(run.meta.get("finished") or run.meta.get("created") or "")
+    return Deck(
+        f"{PRODUCT}: {run.title}",
+        _tested(run, ask),
+        tuple(slides),
+        source_of(run),
+        provenance(run),
+        tuple(left_out),
+        date,
+    )
+
+
+def usual_figures(chosen: Chosen, ask: Ask) -> tuple[FigureKey, ...]:
+    """Return the figures that say what a run found: those it has the tables for."""
+    run = chosen.run
+    names = ["finding", "accuracy", "gap", "by_class", "histogram", "swap"]
+    found = []
+    for name in names:
+        if not all(run.has(table) for table in registry.FIGURES[name].tables):
+            continue
+        values: dict[str, Any] = {}
+        if name == "accuracy" and comparable(chosen):
+            values = {"published": "yes"}
+        if name in ("by_class", "histogram"):
+            values = _worst(chosen, ask, name)
+        found.append(keys.of(name, chosen, **values))
+    return tuple(found)
+
+
+def comparable(chosen: Chosen) -> bool:
+    """Whether the paper's numbers can stand beside a run's."""
+    return (
+        chosen.probe == Probe.PAIR
+        and chosen.protocol == Protocol.REFIT
+        and chosen.run.meta.get("kind") != PUBLISHED
+        and bool(set(theme.KNOWN_MODELS) & set(chosen.models))
+    )
+
+
+def _worst(chosen: Chosen, ask: Ask, name: str) -> dict[str, str]:
+    """Return the model and condition of the worst drop."""
+    try:
+        table = ask(
+            chosen.run,
+            accuracy.overall,
+            AccuracyFilter(
+                chosen.protocol, chosen.probe, chosen.aggregation, chosen.models, chosen.conditions
+            ),
+        )
+    except BystanderError:
+        return {}
+    row = wording.worst_drop(table)
+    if row is None:
+        return {}
+    both = {"model": str(row.model), "condition": str(row.condition)}
+    return both if name == "histogram" else {"condition": both["condition"]}
+
+
+def source_of(run: Run) -> str:
+    """Return where numbers come from, in one line."""
+    kind = "simulated cells" if run.simulated else "real cells"
+    if run.meta.get("kind") == PUBLISHED:
+        kind = "a publication's numbers"
+    mark = str(run.meta.get("fingerprint", "unfinished"))
+    version = str(run.meta.get("bystander_version", __version__))
+    return f"{PRODUCT} {version}, run “{run.title}” ({kind}, {mark})."
+
+
+def provenance(run: Run) -> tuple[tuple[str, str], ...]:
+    """Return what was run, on what and with what, as names and values."""
+    store = run.meta.get("store", {})
+    facts = [
+        ("Run", run.title),
+        ("Fingerprint", str(run.meta.get("fingerprint", "unfinished"))),
+        ("Finished", str(run.meta.get("finished", "")).replace("T", " ")[:16]),
+        ("Bystander", str(run.meta.get("bystander_version", ""))),
+        ("Crop store", str(store.get("fingerprint", ""))),
+        ("Cells", "simulated" if run.simulated else str(store.get("source", {}).get("kind", ""))),
+        ("Seed", str(run.meta.get("configuration", {}).get("plan", {}).get("seed", ""))),
+        ("Command", str(run.meta.get("command", ""))),
+    ]
+    facts += [
+        (theme.model_title(str(model["name"]), short=True), str(model.get("hash", ""))[:16])
+        for model in run.meta.get("models", [])
+    ]
+    versions = run.meta.get("versions", {})
+    if isinstance(versions, dict):
+        facts.append(("Made with", ", ".join(f"{k} {v}" for k, v in sorted(versions.items()))))
+    return tuple((name, value) for name, value in facts if value)
+
+
+def as_grid(deck: Deck) -> Grid:
+    """Return a deck's provenance as a table."""
+    return Grid(("What", "Value"), deck.provenance, " ".join(deck.left_out))
+
+
+def _tested(run: Run, ask: Ask) -> str:
+    models = wording.count(len(run.models), "model")
+    if run.meta.get("kind") == PUBLISHED or not run.has("cells"):
+        return f"{models} on {wording.count(len(run.conditions), 'kind')} of background"
+    tested = wording.records(ask(run, accuracy.tested))[0]
+    made = "simulated cell" if run.simulated else "cell"
+    return (
+        f"{models} on {wording.count(tested.usable, made)} of "
+        f"{wording.count(tested.proteins, 'protein')}, each on "
+        f"{wording.count(len(run.conditions), 'kind')} of background"
+    )

@@ -1,0 +1,249 @@
+"""Compare: models of runs as a leaderboard on what they have in common; where two disagree."""
+
+import pandas as pd
+import streamlit as st
+
+from compute.schema import Aggregation, Probe, Protocol
+from dashboard import cache, keeping, selections, show, theme, wording
+from dashboard.charts import compare as drawings
+from dashboard.queries import compare
+from dashboard.queries.filters import AccuracyFilter
+from dashboard.queries.ground import Entry, Ground, ground
+from dashboard.queries.open_runs import Run
+from dashboard.report import keys
+from dashboard.shared import Shared, current
+
+MEASURES = {
+    str(Protocol.REFIT): "refit",
+    str(Protocol.FROZEN): "frozen",
+    str(Probe.PAIR): "pairs of classes",
+    str(Probe.MULTICLASS): "all classes at once",
+    str(Aggregation.ALL): "every pair",
+    str(Aggregation.PUBLISHED): "as in the paper",
+}
+
+
+def page() -> None:
+    """Show the page."""
+    shared = current()
+    show.header(
+        "Compare",
+        shared,
+        "Models of one or several runs side by side, on what they have in common.",
+    )
+    runs = _runs()
+    found = ground(cache.ask, runs)
+    _common(found, runs)
+    condition = _condition(found)
+    choice = _choice(found, shared) if condition else None
+    if choice is None or condition is None:
+        st.info(
+            "There is nothing to compare: no way of measuring, with two conditions, is in all of "
+            "these runs. What they have is said above.",
+            icon=":material/compare_arrows:",
+        )
+        return
+    with show.guarded("The leaderboard"):
+        _board(shared, found, runs, choice, condition)
+    if len(found.entries) < 2:
+        st.info("One model of one run has none to disagree with. Open another run beside it.")
+        return
+    first, second = _pair(found)
+    with show.guarded("The classes"):
+        _classes(shared, found, first, second, choice, condition)
+    with show.guarded("The proteins"):
+        _proteins(shared, first, second, choice[0], condition)
+
+
+def _runs() -> list[Run]:
+    library = keeping.library()
+    if len(library.runs) == 1:
+        st.caption(
+            "One run is open, so its models are compared. `bystander dashboard RUN RUN …` opens "
+            "several."
+        )
+        return list(library.runs)
+    chosen = selections.several("Runs", "runs", library.keys)
+    return [library[key] for key in chosen]
+
+
+def _common(found: Ground, runs: list[Run]) -> None:
+    for reason in found.left_out:
+        st.warning(f"Left out: {wording.plain_name(reason)}", icon=":material/block:")
+    if len(runs) < 2 or not found.entries:
+        return
+    title = (
+        f"In common: {wording.count(len(found.conditions), 'condition')}, "
+        f"{wording.count(len(found.localizations), 'localization')}. What is not, and what follows"
+    )
+    with st.expander(title, icon=":material/join_inner:"):
+        for note in found.notes:
+            st.markdown(f"- {wording.plain_name(note)}")
+
+
+def _choice(found: Ground, shared: Shared) -> tuple[str, str, str] | None:
+    """Let a common way of measuring be chosen; the sidebar's where all runs have it."""
+    if not found.choices:
+        return None
+    mine = (shared.protocol, shared.probe, shared.accuracy.aggregation)
+    named = {", ".join(MEASURES[part] for part in one): one for one in found.choices}
+    titles = {one: name for name, one in named.items()}
+    usual = titles.get(mine, next(iter(named)))
+    if len(named) == 1:
+        return found.choices[0]
+    picked = selections.choice("Measured as", "measure", list(named), default=usual)
+    return named[picked or usual]
+
+
+def _condition(found: Ground) -> str | None:
+    altered = [name for name in found.conditions if name != "unaltered"]
+    if not altered or "unaltered" not in found.conditions:
+        return None
+    default = "different" if "different" in altered else altered[0]
+    if len(altered) == 1:
+        return default
+    return selections.choice(
+        "Drop from unaltered to",
+        "condition",
+        altered,
+        what="condition",
+        default=default,
+        shown=theme.condition_title,
+        segmented=True,
+    )
+
+
+def _board(
+    shared: Shared, found: Ground, runs: list[Run], choice: tuple[str, str, str], condition: str
+) -> None:
+    sort = selections.choice(
+        "Sort by",
+        "sort",
+        list(compare.SORTS),
+        default=next(iter(compare.SORTS)),
+        shown=str.capitalize,
+        segmented=True,
+    )
+    order = sort or next(iter(compare.SORTS))
+    table = compare.leaderboard(cache.ask, found, choice, condition, order)
+    sentence = AccuracyFilter(*choice).sentence()
+    several = keys.joined(run.key for run in runs) if len(keeping.library().runs) > 1 else None
+    values = {"condition": condition, "sort": order, "runs": several}
+    key = keys.of("leaderboard", _measured(shared, choice), **values)
+    show.chart(drawings.leaderboard(table, condition, sentence), shared, table, keep=key)
+    show.data(
+        table.drop(columns=["run", "model"]),
+        shared,
+        "leaderboard_table",
+        {
+            "rank": show.number("Rank", "%d"),
+            "entry": show.text("Model"),
+            "accuracy": show.percent("Unaltered"),
+            "drop": show.percent("Drop", "Unaltered accuracy minus that of the condition"),
+            "drop_low": show.percent("Drop from"),
+            "drop_high": show.percent("to"),
+            "gap": show.percent("Gap", "Same class minus different class"),
+            "gap_low": show.percent("Gap from"),
+            "gap_high": show.percent("to "),
+            "n_cells": show.number("Cells", "%d"),
+            "n_proteins": show.number("Proteins", "%d"),
+        },
+        f"{sentence} Ranks that lie within each other's intervals are not told apart.",
+    )
+
+
+def _measured(shared: Shared, choice: tuple[str, str, str]) -> keys.Usual:
+    """Return the page's own choice as filters, so that a kept figure shows what the page does."""
+    return keys.Usual(shared.run, *choice)
+
+
+def _pair(found: Ground) -> tuple[Entry, Entry]:
+    """Let two entries be chosen; another second one where both would be the same."""
+    st.divider()
+    st.subheader("Where two disagree", anchor=False)
+    by_title = {entry.title: entry for entry in found.entries}
+    titles = list(by_title)
+    left, right = st.columns(2)
+    with left:
+        first = selections.choice("First", "first", titles, default=titles[0]) or titles[0]
+    others = [title for title in titles if title != first]
+    with right:
+        second = selections.choice("Second", "second", others, default=others[0]) or others[0]
+    return by_title[first], by_title[second]
+
+
+def _ends(first: Entry, second: Entry) -> dict[str, str]:
+    return {
+        side: keys.joined((entry.run.key, entry.model))
+        for side, entry in (("first", first), ("second", second))
+    }
+
+
+def _classes(
+    shared: Shared,
+    found: Ground,
+    first: Entry,
+    second: Entry,
+    choice: tuple[str, str, str],
+    condition: str,
+) -> None:
+    table = compare.class_pairs(cache.ask, found, first, second, choice, condition)
+    key = keys.of(
+        "class_pairs", _measured(shared, choice), condition=condition, **_ends(first, second)
+    )
+    drawn = drawings.class_pairs(table, first.title, second.title, condition)
+    show.chart(drawn, shared, table, keep=key)
+
+
+def _proteins(shared: Shared, first: Entry, second: Entry, protocol: str, condition: str) -> None:
+    threshold = st.slider(
+        "A shift is substantial from a total variation of",
+        0.0,
+        1.0,
+        0.2,
+        0.01,
+        key="threshold",
+        bind="query-params",
+    )
+    table = compare.shift_pairs(cache.ask, first, second, protocol, condition, threshold)
+    key = keys.of(
+        "shift_pairs",
+        keys.Usual(shared.run, protocol),
+        condition=condition,
+        threshold=threshold,
+        **_ends(first, second),
+    )
+    drawn = drawings.shift_pairs(table, first.title, second.title, condition, threshold)
+    show.chart(drawn, shared, table, keep=key)
+    _disagreements(shared, table, first, second)
+
+
+def _disagreements(shared: Shared, table: pd.DataFrame, first: Entry, second: Entry) -> None:
+    differ = table[table["said"].isin(["first only", "second only"])]
+    if differ.empty:
+        if len(table):
+            st.info("No protein is shifted for one of them and not for the other.")
+        return
+    only = {"first only": first.title, "second only": second.title}
+    show.data(
+        differ.assign(only=differ["said"].map(only)),
+        shared,
+        "disagreements",
+        {
+            "protein": show.text("Gene"),
+            "orf": show.text("ORF"),
+            "only": show.text("Shifted only for"),
+            "first": show.number(f"Shift, {first.title}"),
+            "first_q": show.number("q"),
+            "first_top": show.text("goes to"),
+            "second": show.number(f"Shift, {second.title}"),
+            "second_q": show.number("q "),
+            "second_top": show.text("goes to "),
+        },
+        f"Proteins that are shifted for one and not for the other. "
+        f"{wording.count(len(differ), 'protein')} of {len(table):,}.",
+    )
+
+
+if __name__ == "__main__":
+    page()

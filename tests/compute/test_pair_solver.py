@@ -1,0 +1,130 @@
+"""The shared solver against scikit-learn's SVC: weights, decisions, optimality, odd data."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.svm import SVC
+
+from compute.pair_solver import TOLERANCE, fit_folds
+
+FOLDS = 4
+
+
+def problem(seed, n=60, width=8, distance=1.0, scale=1.0, share=0.5):
+    """Two overlapping classes, each in every fold."""
+    rng = np.random.default_rng(seed)
+    second = np.arange(n) < max(FOLDS, int(n * share))
+    features = rng.standard_normal((n, width)) + distance * np.outer(
+        second - 0.5, rng.standard_normal(width)
+    )
+    order = rng.permutation(n)
+    fold = np.concatenate(
+        [np.arange(k) for k in np.bincount(second.astype(int), minlength=2)[::-1]]
+    )
+    return (scale * features[order] + 3).astype(np.float32), second[order], fold[order] % FOLDS
+
+
+def reference(features, second, fold, held):
+    """Scikit-learn's SVC on the other folds, to a much smaller tolerance."""
+    svm = SVC(kernel="linear", C=1, tol=1e-7)
+    return svm.fit(features[fold != held].astype(np.float64), second[fold != held])
+
+
+def compare(features, second, fold, close=5e-3):
+    found = fit_folds(features, second, fold, FOLDS, 1.0)
+    assert found.converged.all()
+    for held in range(FOLDS):
+        svm = reference(features, second, fold, held)
+        mine = features @ found.weight[held] + found.bias[held]
+        assert np.abs(mine - svm.decision_function(features)).max() < close
+    return found
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(0, 2**32), st.integers(20, 90), st.sampled_from([1, 3, 30, 120]),
+    st.sampled_from([0.0, 0.7, 2.0]),
+)  # fmt: skip
+def test_decisions_equal_svcs(seed, n, width, distance):
+    features, second, fold = problem(seed, n, width, distance)
+    found = fit_folds(features, second, fold, FOLDS, 1.0)
+    assert found.converged.all()
+    for held in range(FOLDS):
+        train = fold != held
+        svm = reference(features, second, fold, held)
+        x, y = features[train].astype(np.float64), np.where(second[train], 1, -1)
+        loss = [
+            w @ w / 2 + np.maximum(0, 1 - y * (x @ w + b)).sum()
+            for w, b in (
+                (found.weight[held], found.bias[held]), (svm.coef_[0], svm.intercept_[0]),
+            )
+        ]  # fmt: skip
+        # The primal is within what the violation allows: at most it times the multipliers' sum.
+        assert loss[0] <= loss[1] + TOLERANCE * (1 + len(y))
+        assert np.abs(found.weight[held] - svm.coef_[0]).max() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    {
+        "separable": problem(1, distance=8.0),
+        "more numbers than crops": problem(2, n=24, width=200),
+        "many crops": problem(3, n=300, width=5, distance=0.6),
+        "few of one class": problem(4, n=80, share=0.1),
+        "small numbers": problem(6, scale=0.01),
+    }.items(),
+)
+def test_odd_data(name, made):
+    compare(*made)
+
+
+def test_what_32_bits_cannot_solve_is_told():
+    features, second, fold = problem(5, scale=30.0)
+    found = fit_folds(features, second, fold, FOLDS, 1.0)
+    assert found.converged.tolist() == (found.gap < TOLERANCE).tolist()
+    assert not found.converged.all()
+    for held in np.flatnonzero(found.converged):
+        decision = reference(features, second, fold, held).decision_function(features)
+        mine = features @ found.weight[held] + found.bias[held]
+        assert np.abs(mine - decision).max() < 5e-3
+
+
+def test_copies_and_numbers_that_never_change():
+    features, second, fold = problem(7, n=40)
+    features[:, 2] = 5
+    twice = np.concatenate([features, features])
+    compare(twice, np.tile(second, 2), np.tile(fold, 2))
+    same = np.ones_like(features)
+    found = fit_folds(same, second, fold, FOLDS, 1.0)
+    assert found.converged.all()
+    assert np.abs(found.weight).max() < 1e-6
+
+
+def test_the_held_out_fold_has_no_part():
+    features, second, fold = problem(8)
+    found = fit_folds(features, second, fold, FOLDS, 1.0)
+    changed = features.copy()
+    changed[fold == 1] = changed[fold == 1][::-1] * 3
+    other = fit_folds(changed, second, fold, FOLDS, 1.0)
+    far = np.abs(changed @ (found.weight[1] - other.weight[1]) + found.bias[1] - other.bias[1])
+    assert far[fold != 1].max() < 5e-3
+    assert np.abs(found.weight[0] - other.weight[0]).max() > 1e-2
+
+
+def test_the_same_input_gives_the_same_bits():
+    made = problem(9, n=100)
+    one, two = (fit_folds(*made, FOLDS, 1.0) for _ in range(2))
+    assert np.array_equal(one.weight, two.weight)
+    assert np.array_equal(one.bias, two.bias)
+
+
+def test_the_violation_is_that_of_the_weights():
+    features, second, fold = problem(10, distance=0.3)
+    loose = fit_folds(features, second, fold, FOLDS, 0.05)
+    for held in range(FOLDS):
+        svm = SVC(kernel="linear", C=0.05, tol=1e-7).fit(
+            features[fold != held], second[fold != held]
+        )
+        assert np.abs(loose.weight[held] - svm.coef_[0]).max() < 0.01
+    assert (loose.gap < TOLERANCE).all()
