@@ -1,11 +1,13 @@
 """The SVMs of a pair test, all folds together. Pure arrays, compiled; no files.
 
-Minimises the same function as scikit-learn's ``SVC(kernel="linear")`` (hinge loss, free intercept)
-and stops by the same rule (Fan, Chen and Lin, 2005, JMLR 6: no two multipliers violate optimality
-by more than `TOLERANCE`). It is faster in three ways. The folds share their crops, so inner
-products are computed once, and each fold starts from a rough solution on all of the crops. Pairs of
-multipliers move as in libsvm, but only among those that may still move. In between, all free
-multipliers move at once by a Newton step, which saves the many small moves near the end.
+Minimises the same function as scikit-learn's ``SVC(kernel="linear")`` (hinge loss, free intercept),
+but follows its solution along a path instead of moving pairs of multipliers: which crops lie on the
+margin changes one crop at a time, and between two changes everything moves along a straight line
+(Cauwenberghs and Poggio, 2000, NeurIPS 13; Karasuyama and Takeuchi, 2010, IEEE Transactions on
+Neural Networks 21:1048, let many crops leave at once). One path leads to the solution on all crops:
+the margin that is asked of a crop rises from what a first rough plane gives to 1. From there a path
+leads to every fold: the multipliers of its held-out crops shrink to 0. A fold needs few changes, so
+each costs a small part of a fit, and the end of a path is exact but for rounding.
 """
 
 from collections.abc import Callable
@@ -19,38 +21,33 @@ from numpy.typing import NDArray
 TOLERANCE = 1e-3
 """Largest violation of optimality in a solution; scikit-learn's default for `SVC`."""
 
-ROUGH = 0.1
-"""The same for the solution on all crops, from which the folds start."""
+RIDGE = 1e-5
+"""Added to the diagonal of the inner products, relative to their mean: crops that are alike, or
+more of them on the margin than numbers in an embedding, would make it singular."""
 
-MOST_CYCLES = 1000
-"""Working sets before a problem is left to the reference solver."""
+REFRESH = 50
+"""Changes after which the inverse is computed anew, since it gathers rounding."""
 
-REFRESHES = 10
-"""Times that errors are computed anew in 64 bits and steps go on (products are kept in 32)."""
+TURNS = 20
+"""Changes on a path, as a multiple of the crops, before it is given up."""
 
-TINY = 1e-12
-"""Smallest squared distance between two crops (libsvm's ``TAU``), so that copies do not divide."""
+SPARE = 64
+"""Crops on the margin for which there is room beside one for each number in an embedding."""
 
-WORKING = 64
-"""Multipliers in a working set, beside twice the free ones."""
-
-STEPS = 24
-"""Steps of SMO before a Newton step."""
-
-TURNS = 4
-"""Newton steps on one working set."""
-
-RIDGE = 1e-7
-"""Relative addition to the diagonal of a Newton system: more free crops than numbers make it
-singular."""
+ZERO, FREE, BOUND, OUT = 0, 1, 2, 3
+"""A crop's multiplier is 0, between (the crop is on the margin), C, or the crop takes no part."""
 
 Floats = NDArray[np.float64]
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def _compiled(function: _Function) -> _Function:
-    """Compile on first use, keep the code on disk, and let other threads run meanwhile."""
-    return cast(_Function, njit(nogil=True, cache=True)(function))
+    """Compile on first use, keep the code on disk, and let other threads run meanwhile.
+
+    Sums may be taken in another order (`reassoc`), so that they use vector instructions.
+    """
+    options = {"nogil": True, "cache": True, "error_model": "numpy"}
+    return cast(_Function, njit(fastmath={"reassoc", "contract"}, **options)(function))
 
 
 @dataclass(frozen=True)
@@ -64,17 +61,85 @@ class Planes:
     bias
         Shape (folds,).
     gap
-        Violation of optimality, computed anew from the weights, shape (folds,).
+        Violation of optimality (Fan, Chen and Lin, 2005, JMLR 6: how far two multipliers are from
+        no longer wanting to move against each other), computed anew from the weights; infinite
+        where a path was given up. Shape (folds,).
     """
 
-    weight: NDArray[np.float64]
-    bias: NDArray[np.float64]
-    gap: NDArray[np.float64]
+    weight: Floats
+    bias: Floats
+    gap: Floats
 
     @property
     def converged(self) -> NDArray[np.bool_]:
         """Whether each SVM fulfils `TOLERANCE`."""
         return np.asarray(self.gap < TOLERANCE)
+
+
+@dataclass
+class _Margin:
+    """Where a path stands; signed multipliers β = yα, Σβ = 0, w = Σβx.
+
+    Parameters
+    ----------
+    beta, error
+        Multipliers, and what is asked of a crop less what it gets (0 on the margin), shape (n,).
+    state
+        One of `ZERO`, `FREE`, `BOUND`, `OUT`, shape (n,).
+    free, on
+        Crops on the margin and their embeddings, shapes (room,) and (room, D); the first `m` count.
+    inverse
+        Of the inner products of the crops on the margin, bordered by ones for the intercept, shape
+        (room + 1, room + 1).
+    m
+        Crops on the margin.
+    """
+
+    beta: Floats
+    error: Floats
+    state: NDArray[np.int64]
+    free: NDArray[np.int64]
+    on: Floats
+    inverse: Floats
+    m: int = 0
+
+    def copy(self) -> "_Margin":
+        """Copy what counts."""
+        m = self.m
+        on, inverse = np.empty_like(self.on), np.empty_like(self.inverse)
+        on[:m], inverse[: m + 1, : m + 1] = self.on[:m], self.inverse[: m + 1, : m + 1]
+        return _Margin(
+            self.beta.copy(), self.error.copy(), self.state.copy(), self.free.copy(), on, inverse, m
+        )
+
+    def follow(
+        self,
+        crops: NDArray[np.float32],
+        sign: Floats,
+        bound: float,
+        ridge: float,
+        rate: Floats,
+        push: Floats,
+        excess: float,
+    ) -> bool:
+        """Follow a path to its end; tell whether it was reached.
+
+        Parameters
+        ----------
+        crops, sign, bound, ridge
+            Shape (n, D); ±1, shape (n,); C; added to the diagonal.
+        rate
+            By how much what is asked of each crop changes along the path, shape (n,).
+        push
+            What crops outside add to the weights along it, shape (D,).
+        excess
+            What the multipliers within gain in sum along it.
+        """
+        self.m = _follow(
+            crops, sign, bound, ridge, self.beta, self.error, self.state, self.free, self.on,
+            self.inverse, self.m, rate, push, excess,
+        )  # fmt: skip
+        return self.m >= 0
 
 
 def fit_folds(
@@ -99,352 +164,237 @@ def fit_folds(
     bound
         The SVM's C.
     """
+    n, width = features.shape
     # The intercept is free, so a shift of all crops changes nothing but the rounding.
     centre = features.mean(0, dtype=np.float64)
-    crops = np.ascontiguousarray(features - centre)
+    crops = np.ascontiguousarray(features - centre, np.float32)
+    exact = crops.astype(np.float64)
     sign = np.where(second, 1.0, -1.0)
-    weight, bias, gap = _fit_folds(
-        crops, sign, fold.astype(np.int64), number, float(bound), ROUGH, TOLERANCE
-    )
+    ridge = RIDGE * float(np.einsum("ij,ij->", exact, exact)) / n + np.finfo(float).tiny
+    whole, rate = _start(exact, sign, bound)
+    still = np.zeros(width)
+    reached = whole.follow(crops, sign, float(bound), ridge, rate, still, 0.0)
+    gap = np.full(number, np.inf)
+    beta, state = np.zeros((number, n)), np.full((number, n), OUT)
+    rate = np.zeros(n)
+    ended = np.zeros(number, bool)
+    for held in range(number if reached else 0):
+        part, out = whole.copy(), fold == held
+        leaving = whole.beta[out]
+        part.state[out], part.beta[out] = OUT, 0.0
+        ended[held] = part.follow(
+            crops, sign, float(bound), ridge, rate, -(leaving @ exact[out]), float(leaving.sum())
+        )
+        beta[held], state[held] = part.beta, part.state
+    weight = beta @ exact
+    error = sign - weight @ exact.T
+    free = state == FREE
+    rise = free | (state == np.where(second, ZERO, BOUND))
+    fall = free | (state == np.where(second, BOUND, ZERO))
+    up = np.where(rise, error, -np.inf).max(1)
+    down = np.where(fall, error, np.inf).min(1)
+    gap[ended] = np.maximum(up - down, 0.0)[ended]
+    several = free.sum(1)
+    # As libsvm chooses it.
+    middle = np.where(ended, (up + down) / 2, 0.0)
+    bias = np.where(several > 0, (error * free).sum(1) / np.maximum(several, 1), middle)
     return Planes(weight, bias - weight @ centre, gap)
 
 
-@_compiled
-def _fit_folds(
-    crops: Floats,
-    sign: Floats,
-    fold: NDArray[np.int64],
-    number: int,
-    bound: float,
-    rough: float,
-    tolerance: float,
-) -> tuple[Floats, Floats, Floats]:
-    """Solve on all crops roughly, then every fold from there."""
-    n, width = crops.shape
-    small = crops.astype(np.float32)
-    products = np.empty((n, n), np.float32)  # rows are filled when first needed
-    known = np.zeros(n, np.bool_)
-    high = np.where(sign > 0, bound, 0.0)
-    low = np.where(sign > 0, 0.0, -bound)
-    whole = np.zeros(n)
-    error = sign.copy()
-    _solve(small, products, known, error, whole, low, high, rough)
-    weight = np.zeros((number, width))
-    bias = np.zeros(number)
-    gap = np.zeros(number)
-    for held in range(number):
-        top, bottom, beta = high.copy(), low.copy(), whole.copy()
-        for i in range(n):
-            if fold[i] == held:
-                top[i] = bottom[i] = beta[i] = 0.0
-        _balance(beta)
-        # The last digits are lost over many steps, so errors are computed anew before the check.
-        for _ in range(REFRESHES):
-            weight[held] = np.dot(beta, crops)
-            error = sign - np.dot(crops, weight[held])
-            gap[held], bias[held] = _check(error, beta, bottom, top)
-            if gap[held] < tolerance:
-                break
-            _solve(small, products, known, error, beta, bottom, top, 0.9 * tolerance)
-        if gap[held] >= tolerance:
-            weight[held] = np.dot(beta, crops)
-            error = sign - np.dot(crops, weight[held])
-            gap[held], bias[held] = _check(error, beta, bottom, top)
-    return weight, bias, gap
-
-
-@_compiled
-def _balance(beta: Floats) -> None:
-    """Make multipliers sum to zero, by scaling the heavier class down."""
-    excess = beta.sum()
-    if excess == 0.0:
-        return
-    heavier = 0.0
-    for value in beta:
-        if value * excess > 0:
-            heavier += value
-    for i in range(len(beta)):
-        if beta[i] * excess > 0:
-            beta[i] *= 1 - excess / heavier
-
-
-@_compiled
-def _check(error: Floats, beta: Floats, low: Floats, high: Floats) -> tuple[float, float]:
-    """Return the violation, and the intercept as libsvm chooses it."""
-    up, down, total, free = -np.inf, np.inf, 0.0, 0
-    for i in range(len(beta)):
-        if beta[i] < high[i]:
-            up = max(up, error[i])
-        if beta[i] > low[i]:
-            down = min(down, error[i])
-        if low[i] < beta[i] < high[i]:
-            total += error[i]
-            free += 1
-    return up - down, total / free if free else (up + down) / 2
-
-
-@_compiled
-def _fill(
-    crops: NDArray[np.float32],
-    products: NDArray[np.float32],
-    known: NDArray[np.bool_],
-    place: NDArray[np.int64],
-) -> None:
-    """Compute some crops' inner products with all crops, where they are not there yet."""
-    new = np.empty(len(place), np.int64)
-    m = 0
-    for i in place:
-        if not known[i]:
-            new[m] = i
-            m += 1
-            known[i] = True
-    if m > 0:
-        block = np.dot(crops[new[:m]], crops.T)
-        for a in range(m):
-            products[new[a]] = block[a]
-
-
-@_compiled
-def _choose(
-    error: Floats, beta: Floats, low: Floats, high: Floats
-) -> tuple[NDArray[np.int64], float]:
-    """Choose a working set: free multipliers, then those that want to move most.
+def _start(crops: Floats, sign: Floats, bound: float) -> tuple[_Margin, Floats]:
+    """Solve for one crop of each class; ask no more of the others than they get.
 
     Returns
     -------
-    place : ndarray of int
-        Multipliers that may move; those at a bound that no partner can move stay out.
-    gap : float
-        The violation.
+    _Margin
+        The solution for two crops.
+    ndarray
+        By how much what is asked of each crop is still to change, shape (n,).
     """
-    n = len(beta)
-    up, down, first, last, free = -np.inf, np.inf, 0, 0, 0
-    for i in range(n):
-        if beta[i] < high[i] and error[i] > up:
-            up, first = error[i], i
-        if beta[i] > low[i] and error[i] < down:
-            down, last = error[i], i
-        if low[i] < beta[i] < high[i]:
-            free += 1
-    middle = (up + down) / 2
-    want = np.empty(n)
-    place = np.empty(n, np.int64)
-    q = 0
-    for i in range(n):
-        if low[i] == high[i]:
-            continue
-        value = -np.inf
-        if i in (first, last) or low[i] < beta[i] < high[i]:
-            value = np.inf
-        elif beta[i] < high[i] and error[i] > down:
-            value = error[i] - middle
-        elif beta[i] > low[i] and error[i] < up:
-            value = middle - error[i]
-        if value > -np.inf:
-            want[q], place[q] = value, i
-            q += 1
-    most = WORKING + 2 * free
-    if q > most:
-        edge = np.partition(want[:q], q - most)[q - most]
-        kept = 0
-        for k in range(q):
-            # Ties at the edge: at the start all want to move alike.
-            if want[k] > edge or (want[k] == edge and kept < most):
-                place[kept] = place[k]
-                kept += 1
-        q = kept
-    return place[:q], up - down
+    n, width = crops.shape
+    room = min(n, width + SPARE)
+    # The two that are furthest apart: nearly all others lie between, so little is to change.
+    along = crops @ (sign @ crops)
+    one = int(np.where(sign > 0, along, -np.inf).argmax())
+    two = int(np.where(sign < 0, along, np.inf).argmin())
+    apart = crops[one] - crops[two]
+    far = float(apart @ apart)
+    share = min(bound, 2 / far) if far > 0 else bound
+    beta, state = np.zeros(n), np.zeros(n, np.int64)
+    beta[one], beta[two] = share, -share
+    state[[one, two]] = FREE if share < bound else BOUND
+    reached = crops @ (share * apart)
+    error = sign - reached + (reached[one] + reached[two]) / 2
+    others = state == ZERO
+    rate = sign * max(0.0, float((sign * error)[others].max(initial=0.0))) * others
+    error -= rate
+    error[state == FREE] = 0.0
+    empty = np.empty(room, np.int64), np.empty((room, width)), np.empty((room + 1, room + 1))
+    return _Margin(beta, error, state, *empty), rate
 
 
 @_compiled
-def _solve(
-    crops: NDArray[np.float32],
-    products: NDArray[np.float32],
-    known: NDArray[np.bool_],
-    error: Floats,
-    beta: Floats,
-    low: Floats,
-    high: Floats,
-    tolerance: float,
-) -> None:
-    """Bring one SVM below a violation, in place.
-
-    Multipliers are signed (β = yα): low ≤ β ≤ high, Σβ = 0, w = Σβx. With error = y − w·x, β is
-    optimal when no error of a multiplier that may rise exceeds one of one that may fall.
-    """
-    for _ in range(MOST_CYCLES):
-        place, gap = _choose(error, beta, low, high)
-        if gap < tolerance:
-            return
-        _fill(crops, products, known, place)
-        q = len(place)
-        within = np.empty((q, q), np.float32)
-        for a in range(q):
-            row = products[place[a]]
-            for c in range(q):
-                within[a, c] = row[place[c]]
-        e, b, top, bottom = error[place], beta[place], high[place], low[place]
-        for _ in range(TURNS):
-            if _move_pairs(within, e, b, bottom, top, 0.5 * tolerance):
-                break
-            _move_free(within, e, b, bottom, top)
-        for k in range(q):
-            i = place[k]
-            change = b[k] - beta[i]
-            if change != 0.0:
-                beta[i] = b[k]
-                row = products[i]
-                for m in range(len(error)):
-                    error[m] -= change * row[m]
-
-
-@_compiled
-def _move_pairs(
-    products: NDArray[np.float32],
-    e: Floats,
-    b: Floats,
-    low: Floats,
-    high: Floats,
-    tolerance: float,
-) -> bool:
-    """Do steps of SMO (second-order choice of the pair); tell whether nothing is left to move."""
-    q = len(e)
-    for _ in range(STEPS):
-        i, up, down = 0, -np.inf, np.inf
-        for k in range(q):
-            if b[k] < high[k] and e[k] > up:
-                up, i = e[k], k
-            if b[k] > low[k] and e[k] < down:
-                down = e[k]
-        if up - down < tolerance:
-            return True
-        one = products[i]
-        j, best, step = 0, 0.0, 0.0
-        for k in range(q):
-            d = up - e[k]
-            if d > 0 and b[k] > low[k]:
-                far = max(one[i] + products[k, k] - 2 * one[k], TINY)
-                if d * d > best * far:
-                    best, j, step = d * d / far, k, d / far
-        other = products[j]
-        room, fall = high[i] - b[i], b[j] - low[j]
-        step = min(step, room, fall)
-        b[i] = high[i] if step == room else b[i] + step
-        b[j] = low[j] if step == fall else b[j] - step
-        for k in range(q):
-            e[k] -= step * (one[k] - other[k])
-    return False
-
-
-@_compiled
-def _cholesky_solve(system: Floats, wanted: Floats) -> bool:
-    """Solve a positive definite system in place; tell whether it was one."""
-    m = len(wanted)
-    for c in range(m):
-        pivot = system[c, c]
-        if not pivot > 0:
-            return False
-        pivot = np.sqrt(pivot)
-        # Rows hold the factor's columns, so that the inner loop runs along memory.
-        line = system[c, c:]
-        scale = 1 / pivot
-        for k in range(m - c):
-            line[k] *= scale
-        for a in range(1, m - c):
-            factor = line[a]
-            below, beside = system[c + a, c + a :], line[a:]
-            for k in range(len(beside)):
-                below[k] -= factor * beside[k]
-        wanted[c] *= scale
-        rest, factor, beside = wanted[c + 1 :], wanted[c], line[1:]
-        for k in range(len(beside)):
-            rest[k] -= factor * beside[k]
-    for c in range(m - 1, -1, -1):
-        total = wanted[c]
-        for k in range(c + 1, m):
-            total -= system[c, k] * wanted[k]
-        wanted[c] = total / system[c, c]
-    return True
-
-
-@_compiled
-def _along(products: NDArray[np.float32], free: NDArray[np.int64], step: Floats) -> Floats:
-    """Return what a step of the free multipliers takes from every error."""
-    taken = np.zeros(len(products))
-    for a in range(len(free)):
-        row = products[free[a]]
-        for k in range(len(taken)):
-            taken[k] += step[a] * row[k]
-    return taken
-
-
-@_compiled
-def _move_free(
-    products: NDArray[np.float32], e: Floats, b: Floats, low: Floats, high: Floats
-) -> None:
-    """Do one Newton step on the free multipliers: towards where all their errors are equal."""
-    free = np.flatnonzero((b > low) & (b < high))
-    m = len(free)
-    if m < 2:
-        return
-    # The first multiplier takes what the others give, so differences from it make the system.
-    o = free[0]
-    system = np.empty((m - 1, m - 1))
-    wanted = np.empty(m - 1)
-    for a in range(m - 1):
-        i = free[a + 1]
-        for c in range(a, m - 1):
-            k = free[c + 1]
-            system[a, c] = products[i, k] - products[i, o] - products[o, k] + products[o, o]
-        system[a, a] += RIDGE * system[a, a] + TINY
-        wanted[a] = e[i] - e[o]
-    if not _cholesky_solve(system, wanted):
-        return
-    step = np.empty(m)
-    step[1:] = wanted
-    step[0] = -wanted.sum()
-    start, error, bottom, top = b[free], e[free], low[free], high[free]
-    limit, blocked = 1.0, -1
+def _join(
+    crop: NDArray[np.float32], who: int, ridge: float, free: NDArray[np.int64], on: Floats,
+    inverse: Floats, m: int,
+) -> int:  # fmt: skip
+    """Put a crop on the margin; return how many are on it."""
+    width = on.shape[1]
+    own = ridge
+    for d in range(width):
+        on[m, d] = crop[d]
+        own += on[m, d] * on[m, d]
+    free[m] = who
+    if m == 0:
+        inverse[0, 0], inverse[1, 1] = -own, 0.0
+        inverse[0, 1] = inverse[1, 0] = 1.0
+        return 1
+    # The new row and column of the bordered matrix, and what the inverse makes of them.
+    fresh, column = np.empty(m + 1), np.empty(m + 1)
+    fresh[0] = 1.0
     for a in range(m):
-        bound = top[a] if step[a] > 0 else bottom[a]
-        if step[a] != 0.0 and (bound - start[a]) / step[a] < limit:
-            limit, blocked = (bound - start[a]) / step[a], a
-    taken = _along(products, free, step)
-    slope, curve = (step * error).sum(), (step * taken[free]).sum()
-    if not slope > 0 or not curve > 0:
-        return
-    length = min(limit, slope / curve)
-    if length < limit:
-        blocked = -1
-    if blocked >= 0:
-        # Bounds stand in the way: perhaps going to all of them at once gains more.
-        gain = length * (slope - 0.5 * length * curve)
-        bent = _folded(step, start, bottom, top)
-        away = _along(products, free, bent)
-        slope, curve = (bent * error).sum(), (bent * away[free]).sum()
-        if slope > 0 and curve > 0:
-            other = min(1.0, slope / curve)
-            if other * (slope - 0.5 * other * curve) > gain:
-                step, length, blocked, taken = bent, other, -1, away
-    for a in range(m):
-        now = start[a] + length * step[a]
-        span = 1e-12 * (top[a] - bottom[a])
-        if now <= bottom[a] + span or (a == blocked and step[a] < 0):
-            now = bottom[a]
-        if now >= top[a] - span or (a == blocked and step[a] > 0):
-            now = top[a]
-        b[free[a]] = now
-    for k in range(len(e)):
-        e[k] -= length * taken[k]
+        total = 0.0
+        for d in range(width):
+            total += on[a, d] * on[m, d]
+        fresh[a + 1] = total
+    rest = own
+    for a in range(m + 1):
+        total = 0.0
+        for c in range(m + 1):
+            total += inverse[a, c] * fresh[c]
+        column[a] = total
+        rest -= total * fresh[a]
+    rest = 1 / max(rest, ridge)
+    for a in range(m + 1):
+        share = column[a] * rest
+        for c in range(m + 1):
+            inverse[a, c] += share * column[c]
+        inverse[a, m + 1] = inverse[m + 1, a] = -share
+    inverse[m + 1, m + 1] = rest
+    return m + 1
 
 
 @_compiled
-def _folded(step: Floats, beta: Floats, low: Floats, high: Floats) -> Floats:
-    """Cut a step at the bounds, and take what that unbalances from those that have room."""
-    target = np.minimum(np.maximum(beta + step, low), high)
-    excess = (target - beta).sum()
-    room = target - low if excess > 0 else high - target
-    total = room.sum()
-    if total > 0:
-        target -= room * (excess / total)
-    return target - beta
+def _leave(place: int, free: NDArray[np.int64], on: Floats, inverse: Floats, m: int) -> int:
+    """Take a crop off the margin; return how many are on it."""
+    if m > 1:
+        p = place + 1
+        column = inverse[p, : m + 1].copy()
+        for a in range(m + 1):
+            share = column[a] / column[p]
+            for c in range(m + 1):
+                inverse[a, c] -= share * column[c]
+        # The last takes its place.
+        for c in range(m):
+            inverse[p, c] = inverse[m, c]
+        for a in range(m):
+            inverse[a, p] = inverse[p, a] if a != p else inverse[m, m]
+        free[place] = free[m - 1]
+        on[place] = on[m - 1]
+    return m - 1
+
+
+@_compiled
+def _follow(
+    crops: NDArray[np.float32], sign: Floats, bound: float, ridge: float, beta: Floats,
+    error: Floats, state: NDArray[np.int64], free: NDArray[np.int64], on: Floats, inverse: Floats,
+    m: int, rate: Floats, push: Floats, excess: float,
+) -> int:  # fmt: skip
+    """Follow a path in place; return how many crops are on the margin at its end, or −1."""
+    n, width = crops.shape
+    step, way, change = np.empty(len(on) + 1), np.empty(width), np.empty(n)
+    toward = np.empty(len(on) + 1)
+    small = np.empty(width, np.float32)
+    for a in range(m - 1, -1, -1):
+        if state[free[a]] == OUT:
+            m = _leave(a, free, on, inverse, m)
+    left, joining = 1.0, 0
+    for turn in range(TURNS * n + 1):
+        if turn % REFRESH == REFRESH - 1:
+            before, m = m, 0
+            for a in range(before):
+                m = _join(crops[free[a]], free[a], ridge, free, on, inverse, m)
+        if m == 0:
+            # At the start of all; or no crop can take up what the leaving ones give: shift the
+            # intercept until one can.
+            while joining < n and state[joining] != FREE:
+                joining += 1
+            who, best = joining, -np.inf
+            if joining == n and excess != 0.0:
+                way_up = 1.0 if excess > 0 else -1.0
+                for i in range(n):
+                    able = ZERO if sign[i] == way_up else BOUND
+                    if state[i] == able and way_up * error[i] > best:
+                        who, best = i, way_up * error[i]
+                if who == n:
+                    return -1
+                shift = error[who]
+                for i in range(n):
+                    error[i] -= shift
+                state[who] = FREE
+            if who < n:
+                for i in range(n):
+                    if state[i] == FREE:
+                        m = _join(crops[i], i, ridge, free, on, inverse, m)
+        # The direction in which the crops on the margin stay on it.
+        toward[0] = excess
+        for a in range(m):
+            total = rate[free[a]]
+            for d in range(width):
+                total -= on[a, d] * push[d]
+            toward[a + 1] = total
+        shift = 0.0
+        for d in range(width):
+            way[d] = push[d]
+        for a in range(m + 1 if m > 0 else 0):
+            total = 0.0
+            for c in range(m + 1):
+                total += inverse[a, c] * toward[c]
+            step[a] = total
+            if a == 0:
+                shift = total
+            else:
+                for d in range(width):
+                    way[d] += total * on[a - 1, d]
+        for d in range(width):
+            small[d] = way[d]
+        # How far it goes: to where a multiplier meets a bound, or a crop comes to the margin.
+        length, who, place = left, -1, -1
+        for a in range(m):
+            i = free[a]
+            value, slope = sign[i] * beta[i], sign[i] * step[a + 1]
+            if slope < 0 and value < -slope * length:
+                length, who, place = max(value, 0.0) / -slope, i, a
+            elif slope > 0 and bound - value < slope * length:
+                length, who, place = max(bound - value, 0.0) / slope, i, a
+        for i in range(n):
+            total = np.float32(0)
+            for d in range(width):
+                total += crops[i, d] * small[d]
+            change[i] = rate[i] - total - shift
+        for i in range(n):
+            value, slope = sign[i] * error[i], sign[i] * change[i]
+            if state[i] == ZERO and slope > 0 and -value < slope * length:
+                length, who, place = max(-value, 0.0) / slope, i, -1
+            elif state[i] == BOUND and slope < 0 and value < -slope * length:
+                length, who, place = max(value, 0.0) / -slope, i, -1
+        for a in range(m):
+            beta[free[a]] += length * step[a + 1]
+            change[free[a]] = 0.0
+        for i in range(n):
+            error[i] += length * change[i]
+        left -= length
+        if who < 0:
+            return m
+        if place >= 0:
+            falls = sign[who] * step[place + 1] < 0
+            state[who] = ZERO if falls else BOUND
+            beta[who] = 0.0 if falls else sign[who] * bound
+            m = _leave(place, free, on, inverse, m)
+        elif m == len(on):
+            return -1
+        else:
+            state[who] = FREE
+            error[who] = 0.0
+            m = _join(crops[who], who, ridge, free, on, inverse, m)
+    return -1

@@ -13,7 +13,7 @@ import streamlit as st
 
 from dashboard import figures, strips
 from dashboard.charts.description import Chart
-from dashboard.queries import open_runs
+from dashboard.queries import copies, open_runs
 from dashboard.queries.open_runs import Run
 from dashboard.report import deck, files, registry, screen
 from dashboard.report.keys import FigureKey
@@ -24,8 +24,10 @@ T = TypeVar("T")
 
 @st.cache_resource(show_spinner=False, max_entries=8)
 def connection(folders: tuple[str, ...]) -> duckdb.DuckDBPyConnection:
-    """Return the locked connection of a set of run folders."""
-    return open_runs.connect([Path(folder) for folder in folders])
+    """Return the locked connection of a set of run folders, with the copies that they have."""
+    paths = [Path(folder) for folder in folders]
+    runs = open_runs.open_library(paths, open_runs.connect(paths)).runs
+    return open_runs.connect(paths, copies.present(runs))
 
 
 def ask(run: Run, query: Callable[Concatenate[Run, P], T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -103,6 +103,7 @@ def launch(
         )
     parts = _public(public)
     chosen = _port(address, port)
+    prepare(folders)
     process = subprocess.Popen(
         command(address, chosen, public), env=environment(folders), stdout=subprocess.DEVNULL
     )
@@ -120,6 +121,16 @@ def launch(
         server.stop()
         raise
     return server
+
+
+def prepare(folders: Sequence[Path]) -> None:
+    """Make serving copies of large runs that have none (`dashboard.queries.copies`)."""
+    from dashboard.queries import copies
+    from dashboard.queries.open_runs import connect, open_library
+
+    with closing(connect(folders)) as connection:
+        for run in open_library(folders, connection).runs:
+            copies.make(run, lambda text: print(text, flush=True))
 
 
 def command(address: str, port: int, public: str = "") -> list[str]:

@@ -1,5 +1,6 @@
 """Descriptions to Plotly figures, with every colour and font given: nothing from a template."""
 
+import functools
 from typing import Any
 
 import plotly.graph_objects as go
@@ -18,6 +19,9 @@ CONFIG: dict[str, Any] = {
 
 CLEAR = "rgba(0,0,0,0)"
 
+KEPT = 256
+"""Figures that are kept, those of some ten pages: at most 20 MB."""
+
 
 def figures(chart: Chart, dark: bool) -> list[go.Figure]:
     """Return one figure per panel; titles and captions are the page's.
@@ -32,8 +36,12 @@ def figures(chart: Chart, dark: bool) -> list[go.Figure]:
     return [figure(panel, dark, chart.legend) for panel in chart.panels]
 
 
+@functools.lru_cache(maxsize=KEPT)
 def figure(panel: Panel, dark: bool, legend: bool = True) -> go.Figure:
-    """Return one panel as a Plotly figure."""
+    """Return one panel as a Plotly figure, the same object for the same panel: do not change it.
+
+    Building one takes some 10 ms, and most charts of a page stay as they are when one is changed.
+    """
     traces: list[dict[str, Any]] = []
     shapes: list[dict[str, Any]] = []
     notes: list[dict[str, Any]] = []

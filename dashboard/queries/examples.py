@@ -15,41 +15,22 @@ ORDERS = {
 """Orders of cells; nothing else reaches ORDER BY."""
 
 CELLS = """
-    WITH said AS (
-        SELECT e.cell, e.condition, s.model, s.predicted, s.probability
-        FROM (SELECT cell, condition, unnest(predictions) AS s FROM {examples}) AS e
-        WHERE s.protocol = $protocol AND s.model IN $models),
-    truth AS (SELECT DISTINCT cell, localization FROM {examples}),
-    moved AS (
-        SELECT c.cell, count(*) FILTER (WHERE c.predicted <> u.predicted) AS changes,
-               count(*) AS compared, min(c.probability) AS least_probability,
-               count(*) FILTER (WHERE u.predicted = localization
-                                AND c.predicted <> localization) AS lost,
-               count(*) FILTER (WHERE u.predicted <> localization
-                                AND c.predicted = localization) AS gained,
-               count(*) FILTER (WHERE u.predicted <> localization AND c.predicted <> localization
-                                AND u.predicted <> c.predicted) AS moved
-        FROM said AS c JOIN said AS u USING (cell, model) JOIN truth USING (cell)
-        WHERE u.condition = $unaltered AND c.condition IN $conditions AND c.condition <> $unaltered
-        GROUP BY c.cell),
-    known AS (
-        SELECT cell, any_value(orf) AS orf, any_value(flags) AS cell_flags,
-               any_value(neighbour_fraction) AS neighbour_fraction
-        FROM {cells} GROUP BY cell),
+    WITH moved AS (
+        SELECT cell, sum(changes) AS changes, count(*) AS compared, sum(lost) AS lost,
+               sum(gained) AS gained, sum(moved) AS moved, min(probability) AS least_probability
+        FROM {example_answers}
+        WHERE protocol = $protocol AND model IN $models AND condition IN $conditions
+        GROUP BY cell),
+    shown AS (
+        SELECT cell, bit_or(flags) AS flags, flatten(list(behind)) AS behind
+        FROM {example_trials} WHERE condition IN $conditions GROUP BY cell),
     cells AS (
-        SELECT e.cell, any_value(e.protein) AS protein, any_value(k.orf) AS orf,
-               any_value(e.localization) AS localization, any_value(e.labels) AS labels,
-               bit_or(e.flags) FILTER (WHERE e.condition IN $conditions)
-                   | coalesce(any_value(k.cell_flags), 0) AS flags,
-               any_value(k.neighbour_fraction) AS neighbour_fraction,
-               coalesce(any_value(m.changes), 0) AS changes,
-               coalesce(any_value(m.compared), 0) AS compared,
-               coalesce(any_value(m.lost), 0) AS lost, coalesce(any_value(m.gained), 0) AS gained,
-               coalesce(any_value(m.moved), 0) AS moved,
-               list(e.donor_localization) FILTER (WHERE e.condition IN $conditions) AS behind,
-               any_value(m.least_probability) AS least_probability
-        FROM {examples} AS e LEFT JOIN moved AS m USING (cell) LEFT JOIN known AS k USING (cell)
-        GROUP BY e.cell)
+        SELECT e.cell, e.protein, e.orf, e.localization, e.labels,
+               shown.flags | coalesce(e.cell_flags, 0) AS flags, e.neighbour_fraction,
+               coalesce(m.changes, 0)::BIGINT AS changes, coalesce(m.compared, 0) AS compared,
+               coalesce(m.lost, 0) AS lost, coalesce(m.gained, 0) AS gained,
+               coalesce(m.moved, 0) AS moved, shown.behind, m.least_probability
+        FROM {example_cells} AS e LEFT JOIN moved AS m USING (cell) LEFT JOIN shown USING (cell))
 """
 
 
@@ -82,7 +63,7 @@ def cells(
         FROM cells WHERE {where.sql}
         ORDER BY {ORDERS[order]}, protein, cell LIMIT $size OFFSET $skip
         """,
-        ("examples", "cells"),
+        ("example_answers", "example_trials", "example_cells"),
         {
             **where.values,
             "protocol": chosen.protocol,

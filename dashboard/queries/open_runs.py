@@ -6,8 +6,10 @@ run folders and nothing else.
 """
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,9 +22,22 @@ from compute.errors import BystanderError, InputError
 from compute.files import fingerprint, read_json
 from compute.rundir import RUN_FILE
 from compute.schema import RUN_TABLES
+from dashboard.queries.derived import DERIVED
 
 HIVE = ("predictions", "embeddings")
 """Tables whose `model` column is in their folders' names."""
+
+SHARDED = ("trials", "embeddings")
+"""Tables with a file per 64 cells: tens of thousands of them."""
+
+MEMORY = "768MB"
+"""What DuckDB may hold at most; the rest of the server takes about as much again."""
+
+MOST_THREADS = 4
+"""Threads of one connection; more would each hold row groups of their own."""
+
+COPY_PREFIX = "copy_"
+"""What the serving copy of a run is called on the connection, before the run's token."""
 
 
 class MissingTableError(InputError):
@@ -99,17 +114,37 @@ class Run:
 
     def has(self, table: str) -> bool:
         """Whether the table has any file."""
-        return bool(self.files(table))
+        return table in self.copied or next(self.path.glob(RUN_TABLES[table]), None) is not None
 
     @cached_property
     def token(self) -> str:
-        """What caches are keyed on: changes whenever any file of the run does."""
-        stats = [
-            (str(path.relative_to(self.path)), path.stat().st_mtime_ns, path.stat().st_size)
-            for pattern in (RUN_FILE, *RUN_TABLES.values())
-            for path in sorted(self.path.glob(pattern))
+        """What caches are keyed on: changes whenever any file of the run does.
+
+        Of tables in very many files, the folder is looked at: it changes when a file appears,
+        goes, or is replaced, which is the only way that files are written.
+        """
+        patterns = [
+            str(Path(pattern).parent) if table in SHARDED else pattern
+            for table, pattern in RUN_TABLES.items()
         ]
+        stats = []
+        for pattern in (RUN_FILE, *patterns):
+            for path in sorted(self.path.glob(pattern)):
+                with suppress(FileNotFoundError):  # removed at this moment
+                    seen = path.stat()
+                    size = 0 if path.is_dir() else seen.st_size
+                    stats.append((str(path.relative_to(self.path)), seen.st_mtime_ns, size))
         return fingerprint({"files": stats, "run": self.meta.get("fingerprint", "")})
+
+    @cached_property
+    def copied(self) -> frozenset[str]:
+        """Tables that stand in the run's serving copy (see `queries.copies`); often none."""
+        with self.connection.cursor() as cursor:
+            found = cursor.execute(
+                "SELECT table_name FROM duckdb_tables() WHERE database_name = $name",
+                {"name": f"{COPY_PREFIX}{self.token}"},
+            ).fetchall()
+        return frozenset(str(name) for (name,) in found)
 
     def query(
         self, sql: str, tables: Sequence[str], values: Mapping[str, Any] | None = None
@@ -121,7 +156,7 @@ class Run:
         sql
             The statement; each table is written as its name in braces, each value as ``$name``.
         tables
-            Tables that it reads.
+            Tables that it reads, or `derived` ones.
         values
             Values by name; never pasted into the statement.
 
@@ -133,14 +168,7 @@ class Run:
             A file is damaged or lacks a column.
         """
         bound: dict[str, Any] = {}
-        sources = {}
-        for table in tables:
-            files = self.files(table)
-            if not files:
-                raise MissingTableError(table, self)
-            bound[f"files_{table}"] = files
-            hive = str(table in HIVE).lower()
-            sources[table] = f"read_parquet($files_{table}, hive_partitioning = {hive})"
+        sources = {table: self._source(table, bound) for table in tables}
         wanted = set(re.findall(r"\$(\w+)", sql))
         used = {name: value for name, value in (values or {}).items() if name in wanted}
         try:
@@ -152,6 +180,21 @@ class Run:
                 f"{str(error).splitlines()[0][:300]}.",
                 "Run it again with --fresh, or check it with `bystander check RUN`.",
             ) from error
+
+    def _source(self, table: str, bound: dict[str, Any]) -> str:
+        """Return what stands for a table in a statement; its files are added to `bound`."""
+        if table in self.copied:
+            return f'"{COPY_PREFIX}{self.token}"."{table}"'
+        if table in DERIVED:
+            derived = DERIVED[table]
+            parts = {name: self._source(name, bound) for name in derived.tables}
+            return f"({derived.sql.format(**parts)})"
+        files = self.files(table)
+        if not files:
+            raise MissingTableError(table, self)
+        bound[f"files_{table}"] = files
+        hive = str(table in HIVE).lower()
+        return f"read_parquet($files_{table}, hive_partitioning = {hive})"
 
 
 @dataclass(frozen=True)
@@ -180,13 +223,29 @@ class Library:
         return next(run for run in self.runs if run.key == key)
 
 
-def connect(folders: Sequence[Path]) -> duckdb.DuckDBPyConnection:
-    """Open a connection that can read these folders and nothing else, and lock it."""
+def connect(
+    folders: Sequence[Path], copies: Mapping[str, Path] | None = None
+) -> duckdb.DuckDBPyConnection:
+    """Open a connection that can read these folders and nothing else, and lock it.
+
+    Parameters
+    ----------
+    folders
+        Run directories.
+    copies
+        Serving copies of runs, by token; only read. One that cannot be opened is left out.
+    """
     connection = duckdb.connect(":memory:")
+    connection.execute(f"SET memory_limit = '{MEMORY}'")
+    connection.execute(f"SET threads = {min(MOST_THREADS, os.cpu_count() or 1)}")
     connection.execute("SET parquet_metadata_cache = true")
     connection.execute("SET autoinstall_known_extensions = false")
     connection.execute("SET temp_directory = ''")
     connection.execute("SET python_enable_replacements = false")
+    for token, path in (copies or {}).items():
+        place = str(path).replace("'", "''")
+        with suppress(duckdb.Error):
+            connection.execute(f"ATTACH '{place}' AS \"{COPY_PREFIX}{token}\" (READ_ONLY)")
     connection.execute(
         "SET allowed_directories = $folders",
         {"folders": [f"{folder}/" for folder in folders]},
@@ -241,6 +300,26 @@ def _unused(name: str, taken: set[str]) -> str:
         key = f"{name} ({number})"
     taken.add(key)
     return key
+
+
+def contents(run: Run) -> pd.DataFrame:
+    """Every table of the run with its size.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``table, rows, files, bytes``; no rows for tables that are not there.
+    """
+    if "contents" in run.copied:
+        return run.query("SELECT * FROM {contents}", ("contents",))
+    rows = []
+    for table in RUN_TABLES:
+        files = run.files(table)
+        if files:
+            count = run.query(f"SELECT count(*) AS n FROM {{{table}}}", (table,))["n"].iloc[0]
+            size = sum(Path(file).stat().st_size for file in files)
+            rows.append((table, int(count), len(files), size))
+    return pd.DataFrame(rows, columns=["table", "rows", "files", "bytes"])
 
 
 def as_json(value: Any) -> str:

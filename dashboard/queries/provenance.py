@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from compute.schema import CELL_FLAGS, RUN_TABLES, TRIAL_FLAGS
+from compute.schema import CELL_FLAGS, TRIAL_FLAGS
 from dashboard.queries.open_runs import HIVE, MissingTableError, Run
+from dashboard.queries.open_runs import contents as contents
 
 NO_CSV = ("examples", "embeddings")
 """Tables of images and vectors, which a CSV file cannot hold well."""
@@ -20,24 +21,6 @@ MANY = 20
 
 LARGEST = 200 * 2**20
 """Bytes of Parquet from which a table is taken from its folder instead."""
-
-
-def contents(run: Run) -> pd.DataFrame:
-    """Every table of the run with its size.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``table, rows, files, bytes``; no rows for tables that are not there.
-    """
-    rows = []
-    for table in RUN_TABLES:
-        files = run.files(table)
-        if files:
-            count = run.query(f"SELECT count(*) AS n FROM {{{table}}}", (table,))["n"].iloc[0]
-            size = sum(path.stat().st_size for path in run.path.glob(RUN_TABLES[table]))
-            rows.append((table, int(count), len(files), size))
-    return pd.DataFrame(rows, columns=["table", "rows", "files", "bytes"])
 
 
 def flags(run: Run) -> pd.DataFrame:
@@ -72,14 +55,7 @@ def trials_by_condition(run: Run) -> pd.DataFrame:
     pandas.DataFrame
         ``condition, trials, cells, flagged``.
     """
-    return run.query(
-        """
-        SELECT condition, count(*) AS trials, count(DISTINCT cell) AS cells,
-               count(*) FILTER (WHERE flags <> 0) AS flagged
-        FROM {trials} GROUP BY condition ORDER BY condition
-        """,
-        ("trials",),
-    )
+    return run.query("SELECT * FROM {trial_counts} ORDER BY condition", ("trial_counts",))
 
 
 def rejections(meta: Mapping[str, Any]) -> pd.DataFrame:

@@ -72,8 +72,12 @@ def test_missing_exchanged_and_foreign_files_are_named(copy):
     (copy / "trials" / "part-00099.parquet").write_bytes(b"")
     with pytest.raises(InputError) as caught:
         list(check_path(copy))
-    for name in ("model=pifia/part-00000.parquet (altered)", "part-00001.parquet (altered)",
-                 "part-00003.parquet (missing)", "part-00099.parquet (not of this run)"):  # fmt: skip
+    for name in (
+        "model=pifia/part-00000.parquet (altered)",
+        "part-00001.parquet (altered)",
+        "part-00003.parquet (missing)",
+        "part-00099.parquet (not of this run)",
+    ):
         assert name in caught.value.problem
 
 

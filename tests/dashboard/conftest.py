@@ -12,12 +12,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from opening import DEMO, SMALL, opened
 from synthetic_run import Plan, write_run
 
 from dashboard.launch import RUNS_VARIABLE, launch
-from dashboard.queries.open_runs import Run, connect, open_library
-
-SMALL = Plan(proteins_per_class=2, mixed=4, cells=6, example_cells=20)
+from dashboard.queries.open_runs import Run
 
 
 @pytest.fixture(scope="session")
@@ -45,13 +44,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Plan], Path]:
     return make
 
 
-def opened(path: Path) -> Run:
-    """Open one run directory."""
-    library = open_library([path], connect([path.resolve()]))
-    assert not library.broken, library.broken
-    return library.runs[0]
-
-
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Make an `AppTest` of the whole app on some runs, at an address."""
@@ -70,9 +62,6 @@ def app(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         return test.run()
 
     return make
-
-
-DEMO = Path(__file__).resolve().parents[2] / "data" / "demo"
 
 
 @pytest.fixture(scope="session")

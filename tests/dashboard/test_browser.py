@@ -21,7 +21,7 @@ from browsing import (
     settle,
     visit,
 )
-from conftest import DEMO
+from opening import DEMO
 from playwright.sync_api import expect
 
 from dashboard.queries.open_runs import connect, open_library

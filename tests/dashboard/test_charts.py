@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from conftest import SMALL, opened
+from opening import SMALL, opened
 from synthetic_run import write_run
 
 from compute.published import TABLE_1

@@ -7,7 +7,7 @@ from dataclasses import replace
 import imagecodecs
 import numpy as np
 import pytest
-from conftest import SMALL, opened
+from opening import SMALL, opened
 from synthetic_run import write_run
 
 from dashboard import images, strips

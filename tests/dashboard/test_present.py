@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from conftest import SMALL
+from opening import SMALL
 from test_pages import fine
 
 from compute.shipped import DEMO_RUN
@@ -173,7 +173,7 @@ def test_keys_move_and_nothing_else_is_on_the_screen(browser):
 @pytest.mark.browser
 @pytest.mark.long
 def test_the_report_needs_no_network(browser, tmp_path):
-    from conftest import opened
+    from opening import opened
 
     from dashboard.queries.ground import directly
     from dashboard.report import deck

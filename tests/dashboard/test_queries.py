@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from conftest import SMALL, opened
+from opening import SMALL, opened
 from synthetic_run import write_run
 
 from compute.errors import InputError

@@ -13,9 +13,9 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from conftest import SMALL, opened
 from hypothesis import given
 from hypothesis import strategies as st
+from opening import SMALL, opened
 from pptx import Presentation
 from pptx.util import Pt
 from typer.testing import CliRunner

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SMALL, opened
+from opening import SMALL, opened
 from synthetic_run import write_run
 from test_queries import MODELS, table
 
