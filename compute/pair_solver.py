@@ -21,18 +21,28 @@ from numpy.typing import NDArray
 TOLERANCE = 1e-3
 """Largest violation of optimality in a solution; scikit-learn's default for `SVC`."""
 
-RIDGE = 1e-5
+RIDGE = 1e-6
 """Added to the diagonal of the inner products, relative to their mean: crops that are alike, or
 more of them on the margin than numbers in an embedding, would make it singular."""
 
 REFRESH = 50
 """Changes after which the inverse is computed anew, since it gathers rounding."""
 
-TURNS = 20
+TURNS = 4
 """Changes on a path, as a multiple of the crops, before it is given up."""
 
-SPARE = 64
+FEW = 8
 """Crops on the margin for which there is room beside one for each number in an embedding."""
+
+WIDEST, NARROW, SHRINK = 200.0, 0.2, 0.1
+"""The first zone in which a hinge is rounded off: the crops' squares over this (there the loss
+weighs as much as the weights); the largest lack in it at which narrowing ends; each narrowing."""
+
+SETTLED = 0.01
+"""Share of the crops that may have entered or left the zone in a step before it is narrowed."""
+
+STEPS, SHORTER = 60, 6
+"""Most Newton steps, and most times that one is shortened."""
 
 ZERO, FREE, BOUND, OUT = 0, 1, 2, 3
 """A crop's multiplier is 0, between (the crop is on the margin), C, or the crop takes no part."""
@@ -103,6 +113,14 @@ class _Margin:
     inverse: Floats
     m: int = 0
 
+    @classmethod
+    def at(
+        cls, beta: Floats, error: Floats, state: NDArray[np.int64], room: int, width: int
+    ) -> "_Margin":
+        """Start a path; the crops that are `FREE` are put on the margin when it is followed."""
+        empty = np.empty(room, np.int64), np.empty((room, width)), np.empty((room + 1, room + 1))
+        return cls(beta, error, state, *empty)
+
     def copy(self) -> "_Margin":
         """Copy what counts."""
         m = self.m
@@ -171,9 +189,12 @@ def fit_folds(
     exact = crops.astype(np.float64)
     sign = np.where(second, 1.0, -1.0)
     ridge = RIDGE * float(np.einsum("ij,ij->", exact, exact)) / n + np.finfo(float).tiny
-    whole, rate = _start(exact, sign, bound)
-    still = np.zeros(width)
-    reached = whole.follow(crops, sign, float(bound), ridge, rate, still, 0.0)
+    still, bound = np.zeros(width), float(bound)
+    for start in (_from_two, _from_rounded):
+        whole, rate, excess = start(exact, sign, bound)
+        reached = whole.follow(crops, sign, bound, ridge, rate, still, excess)
+        if reached:
+            break
     gap = np.full(number, np.inf)
     beta, state = np.zeros((number, n)), np.full((number, n), OUT)
     rate = np.zeros(n)
@@ -183,7 +204,7 @@ def fit_folds(
         leaving = whole.beta[out]
         part.state[out], part.beta[out] = OUT, 0.0
         ended[held] = part.follow(
-            crops, sign, float(bound), ridge, rate, -(leaving @ exact[out]), float(leaving.sum())
+            crops, sign, bound, ridge, rate, -(leaving @ exact[out]), float(leaving.sum())
         )
         beta[held], state[held] = part.beta, part.state
     weight = beta @ exact
@@ -196,23 +217,28 @@ def fit_folds(
     gap[ended] = np.maximum(up - down, 0.0)[ended]
     several = free.sum(1)
     # As libsvm chooses it.
-    middle = np.where(ended, (up + down) / 2, 0.0)
+    middle = np.zeros(number)
+    middle[ended] = (up[ended] + down[ended]) / 2
     bias = np.where(several > 0, (error * free).sum(1) / np.maximum(several, 1), middle)
     return Planes(weight, bias - weight @ centre, gap)
 
 
-def _start(crops: Floats, sign: Floats, bound: float) -> tuple[_Margin, Floats]:
+def _from_two(crops: Floats, sign: Floats, bound: float) -> tuple[_Margin, Floats, float]:
     """Solve for one crop of each class; ask no more of the others than they get.
+
+    Where the classes overlap much, the path from here passes through a point where all crops are on
+    the margin at once, and is given up.
 
     Returns
     -------
     _Margin
         The solution for two crops.
-    ndarray
+    rate : ndarray
         By how much what is asked of each crop is still to change, shape (n,).
+    excess : float
+        By how much the sum of the multipliers is.
     """
     n, width = crops.shape
-    room = min(n, width + SPARE)
     # The two that are furthest apart: nearly all others lie between, so little is to change.
     along = crops @ (sign @ crops)
     one = int(np.where(sign > 0, along, -np.inf).argmax())
@@ -229,8 +255,58 @@ def _start(crops: Floats, sign: Floats, bound: float) -> tuple[_Margin, Floats]:
     rate = sign * max(0.0, float((sign * error)[others].max(initial=0.0))) * others
     error -= rate
     error[state == FREE] = 0.0
-    empty = np.empty(room, np.int64), np.empty((room, width)), np.empty((room + 1, room + 1))
-    return _Margin(beta, error, state, *empty), rate
+    return _Margin.at(beta, error, state, min(n, width + FEW), width), rate, 0.0
+
+
+def _from_rounded(crops: Floats, sign: Floats, bound: float) -> tuple[_Margin, Floats, float]:
+    """Start from a plane whose hinge is rounded off; returns what `_from_two` does.
+
+    Newton steps on the weights (Chapelle, 2007, Neural Computation 19:1155), with an ever narrower
+    zone in which the hinge is a parabola. The multipliers need not be optimal, nor sum to zero:
+    what they lack is left to the path.
+    """
+    n, width = crops.shape
+    rows = np.ones((n, width + 1))
+    rows[:, :width] = crops
+    diagonal = np.arange(width)
+    plane, lack, share = np.zeros(width + 1), np.ones(n), np.ones(n)
+    zone = max(bound * float(np.einsum("ij,ij->", crops, crops)) / WIDEST, 1.0)
+    for _ in range(STEPS):
+        share = np.clip(lack / zone, 0.0, 1.0)
+        inside = (share > 0) & (share < 1)
+        taken = rows[inside]
+        system = taken.T @ taken * (bound / zone)
+        system[diagonal, diagonal] += 1.0
+        # Only the step of the intercept is damped, so where it ends is not changed.
+        system[width, width] += 1e-3 * n * bound / zone
+        slope = -bound * (rows.T @ (share * sign))
+        slope[:width] += plane[:width]
+        move = -np.linalg.solve(system, slope)
+        change = -sign * (rows @ move)
+        length, first = 1.0, float(slope @ move)
+        for _ in range(SHORTER):
+            now = np.clip((lack + length * change) / zone, 0.0, 1.0)
+            weight = plane[:width] + length * move[:width]
+            later = float(weight @ move[:width] + bound * (now @ change))
+            if later <= 1e-9 * abs(first):
+                break
+            length *= max(0.1, first / (first - later))
+        plane += length * move
+        lack += length * change
+        share = np.clip(lack / zone, 0.0, 1.0)
+        within = (share > 0) & (share < 1)
+        if np.count_nonzero(within != inside) <= SETTLED * n:
+            most = float(lack[within].max(initial=0.0))
+            if most < NARROW:
+                break
+            zone *= max(SHRINK, 0.5 * NARROW / most)
+    beta = bound * sign * share
+    state = np.where(share <= 0, ZERO, np.where(share >= 1, BOUND, FREE))
+    error = sign - crops @ (beta @ crops) - plane[width]
+    wants = np.where(state == ZERO, sign, -sign) * error > 0
+    rate = np.where((state == FREE) | wants, error, 0.0)
+    room = min(n, width + int(np.count_nonzero(state == FREE)) + FEW)
+    return _Margin.at(beta, error - rate, state, room, width), rate, -float(beta.sum())
 
 
 @_compiled

@@ -30,6 +30,11 @@ RUN = RunConfig(
 )
 """Of the run whose pair tests and stages are timed."""
 
+GROWTH = (
+    "--conditions", "unaltered,same,different", "--backgrounds", "1", "--grid-cells", "200",
+)  # fmt: skip
+"""Of the runs whose memory is compared: as few trials as have every stage do its work."""
+
 IMPORTED = 1000
 """Crops of the import that is timed."""
 
@@ -83,7 +88,7 @@ def growth_rows_of(
 ) -> Iterator[Row]:
     """Measure memory's growth on repeats of a store or of a simulated one."""
     with _ready(store) as (path, _):
-        yield from growth_rows(path, sizes, models, ("--backgrounds", "1", "--examples", "0"))
+        yield from growth_rows(path, sizes, models, GROWTH)
 
 
 @contextmanager

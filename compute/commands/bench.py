@@ -1,13 +1,16 @@
 """The verb that measures: bench, as a whole or one subject of it."""
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from compute import console
 from compute.commands.options import DEFAULT_MODELS, Device, Models, Seed, names
+from compute.errors import BystanderError
 
 if TYPE_CHECKING:
     from compute.bench.table import Row
@@ -104,6 +107,58 @@ def statistics(
     from compute.bench.statistics import measure
 
     _print(measure(SimulationConfig(data_sets=data_sets, seed=seed), out=out))
+
+
+@bench.command()
+def dashboard(
+    predictions: Annotated[
+        int | None,
+        typer.Option(help="Make a run with so many predictions (45000000: some 4 GB, minutes)."),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="A run to measure; with --predictions, the new folder to keep it in."),
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="How often each step is measured.")] = 10,
+    sessions: Annotated[
+        int | None, typer.Option(min=1, help="Measure so many readers at once instead.")
+    ] = None,
+    minutes: Annotated[float, typer.Option(help="For how long, with --sessions.")] = 5.0,
+    pause: Annotated[
+        float, typer.Option(help="Mean seconds between a reader's steps, with --sessions.")
+    ] = 4.0,
+    seed: Seed = 0,
+) -> None:
+    """Measure what readers of the dashboard wait for, server side, and the memory it takes.
+
+    A server is started on the run (the demo where none is given) and asked for page after page
+    over its websocket, as a browser asks.
+
+    Example: bystander bench dashboard --predictions 45000000
+    """
+    from compute.shipped import DEMO_RUN
+    from dashboard.bench import load, measure
+    from dashboard.bench.made_run import Size, make_run
+    from dashboard.bench.process import machine
+
+    with ExitStack() as stack:
+        path = run or DEMO_RUN
+        if predictions is not None:
+            if run is None:
+                folder = stack.enter_context(TemporaryDirectory(prefix="bystander-bench-"))
+                path = Path(folder) / "run"
+            with console.progress() as progress:
+                make_run(path, Size(predictions, seed=seed), progress)
+        if sessions is not None:
+            asked = load.Load(sessions, minutes * 60, pause, seed)
+            rows = list(load.rows(load.together(path, asked)))
+        else:
+            with console.progress() as progress:
+                rows = list(measure.rows(measure.alone(path, repeats, seed, progress)))
+    console.out.print(machine(), markup=False)
+    _print(rows)
+    if any(row.met is False for row in rows):
+        raise BystanderError("A limit was missed.", "The table says which.")
 
 
 def _print(rows: "Iterable[Row]") -> None:

@@ -6,7 +6,6 @@ accuracies follow from the predictions; see `made_tables` for the others.
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -294,17 +293,15 @@ def _write_predictions(path: Path, drawn: Drawn, progress: Progress) -> None:
             drawn.proportion[model, protocol] = np.zeros(shape)
             drawn.probability[model, protocol] = np.zeros(shape)
     done, groups = 0, -(-drawn.size.proteins // TOGETHER) * len(MODELS) * len(CONDITIONS)
-    with ExitStack() as files:
-        for number, model in enumerate(MODELS):
-            for place, condition in enumerate(CONDITIONS):
-                rng = np.random.default_rng((drawn.size.seed, 3, number, place))
-                part = path / "predictions" / f"model={model}" / f"part-{place:05d}.parquet"
-                with table_writer(part, layout) as add:
-                    for proteins in drawn.groups():
-                        add(_predictions(drawn, model, place, proteins, rng))
-                        done += 1
-                        progress("predictions", done, groups)
-        files.close()
+    for number, model in enumerate(MODELS):
+        for place in range(len(CONDITIONS)):
+            rng = np.random.default_rng((drawn.size.seed, 3, number, place))
+            part = path / "predictions" / f"model={model}" / f"part-{place:05d}.parquet"
+            with table_writer(part, layout) as add:
+                for proteins in drawn.groups():
+                    add(_predictions(drawn, model, place, proteins, rng))
+                    done += 1
+                    progress("predictions", done, groups)
 
 
 def _predictions(
@@ -349,9 +346,7 @@ def _examples(drawn: Drawn) -> Iterator[pa.Table]:
     rng = np.random.default_rng((drawn.size.seed, 4))
     pictures = [_picture(rng) for _ in range(IMAGES)]
     angles = np.linspace(0, 2 * np.pi, 41)
-    outline = [
-        np.stack([32 + 13 * np.cos(angles), 32 + 16 * np.sin(angles)], 1).ravel().tolist()
-    ]
+    outline = [np.stack([32 + 13 * np.cos(angles), 32 + 16 * np.sin(angles)], 1).ravel().tolist()]
     names, size = schema.LOCALIZATIONS, drawn.size
     rows: list[dict[str, Any]] = []
     for protein, home in enumerate(drawn.home):

@@ -1,6 +1,7 @@
 """What a process has used: memory and processor time, from Linux's /proc."""
 
 import os
+import platform
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,3 +43,16 @@ class Process:
             if line.startswith(f"{name}:"):
                 return int(line.split()[1]) * 1024 / MIB
         return float("nan")
+
+
+def machine() -> str:
+    """Say in a line what computes, and how busy it was over the last five minutes."""
+    listing = Path("/proc/cpuinfo")
+    name = platform.processor() or platform.machine()
+    if listing.is_file():
+        for line in listing.read_text("utf-8", "replace").splitlines():
+            if line.startswith("model name"):
+                name = line.split(":", 1)[1].strip()
+                break
+    load = f", load {os.getloadavg()[1]:.1f}" if hasattr(os, "getloadavg") else ""
+    return f"{name}, {os.cpu_count()} cores{load}; Python {platform.python_version()}"

@@ -72,6 +72,7 @@ class Reader:
         parts = urlsplit(address)
         self._address = address
         self._dark = dark
+        self._pages: dict[str, str] = {}
         place = f"ws://{parts.netloc}{parts.path.rstrip('/')}/_stcore/stream"
         try:
             self._socket = connect(
@@ -114,7 +115,10 @@ class Reader:
         ask = BackMsg()
         state = ask.rerun_script
         state.query_string = query
-        state.page_name = page
+        if page in self._pages:  # known once the first page was seen
+            state.page_script_hash = self._pages[page]
+        else:
+            state.page_name = page
         state.is_history_navigation = True
         state.context_info.timezone = "UTC"
         state.context_info.locale = "en"
@@ -138,7 +142,11 @@ class Reader:
                     if message.script_finished != ForwardMsg.FINISHED_SUCCESSFULLY:
                         problems.append("the script did not finish")
                     break
-                if kind == "page_not_found":
+                if kind == "navigation":
+                    for each in message.navigation.app_pages:
+                        name = "" if each.is_default else each.url_pathname
+                        self._pages[name] = each.page_script_hash
+                elif kind == "page_not_found":
                     problems.append(f"no page {page!r}")
                 elif kind == "delta":
                     shown = message.delta.new_element.WhichOneof("type")

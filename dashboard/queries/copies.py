@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from dashboard.queries.derived import DERIVED
-from dashboard.queries.open_runs import COPY_PREFIX, MEMORY, Run, contents
+from dashboard.queries.open_runs import MEMORY, Run, contents
 
 VERSION = 1
 """Of what a copy holds; one of another version is not used."""
@@ -30,9 +30,18 @@ MANY_FILES = 200
 KEPT = 6
 """Copies that stay; those used longest ago are deleted."""
 
-COPIED = ("cells", "trials")
-"""Tables that are copied whole. Predictions are not: they are sorted by protein, so that looking
-one up reads a few row groups of their own files."""
+COPIED = {
+    "cells": "",
+    "trials": "",
+    "distributions": "protein",
+    "shifts": "protein",
+    "truth": "protein",
+}
+"""Tables that are copied whole, and by what they are sorted; as in their files where nothing is.
+
+Predictions are not: they are sorted by protein, so that looking one up reads a few row groups of
+their own files.
+"""
 
 Notice = Callable[[str], None]
 
@@ -105,15 +114,16 @@ def _write(run: Run, path: Path) -> None:
     with closing(duckdb.connect(str(path))) as connection:
         connection.execute(f"SET memory_limit = '{MEMORY}'")
         connection.execute("SET autoinstall_known_extensions = false")
-        for table in COPIED:
+        for table, order in COPIED.items():
             if files := run.files(table):
-                connection.read_parquet(files).create(table)
+                read = connection.read_parquet(files)
+                (read.order(order) if order else read).create(table)
         connection.register("listing", listing)
         connection.execute("CREATE TABLE contents AS SELECT * FROM listing")
         connection.unregister("listing")
         if files := run.files("examples"):
             connection.read_parquet(files).create_view("examples")
-        there = {*COPIED, "examples"} & {t for t in ("examples", *COPIED) if run.files(t)}
+        there = {table for table in (*COPIED, "examples") if run.files(table)}
         for name, derived in DERIVED.items():
             if set(derived.tables) <= there:
                 sql = derived.sql.format(**{table: table for table in derived.tables})
@@ -132,8 +142,3 @@ def _forget_old(current: Path) -> None:
     for _, path in sorted(dated)[: max(0, len(dated) - KEPT + 1)]:
         with suppress(OSError):
             path.unlink()
-
-
-def name_of(token: str) -> str:
-    """Return what a copy is called on a connection."""
-    return f"{COPY_PREFIX}{token}"
