@@ -56,8 +56,8 @@ def _compiled(function: _Function) -> _Function:
 
     Sums may be taken in another order (`reassoc`), so that they use vector instructions.
     """
-    options = {"nogil": True, "cache": True, "error_model": "numpy"}
-    return cast(_Function, njit(fastmath={"reassoc", "contract"}, **options)(function))
+    compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
+    return cast(_Function, compiled(function))
 
 
 @dataclass(frozen=True)

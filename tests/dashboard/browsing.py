@@ -66,6 +66,17 @@ def listen(page: Any) -> list[str]:
     return found
 
 
+def choose_first(page: Any, box: Any) -> None:
+    """Take the first entry of a select box; scrolling to the box may close its list again."""
+    box.scroll_into_view_if_needed()
+    settle(page)
+    box.click()
+    page.wait_for_timeout(300)
+    if box.get_attribute("aria-expanded") != "true":
+        box.press("ArrowDown")
+    page.get_by_role("option").first.click()
+
+
 def has_no_failure(page: Any) -> None:
     """Check that nothing on the page is an error, and that it is no wider than its window."""
     assert page.locator('[data-testid="stException"]').count() == 0

@@ -9,6 +9,7 @@ import pytest
 from browsing import (
     address_of,
     at,
+    choose_first,
     has_no_failure,
     is_accessible,
     opened,
@@ -42,9 +43,7 @@ def test_a_biologist_with_one_gene(
         page.wait_for_url(re.compile("crops"))
         settle(page)
         assert address_of(page)["gene"] == gene
-        box = page.get_by_role("combobox", name="One cell, enlarged")
-        box.click()
-        page.get_by_role("option").first.click()
+        choose_first(page, page.get_by_role("combobox", name="One cell, enlarged"))
         wait_for_address(page, "cell")
         assert page.get_by_text("Every trial of the cell").count() == 1
         assert page.locator(".crops.gallery .pic").count() >= 5
