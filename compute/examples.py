@@ -101,7 +101,7 @@ def _by_protein(
     for done, file in enumerate(files):
         progress("examples", done, len(files))
         first = pc.field("repeat") == 0
-        frame = pq.read_table(file, filters=first, partitioning=None).to_pandas()
+        frame = pq.read_table(file, filters=first, partitioning=None, pre_buffer=False).to_pandas()
         frame["donor"] = frame["donor"].fillna(-1).astype(np.int64)
         frame["protein"] = protein.iloc[frame["cell"]].to_numpy()
         waiting.append(frame)
@@ -242,7 +242,9 @@ def _predictions(
     wanted = _between(span) & pc.field("trial").isin(pa.array(trials["trial"].to_numpy()))
     for model in models:
         for file in run.parts("predictions", model):
-            for row in pq.read_table(file, filters=wanted, partitioning=None).to_pylist():
+            for row in pq.read_table(
+                file, filters=wanted, partitioning=None, pre_buffer=False
+            ).to_pylist():
                 found.setdefault(row["trial"], []).append(
                     {
                         "model": model,

@@ -293,7 +293,9 @@ class CropStore:
 
     def _batches(self, file: Path, column: str) -> Iterator[pa.RecordBatch]:
         try:
-            yield from pq.ParquetFile(file).iter_batches(CROP_ROW_GROUP, columns=[column])
+            yield from pq.ParquetFile(file, pre_buffer=False).iter_batches(
+                CROP_ROW_GROUP, columns=[column]
+            )
         except (pa.ArrowInvalid, OSError) as error:
             raise InputError(f"{file} cannot be read: {error}.", "Make the store anew.") from error
 

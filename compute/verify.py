@@ -151,7 +151,7 @@ def _check_schemas(run: RunDirectory) -> None:
 def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
     """Read some columns of a file, a batch at a time."""
     try:
-        yield from pq.ParquetFile(path).iter_batches(BATCH, columns=columns)
+        yield from pq.ParquetFile(path, pre_buffer=False).iter_batches(BATCH, columns=columns)
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path} cannot be read: {error}.", ANEW) from error
 

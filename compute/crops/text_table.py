@@ -224,7 +224,7 @@ def _parquet(path: Path) -> tuple[tuple[str, ...], Iterator[tuple[int, Row]]]:
     def rows() -> Iterator[tuple[int, Row]]:
         number = 0
         try:
-            for batch in pq.ParquetFile(path).iter_batches(BATCH):
+            for batch in pq.ParquetFile(path, pre_buffer=False).iter_batches(BATCH):
                 for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                     number += 1
                     yield number, tuple(map(_text, row))

@@ -337,3 +337,44 @@ def truth(run: Run, protein: str, protocol: str) -> pd.DataFrame:
         ("truth",),
         {"protein": protein, "protocol": protocol},
     )
+
+
+def verdicts(
+    run: Run, protocol: str, models: tuple[str, ...], threshold: float, q_value: float = 0.05
+) -> pd.DataFrame:
+    """When simulated proteins were wrong that are called substantially shifted.
+
+    A distribution is wrong where it is at least the threshold (total variation) from the true one,
+    as in `compute.statistics.truth.verdict`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``model, condition, tv_before, tv_after`` (medians over all proteins)``, closer`` (proteins
+        that the condition brings nearer to the truth)``, n, shifted, before, after, both,
+        neither`` (of the shifted ones).
+    """
+    called = "tv >= $threshold AND q_value <= $q_value"
+    before, after = "tv_before >= $threshold", "tv_after >= $threshold"
+    return run.query(
+        f"""
+        SELECT model, condition, median(tv_before) AS tv_before, median(tv_after) AS tv_after,
+               count(*) FILTER (WHERE tv_after < tv_before) AS closer, count(*) AS n,
+               count(*) FILTER (WHERE {called}) AS shifted,
+               count(*) FILTER (WHERE {called} AND {before} AND NOT {after}) AS before,
+               count(*) FILTER (WHERE {called} AND {after} AND NOT {before}) AS after,
+               count(*) FILTER (WHERE {called} AND {before} AND {after}) AS both,
+               count(*) FILTER (WHERE {called} AND NOT {before} AND NOT {after}) AS neither
+        FROM {{truth}} AS true_one
+        JOIN {{shifts}} AS moved USING (model, condition, protocol, protein)
+        WHERE protocol = $protocol AND model IN $models
+        GROUP BY model, condition ORDER BY model, condition
+        """,
+        ("truth", "shifts"),
+        {
+            "protocol": protocol,
+            "models": list(models),
+            "threshold": threshold,
+            "q_value": q_value,
+        },
+    )

@@ -320,7 +320,42 @@ def _all(shared: Shared, some: tuple[str, ...], *, protein_chosen: bool) -> None
         show.chart(drawings.curve(table, condition, threshold), shared, table, keep=keep)
     keep = show.kept("shares", shared, threshold=threshold)
     show.chart(drawings.shares(shares, threshold), shared, shares, keep=keep)
+    with show.guarded("The truth of all proteins"):
+        _verdicts(shared, threshold)
     _table(shared, chosen)
+
+
+def _verdicts(shared: Shared, threshold: float) -> None:
+    """Say of simulated proteins whether the shifted ones were wrong before or after."""
+    try:
+        rows = cache.ask(shared.run, proteins.verdicts, shared.protocol, shared.models, threshold)
+    except MissingTableError:
+        return
+    rows = rows[rows["condition"].isin(shared.conditions)]
+    if rows.empty:
+        return
+    st.subheader("Were the shifted proteins wrong before, or after?", anchor=False)
+    show.data(
+        show.named(rows),
+        shared,
+        "truth_of_shifts",
+        {
+            "model": show.text("Model"),
+            "condition": show.text("Condition"),
+            "shifted": show.number("Shifted", "%d", "Proteins called substantially shifted"),
+            "after": show.number("Wrong after", "%d", "Right unaltered, wrong on the background"),
+            "before": show.number("Wrong before", "%d", "Wrong unaltered, right after"),
+            "both": show.number("Wrong both times", "%d"),
+            "neither": show.number("Right both times", "%d", "Both within the threshold"),
+            "tv_before": show.number("From truth, unaltered", "%.2f", "Median total variation"),
+            "tv_after": show.number("From truth, after", "%.2f", "Median total variation"),
+            "closer": show.number("Nearer after", "%d", "Proteins that came nearer to the truth"),
+            "n": show.number("Proteins", "%d"),
+        },
+        "These cells are simulated, so each protein's true distribution is known, which no real "
+        f"images give. A distribution is wrong from a total variation of {threshold:.2f} from the "
+        "true one, the threshold above.",
+    )
 
 
 def _table(shared: Shared, chosen: ShiftFilter) -> None:

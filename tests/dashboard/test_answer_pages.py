@@ -9,6 +9,7 @@ from opening import SMALL, opened
 from synthetic_run import write_run
 from test_queries import MODELS, table
 
+from compute.statistics.truth import Verdict, verdict
 from dashboard.queries import accuracy, answers, examples, proteins
 from dashboard.queries.filters import AccuracyFilter, CropFilter, ShiftFilter
 
@@ -193,3 +194,22 @@ def test_every_trial_of_a_cell_with_its_donor(run):
 def test_filters_refuse_an_unknown_direction():
     with pytest.raises(ValueError, match="sideways"):
         CropFilter("refit", (), (), direction="sideways")
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.15, 0.4])
+def test_verdicts_count_shifted_proteins_by_when_they_were_wrong(run, threshold):
+    found = proteins.verdicts(run, "frozen", MODELS, threshold)
+    key = ["model", "condition", "protocol", "protein"]
+    both = table(run, "truth").merge(table(run, "shifts"), on=key)
+    assert len(found) == len(both[["model", "condition"]].drop_duplicates())
+    for row in found.itertuples():
+        here = both.query("model == @row.model and condition == @row.condition")
+        here = here[here["protocol"] == "frozen"]
+        called = here[(here["tv"] >= threshold) & (here["q_value"] <= 0.05)]
+        twin = pd.Series(verdict(called["tv_before"], called["tv_after"], threshold)).value_counts()
+        assert row.n == len(here)
+        assert row.shifted == len(called)
+        for when in Verdict:
+            assert getattr(row, when) == twin.get(str(when), 0)
+        assert row.closer == (here["tv_after"] < here["tv_before"]).sum()
+        assert row.tv_before == pytest.approx(here["tv_before"].median())
