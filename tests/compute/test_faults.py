@@ -211,7 +211,9 @@ def test_a_terminated_run_leaves_nothing_behind_and_goes_on(command, undisturbed
         time.sleep(seconds[stage] / 3)
     process.terminate()
     process.join(60)
-    assert process.exitcode in (143, 0) if stage == "finish" else process.exitcode == 143
+    # At the end the signal may come too late, or when Python has put its handlers away.
+    late = (0, -signal.SIGTERM) if stage == "finish" else ()
+    assert process.exitcode in (143, *late), log.read_text()
     if process.exitcode == 143:
         assert "Terminated. The same command goes on from here." in log.read_text()
     assert "Traceback" not in log.read_text()

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlparse
 
+PATIENCE = 120_000
+"""Milliseconds that a page may take on a busy machine; how long says nothing about it."""
+
 SIZES = {"wide": (1440, 900), "phone": (390, 844)}
 THEMES = ("light", "dark")
 PROBE = re.compile(r"/\w+/_stcore/(health|host-config)$")
@@ -25,6 +28,7 @@ def opened(
     window = browser.new_context(
         viewport={"width": width, "height": height}, color_scheme=theme, **context
     )
+    window.set_default_timeout(PATIENCE)
     page = window.new_page()
     complaints = listen(page)
     visit(page, url)
@@ -48,7 +52,7 @@ def settle(page: Any) -> None:
         """() => !document.querySelector('[data-stale="true"]')
               && [...document.querySelectorAll('[data-testid="stPlotlyChart"]')]
                    .every(chart => chart.querySelector('.main-svg'))""",
-        timeout=30_000,
+        timeout=PATIENCE,
     )
     page.wait_for_timeout(300)
 
@@ -118,7 +122,7 @@ def address_of(page: Any) -> dict[str, str]:
 def wait_for_address(page: Any, key: str, holds: Callable[[str], bool] = bool) -> str:
     """Wait until the address has a selection, and return it."""
     page.wait_for_function(
-        "key => new URL(location.href).searchParams.has(key)", arg=key, timeout=20_000
+        "key => new URL(location.href).searchParams.has(key)", arg=key, timeout=PATIENCE
     )
     settle(page)
     value = address_of(page)[key]

@@ -53,7 +53,7 @@ def app(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
 
     def make(*runs: Path, view: str = "", **address: str | list[str]) -> AppTest:
         monkeypatch.setenv(RUNS_VARIABLE, json.dumps([str(path) for path in runs]))
-        test = AppTest.from_file(str(script), default_timeout=60)
+        test = AppTest.from_file(str(script), default_timeout=180)
         if view:
             test.run()
             test.switch_page(f"views/{view}.py")

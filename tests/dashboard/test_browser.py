@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from browsing import (
+    PATIENCE,
     SIZES,
     THEMES,
     address_of,
@@ -156,7 +157,7 @@ def test_captions_can_be_read(browser: Any, address: str) -> None:
                   return colour === wanted && opacity === 1;
                 }""",
                 arg=wanted,
-                timeout=10_000,
+                timeout=PATIENCE,
             )
 
 
