@@ -320,9 +320,9 @@ def _all(shared: Shared, some: tuple[str, ...], *, protein_chosen: bool) -> None
         show.chart(drawings.curve(table, condition, threshold), shared, table, keep=keep)
     keep = show.kept("shares", shared, threshold=threshold)
     show.chart(drawings.shares(shares, threshold), shared, shares, keep=keep)
+    _table(shared, chosen)
     with show.guarded("The truth of all proteins"):
         _verdicts(shared, threshold)
-    _table(shared, chosen)
 
 
 def _verdicts(shared: Shared, threshold: float) -> None:

@@ -36,7 +36,8 @@ def test_a_reader_follows_addresses_and_notices_problems():
     with served(DEMO) as (address, _), Reader(address) as reader:
         first = reader.visit("proteins", {})
         assert not first.problems
-        chosen = reader.visit("proteins", {"protein": "no such gene"})
+        with Reader(address) as typing:  # an address written by hand begins a session
+            chosen = typing.visit("proteins", {"protein": "no such gene"})
         assert "which this run does not have" in chosen.problems[0]
         assert reader.visit("no-such-page", {}).problems
         again = reader.visit("accuracy", {"condition": "Masked"})
