@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from compute.errors import InputError
-from compute.rundir import RunDirectory
+from compute.rundir import LOCKED_PREDICTIONS, RunDirectory
 from compute.schema import CONDITIONS, Condition, Protocol
 
 BATCH = 8192
@@ -286,22 +286,6 @@ def _trials(
         }
 
 
-def second_reading(run: RunDirectory, model: str, number: int) -> Path:
-    """Return where the answers to one condition's second reading lie.
-
-    Parameters
-    ----------
-    run
-        While it is being made; the folder goes when it is finished.
-    model
-        Name.
-    number
-        Of the condition among those that have trials of their own.
-    """
-    folder = run.path / "work" / "locked_predictions" / f"model={model}"
-    return folder / f"part-{number:05d}.parquet"
-
-
 def blocks(
     run: RunDirectory,
     model: str,
@@ -334,7 +318,7 @@ def blocks(
     again = {
         c: Predictions(path, names, protein)
         for n, c in enumerate(conditions)
-        if (path := second_reading(run, model, n)).is_file()
+        if (path := run.part(LOCKED_PREDICTIONS, n, model)).is_file()
     }
     if Condition.UNALTERED not in files:
         return

@@ -35,11 +35,10 @@ from compute.embed_tables import (
 from compute.files import Progress, silent
 from compute.harmonise import Scales, measure_once
 from compute.models import Embedder, load_model
-from compute.rundir import RunDirectory
+from compute.rundir import LOCKED, RunDirectory
 from compute.store import CropArrays, CropStore
 
 __all__ = [
-    "LOCKED",
     "NORMALISATION",
     "SHARD_CELLS",
     "EmbedConfig",
@@ -54,9 +53,6 @@ __all__ = [
 
 SHARD_CELLS = 64
 """Cells whose trials are composed and written together (about 2,000 crops, 65 MB)."""
-
-LOCKED = "work/locked"
-"""Folder of the second readings below a run directory."""
 
 IN_FLIGHT = 2
 """Shards being computed, and shards being written, at the same time."""

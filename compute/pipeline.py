@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from compute import schema
 from compute.conditions import Plan
-from compute.embed import LOCKED, EmbedJob, ShardWorker
+from compute.embed import EmbedJob, ShardWorker
 from compute.engines import EngineConfig, EngineName, IncompleteError, open_engine
 from compute.errors import UsageError
 from compute.examples import write_examples
@@ -25,7 +25,7 @@ from compute.preparation import cores as cores
 from compute.preparation import prepare as prepare
 from compute.probing import Cells
 from compute.provenance import describe, flagged_trials, plain, sham_difference
-from compute.rundir import WORK, Notice, RunDirectory, begin, unheard
+from compute.rundir import LOCKED, WORK, Notice, RunDirectory, begin, unheard
 from compute.stages import embed_task, probe_task
 from compute.store import CropStore
 from compute.summarise import summarise

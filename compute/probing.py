@@ -27,12 +27,9 @@ from compute.folds import Folds
 from compute.multiclass import Multiclass, fit_multiclass
 from compute.probe_tables import predictions_table, tally, work_file, write_pairwise
 from compute.probes import CONFLICTING, Crops, Hyperplane, PairScore, pair_tests
-from compute.rundir import RunDirectory
+from compute.rundir import LOCKED, LOCKED_PREDICTIONS, RunDirectory
 from compute.schema import CONDITIONS, Condition, Protocol
 from compute.statistics.bootstrap import FEWEST_PROTEINS
-
-LOCKED, LOCKED_PREDICTIONS = "work/locked", "work/locked_predictions"
-"""Second readings, under the other normalisation, and what the frozen probe answers to them."""
 
 GATHERED = 1 << 29
 """Bytes of grid embeddings gathered in one pass over the shards (one condition at least)."""

@@ -108,7 +108,9 @@ class Remote:
             self.retry(lambda: self._fs.pipe_file(path, content, mode="create"), name)
         except FileExistsError:
             return False
-        except (TypeError, NotImplementedError, ValueError):  # a kind of URL that cannot tell
+        except (TypeError, NotImplementedError, ValueError):
+            # This kind of URL cannot create a file only where none is: look first, then write. Two
+            # that do so in the same instant both succeed. What else is wrong shows in the writing.
             return self.read(name) is None and self.write(name, content)
         return True
 

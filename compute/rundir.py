@@ -38,6 +38,9 @@ PARTS = ("trials", "embeddings", "predictions")
 WORK = "work"
 """Folder of what only an unfinished run needs."""
 
+LOCKED, LOCKED_PREDICTIONS = f"{WORK}/locked", f"{WORK}/locked_predictions"
+"""Second readings, under the other normalisation, and what the frozen probe answers to them."""
+
 NAMED = 5
 """Files that a message names; it counts the others."""
 

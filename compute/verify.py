@@ -240,13 +240,10 @@ def _check_predictions(run: RunDirectory, model: str, trials: _Tally) -> int:
 
 def _check_embeddings(run: RunDirectory, model: str) -> int:
     """Check that every shard of embeddings has its trials, in their order."""
-    pairs = zip(run.parts("trials"), run.parts("embeddings", model), strict=False)
+    planned, made = run.parts("trials"), run.parts("embeddings", model)
     columns, count = ["trial", "cell", "condition"], 0
-    _same_count(
-        run, f"shards of embeddings of {model}", len(run.parts("embeddings", model)),
-        len(run.parts("trials")),
-    )  # fmt: skip
-    for trials, embeddings in pairs:
+    _same_count(run, f"shards of embeddings of {model}", len(made), len(planned))
+    for trials, embeddings in zip(planned, made, strict=True):
         left = pq.read_table(trials, columns=columns, partitioning=None)
         right = pq.read_table(embeddings, columns=columns, partitioning=None)
         if not left.equals(right):

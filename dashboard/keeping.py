@@ -27,7 +27,7 @@ def begin(library: Library) -> None:
         st.text_input("Figures kept for presenting", key=KEY, bind="query-params")
 
 
-def library() -> Library:
+def opened() -> Library:
     """Return the open runs."""
     found: Library = st.session_state[LIBRARY]
     return found
@@ -36,7 +36,7 @@ def library() -> Library:
 def runs_of(figures: Sequence[FigureKey], run: Run) -> dict[str, Run]:
     """Return the runs that figures may be of, by key: all open ones only where they compare."""
     compares = any({"runs", "first", "second"} & dict(key.values).keys() for key in figures)
-    return {one.key: one for one in (library().runs if compares else (run,))}
+    return {one.key: one for one in (opened().runs if compares else (run,))}
 
 
 def kept() -> tuple[tuple[FigureKey, ...], bool]:

@@ -207,8 +207,9 @@ def _points(axes: Axes, layer: Points, look: Look) -> None:
         label=layer.name or "_",
         clip_on=False,
     )
-    places = layer.text_at or ("middle left",) * len(layer.text)
-    for a, b, text, place in zip(x, y, layer.text, places, strict=False):
+    texts = layer.text or ("",) * len(x)
+    places = layer.text_at or ("middle left",) * len(x)
+    for a, b, text, place in zip(x, y, texts, places, strict=True):
         if text:
             across, up, ha, va = PLACES[place]
             axes.annotate(

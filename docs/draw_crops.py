@@ -190,7 +190,7 @@ def rescaling(demo: Demo) -> Figure:
     axes = figure.subplots(1, 4, width_ratios=(1, 1, 1, 1.1))
     titles = ("Unaltered", "New background,\nscaled by the crop", "New background,\nscale locked")
     below = ("by its own range", "by the new crop's range", "by the unaltered crop's")
-    for place, picture, title, what in zip(axes, pictures, titles, below, strict=False):
+    for place, picture, title, what in zip(axes[:3], pictures, titles, below, strict=True):
         show(place, picture, (0, 1))
         trace(place, mask)
         place.set_title(title, size=10.5, weight="bold")

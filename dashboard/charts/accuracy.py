@@ -8,7 +8,7 @@ import pandas as pd
 from compute.published import SOURCE, SPREAD, TABLE_1
 from dashboard import wording
 from dashboard.charts import labels
-from dashboard.charts.description import Axis, Chart, Heat, Layer, Panel, Points, Rule
+from dashboard.charts.description import Axis, Chart, Heat, Layer, Panel, Points, Rule, pick
 from dashboard.theme import (
     BLUES,
     condition_ink,
@@ -78,7 +78,7 @@ def by_condition(
                 line=True,
                 width=1.2,
                 dash=mark.dash,
-                picks=tuple(f"{c}|{model}" for c in rows["condition"]),
+                picks=tuple(pick(c, model) for c in rows["condition"]),
                 hover=tuple(_overall_hover(row) for row in wording.records(rows)),
             )
         )

@@ -7,7 +7,7 @@ import pandas as pd
 from compute.schema import DROP_PARTS, FLIP_DIRECTIONS, Flip, Part
 from dashboard import wording
 from dashboard.charts.accuracy import sample_size
-from dashboard.charts.description import Axis, Bars, Chart, Heat, Layer, Panel, Points, Rule
+from dashboard.charts.description import Axis, Bars, Chart, Heat, Layer, Panel, Points, Rule, pick
 from dashboard.theme import DIVERGING, condition_title, in_order, model_marks, model_title
 
 FLIP_NAMES: dict[Flip, str] = {
@@ -59,7 +59,7 @@ def flips(table: pd.DataFrame) -> Chart:
                         f"{wording.interval(row.ci_low, row.ci_high)}\n{wording.tested_on(row)}"
                         for _, row in some
                     ),
-                    picks=tuple(f"{direction}|{row.condition}|{model}" for _, row in some),
+                    picks=tuple(pick(str(direction), row.condition, model) for _, row in some),
                 )
             )
         panels.append(_by_condition(model, conditions, layers, "Share of trials", (0, 1.05 * top)))
@@ -257,7 +257,7 @@ def backgrounds(table: pd.DataFrame, model: str, condition: str, kind: Kind = "d
             hover=tuple(tuple(_grid_hover(row) for row in line) for line in lines),
             signed=True,
             picks=tuple(
-                tuple("" if row is None else f"{row.localization}|{row.background}" for row in line)
+                tuple("" if row is None else pick(row.localization, row.background) for row in line)
                 for line in lines
             ),
         )

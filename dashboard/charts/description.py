@@ -11,6 +11,20 @@ from dashboard.theme import Ink
 Number = float | None
 
 
+_BETWEEN = "\x1f"
+"""The control character that separates units: no name holds it."""
+
+
+def pick(*values: str) -> str:
+    """Write what a mark stands for (a condition, a model, a class …) as one text."""
+    return _BETWEEN.join(values)
+
+
+def picked(text: str) -> tuple[str, ...]:
+    """Read what `pick` wrote."""
+    return tuple(text.split(_BETWEEN))
+
+
 @dataclass(frozen=True)
 class Points:
     """Marks, or a line through them; `None` breaks the line.

@@ -278,7 +278,7 @@ def reliability_figure(asked: Request) -> Slide:
 
 def _ground(asked: Request) -> ground.Ground:
     named = keys.split(asked.values.get("runs", "")) or (asked.run.key,)
-    return ground.ground(asked.ask, [asked.library[name] for name in named])
+    return ground.ground(asked.ask, [asked.open_runs[name] for name in named])
 
 
 def _choice(asked: Request) -> tuple[str, str, str]:
@@ -344,7 +344,7 @@ def leaderboard_figure(asked: Request) -> Slide:
 def _pair(asked: Request) -> tuple[ground.Entry, ground.Entry]:
     ends = [keys.split(asked.values[side]) for side in ("first", "second")]
     alone = ends[0][0] == ends[1][0]
-    first, second = (ground.Entry(asked.library[run], model, alone) for run, model in ends)
+    first, second = (ground.Entry(asked.open_runs[run], model, alone) for run, model in ends)
     return first, second
 
 
@@ -364,7 +364,7 @@ def class_pairs_figure(asked: Request) -> Slide:
     """Draw two models' drops by class."""
     first, second = _pair(asked)
     named = tuple(dict.fromkeys((first.run.key, second.run.key)))
-    found = ground.ground(asked.ask, [asked.library[name] for name in named])
+    found = ground.ground(asked.ask, [asked.open_runs[name] for name in named])
     table = compare.class_pairs(asked.ask, found, first, second, _choice(asked), asked.condition)
     chart = compare_charts.class_pairs(table, first.title, second.title, asked.condition)
     return slide(asked.key, chart, None, _definitions(asked.condition))

@@ -117,7 +117,8 @@ def _lines(
         data.add_series(rule.text or " ", [rule.at] * count)
     shape = shapes.add_chart(XL_CHART_TYPE.LINE_MARKERS, *place, data)
     chart = shape.chart
-    for series, layer, here in zip(chart.plots[0].series, layers, slots, strict=False):
+    drawn = list(chart.plots[0].series)[: len(layers)]  # the rules' come behind
+    for series, layer, here in zip(drawn, layers, slots, strict=True):
         _drawn(series, layer)
         if layer.low:
             low = [layer.low[here[n]] if n in here else None for n in range(count)]
@@ -159,7 +160,8 @@ def _scatter(
             series.add_data_point(x, y)
     shape = shapes.add_chart(XL_CHART_TYPE.XY_SCATTER_LINES, *place, data)
     chart = shape.chart
-    for series, layer, there in zip(chart.plots[0].series, layers, kept, strict=False):
+    drawn = list(chart.plots[0].series)[: len(layers)]  # the rules' come behind
+    for series, layer, there in zip(drawn, layers, kept, strict=True):
         _drawn(series, layer)
         if layer.low:
             _intervals(

@@ -163,7 +163,7 @@ def _table(page: Figure, grid: Grid, top: float, size: float) -> None:
     limit = max(8, int((room - sum(widths[:-1])) / (size * LETTER / 72)))
     for place, row in enumerate(rows):
         x = MARGIN
-        for text, width in zip(row[:-1], widths, strict=False):
+        for text, width in zip(row[:-1], widths[:-1], strict=True):
             _put(page, x, top, text, size, INK.light, weight="bold" if place == 0 else "normal")
             x += width
         last = wrapped(fonts.drawable(row[-1]), size, limit * size * LETTER / 72)[:2]

@@ -54,7 +54,7 @@ class Request:
         Answers queries.
     values
         The figure's own parameters, defaults filled in.
-    library
+    open_runs
         All open runs by key, for comparisons.
     """
 
@@ -67,7 +67,7 @@ class Request:
     models: tuple[str, ...]
     conditions: tuple[str, ...]
     values: Mapping[str, str]
-    library: Mapping[str, Run] = field(default_factory=dict, repr=False)
+    open_runs: Mapping[str, Run] = field(default_factory=dict, repr=False)
 
     @property
     def accuracy(self) -> AccuracyFilter:
@@ -101,7 +101,7 @@ def checked(
     filters: tuple[str, ...],
     run: Run,
     ask: Ask,
-    library: Mapping[str, Run],
+    open_runs: Mapping[str, Run],
 ) -> Request:
     """Check a key against a run.
 
@@ -137,7 +137,7 @@ def checked(
         chosen or models,
         shown or conditions,
         {},
-        library or {run.key: run},
+        open_runs or {run.key: run},
     )
     values = {
         name: _checked(kind, name, given[name], made)
@@ -213,11 +213,11 @@ def _checked(kind: Kind, name: str, value: str, made: Request) -> str:
         return _one(name, value, ["drop", "attraction"])
     if kind is Kind.RUNS:
         for run in keys.split(value):
-            _one("run", run, list(made.library))
+            _one("run", run, list(made.open_runs))
         return value
     run, model = (*keys.split(value), "", "")[:2]
-    _one("run", run, list(made.library))
-    _one("model", model, made.library[run].models)
+    _one("run", run, list(made.open_runs))
+    _one("model", model, made.open_runs[run].models)
     return value
 
 

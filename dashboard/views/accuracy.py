@@ -10,6 +10,7 @@ from dashboard import behind, cache, selections, show, theme, wording
 from dashboard.charts import accuracy as drawings
 from dashboard.charts import answers as changes
 from dashboard.charts import calibration
+from dashboard.charts.description import picked
 from dashboard.queries import accuracy, answers
 from dashboard.queries.filters import CropFilter, PairFilter
 from dashboard.queries.open_runs import MissingTableError
@@ -90,7 +91,10 @@ def _chooser(shared: Shared, *keys: str) -> Pick:
     plain = {"model": set(shared.models), "condition": set(shared.altered)}
 
     def choose(pick: str) -> None:
-        for key, value in zip(keys, pick.split("|"), strict=False):
+        values = picked(pick)
+        if len(values) != len(keys):  # it comes from the browser, which may send anything
+            return
+        for key, value in zip(keys, values, strict=True):
             if value in plain.get(key, {value}):
                 st.session_state[key] = value
 

@@ -56,9 +56,9 @@ def page() -> None:
 
 
 def _runs() -> list[Run]:
-    library = keeping.library()
+    library = keeping.opened()
     if len(library.runs) == 1:
-        st.caption(
+        st.markdown(
             "One run is open, so its models are compared. `bystander dashboard RUN RUN …` opens "
             "several."
         )
@@ -127,7 +127,7 @@ def _board(
     order = sort or next(iter(compare.SORTS))
     table = compare.leaderboard(cache.ask, found, choice, condition, order)
     sentence = AccuracyFilter(*choice).sentence()
-    several = keys.joined(run.key for run in runs) if len(keeping.library().runs) > 1 else None
+    several = keys.joined(run.key for run in runs) if len(keeping.opened().runs) > 1 else None
     values = {"condition": condition, "sort": order, "runs": several}
     key = keys.of("leaderboard", _measured(shared, choice), **values)
     show.chart(drawings.leaderboard(table, condition, sentence), shared, table, keep=key)

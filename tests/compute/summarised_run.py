@@ -9,12 +9,11 @@ import pyarrow.parquet as pq
 from synthetic_cells import CLASSES, cells_table, make_plan, windows_table
 
 from compute import schema
-from compute.answers import second_reading
 from compute.embed import SHARD_CELLS, trials_table
 from compute.files import write_table
 from compute.folds import deal
 from compute.probing import Cells, probe
-from compute.rundir import begin
+from compute.rundir import LOCKED_PREDICTIONS, begin
 from compute.schema import COMPOSED, Condition
 from compute.statistics.bootstrap import BootstrapConfig
 from compute.summarise import summarise
@@ -53,7 +52,7 @@ class Made:
         return frame[frame["protocol"] == protocol].reset_index(drop=True)
 
     def second(self, model, condition):
-        return read_plain(second_reading(self.run, model, place(condition)))
+        return read_plain(self.run.part(LOCKED_PREDICTIONS, place(condition), model))
 
     def tested(self):
         """Names of the tested classes."""
@@ -120,7 +119,7 @@ def write_second_reading(run, model, conditions, seed):
         rows["predicted"] = [CLASSES[k] for k in mixed.argmax(1)]
         expected = schema.predictions_schema(len(CLASSES))
         table = pa.Table.from_pandas(rows, schema=expected, preserve_index=False)
-        write_table(second_reading(run, model, number), table)
+        write_table(run.part(LOCKED_PREDICTIONS, number, model), table)
 
 
 def make(folder, population, **config):

@@ -7,9 +7,10 @@ from summarised_run import MODELS, by_cell
 from synthetic_cells import CLASSES
 
 from compute import answers, schema
-from compute.answers import Answers, Backgrounds, Predictions, blocks, second_reading
+from compute.answers import Answers, Backgrounds, Predictions, blocks
 from compute.errors import InputError
 from compute.files import write_table
+from compute.rundir import LOCKED_PREDICTIONS
 from compute.schema import COMPOSED, CONDITIONS, Condition, Protocol
 
 
@@ -134,4 +135,4 @@ def test_a_file_in_another_order_is_refused(made, tmp_path):
 def test_a_model_without_unaltered_predictions_has_no_blocks(made):
     assert list(blocks(made.run, "nobody", list(COMPOSED), CLASSES, number(made))) == []
     assert set(MODELS) == {"one", "two"}
-    assert second_reading(made.run, "one", 3).is_file()
+    assert made.run.part(LOCKED_PREDICTIONS, 3, "one").is_file()

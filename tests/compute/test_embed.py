@@ -14,7 +14,6 @@ from compute.cards import select_channels
 from compute.composite import compose
 from compute.conditions import Plan, PlanConfig
 from compute.embed import (
-    LOCKED,
     EmbedConfig,
     EmbedJob,
     ShardError,
@@ -25,7 +24,7 @@ from compute.embed import (
 from compute.errors import BystanderError, DiskError, UsageError
 from compute.harmonise import measure
 from compute.models import load_model
-from compute.rundir import begin
+from compute.rundir import LOCKED, begin
 from compute.store import CropStore
 
 NAMES = ("pifia", "paired_cell", "deeploc")

@@ -8,8 +8,8 @@ import pytest
 from summarised_run import BIG, MODELS, make, place, read_plain
 
 from compute import probing, schema
-from compute.answers import second_reading
-from compute.probing import LOCKED, probe
+from compute.probing import probe
+from compute.rundir import LOCKED, LOCKED_PREDICTIONS
 from compute.schema import Condition
 
 
@@ -40,7 +40,7 @@ def test_lost_files_and_smaller_passes_give_the_same_tables(made, monkeypatch):
 
 def test_second_readings_are_answered_by_the_frozen_probe(made):
     model, dimension = next(iter(MODELS.items()))
-    shutil.rmtree(second_reading(made.run, model, 0).parents[1])
+    shutil.rmtree(made.run.part(LOCKED_PREDICTIONS, 0, model).parents[1])
     parts = made.run.parts("embeddings", model)
     for number, (trials, file) in enumerate(zip(made.run.parts("trials"), parts, strict=True)):
         plan = pq.read_table(trials).to_pandas()
@@ -51,7 +51,7 @@ def test_second_readings_are_answered_by_the_frozen_probe(made):
     probe(made.run, made.plan, made.cells, MODELS)
     for condition in (Condition.SAME, Condition.DIFFERENT, Condition.MASKED):
         # Read from the first reading's embeddings, so the answers must be the first reading's.
-        found = read_plain(second_reading(made.run, model, place(condition)))
+        found = read_plain(made.run.part(LOCKED_PREDICTIONS, place(condition), model))
         first = made.predictions(model, condition, "frozen")
         first = first[first["trial"].isin(found["trial"])].reset_index(drop=True)
         assert len(found) == found["cell"].nunique() == len(first) > 0
@@ -61,5 +61,5 @@ def test_second_readings_are_answered_by_the_frozen_probe(made):
             np.stack(found["probabilities"]), np.stack(first["probabilities"]), atol=1e-6
         )
     for condition in (Condition.UNALTERED, Condition.SHAM):
-        assert not second_reading(made.run, model, place(condition)).exists()
+        assert not made.run.part(LOCKED_PREDICTIONS, place(condition), model).exists()
     assert not made.run.parts("work/locked_predictions", list(MODELS)[1])

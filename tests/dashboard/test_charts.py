@@ -16,7 +16,7 @@ from dashboard.charts import answers as changes
 from dashboard.charts import calibration, plotly
 from dashboard.charts import protein_lists as lists
 from dashboard.charts import proteins as shifts
-from dashboard.charts.description import Axis, Chart, Panel, Points
+from dashboard.charts.description import Axis, Chart, Panel, Points, pick, picked
 from dashboard.queries import accuracy, answers, proteins
 from dashboard.queries.filters import AccuracyFilter, ShiftFilter
 from dashboard.queries.open_runs import Run
@@ -213,3 +213,8 @@ def test_numbers_in_words():
     assert wording.p_text(0.0004) == "p < 0.001"
     assert wording.count(1200, "cell") == "1,200 cells"
     assert wording.count(1, "class", "classes") == "1 class"
+
+
+@pytest.mark.parametrize("values", [("a|b",), ("different", "my|model"), ("Golgi", "", "ER | x")])
+def test_a_pick_gives_back_what_it_stands_for_whatever_the_names_hold(values):
+    assert picked(pick(*values)) == values
