@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from compute.bench import simulated_answers as simulated
 from compute.bench.judging import (
     HELD,
-    RARE,
     SETTINGS,
     Counter,
     Finding,
@@ -116,7 +115,6 @@ def answer(config: SimulationConfig) -> Iterator[Finding]:
         brier = float(simulated.true_brier(answers)[2].mean())
         error = simulated.true_calibration_error(answers, 2, np.arange(1, BINS) / BINS)
         counter = Counter(setting, HOLDS, HELD)
-        rare = Counter(setting, HOLDS, RARE)
         for number, rng in config.each(3, code):
             found = _Answered(answers, rng, config, number)
             held: dict[str, list[bool]] = defaultdict(list)
@@ -127,9 +125,8 @@ def answer(config: SimulationConfig) -> Iterator[Finding]:
                 aim = brier if row["measure"] == Calibration.BRIER else error
                 held[SCORES[Calibration(row["measure"])]].append(_inside(row, aim))
             for name, outcome in held.items():
-                (rare if "by localization" in name else counter).add(name, outcome)
+                counter.add(name, outcome)
         yield from counter.findings()
-        yield from rare.findings()
 
 
 class _Answered:

@@ -16,9 +16,6 @@ from compute.statistics.effects import Tallies
 HELD = (0.93, 0.97)
 """Share of data sets whose 95% interval must hold the truth."""
 
-RARE = (0.93, 0.98)
-"""The same where few answers are expected: a share near 0 has a wider interval than it needs."""
-
 LEVEL = 0.05
 """Of tests, and of false discoveries."""
 

@@ -230,7 +230,10 @@ def interval(estimate: float, draws: NDArray[np.float64], freedom: float) -> tup
 
 
 def share_interval(
-    estimate: float, draws: NDArray[np.float64], freedom: float
+    estimate: float,
+    draws: NDArray[np.float64],
+    freedom: float,
+    answers: int | None = None,
 ) -> tuple[float, float]:
     """Return Wilson's interval of a share, which stays in 0 to 1 and is not empty at its ends.
 
@@ -241,17 +244,34 @@ def share_interval(
     ----------
     estimate, draws, freedom
         As for `interval`.
+    answers
+        Cells that were counted, for a share of one class. Independent cells alone give the
+        variance p (1 − p) / answers, which then counts as its known part: the variance is not
+        taken for less, and only what exceeds it has the degrees of freedom of the units
+        (Satterthwaite). With several trials a cell that part is at most this, and the interval
+        is wider than need be.
     """
     sd = spread(draws)
     if freedom < 1 or not np.isfinite(sd) or not np.isfinite(estimate):
         return np.nan, np.nan
     binomial = estimate * (1 - estimate)
-    known = sd > _ROUNDING and binomial > _ROUNDING
-    n = max(binomial / sd**2, 1.0) if known else freedom + 1
+    if sd > _ROUNDING and binomial > _ROUNDING:
+        variance, freedom = _with_known(sd**2, binomial / answers if answers else 0.0, freedom)
+        n = max(binomial / variance, 1.0)
+    else:
+        n = freedom + 1
     t2 = _t(freedom) ** 2
     middle = (estimate + t2 / (2 * n)) / (1 + t2 / n)
     reach = np.sqrt(t2 * (max(binomial, 0) / n + t2 / (4 * n * n))) / (1 + t2 / n)
     return float(max(middle - reach, 0)), float(min(middle + reach, 1))
+
+
+def _with_known(variance: float, known: float, freedom: float) -> tuple[float, float]:
+    """Return a variance that is at least its known part, and its degrees of freedom."""
+    rest = variance - known
+    if rest <= _ROUNDING**2:
+        return max(variance, known), np.inf
+    return variance, freedom * (variance / rest) ** 2
 
 
 def _t(freedom: float) -> float:

@@ -64,9 +64,11 @@ def flip_rows(
     found = means(flips, n, resampling)
     rows = []
     for scope in scopes(units, n, names):
+        cells = scope.columns["n_cells"] if scope.index else None
         for f, direction in enumerate(Flip):
             estimate = float(found.point[scope.index, f])
-            low, high = share_interval(estimate, found.draws[:, scope.index, f], scope.freedom)
+            draws = found.draws[:, scope.index, f]
+            low, high = share_interval(estimate, draws, scope.freedom, cells)
             rows.append(
                 {
                     **scope.columns,

@@ -93,6 +93,22 @@ def test_a_shares_interval_is_wilsons_with_the_answers_that_the_spread_implies(p
     assert found == pytest.approx(expected, abs=1e-5)
 
 
+def test_what_cells_alone_vary_counts_as_known():
+    p, cells, draws = 0.1, 60, np.array([0.05, 0.15])
+    variance, known = 0.05**2, 0.1 * 0.9 / 60
+    free = 5 / (1 - known / variance) ** 2
+    found = share_interval(p, draws, 5, cells)
+    expected = naive_wilson(p, p * (1 - p) / variance, stats.t.ppf(0.975, free))
+    assert found == pytest.approx(expected, abs=1e-5)
+    low, high = share_interval(p, draws, 5)
+    assert low < found[0] < found[1] < high
+
+
+def test_a_share_never_varies_less_than_its_cells():
+    found = share_interval(0.1, np.array([0.099, 0.101]), 5, 60)
+    assert found == pytest.approx(naive_wilson(0.1, 60, stats.norm.ppf(0.975)), abs=1e-5)
+
+
 def test_a_share_without_spread_is_as_uncertain_as_its_units_allow():
     low, high = share_interval(1.0, np.ones(100), 9)
     assert (low, high) == pytest.approx(naive_wilson(1, 10, stats.t.ppf(0.975, 9)), abs=1e-5)
@@ -101,9 +117,9 @@ def test_a_share_without_spread_is_as_uncertain_as_its_units_allow():
     assert np.isnan(share_interval(0.2, np.full(5, np.nan), 9)).all()
 
 
-@given(st.floats(0, 1), st.floats(0, 0.5), st.integers(1, 100))
-def test_a_shares_interval_lies_within_zero_and_one_around_it(p, sd, free):
-    low, high = share_interval(p, np.array([p - sd, p + sd]), free)
+@given(st.floats(0, 1), st.floats(0, 0.5), st.integers(1, 100), st.none() | st.integers(1, 10_000))
+def test_a_shares_interval_lies_within_zero_and_one_around_it(p, sd, free, cells):
+    low, high = share_interval(p, np.array([p - sd, p + sd]), free, cells)
     assert 0 <= low <= p + 1e-12
     assert p - 1e-12 <= high <= 1
 
