@@ -15,12 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from compute.crops.medium import fill_batch
+from compute.crops.dilation import grow_diamond
+from compute.crops.medium import fill_in_place
 from compute.crops.quality import border_pixels
 from compute.errors import unknown_value
 from compute.harmonise import PERCENTILES, Scales
 from compute.schema import CONDITIONS, Condition, TrialFlag
-from compute.store import CropArrays
+from compute.store import CropArrays, PixelFile, Pixels
 
 DONOR_CENTRE = ("remove", "paper")
 """What becomes of a donor's own centre cell: filled with medium, or left as in the paper."""
@@ -124,11 +125,41 @@ class Pieces:
         return found.add_(_HALF) if self.unsigned else found
 
 
+class _Room:
+    """Raw images in one block of memory, filled from its start.
+
+    New memory costs more than what is written to it, so everything is read to its place.
+    """
+
+    def __init__(self, rows: int, like: NDArray[Any]) -> None:
+        self._pixels = np.empty((rows, *like.shape[1:]), like.dtype)
+        self._used = 0
+
+    @property
+    def filled(self) -> NDArray[Any]:
+        """All images so far."""
+        return self._pixels[: self._used]
+
+    def add(
+        self, source: Pixels, rows: NDArray[np.int64]
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Copy rows of other images; return them, to be changed in place, and their places."""
+        place = self._used + np.arange(len(rows))
+        self._used += len(rows)
+        images = self._pixels[self._used - len(rows) : self._used]
+        if isinstance(source, PixelFile):
+            source.read_into(images, rows)
+        else:
+            images[...] = source[rows]
+        return images, place
+
+
 @dataclass(frozen=True)
 class _Batch:
     """Trials of one condition with what their backgrounds are made from; n rows.
 
     `centre`, `mask` and `foreground` have a row per cell, `of` tells which one a trial has.
+    `room` holds the cells, and takes the backgrounds.
     """
 
     centre: NDArray[Any]
@@ -141,6 +172,7 @@ class _Batch:
     arrays: CropArrays
     scales: Scales
     keep_donor: bool
+    room: _Room
 
 
 @dataclass(frozen=True)
@@ -149,17 +181,14 @@ class _Ground:
 
     Parameters
     ----------
-    pixels
-        Raw images that the cells' own do not hold, or None where they do.
     row
-        Which of them is behind each trial (of the cells' own where there are none), shape (n,).
+        Which image of the room is behind each trial, shape (n,).
     factor, offset
         Shape (n, C), or a number for all.
     flags
         `TrialFlag` bits, shape (n,), or 0.
     """
 
-    pixels: NDArray[Any] | None
     row: NDArray[np.int64]
     factor: NDArray[np.float32] | float = 1.0
     offset: NDArray[np.float32] | float = 0.0
@@ -221,7 +250,8 @@ def gather(
         raise unknown_value("donor centre", donor_centre, DONOR_CENTRE)
     cell = trials["cell"].to_numpy()
     rows, of = np.unique(cell, return_inverse=True)
-    centre = arrays.images[rows]
+    room = _Room(len(rows) + len(trials), arrays.images[rows[:1]])
+    centre, _ = room.add(arrays.images, rows)
     mask = arrays.unpack(arrays.masks[rows])
     foreground = arrays.unpack(arrays.foregrounds[rows])
     donor, seed = trials["donor"].to_numpy(), trials["seed"].to_numpy()
@@ -231,32 +261,27 @@ def gather(
     factor, offset = np.ones((2, total, channels), np.float32)
     inside, borrowed = np.ones(total, bool), np.zeros(total, bool)
     flags = _mask_flags(mask)[of]
-    parts, filled = [centre], len(centre)
     for name in np.unique(condition):
         here = np.flatnonzero(condition == name)
         batch = _Batch(
             centre, mask, foreground, of[here], cell[here], donor[here], seed[here],
-            arrays, scales, donor_centre == "paper",
+            arrays, scales, donor_centre == "paper", room,
         )  # fmt: skip
         found = BACKGROUNDS[Condition(name)](batch)
         ground[here] = found.row
-        if found.pixels is not None:
-            ground[here] += filled
-            parts.append(found.pixels)
-            filled += len(found.pixels)
         factor[here], offset[here] = found.factor, found.offset
         flags[here] |= found.flags
         inside[here] = Condition(name) is not Condition.BACKGROUND_ONLY
         borrowed[here] = CONDITIONS[Condition(name)].donors != "none"
-    pixels = np.concatenate(parts)
+    unaltered = centre.astype(np.float32)
+    low, high = np.percentile(centre, PERCENTILES, axis=(2, 3))
+    pixels = room.filled
     unsigned = pixels.dtype == np.uint16
     if unsigned:
         pixels ^= np.uint16(_HALF)
         pixels = pixels.view(np.int16)
-    unaltered = centre.astype(np.float32)
-    low, high = np.percentile(centre, PERCENTILES, axis=(2, 3))
     limit = SEAM_LIMIT * (high - low).astype(np.float32)
-    ring = (grow(mask, HALO) & ~mask).astype(np.float32).reshape(len(mask), -1, 1)
+    ring = (grow_diamond(mask, HALO) & ~mask).astype(np.float32).reshape(len(mask), -1, 1)
     level = (unaltered.reshape(*unaltered.shape[:2], -1) @ ring)[:, :, 0]
     level /= np.maximum(ring.sum(1), 1)
     arrays_in_order = (
@@ -280,57 +305,57 @@ def combine(pieces: Pieces, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
     ground.mul_(pieces.factor[rows][:, :, None, None])
     ground.add_(pieces.offset[rows][:, :, None, None])
     shown = pieces.mask[cell] & pieces.inside[rows][:, None, None]
-    images = torch.where(shown[:, None], centre, ground)
     ring = pieces.ring.index_select(0, cell)
     level = torch.bmm(ground.flatten(2), ring)[:, :, 0] / ring.sum(1).clamp(min=1)
     far = ((level - pieces.level[cell]).abs() > pieces.limit[cell]).any(1) & pieces.borrowed[rows]
+    images = torch.where(shown[:, None], centre, ground)
     return images, centre, far.to(torch.int32) * int(TrialFlag.SEAM)
 
 
 def _own(batch: _Batch) -> _Ground:
-    return _Ground(None, batch.of)
+    return _Ground(batch.of)
 
 
 def _sham(batch: _Batch) -> _Ground:
     """Take the cell's own crop by the way that a donor's crop would go."""
     group = batch.scales.of_cell[batch.cell]
-    own = batch.arrays.images[batch.cell]
-    return _Ground(own, np.arange(len(own)), *batch.scales.factors(group, group))
+    _, row = batch.room.add(batch.arrays.images, batch.cell)
+    return _Ground(row, *batch.scales.factors(group, group))
 
 
 def _zero(batch: _Batch) -> _Ground:
-    return _Ground(None, batch.of, factor=0.0)
+    return _Ground(batch.of, factor=0.0)
 
 
 def _emptied(batch: _Batch) -> _Ground:
     """Take the cell's own crop with the cell replaced by medium."""
     of = batch.of
-    filled, flags = _remove_centre(
-        batch.centre[of], batch.mask[of], batch.foreground[of], batch.seed
-    )
-    return _Ground(filled, np.arange(len(filled)), flags=flags)
+    own, row = batch.room.add(batch.centre, of)
+    flags = _remove_centre(own, batch.mask[of], batch.foreground[of], batch.seed)
+    return _Ground(row, flags=flags)
 
 
 def _donor(batch: _Batch) -> _Ground:
     """Take a donor's crop, without its own centre cell unless asked as in the paper."""
     arrays, scales, donor = batch.arrays, batch.scales, batch.donor
-    image = arrays.images[donor]
+    image, row = batch.room.add(arrays.images, donor)
     mask = arrays.unpack(arrays.masks[donor])
     if batch.keep_donor:
         visible = (mask & ~batch.mask[batch.of]).any((1, 2))
         flags = np.where(visible, int(TrialFlag.DONOR_VISIBLE), 0).astype(np.int32)
     else:
         foreground = arrays.unpack(arrays.foregrounds[donor])
-        image, flags = _remove_centre(image, mask, foreground, batch.seed)
+        flags = _remove_centre(image, mask, foreground, batch.seed)
     moved = scales.factors(scales.of_cell[donor], scales.of_cell[batch.cell])
-    return _Ground(image, np.arange(len(image)), *moved, flags)
+    return _Ground(row, *moved, flags)
 
 
 def _window(batch: _Batch) -> _Ground:
     scales = batch.scales
-    windows, row = np.unique(batch.donor, return_inverse=True)
+    windows, which = np.unique(batch.donor, return_inverse=True)
+    _, row = batch.room.add(batch.arrays.windows, windows)
     moved = scales.factors(scales.of_window[batch.donor], scales.of_cell[batch.cell])
-    return _Ground(batch.arrays.windows[windows], row, *moved)
+    return _Ground(row[which], *moved)
 
 
 BACKGROUNDS: dict[Condition, Callable[[_Batch], _Ground]] = {
@@ -350,26 +375,12 @@ def _remove_centre(
     masks: NDArray[np.bool_],
     foregrounds: NDArray[np.bool_],
     seeds: NDArray[np.int64],
-) -> tuple[NDArray[Any], NDArray[np.int32]]:
-    """Replace centre cells and their halo, but no neighbour, by medium."""
+) -> NDArray[np.int32]:
+    """Replace centre cells and their halo, but no neighbour, by medium, in place."""
     neighbours = foregrounds & ~masks
-    holes = grow(masks, HALO) & ~neighbours
-    filled, little = fill_batch(images, holes, foregrounds, seeds)
-    return filled, np.where(little, int(TrialFlag.LITTLE_MEDIUM), 0).astype(np.int32)
-
-
-def grow(masks: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
-    """Dilate each mask of shape (N, H, W) by a number of pixels (city-block distance)."""
-    grown = masks.copy()
-    for start in range(0, len(masks), AT_A_TIME):
-        part = grown[start : start + AT_A_TIME]
-        for _ in range(pixels):
-            before = part.copy()
-            part[:, 1:] |= before[:, :-1]
-            part[:, :-1] |= before[:, 1:]
-            part[:, :, 1:] |= before[:, :, :-1]
-            part[:, :, :-1] |= before[:, :, 1:]
-    return grown
+    holes = grow_diamond(masks, HALO) & ~neighbours
+    little = fill_in_place(images, holes, foregrounds, seeds)
+    return np.where(little, int(TrialFlag.LITTLE_MEDIUM), 0).astype(np.int32)
 
 
 def _mask_flags(masks: NDArray[np.bool_]) -> NDArray[np.int32]:

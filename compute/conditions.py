@@ -132,8 +132,8 @@ class Plan:
                 "`bystander check STORE` shows why each was flagged.",
             )
         code = {name: i for i, name in enumerate(localizations)}
-        label = cells["localization"].map(code, na_action="ignore")
-        self._class = label.fillna(-1).to_numpy().astype(np.int16)
+        label = pd.Categorical(cells["localization"], categories=list(localizations))
+        self._class = label.codes.astype(np.int16)
         protein, self._proteins = pd.factorize(cells["protein"], sort=True)
         self._protein = protein.astype(np.int32)
         order = np.argsort(self._protein, kind="stable")
@@ -143,7 +143,7 @@ class Plan:
         inside = np.ones(len(windows), bool)
         if config.split is not None:
             inside = windows["field"].isin(set(cells["field"][usable])).to_numpy()
-        self._windows(windows, inside, code)
+        self._windows(windows, inside)
         self.grid = self._choose_grid()
         self._count_trials()
 
@@ -186,12 +186,10 @@ class Plan:
         self._start, self._size = self._block_start[:, 0], self._block_size.sum(1)
         self.present = np.flatnonzero(self._size > 0)
 
-    def _windows(
-        self, windows: pd.DataFrame, inside: NDArray[np.bool_], code: dict[str, int]
-    ) -> None:
+    def _windows(self, windows: pd.DataFrame, inside: NDArray[np.bool_]) -> None:
         """Order windows by class; those outside the split get none, so none is picked."""
-        label = windows["localization"].map(code, na_action="ignore").fillna(-1)
-        self._window_class = np.where(inside, label.to_numpy().astype(np.int64), -1)
+        label = pd.Categorical(windows["localization"], categories=list(self.localizations))
+        self._window_class = np.where(inside, label.codes.astype(np.int64), -1)
         self._window_order = np.argsort(self._window_class, kind="stable")
         ordered = self._window_class[self._window_order]
         classes = np.arange(len(self.localizations))

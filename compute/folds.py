@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from compute.errors import UsageError, unknown_value
@@ -48,7 +49,7 @@ def deal(
     scheme: str,
     wanted: int,
     classes: NDArray[np.int64],
-    protein: NDArray[np.str_],
+    protein: NDArray[Any],
     members: NDArray[np.bool_],
     n_classes: int,
     seed: int,
@@ -86,7 +87,7 @@ def deal(
         raise unknown_value("fold scheme", scheme, SCHEMES)
     if wanted < 2:
         raise UsageError(f"folds is {wanted}; it must be at least 2.")
-    names, code = np.unique(protein, return_inverse=True)
+    code, names = pd.factorize(protein, sort=True)
     units: NDArray[Any] = code if scheme == "grouped" else np.arange(len(classes))
     rank = np.full(len(classes), -1)
     sizes = np.zeros(n_classes, np.int64)

@@ -270,14 +270,14 @@ def partners(rows: Rows, side: Rows, field: Rows, rng: np.random.Generator | Non
 
 def _single_localization(cells: pd.DataFrame) -> "pd.Series[str]":
     several = cells["labels"].map(lambda labels: labels is not None and len(labels) > 1)
-    return cells["localization"].where(~several.astype(bool)).fillna("")
+    return cells["localization"].astype(object).where(~several.astype(bool)).fillna("")
 
 
 OBJECTIVES: Mapping[str, Objective] = MappingProxyType(
     {
         "protein": Naming(
             "protein",
-            lambda cells: cells["protein"],
+            lambda cells: cells["protein"].astype(object),
             "no protein",
             lambda present, _: tuple(sorted(present)),
         ),

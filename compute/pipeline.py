@@ -18,6 +18,7 @@ from compute.errors import UsageError
 from compute.examples import write_examples
 from compute.files import Progress, silent
 from compute.harmonise import measure
+from compute.memory import give_back
 from compute.models import Embedder, load_model, resolve_models
 from compute.preparation import RunConfig as RunConfig
 from compute.preparation import choose_device as choose_device
@@ -254,7 +255,8 @@ class _Stages:
         )
 
     def _lap(self, stage: str) -> None:
-        """Add to the stage's seconds, those before an interruption included."""
+        """Add to the stage's seconds, those before an interruption included; tidy up after it."""
+        give_back()
         now = time.perf_counter()
         before = self._run.meta.get("timings", {})
         seconds = round(before.get(stage, 0) + now - self._started, 3)

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 import torch
 
 from compute.conditions import Plan, PlanConfig
@@ -89,15 +90,15 @@ def prepare(store: CropStore, config: RunConfig) -> tuple[Plan, Cells]:
         Folds out of range.
     """
     plan = Plan(store.cells, store.usable, store.windows, store.localizations, config.plan)
-    code = {name: i for i, name in enumerate(store.localizations)}
-    label = store.cells["localization"].map(code, na_action="ignore").fillna(-1)
-    classes = label.to_numpy().astype(np.int64)
-    protein = store.cells["protein"].to_numpy(dtype=str)
+    label = pd.Categorical(store.cells["localization"], categories=store.localizations)
+    classes = label.codes.astype(np.int64)
+    protein = store.cells["protein"].to_numpy(dtype=object)
     grid = np.zeros(len(classes), bool)
     grid[plan.rows[plan.grid]] = True
     folds = deal(
-        config.fold_scheme, config.folds, classes, protein, grid, len(code), config.plan.seed
-    )
+        config.fold_scheme, config.folds, classes, protein, grid, len(store.localizations),
+        config.plan.seed,
+    )  # fmt: skip
     cells = Cells(classes, protein, grid, store.localizations, folds)
     if len(folds.testable()) < 2:
         raise InputError(

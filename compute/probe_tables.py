@@ -24,7 +24,7 @@ class Named(Interface):
     """What of the cells is written into predictions."""
 
     @property
-    def protein(self) -> NDArray[np.str_]:
+    def protein(self) -> NDArray[np.object_]:
         """Protein of each cell, shape (N,)."""
 
     @property
@@ -71,7 +71,7 @@ def tally(
     condition: Condition,
     scores: Sequence[tuple[str, PairScore]],
     classes: NDArray[np.int64],
-    protein: NDArray[np.str_],
+    protein: NDArray[np.object_],
     names: Sequence[str],
     by_protein: bool,
 ) -> pa.Table:

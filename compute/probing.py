@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,7 +47,7 @@ class Cells:
     classes
         Class of the cell, −1 for none, shape (N,).
     protein
-        Shape (N,).
+        Names, one object for all cells of a protein, shape (N,).
     grid
         Cells that stand in pair tests and train the multi-class probe, shape (N,).
     names
@@ -56,7 +57,7 @@ class Cells:
     """
 
     classes: NDArray[np.int64]
-    protein: NDArray[np.str_]
+    protein: NDArray[np.object_]
     grid: NDArray[np.bool_]
     names: Sequence[str]
     folds: Folds
@@ -267,28 +268,23 @@ def gather_grid(
         For each condition its crops, and which of them are of repeat 0.
     """
     tested = cells.tested
-    frames: dict[Condition, list[pd.DataFrame]] = {c: [] for c in conditions}
-    features: dict[Condition, list[NDArray[np.float32]]] = {c: [] for c in conditions}
+    gathered: dict[Condition, list[tuple[NDArray[Any], ...]]] = {c: [] for c in conditions}
     for trials, vectors in _shards(run, "embeddings", model):
-        member = tested[trials["cell"].to_numpy()]
-        name = trials["condition"].to_numpy(dtype=object)
+        cell, first = trials["cell"].to_numpy(), trials["repeat"].to_numpy() == 0
+        donor = pd.Categorical(trials["donor_localization"], categories=list(cells.names)).codes
         for condition in conditions:
-            here = member & (name == str(condition))
-            frames[condition].append(trials[here])
-            features[condition].append(vectors[here])
-    code = {name: i for i, name in enumerate(cells.names)}
+            here = tested[cell] & (trials["condition"] == str(condition)).to_numpy()
+            if here.any() or not gathered[condition]:
+                gathered[condition].append((vectors[here], cell[here], donor[here], first[here]))
     found = {}
     for condition in conditions:
-        trials = pd.concat(frames.pop(condition), ignore_index=True)
-        cell = trials["cell"].to_numpy()
-        background = np.full(len(cell), -1)
-        if CONDITIONS[condition].grid:
-            donor = trials["donor_localization"].map(code, na_action="ignore").fillna(-1)
-            background = donor.to_numpy().astype(np.int64)
-        crops = Crops(
-            np.concatenate(features.pop(condition)), cell, cells.classes[cell], background
+        # A shard's parts, not its frames, which would take more than the embeddings.
+        vectors, cell, donor, first = map(
+            np.concatenate, zip(*gathered.pop(condition), strict=True)
         )
-        found[condition] = (crops, (trials["repeat"] == 0).to_numpy())
+        grid = CONDITIONS[condition].grid
+        background = donor.astype(np.int64) if grid else np.full(len(cell), -1)
+        found[condition] = (Crops(vectors, cell, cells.classes[cell], background), first)
     return found
 
 

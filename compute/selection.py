@@ -121,7 +121,7 @@ def select_cells(
     labels, lacking = task.labels(cells)
     leave_out(lacking, labels == "")
 
-    split = cells["split"].fillna("").to_numpy(str)
+    split = cells["split"].astype(object).fillna("").to_numpy(str)
     given = bool((keep & (split == "validation")).any())
     validation = keep & (split == "validation")
     learnable = split == ("train" if (split == "train").any() else "")

@@ -6,7 +6,7 @@ for simulated cells, `truth.parquet`. `compute.crops.writer` makes it.
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -71,11 +71,31 @@ class PixelFile:
             There is no such row.
         """
         number = np.arange(len(self))[rows] if isinstance(rows, slice) else np.asarray(rows)
+        found = np.empty((len(number), *self.shape[1:]), self.dtype)
+        self.read_into(found, number)
+        return found
+
+    def read_into(self, found: NDArray[Any], number: NDArray[np.integer[Any]]) -> None:
+        """Read rows to where they are wanted, as asking for them would.
+
+        Parameters
+        ----------
+        found
+            C-contiguous, of this dtype, shape (n, ...).
+        number
+            Row numbers ≥ 0, shape (n,).
+
+        Raises
+        ------
+        InputError
+            The file is shorter than it was.
+        IndexError
+            There is no such row.
+        """
         if len(number) == 0:
-            return np.empty((0, *self.shape[1:]), self.dtype)
+            return
         if not 0 <= number.min() <= number.max() < len(self):
             raise IndexError(f"Rows {number.min()} to {number.max()} of {len(self)}.")
-        found = np.empty((len(number), *self.shape[1:]), self.dtype)
         target = memoryview(found.data).cast("B")
         step = self.dtype.itemsize * int(np.prod(self.shape[1:]))
         edges = np.flatnonzero(np.diff(number) != 1) + 1
@@ -87,7 +107,6 @@ class PixelFile:
                 if read == 0:
                     raise InputError(f"{self.path} was cut short.", "Delete it and run again.")
                 part, at = part[read:], at + read
-        return found
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Read everything."""
@@ -151,30 +170,22 @@ class CropStore:
     def cells(self) -> pd.DataFrame:
         """The `cells` table, one row per cell, in the order of the pixels.
 
-        Cells of the same `labels` share one list.
+        Texts are categories in alphabetical order, and cells of the same `labels` share one list.
         """
-        table = self._read("cells.parquet", schema.cells_schema())
-        frame = table.drop_columns("labels").to_pandas(self_destruct=True, split_blocks=True)
-        frame.insert(table.column_names.index("labels"), "labels", _shared(table["labels"]))
-        return frame
+        return _compact([self.path / "cells.parquet"], schema.cells_schema())
 
     @cached_property
     def windows(self) -> pd.DataFrame:
-        """The `windows` table without its pixels, in their order."""
+        """The `windows` table without its pixels, in their order; texts as in `cells`."""
         full = schema.windows_schema(len(self.channels), self.size, self.dtype.itemsize)
-        names = [name for name in full.names if name != "image"]
-        files = self._files("windows")
-        tables = [pq.read_table(file, columns=names) for file in files]
-        small = pa.schema([full.field(name) for name in names])
-        table = pa.concat_tables(tables) if tables else small.empty_table()
-        return schema.check_table(table, small, f"{self.path}: windows").to_pandas()
+        return _compact(self._files("windows"), full, without=("image",))
 
     @property
     def truth(self) -> pd.DataFrame | None:
         """True proportions per cell and localization (simulated cells), else nothing."""
         if not (self.path / "truth.parquet").is_file():
             return None
-        return self._read("truth.parquet", schema.truth_schema()).to_pandas()
+        return _compact([self.path / "truth.parquet"], schema.truth_schema())
 
     @property
     def usable(self) -> NDArray[np.bool_]:
@@ -302,14 +313,6 @@ class CropStore:
     def _files(self, table: str) -> list[Path]:
         return [self.path / item["file"] for item in self.meta["files"] if item["table"] == table]
 
-    def _read(self, name: str, expected: pa.Schema) -> pa.Table:
-        path = self.path / name
-        try:
-            table = pq.read_table(path)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise InputError(f"{path} cannot be read: {error}.", "Make the store anew.") from error
-        return schema.check_table(table, expected, str(path))
-
     def check(self) -> None:
         """Compare every file's hash with `store.json`.
 
@@ -339,6 +342,53 @@ def alone(folder: Path) -> Iterator[None]:
     with handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+def _compact(
+    files: Sequence[Path], expected: pa.Schema, without: Collection[str] = ()
+) -> pd.DataFrame:
+    """Read a table column by column, to a frame that takes a few bytes a row.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read, or is not as expected.
+    """
+    columns: dict[str, Any] = {}
+    for file in files:
+        _checked(file, [], expected)
+    for field in expected:
+        if field.name not in without:
+            parts = [_checked(file, [field.name], expected) for file in files]
+            whole = pa.concat_tables([pa.schema([field]).empty_table(), *parts])
+            columns[field.name] = _column(whole.column(0))
+    return pd.DataFrame(columns, copy=False)
+
+
+def _checked(file: Path, names: list[str], expected: pa.Schema) -> pa.Table:
+    """Read some columns; without any, check that the file has all of them and no others."""
+    try:
+        if not names:
+            table = pq.read_schema(file).empty_table()
+            return schema.check_table(table, expected, str(file))
+        table = pq.read_table(file, columns=names, partitioning=None, pre_buffer=False)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{file} cannot be read: {error}.", "Make the store anew.") from error
+    return schema.check_table(table, pa.schema([expected.field(n) for n in names]), str(file))
+
+
+def _column(values: pa.ChunkedArray) -> Any:
+    """Turn a column into what a frame holds."""
+    if pa.types.is_list(values.type):
+        return pd.Series(_shared(values), dtype=object)
+    if not pa.types.is_string(values.type):
+        return values.to_pandas()
+    encoded = values.combine_chunks().dictionary_encode()
+    names = np.array(encoded.dictionary.to_pylist(), dtype=object)
+    order = np.argsort(names)
+    rank = np.append(np.argsort(order), -1)
+    code = rank[encoded.indices.fill_null(-1).to_numpy()]
+    return pd.Categorical.from_codes(code, pd.Index(names[order], dtype=object))
 
 
 def _shared(lists: pa.ChunkedArray) -> list[NDArray[Any] | None]:

@@ -122,7 +122,7 @@ class _Stage:
         self.composed = [c for c in schema.COMPOSED if c in conditions]
         self.names = list(cells.names)
         self.locked = normalisation == "locked"
-        proteins, code = np.unique(cells.protein, return_inverse=True)
+        code, proteins = pd.factorize(cells.protein, sort=True)
         self.proteins, self.protein = pa.array(proteins.tolist()), code.astype(np.int32)
         self.units = make_units(
             cells.classes, self.protein, cells.folds.testable(), cells.by_protein, len(self.names)

@@ -15,7 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from compute.composite import HALO, compose, grow
+from compute.composite import HALO, compose
+from compute.crops.dilation import grow_diamond
 from compute.crops.medium import fill_batch
 from compute.crops.simulated import simulate
 from compute.demo import CONFIG, EVALUATION
@@ -123,7 +124,7 @@ def composing(demo: Demo) -> Figure:
     image = arrays.images[donor].astype(np.float32)
     mask, donor_mask = demo.mask(CELL), demo.mask(donor)
     foreground = arrays.unpack(arrays.foregrounds[[donor]])
-    hole = grow(donor_mask[None], HALO) & ~(foreground & ~donor_mask)
+    hole = grow_diamond(donor_mask[None], HALO) & ~(foreground & ~donor_mask)
     filled, _ = fill_batch(image[None], hole, foreground, np.array([trial.seed]))
     of_donor, of_cell = scales.of_cell[[donor]], scales.of_cell[[CELL]]
     moved = scales.move(filled, of_donor, of_cell)[0]

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from synthetic_cells import SIDE, crop_arrays, disc, medium_of, pack
 
-from compute.composite import BACKGROUNDS, DONOR_CENTRE, HALO, compose, grow
+from compute.composite import BACKGROUNDS, DONOR_CENTRE, HALO, compose
 from compute.errors import UsageError
 from compute.harmonise import HARMONISE, measure
 from compute.schema import COMPOSED, Condition, TrialFlag
@@ -78,13 +78,6 @@ def near(mask, distance):
 
 def test_every_composed_condition_has_a_background():
     assert set(BACKGROUNDS) == set(COMPOSED)
-
-
-def test_growing_equals_the_naive_twin(masks):
-    several = np.concatenate([masks[:4], np.zeros((1, SIDE, SIDE), bool)])
-    several[3, 0, 0] = several[3, -1, 5] = True
-    for mask, grown in zip(several, grow(several, HALO), strict=True):
-        assert np.array_equal(grown, near(mask, HALO))
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32, np.uint8])
