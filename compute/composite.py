@@ -308,7 +308,7 @@ def combine(pieces: Pieces, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
     ring = pieces.ring.index_select(0, cell)
     level = torch.bmm(ground.flatten(2), ring)[:, :, 0] / ring.sum(1).clamp(min=1)
     far = ((level - pieces.level[cell]).abs() > pieces.limit[cell]).any(1) & pieces.borrowed[rows]
-    images = torch.where(shown[:, None], centre, ground)
+    images = torch.where(shown[:, None], centre, ground, out=ground)
     return images, centre, far.to(torch.int32) * int(TrialFlag.SEAM)
 
 

@@ -17,12 +17,19 @@ from compute.embed import SHARD_CELLS, embed_crops, second_readings
 from compute.folds import Folds
 from compute.harmonise import Scales
 from compute.models import load_model, resolve_models
+from compute.multiclass import C
+from compute.pair_solver import fit_folds
 from compute.pipeline import RunConfig, choose_device, cores, prepare
-from compute.probes import fit_pair
 from compute.schema import CONDITIONS, Condition
 from compute.store import CropArrays, CropStore
 
 CALIBRATION_CROPS = 256
+TIMED_TESTS = 3
+"""Pair tests that are timed, the one that compiles not counted."""
+
+DISTANCE = 3.0
+"""Between the classes of those tests, in standard deviations: some crops on the wrong side."""
+
 BYTES_PER_TRIAL = 40
 """Of the `trials` table, compressed (measured on the demo: 31)."""
 
@@ -114,7 +121,10 @@ def estimate(
     finally:
         torch.set_num_threads(threads)
     fits = len(loaded) * _fits(plan.config.conditions, plan.backgrounds.tolist(), cells.folds)
-    each_fit = _time_fit(int(cells.grid.sum()), len(cells.folds.testable()), loaded[0].dimension)
+    testable = cells.folds.testable()
+    each_fit = _time_fit(
+        int(cells.grid.sum()), len(testable), loaded[0].dimension, cells.folds.number(*testable)
+    )
     classes = len(store.localizations)
     per_trial = BYTES_PER_TRIAL + 2 * len(loaded) * 3 * classes
     if config.keep_embeddings:
@@ -169,17 +179,22 @@ def _fits(conditions: Sequence[str], backgrounds: Sequence[int], folds: Folds) -
     return total
 
 
-def _time_fit(cells: int, classes: int, dimension: int) -> float:
-    """Time one SVM of the size that the pair tests have, on random vectors."""
-    n = max(8, int(2 * cells / max(classes, 1) * 0.8))
+def _time_fit(cells: int, classes: int, dimension: int, number: int) -> float:
+    """Time one SVM of a pair test of the size that the run has, on random vectors.
+
+    The folds of a test are fitted together, as in the run; the first of them only compiles.
+    """
+    n = max(2 * number, 2 * cells // max(classes, 1))
     rng = np.random.default_rng(0)
     second = np.arange(n) % 2 == 1
-    features = rng.standard_normal((n, dimension)) + second[:, None]
-    fit_pair(features, second)
+    fold = np.arange(n) // 2 % number
+    apart = DISTANCE / np.sqrt(dimension) * second[:, None]
+    features = (rng.standard_normal((n, dimension)) + apart).astype(np.float32)
+    fit_folds(features, second, fold, number, C)
     started = time.perf_counter()
-    for _ in range(5):
-        fit_pair(features, second)
-    return (time.perf_counter() - started) / 5
+    for _ in range(TIMED_TESTS):
+        fit_folds(features, second, fold, number, C)
+    return (time.perf_counter() - started) / (TIMED_TESTS * number)
 
 
 def _wait(device: torch.device) -> None:

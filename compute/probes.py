@@ -7,6 +7,7 @@ Gupta, Moses and Lu (2025). The SVMs come from one of two solvers (`Solver`).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -95,10 +96,20 @@ class Crops:
     classes: NDArray[np.int64]
     background: NDArray[np.int64]
 
+    @cached_property
+    def _rows(self) -> dict[tuple[int, int | None], NDArray[np.int64]]:
+        """The rows of each class, on any background and on each, ascending."""
+        found: dict[tuple[int, int | None], NDArray[np.int64]] = {}
+        for of in np.unique(self.classes).tolist():
+            here = np.flatnonzero(self.classes == of)
+            found[of, None] = here
+            for on in np.unique(self.background[here]).tolist():
+                found[of, on] = here[self.background[here] == on]
+        return found
+
     def rows(self, of: int, on: int | None = None) -> NDArray[np.int64]:
         """Return the rows of a class, on one background class or on any."""
-        here = self.classes == of
-        return np.flatnonzero(here if on is None else here & (self.background == on))
+        return self._rows.get((of, on), np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True)
@@ -253,7 +264,8 @@ def _testable(crops: Crops, rows: NDArray[np.int64], pair: tuple[int, int], fold
     """Tell whether both classes are there in every fold."""
     number = folds.number(*pair)
     fold = folds.rank[crops.cell[rows]] % number
-    return all(len(np.unique(fold[crops.classes[rows] == k])) == number for k in pair)
+    place = 2 * fold + (crops.classes[rows] == pair[1])
+    return bool(np.bincount(place, minlength=2 * number).all())
 
 
 def pair_tests(

@@ -41,17 +41,17 @@ def compare(features, second, fold, close=5e-3):
     return found
 
 
+@pytest.mark.long
 @settings(max_examples=25, deadline=None)
 @given(
-    st.integers(0, 2**32), st.integers(20, 90), st.sampled_from([1, 3, 30, 120]),
-    st.sampled_from([0.0, 0.7, 2.0]),
+    st.integers(0, 2**32), st.one_of(st.integers(20, 90), st.integers(160, 400)),
+    st.sampled_from([1, 3, 8, 30, 120]), st.sampled_from([0.0, 0.7, 2.0, 6.0]),
 )  # fmt: skip
 def test_decisions_equal_svcs(seed, n, width, distance):
     features, second, fold = problem(seed, n, width, distance)
     found = fit_folds(features, second, fold, FOLDS, 1.0)
-    # With few numbers many crops tie, and a path may stand still; that is told.
-    assert found.converged.all() or width < 30
-    for held in np.flatnonzero(found.converged):
+    assert found.converged.all()
+    for held in range(FOLDS):
         train = fold != held
         svm = reference(features, second, fold, held)
         x, y = features[train].astype(np.float64), np.where(second[train], 1, -1)
@@ -80,21 +80,57 @@ def test_odd_data(name, made):
     compare(*made)
 
 
-@pytest.mark.parametrize("scale", [30.0, 1e-3])
-def test_what_is_said_to_be_solved_is(scale):
-    features, second, fold = problem(5, scale=scale)
+def objective(weight, bias, features, second):
+    """What both solvers minimise."""
+    lack = 1 - np.where(second, 1, -1) * (features.astype(np.float64) @ weight + bias)
+    return weight @ weight / 2 + np.maximum(0, lack).sum()
+
+
+@pytest.mark.parametrize("scale", [100.0, 30.0, 1e-3, 1e-6])
+@pytest.mark.parametrize("width", [2, 40])
+def test_badly_scaled_numbers(scale, width):
+    features, second, fold = problem(5, width=width, scale=scale)
+    features[:, 0] *= 50
     found = fit_folds(features, second, fold, FOLDS, 1.0)
-    assert found.converged.tolist() == (found.gap < TOLERANCE).tolist()
+    # What is not brought to the tolerance is told, and goes to scikit-learn.
+    assert found.converged.all() or scale >= 30
     for held in np.flatnonzero(found.converged):
+        train = fold != held
         svm = reference(features, second, fold, held)
-        x, y = features[fold != held].astype(float), np.where(second[fold != held], 1, -1)
         mine, its = (
-            w @ w / 2 + np.maximum(0, 1 - y * (x @ w + b)).sum()
-            for w, b in (
-                (found.weight[held], found.bias[held]), (svm.coef_[0], svm.intercept_[0]),
-            )
-        )  # fmt: skip
-        assert mine <= its + TOLERANCE * (1 + len(y))
+            objective(w, b, features[train], second[train])
+            for w, b in ((found.weight[held], found.bias[held]), (svm.coef_[0], svm.intercept_[0]))
+        )
+        assert mine <= its + TOLERANCE * (1 + train.sum())
+
+
+@pytest.mark.parametrize("width", [1, 2, 64])
+def test_two_crops_of_each_class_that_are_far_apart_or_the_same(width):
+    rng = np.random.default_rng(width)
+    second, fold = np.array([True, False, True, False]), np.array([0, 0, 1, 1])
+    for features in (rng.standard_normal((4, width)), np.zeros((4, width))):
+        found = fit_folds(features.astype(np.float32), second, fold, 2, 1.0)
+        assert found.converged.all()
+        for held in range(2):
+            train = fold != held
+            svm = SVC(kernel="linear", C=1, tol=1e-7).fit(features[train], second[train])
+            assert np.abs(found.weight[held] - svm.coef_[0]).max() < 5e-3
+
+
+@pytest.mark.parametrize(("n", "width"), [(700, 4), (700, 64), (1500, 16)])
+def test_labels_that_mean_nothing(n, width):
+    features, second, fold = problem(11, n=n, width=width, distance=0.0)
+    found = fit_folds(features, second, fold, FOLDS, 1.0)
+    assert found.converged.all()
+    for held in range(FOLDS):
+        train = fold != held
+        # SVC at a small tolerance takes minutes here; at its own it must not be better.
+        svm = SVC(kernel="linear", C=1).fit(features[train], second[train])
+        mine, its = (
+            objective(w, b, features[train], second[train])
+            for w, b in ((found.weight[held], found.bias[held]), (svm.coef_[0], svm.intercept_[0]))
+        )
+        assert mine <= its + TOLERANCE * (1 + train.sum())
 
 
 def test_copies_and_numbers_that_never_change():

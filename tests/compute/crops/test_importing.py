@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -282,7 +283,7 @@ def test_an_import_killed_at_random_moments_ends_in_the_same_store(tmp_path):
     assert whole.wait(120) == 0, whole.stderr.read().decode()
     lasted = time.monotonic() - began
     lots, kept = random.Random(5), 0
-    for _ in range(6):
+    for _ in range(10):
         process = start(source, tmp_path / "store")
         try:
             process.wait(lots.uniform(0.4, 0.95) * lasted)
@@ -293,7 +294,11 @@ def test_an_import_killed_at_random_moments_ends_in_the_same_store(tmp_path):
             assert group_is_gone(process.pid)
         kept += (tmp_path / ".store.import" / "state.json").is_file()
         if (tmp_path / "store").exists():
-            break
+            if kept:
+                break
+            # The machine has become faster since the whole import was timed.
+            shutil.rmtree(tmp_path / "store")
+            lasted *= 0.7
     if not (tmp_path / "store").exists():
         assert start(source, tmp_path / "store").wait(120) == 0
         assert not (tmp_path / ".store.import").exists()
