@@ -73,7 +73,7 @@ def main() -> None:
     if not access.admit():
         return
     paths = [path.resolve() for path in launch.requested_runs()]
-    library = open_library(paths, cache.connection(tuple(str(path) for path in paths)))
+    library = open_library(paths, *cache.connection(tuple(str(path) for path in paths)))
     if not library.runs:
         _nothing_to_show(library)
         return

@@ -5,10 +5,12 @@ part of a key.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import duckdb
+import pandas as pd
 import streamlit as st
 
 from dashboard import figures, strips
@@ -23,11 +25,14 @@ T = TypeVar("T")
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
-def connection(folders: tuple[str, ...]) -> duckdb.DuckDBPyConnection:
-    """Return the locked connection of a set of run folders, with the copies that they have."""
+def connection(
+    folders: tuple[str, ...],
+) -> tuple[duckdb.DuckDBPyConnection, Mapping[str, frozenset[str]]]:
+    """Return the locked connection of a set of run folders, and the copies that it has."""
     paths = [Path(folder) for folder in folders]
     runs = open_runs.open_library(paths, open_runs.connect(paths)).runs
-    return open_runs.connect(paths, copies.present(runs))
+    made = open_runs.connect(paths, copies.present(runs))
+    return made, open_runs.copied_tables(made)
 
 
 def ask(run: Run, query: Callable[Concatenate[Run, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -42,27 +47,77 @@ def ask(run: Run, query: Callable[Concatenate[Run, P], T], *args: P.args, **kwar
     *args, **kwargs
         Scalars, tuples of scalars and filters (frozen dataclasses).
     """
-    name = f"{query.__module__}.{query.__qualname__}"
-    found: T = _answer(run.token, name, (repr(args), repr(kwargs)), run, query, args, kwargs)
+    key = f"{run.token} {_name(query)} {args!r} {kwargs!r}"
+    found: T = _answer(key, lambda: query(run, *args, **kwargs))
     return found
 
 
+# Streamlit spends time on every argument, so there is one for all that a cache is keyed on.
 @st.cache_data(show_spinner=False, max_entries=600)
-def _answer(
-    token: str,
-    name: str,
-    key: tuple[str, str],
-    _run: Run,
-    _query: Callable[..., Any],
-    _args: tuple[Any, ...],
-    _kwargs: dict[str, Any],
-) -> Any:
-    return _query(_run, *_args, **_kwargs)
+def _answer(key: str, _make: Callable[[], Any]) -> Any:
+    return _make()
 
 
-@st.cache_data(show_spinner=False, max_entries=100)
-def _crop_rows(token: str, key: str, layout: str, _run: Run, _request: strips.Request) -> str:
-    return strips.LAYOUTS[layout](_run, _request)
+@dataclass(frozen=True)
+class Rows:
+    """A table by the question that it answers, which a cache can be keyed on.
+
+    Parameters
+    ----------
+    query
+        A function of `dashboard.queries`.
+    values
+        What it is asked, as for `ask`.
+    only
+        Columns and what is kept of them.
+    """
+
+    query: Callable[..., pd.DataFrame]
+    values: tuple[object, ...]
+    only: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def of(self, run: Run) -> pd.DataFrame:
+        """Return the table as a run has it."""
+        table = ask(run, self.query, *self.values)
+        for column, kept in self.only:
+            table = table[table[column].isin(kept)]
+        return table
+
+    def __repr__(self) -> str:
+        """Write what the table depends on, the same in every process."""
+        return f"Rows({_name(self.query)}, {self.values!r}, {self.only!r})"
+
+
+def rows(query: Callable[..., pd.DataFrame], *values: object, **only: tuple[str, ...]) -> Rows:
+    """Name a table: a query, what it is asked, and which values of some columns are kept."""
+    return Rows(query, values, tuple(only.items()))
+
+
+def draw(run: Run, drawing: Callable[..., Chart], *args: object, **kwargs: object) -> Chart:
+    """Return a chart from the cache, or draw it.
+
+    Parameters
+    ----------
+    drawing
+        A function of `dashboard.charts`.
+    *args, **kwargs
+        What it is given; `Rows` in the place of tables.
+    """
+
+    def make() -> Chart:
+        given = (arg.of(run) if isinstance(arg, Rows) else arg for arg in args)
+        return drawing(*given, **kwargs)
+
+    return _chart(f"{run.token} {_name(drawing)} {args!r} {kwargs!r}", make)
+
+
+@st.cache_data(show_spinner=False, max_entries=150)
+def _chart(key: str, _make: Callable[[], Chart]) -> Chart:
+    return _make()
+
+
+def _name(function: Callable[..., object]) -> str:
+    return f"{function.__module__}.{function.__qualname__}"
 
 
 def strip(run: Run, request: strips.Request, *, layout: str = "table") -> str:
@@ -73,7 +128,14 @@ def strip(run: Run, request: strips.Request, *, layout: str = "table") -> str:
     layout
         A key of `strips.LAYOUTS`.
     """
-    return _crop_rows(run.token, repr(request), layout, run, request)
+    return _crop_rows(
+        f"{run.token} {layout} {request!r}", lambda: strips.LAYOUTS[layout](run, request)
+    )
+
+
+@st.cache_data(show_spinner=False, max_entries=100)
+def _crop_rows(key: str, _make: Callable[[], str]) -> str:
+    return _make()
 
 
 def file_of(chart: Chart, kind: figures.Format, source: str) -> bytes:
@@ -89,14 +151,15 @@ def slide(run: Run, key: FigureKey, library: Mapping[str, Run], dark: bool) -> s
     library
         All open runs by key, for comparisons.
     """
-    return _slide(_tokens(run, library), key.text, dark, run, key, library)
+    return _slide(
+        f"{_tokens(run, library)} {key.text} {dark}",
+        lambda: screen.page(registry.build(key, run, ask, library), dark),
+    )
 
 
 @st.cache_data(show_spinner=False, max_entries=120)
-def _slide(
-    tokens: str, name: str, dark: bool, _run: Run, _key: FigureKey, _library: Mapping[str, Run]
-) -> str:
-    return screen.page(registry.build(_key, _run, ask, _library), dark)
+def _slide(key: str, _make: Callable[[], str]) -> str:
+    return _make()
 
 
 def report(

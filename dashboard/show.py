@@ -218,16 +218,16 @@ def problem(error: BystanderError, what: str = "") -> None:
 
 def named(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table with models and conditions by title, in the order of charts."""
-    marks = list(theme.model_marks(table["model"])) if "model" in table else []
     order = {str(name): i for i, name in enumerate(theme.READING_ORDER)}
-    ranked = table.assign(
-        _c=table["condition"].map(order),
-        _m=table["model"].map(marks.index) if marks else 0,
-        condition=table["condition"].map(theme.condition_title),
-    ).sort_values(["_m", "_c"], kind="stable")
-    if marks:
-        ranked["model"] = ranked["model"].map(theme.model_title)
-    return ranked.drop(columns=["_c", "_m"])
+    titles = {"condition": theme.condition_title}
+    ranks = [[order.get(name, len(order)) for name in table["condition"]]]
+    if "model" in table:
+        marks = list(theme.model_marks(table["model"]))
+        titles["model"] = theme.model_title
+        ranks.insert(0, [marks.index(name) for name in table["model"]])
+    rows = sorted(range(len(table)), key=lambda row: [rank[row] for rank in ranks])
+    named = {column: [title(name) for name in table[column]] for column, title in titles.items()}
+    return table.assign(**named).iloc[rows]
 
 
 def percent(label: str, help_: str | None = None) -> Any:

@@ -1,5 +1,7 @@
 """Findings and numbers in words, computed from tables. Pure: no SQL, no Streamlit."""
 
+import functools
+from collections import namedtuple
 from typing import Any
 
 import pandas as pd
@@ -23,7 +25,14 @@ def known(value: Any) -> bool:
 
 def records(table: pd.DataFrame) -> list[Any]:
     """Return the rows as objects with a field per column."""
-    return list(table.itertuples(index=False))
+    columns = [column.tolist() for _, column in table.items()]
+    return list(map(_kind(tuple(table.columns))._make, zip(*columns, strict=True)))
+
+
+@functools.lru_cache(maxsize=128)
+def _kind(columns: tuple[str, ...]) -> Any:
+    """Make the class of rows, which takes longer than filling most tables of a page."""
+    return namedtuple("Row", columns, rename=True)
 
 
 def percent(value: float | None, digits: int = 1) -> str:

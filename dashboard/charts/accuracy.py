@@ -170,11 +170,11 @@ def by_class(table: pd.DataFrame, condition: str, sentence: str) -> Chart:
         rows = table[table["model"] == model]
         rows = rows[rows["before"].notna() & rows["after"].notna()].reset_index(drop=True)
         ends = (start, 1.01)
-        fall = rows["before"] - rows["after"]
-        most = [*fall.nlargest(NAMED).index, *rows["after"].nsmallest(1).index]
-        texts, places = labels.place(
-            rows["before"], rows["after"], rows["localization"], list(dict.fromkeys(most)), ends
-        )
+        before, after = rows["before"].tolist(), rows["after"].tolist()
+        order = sorted(range(len(rows)), key=lambda i: after[i] - before[i])
+        most = [*order[:NAMED], *sorted(order, key=lambda i: (after[i], i))[:1]]
+        names = rows["localization"].tolist()
+        texts, places = labels.place(before, after, names, list(dict.fromkeys(most)), ends)
         points = Points(
             "",
             tuples(rows["before"]),

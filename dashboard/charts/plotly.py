@@ -1,9 +1,10 @@
 """Descriptions to Plotly figures, with every colour and font given: nothing from a template."""
 
-import functools
+import json
 from typing import Any
 
 import plotly.graph_objects as go
+from plotly.io.json import to_json_plotly
 
 from dashboard.charts.description import Axis, Bars, Chart, Heat, Panel, Points, Rule
 from dashboard.theme import GRID, MUTED, PAGE, TEXT
@@ -19,11 +20,28 @@ CONFIG: dict[str, Any] = {
 
 CLEAR = "rgba(0,0,0,0)"
 
-KEPT = 256
-"""Figures that are kept, those of some ten pages: at most 20 MB."""
+
+class Written(go.Figure):  # type: ignore[misc]
+    """A finished figure as text, which is what pages send.
+
+    Plotly's own would be checked part by part and copied whenever it is shown.
+
+    Parameters
+    ----------
+    text
+        Data and layout as JSON.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return data and layout, each time anew."""
+        found: dict[str, Any] = json.loads(self._text)
+        return found
 
 
-def figures(chart: Chart, dark: bool) -> list[go.Figure]:
+def figures(chart: Chart, dark: bool) -> list[Written]:
     """Return one figure per panel; titles and captions are the page's.
 
     Parameters
@@ -36,12 +54,8 @@ def figures(chart: Chart, dark: bool) -> list[go.Figure]:
     return [figure(panel, dark, chart.legend) for panel in chart.panels]
 
 
-@functools.lru_cache(maxsize=KEPT)
-def figure(panel: Panel, dark: bool, legend: bool = True) -> go.Figure:
-    """Return one panel as a Plotly figure, the same object for the same panel: do not change it.
-
-    Most charts of a page stay as they are when one is changed.
-    """
+def figure(panel: Panel, dark: bool, legend: bool = True) -> Written:
+    """Return one panel as a Plotly figure."""
     traces: list[dict[str, Any]] = []
     shapes: list[dict[str, Any]] = []
     notes: list[dict[str, Any]] = []
@@ -58,7 +72,6 @@ def figure(panel: Panel, dark: bool, legend: bool = True) -> go.Figure:
     named = [trace for trace in traces if trace.get("showlegend")]
     text = TEXT.on(dark)
     layout = {
-        "template": None,
         "height": panel.height,
         "paper_bgcolor": CLEAR,
         "plot_bgcolor": CLEAR,
@@ -90,8 +103,9 @@ def figure(panel: Panel, dark: bool, legend: bool = True) -> go.Figure:
         "annotations": notes,
         "uirevision": "keep",
     }
-    # Nine tenths of the time would go into checking what this file writes; the tests check it.
-    return go.Figure({"data": traces, "layout": layout}, _validate=False)
+    given = [{name: value for name, value in t.items() if value is not None} for t in traces]
+    # Plotly would take most of the time to check what this file writes; the tests check it.
+    return Written(to_json_plotly({"data": given, "layout": layout}))
 
 
 def _is_heat(panel: Panel) -> bool:
@@ -210,7 +224,13 @@ def _bars(layer: Bars, dark: bool) -> dict[str, Any]:
         trace["marker"] = {
             "color": PAGE.on(dark),
             "line": {"width": 1.2, "color": colour},
-            "pattern": {"shape": layer.pattern, "fgcolor": colour, "size": 6, "solidity": 0.35},
+            "pattern": {
+                "shape": layer.pattern,
+                "fgcolor": colour,
+                "fillmode": "overlay",
+                "size": 6,
+                "solidity": 0.35,
+            },
         }
     if layer.picks:
         trace |= _pickable(layer.picks)
@@ -285,7 +305,11 @@ def _rule(
 
 def _axis(axis: Axis, dark: bool, heat: bool) -> dict[str, Any]:
     found: dict[str, Any] = {
-        "title": {"text": axis.title, "font": {"size": 13, "color": MUTED.on(dark)}},
+        "title": {
+            "text": axis.title,
+            "font": {"size": 13, "color": MUTED.on(dark)},
+            "standoff": 15,
+        },
         "automargin": True,
         "gridcolor": GRID.on(dark),
         "showgrid": not heat and not axis.categories,
@@ -294,6 +318,7 @@ def _axis(axis: Axis, dark: bool, heat: bool) -> dict[str, Any]:
         "tickcolor": GRID.on(dark),
         "tickfont": {"size": 13, "color": TEXT.on(dark)},
         "fixedrange": heat,
+        "ticks": "",
     }
     if axis.categories:
         count = len(axis.categories)
@@ -303,7 +328,6 @@ def _axis(axis: Axis, dark: bool, heat: bool) -> dict[str, Any]:
             "tickvals": list(range(count)),
             "ticktext": [_plain(name) for name in axis.categories],
             "range": ends[::-1] if axis.reversed_ else ends,
-            "ticks": "",
             "ticklabeloverflow": "allow",
             "autotickangles": [0, -35, -60, -90],
         }

@@ -1,5 +1,6 @@
 """Tables of protein shifts and distributions to chart descriptions."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -204,38 +205,33 @@ def before_and_after(table: pd.DataFrame, protein: str, condition: str) -> Chart
     table
         From `queries.proteins.distributions`.
     """
-    both = table[table["condition"].isin(["unaltered", condition])]
-    most = both.groupby("localization")["proportion"].max()
-    places = [str(name) for name in most[most >= MINOR].sort_values(ascending=False).index]
-    marks = model_marks(table["model"])
+    shown = (("unaltered", -0.2), (condition, 0.2))
+    both = table[table["condition"].isin([name for name, _ in shown])]
+    # Rows by model and condition, then by place: a page draws this anew for every protein.
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    most: dict[str, float] = {}
+    for row in wording.records(both):
+        found.setdefault((row.model, row.condition), {})[row.localization] = row
+        most[row.localization] = max(most.get(row.localization, 0.0), row.proportion)
+    kept = [name for name, share in most.items() if share >= MINOR]
+    places = sorted(kept, key=lambda name: (-most[name], name))
+    models = dict.fromkeys(model for model, _ in found)
     panels = []
-    for model in sorted(both["model"].unique(), key=list(marks).index):
+    for model in sorted(models, key=list(model_marks(table["model"])).index):
         layers: list[Layer] = []
-        for name, offset in (("unaltered", -0.2), (condition, 0.2)):
-            rows = both[(both["model"] == model) & (both["condition"] == name)]
-            share = rows.set_index("localization").reindex(places)
-            if rows.empty:
+        for name, offset in shown:
+            share = found.get((model, name))
+            if share is None:
                 continue
             layers.append(
                 Bars(
                     condition_title(name),
                     tuple(i + offset for i in range(len(places))),
-                    tuple(float(v) for v in share["proportion"].fillna(0)),
+                    tuple(float(share[p].proportion) if p in share else 0.0 for p in places),
                     condition_ink(name),
                     0.38,
                     horizontal=True,
-                    hover=tuple(
-                        f"{place}, {condition_title(name).lower()}\n"
-                        f"{wording.percent(p, 0)} of {wording.count(k, 'cell')}\n"
-                        f"mean probability {wording.percent(m, 0)}"
-                        for place, p, m, k in zip(
-                            places,
-                            share["proportion"],
-                            share["mean_probability"],
-                            share["n_cells"].fillna(0),
-                            strict=True,
-                        )
-                    ),
+                    hover=tuple(_share_hover(p, name, share.get(p)) for p in places),
                 )
             )
         panels.append(
@@ -254,19 +250,35 @@ def before_and_after(table: pd.DataFrame, protein: str, condition: str) -> Chart
         f"{MINOR:.0%} everywhere are left out."
     )
     return Chart(
-        "protein_distributions", _moved_title(both, protein, condition), caption, tuple(panels)
+        "protein_distributions", _moved_title(found, protein, condition), caption, tuple(panels)
     )
 
 
-def _moved_title(table: pd.DataFrame, protein: str, condition: str) -> str:
+def _share_hover(place: str, condition: str, row: Any | None) -> str:
+    proportion, probability, cells = (
+        (None, None, 0) if row is None else (row.proportion, row.mean_probability, row.n_cells)
+    )
+    return (
+        f"{place}, {condition_title(condition).lower()}\n"
+        f"{wording.percent(proportion, 0)} of {wording.count(cells, 'cell')}\n"
+        f"mean probability {wording.percent(probability, 0)}"
+    )
+
+
+def _moved_title(
+    found: Mapping[tuple[str, str], Mapping[str, Any]], protein: str, condition: str
+) -> str:
     distance: dict[str, float] = {}
-    for model, rows in table.groupby("model"):
-        wide = rows.pivot(index="localization", columns="condition", values="proportion")
-        if condition in wide and "unaltered" in wide and condition != "unaltered":
-            distance[str(model)] = float((wide[condition] - wide["unaltered"]).abs().sum() / 2)
+    for (model, name), after in found.items():
+        before = found.get((model, "unaltered"))
+        if name == condition and before and condition != "unaltered":
+            moved = sum(
+                abs(after[p].proportion - before[p].proportion) for p in after if p in before
+            )
+            distance[model] = round(moved / 2, 9)  # equal ones stay equal
     if not distance:
         return f"Where the models put {protein}"
-    model = max(distance, key=lambda name: distance[name])
+    model = max(sorted(distance), key=lambda name: distance[name])
     return (
         f"{protein} moves most for {model_title(model)}: {distance[model]:.0%} of its "
         f"distribution changes {wording.on_background(condition)}"
@@ -326,14 +338,19 @@ def moves(table: pd.DataFrame, protein: str, condition: str) -> Chart:
     table
         From `queries.proteins.moves`.
     """
-    marks = model_marks(table["model"])
-    panels = []
-    for model in sorted(table["model"].unique(), key=list(marks).index):
-        rows = table[table["model"] == model]
+    by_model: dict[str, list[Any]] = {}
+    for row in wording.records(table):
+        by_model.setdefault(row.model, []).append(row)
+    panels, said = [], []
+    for model in sorted(by_model, key=list(model_marks(table["model"])).index):
+        rows = by_model[model]
+        flipped = [row for row in rows if row.flipped >= 0.5]
+        kept = [row for row in rows if not row.flipped >= 0.5]
+        said.append(f"{len(flipped)} of {len(rows)} for {model_title(model, short=True)}")
         layers = tuple(
-            layer
-            for changed in (False, True)
-            if (layer := _slopes(rows[(rows["flipped"] >= 0.5) == changed], model, changed))
+            _slopes(some, model, changed)
+            for changed, some in ((False, kept), (True, flipped))
+            if some
         )
         panels.append(
             Panel(
@@ -344,29 +361,22 @@ def moves(table: pd.DataFrame, protein: str, condition: str) -> Chart:
                 height=340,
             )
         )
-    flips = table.groupby("model")["flipped"].apply(lambda f: int((f >= 0.5).sum()))
-    cells = table.groupby("model")["cell"].nunique()
-    said = [
-        f"{flips[m]} of {cells[m]} for {model_title(str(m), short=True)}"
-        for m in sorted(flips.index, key=list(marks).index)
-    ]
+    cells = max(map(len, by_model.values()), default=0)
     caption = (
         f"Each line is one cell of {protein}: how probable its unaltered answer was, and is "
         f"{wording.on_background(condition)} (mean over its trials). "
-        f"n = {wording.count(int(cells.max()) if len(cells) else 0, 'cell')}, "
+        f"n = {wording.count(cells, 'cell')}, "
         f"{wording.count(int(table['trials'].sum()) if len(table) else 0, 'trial')}."
     )
     title = f"Cells whose answer changed: {', '.join(said)}" if said else "No single cells here"
     return Chart("protein_moves", title, caption, tuple(panels))
 
 
-def _slopes(rows: pd.DataFrame, model: str, changed: bool) -> Points | None:
-    if rows.empty:
-        return None
+def _slopes(rows: Sequence[Any], model: str, changed: bool) -> Points:
     x: list[float | None] = []
     y: list[float | None] = []
     hover: list[str] = []
-    for moved in wording.records(rows):
+    for moved in rows:
         x += [0, 1, None]
         y += [float(moved.before), float(moved.after), None]
         text = (

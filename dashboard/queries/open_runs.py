@@ -66,12 +66,15 @@ class Run:
         Content of `run.json`.
     connection
         The locked connection that all runs share.
+    copies
+        Its serving copies, from `copied_tables`; looked up where not given.
     """
 
     key: str
     path: Path
     meta: Mapping[str, Any] = field(repr=False)
     connection: duckdb.DuckDBPyConnection = field(repr=False)
+    copies: Mapping[str, frozenset[str]] | None = field(default=None, repr=False)
 
     @property
     def title(self) -> str:
@@ -139,12 +142,8 @@ class Run:
     @cached_property
     def copied(self) -> frozenset[str]:
         """Tables that stand in the run's serving copy (see `queries.copies`); often none."""
-        with self.connection.cursor() as cursor:
-            found = cursor.execute(
-                "SELECT table_name FROM duckdb_tables() WHERE database_name = $name",
-                {"name": f"{COPY_PREFIX}{self.token}"},
-            ).fetchall()
-        return frozenset(str(name) for (name,) in found)
+        known = copied_tables(self.connection) if self.copies is None else self.copies
+        return known.get(self.token, frozenset())
 
     def query(
         self, sql: str, tables: Sequence[str], values: Mapping[str, Any] | None = None
@@ -255,7 +254,22 @@ def connect(
     return connection
 
 
-def open_library(paths: Sequence[Path], connection: duckdb.DuckDBPyConnection) -> Library:
+def copied_tables(connection: duckdb.DuckDBPyConnection) -> dict[str, frozenset[str]]:
+    """Return the tables of the serving copies that a connection has, by the run's token."""
+    with connection.cursor() as cursor:
+        rows = cursor.execute(
+            "SELECT database_name, list(table_name) FROM duckdb_tables() "
+            "WHERE starts_with(database_name, $prefix) GROUP BY database_name",
+            {"prefix": COPY_PREFIX},
+        ).fetchall()
+    return {name.removeprefix(COPY_PREFIX): frozenset(tables) for name, tables in rows}
+
+
+def open_library(
+    paths: Sequence[Path],
+    connection: duckdb.DuckDBPyConnection,
+    copies: Mapping[str, frozenset[str]] | None = None,
+) -> Library:
     """Read `run.json` of every folder; what cannot be read is kept with its reason.
 
     Parameters
@@ -264,6 +278,8 @@ def open_library(paths: Sequence[Path], connection: duckdb.DuckDBPyConnection) -
         Run directories.
     connection
         From `connect` on the same folders.
+    copies
+        Its serving copies, from `copied_tables`, where they are known: they stay the same.
     """
     runs: list[Run] = []
     broken: list[Broken] = []
@@ -272,7 +288,7 @@ def open_library(paths: Sequence[Path], connection: duckdb.DuckDBPyConnection) -
         try:
             meta = read_json(path / RUN_FILE, "run")
             key = _unused(str(meta.get("name") or path.name), taken)
-            runs.append(Run(key, path, _checked(meta, path), connection))
+            runs.append(Run(key, path, _checked(meta, path), connection, copies))
         except BystanderError as error:
             key = _unused(path.name, taken)
             broken.append(Broken(key, path, error.problem, error.remedy))

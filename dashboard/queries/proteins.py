@@ -181,13 +181,14 @@ def protein_shifts(run: Run, protein: str, protocol: str) -> pd.DataFrame:
     """
     return run.query(
         """
-        SELECT * EXCLUDE (protein) FROM (
-            SELECT protein, model, condition, tv, jsd, noise_floor, q_value, top_before,
-                   top_after, flipped_fraction, n_cells,
-                   rank() OVER (PARTITION BY model, condition ORDER BY tv DESC) AS rank,
-                   count(*) OVER (PARTITION BY model, condition) AS of
-            FROM {shifts} WHERE protocol = $protocol)
-        WHERE protein = $protein ORDER BY model, condition
+        WITH s AS (SELECT * FROM {shifts} WHERE protocol = $protocol),
+             mine AS (SELECT * FROM s WHERE protein = $protein),
+             others AS (SELECT model, condition, count(*) FILTER (WHERE s.tv > mine.tv) AS above,
+                               count(*) AS of
+                        FROM mine JOIN s USING (model, condition) GROUP BY model, condition)
+        SELECT model, condition, tv, jsd, noise_floor, q_value, top_before, top_after,
+               flipped_fraction, n_cells, above + 1 AS rank, of
+        FROM mine JOIN others USING (model, condition) ORDER BY model, condition
         """,
         ("shifts",),
         {"protein": protein, "protocol": protocol},

@@ -39,9 +39,10 @@ def page() -> None:
             else " Choose a mark, a bar, a square or a row to see the crops behind it."
         ),
     )
+    rows = cache.rows(accuracy.overall, shared.accuracy)
     table = None
     with show.guarded("Accuracy"):
-        table = cache.ask(shared.run, accuracy.overall, shared.accuracy)
+        table = rows.of(shared.run)
     if table is None:
         return
     if table.empty:
@@ -50,9 +51,9 @@ def page() -> None:
             icon=":material/label_off:",
         )
         return
-    drawn = drawings.by_condition(table, shared.accuracy.sentence(), chance=shared.chance)
+    sentence = shared.accuracy.sentence()
     show.chart(
-        drawn,
+        cache.draw(shared.run, drawings.by_condition, rows, sentence, chance=shared.chance),
         shared,
         table,
         keep=show.kept("accuracy", shared),
@@ -147,18 +148,19 @@ def _optional(label: str, key: str, options: list[str], shown: Callable[[str], s
 
 
 def _classes(shared: Shared, condition: str) -> None:
-    rows = cache.ask(shared.run, accuracy.by_class, shared.accuracy, condition)
-    drawn = drawings.by_class(rows, condition, shared.accuracy.sentence())
+    rows = cache.rows(accuracy.by_class, shared.accuracy, condition)
+    table = rows.of(shared.run)
+    sentence = shared.accuracy.sentence()
     show.chart(
-        drawn,
+        cache.draw(shared.run, drawings.by_class, rows, condition, sentence),
         shared,
-        rows,
+        table,
         keep=show.kept("by_class", shared, condition=condition),
         on_pick=_chooser(shared, "class"),
     )
     if shared.published:
         return
-    places = sorted(set(rows["localization"]), key=str.lower)
+    places = sorted(set(table["localization"]), key=str.lower)
     place = _optional("Crops of one class", "class", places)
     if place:
         stored = _stored(condition)
@@ -167,13 +169,14 @@ def _classes(shared: Shared, condition: str) -> None:
 
 
 def _flips(shared: Shared, condition: str, model: str) -> list[str]:
-    rows = _there(shared, answers.flips, shared.accuracy)
-    if rows is None:
+    rows = cache.rows(answers.flips, shared.accuracy)
+    table = _there(shared, rows)
+    if table is None:
         return ["how answers change"]
     show.chart(
-        changes.flips(rows),
+        cache.draw(shared.run, changes.flips, rows),
         shared,
-        rows,
+        table,
         keep=show.kept("flips", shared),
         on_pick=_chooser(shared, "flip", "condition", "model"),
     )
@@ -190,29 +193,31 @@ def _flips(shared: Shared, condition: str, model: str) -> list[str]:
     return []
 
 
-def _there(
-    shared: Shared, query: Callable[..., pd.DataFrame], *values: object
-) -> pd.DataFrame | None:
-    """Return a query's rows; None where the run has no such table or nothing in it."""
+def _there(shared: Shared, rows: cache.Rows) -> pd.DataFrame | None:
+    """Return a table; None where the run has none or nothing in it."""
     try:
-        rows = cache.ask(shared.run, query, *values)
+        table = rows.of(shared.run)
     except MissingTableError:
         return None
-    return None if rows.empty else rows
+    return None if table.empty else table
 
 
 def _rescaling(shared: Shared) -> list[str]:
-    rows = _there(shared, answers.rescaling, shared.models, shared.conditions)
-    if rows is None:
+    rows = cache.rows(answers.rescaling, shared.models, shared.conditions)
+    table = _there(shared, rows)
+    if table is None:
         return ["rescaling against context"]
-    show.chart(changes.rescaling(rows), shared, rows, keep=show.kept("rescaling", shared))
+    drawn = cache.draw(shared.run, changes.rescaling, rows)
+    show.chart(drawn, shared, table, keep=show.kept("rescaling", shared))
     return []
 
 
 def _protocols(shared: Shared) -> None:
-    rows = cache.ask(shared.run, accuracy.protocols, shared.accuracy)
-    if len(rows):
-        show.chart(drawings.protocols(rows), shared, rows, keep=show.kept("protocols", shared))
+    rows = cache.rows(accuracy.protocols, shared.accuracy)
+    table = rows.of(shared.run)
+    if len(table):
+        drawn = cache.draw(shared.run, drawings.protocols, rows)
+        show.chart(drawn, shared, table, keep=show.kept("protocols", shared))
 
 
 def _grid(shared: Shared, model: str, condition: str) -> list[str]:
@@ -244,16 +249,17 @@ def _grid(shared: Shared, model: str, condition: str) -> list[str]:
             f"“{theme.condition_title(chosen)}”."
         )
     if kind == "pairs":
-        rows = cache.ask(shared.run, accuracy.background_grid, shared.protocol, model, chosen)
-        drawn = drawings.background_grid(rows, model, chosen)
+        rows = cache.rows(accuracy.background_grid, shared.protocol, model, chosen)
+        drawn = cache.draw(shared.run, drawings.background_grid, rows, model, chosen)
         keep = show.kept("grid", shared, model=model, condition=chosen)
     else:
-        rows = cache.ask(shared.run, answers.backgrounds, shared.protocol, model, chosen)
-        drawn = changes.backgrounds(rows, model, chosen, "drop" if kind == "drop" else "attraction")
+        rows = cache.rows(answers.backgrounds, shared.protocol, model, chosen)
+        drawn = cache.draw(shared.run, changes.backgrounds, rows, model, chosen, kind)
         keep = show.kept("backgrounds", shared, model=model, condition=chosen, kind=kind)
-    show.chart(drawn, shared, rows, keep=keep, on_pick=_chooser(shared, "centre", "background"))
-    if not shared.published and len(rows):
-        _crops_of_square(shared, rows, model, chosen)
+    table = rows.of(shared.run)
+    show.chart(drawn, shared, table, keep=keep, on_pick=_chooser(shared, "centre", "background"))
+    if not shared.published and len(table):
+        _crops_of_square(shared, table, model, chosen)
     return []
 
 
@@ -352,8 +358,9 @@ def _pairs(shared: Shared, model: str, condition: str) -> None:
 
 
 def _statistics(shared: Shared, condition: str) -> list[str]:
-    rows = _there(shared, answers.calibration, shared.accuracy)
-    if rows is None:
+    rows = cache.rows(answers.calibration, shared.accuracy)
+    table = _there(shared, rows)
+    if table is None:
         return ["calibration"]
     st.divider()
     box = st.expander(
@@ -366,23 +373,16 @@ def _statistics(shared: Shared, condition: str) -> list[str]:
     if not box.open:
         return []
     with box:
-        show.chart(
-            calibration.by_condition(rows), shared, rows, keep=show.kept("calibration", shared)
-        )
-        bins = _there(
-            shared,
-            answers.reliability,
-            shared.protocol,
-            shared.models,
-            ("unaltered", _stored(condition)),
-        )
+        drawn = cache.draw(shared.run, calibration.by_condition, rows)
+        show.chart(drawn, shared, table, keep=show.kept("calibration", shared))
+        stored = _stored(condition)
+        shown = ("unaltered", stored)
+        rows = cache.rows(answers.reliability, shared.protocol, shared.models, shown)
+        bins = _there(shared, rows)
         if bins is not None:
-            show.chart(
-                calibration.reliability(bins, _stored(condition)),
-                shared,
-                bins,
-                keep=show.kept("reliability", shared, condition=_stored(condition)),
-            )
+            drawn = cache.draw(shared.run, calibration.reliability, rows, stored)
+            keep = show.kept("reliability", shared, condition=stored)
+            show.chart(drawn, shared, bins, keep=keep)
         if shared.probe == Probe.PAIR:
             st.caption("Calibration is that of the multi-class probe: pair tests have none.")
     return []

@@ -64,7 +64,8 @@ def _finding(shared: Shared) -> None:
 
 
 def _accuracy(shared: Shared) -> None:
-    table = cache.ask(shared.run, accuracy.overall, shared.accuracy)
+    rows = cache.rows(accuracy.overall, shared.accuracy)
+    table = rows.of(shared.run)
     if table.empty:
         return
     published = False
@@ -80,8 +81,13 @@ def _accuracy(shared: Shared) -> None:
             "Show the published numbers", value=True, key="published", bind="query-params"
         )
     with slot:
-        drawn = drawings.by_condition(
-            table, shared.accuracy.sentence(), published=published, chance=shared.chance
+        drawn = cache.draw(
+            shared.run,
+            drawings.by_condition,
+            rows,
+            shared.accuracy.sentence(),
+            published=published,
+            chance=shared.chance,
         )
         keep = show.kept("accuracy", shared, published="yes" if published else None)
         show.chart(drawn, shared, table, keep=keep)

@@ -51,9 +51,9 @@ def _find(names: pd.DataFrame) -> tuple[str | None, tuple[str, ...]]:
     """Let a protein be found by gene or ORF, or part of either; and a list be pasted."""
     genes = names["protein"].tolist()
     orfs = {
-        row.protein: row.orf
-        for row in wording.records(names)
-        if isinstance(row.orf, str) and row.orf and row.orf != row.protein
+        gene: orf
+        for gene, orf in zip(genes, names["orf"], strict=True)
+        if isinstance(orf, str) and orf and orf != gene
     }
     by_orf = {orf.lower(): gene for gene, orf in orfs.items()}
     protein = selections.choice(
@@ -81,7 +81,7 @@ def _find(names: pd.DataFrame) -> tuple[str | None, tuple[str, ...]]:
 
 
 def _one(shared: Shared, names: pd.DataFrame, protein: str) -> None:
-    fact = next(row for row in wording.records(names) if row.protein == protein)
+    fact = wording.records(names[names["protein"] == protein])[0]
     known = isinstance(fact.labels, str) and fact.labels
     where = f"labelled {wording.plain_name(fact.labels)}" if known else "not labelled"
     orf = f" · {wording.plain_name(fact.orf)}" if isinstance(fact.orf, str) and fact.orf else ""
@@ -92,18 +92,23 @@ def _one(shared: Shared, names: pd.DataFrame, protein: str) -> None:
         return
     condition = _condition(shared, "Compare unaltered with")
     with show.guarded("The distributions"):
-        table = cache.ask(shared.run, proteins.distributions, protein, shared.protocol)
-        table = table[table["model"].isin(shared.models)]
-        table = table[table["condition"].isin(shared.conditions)]
+        rows = cache.rows(
+            proteins.distributions,
+            protein,
+            shared.protocol,
+            model=shared.models,
+            condition=shared.conditions,
+        )
+        table = rows.of(shared.run)
         show.chart(
-            drawings.before_and_after(table, protein, condition),
+            cache.draw(shared.run, drawings.before_and_after, rows, protein, condition),
             shared,
             table,
             keep=show.kept("protein", shared, protein=protein, condition=condition),
         )
         if st.toggle("Every condition at once", key="every", bind="query-params"):
             show.chart(
-                drawings.all_conditions(table, protein),
+                cache.draw(shared.run, drawings.all_conditions, rows, protein),
                 shared,
                 table,
                 keep=show.kept("protein_conditions", shared, protein=protein),
@@ -111,12 +116,11 @@ def _one(shared: Shared, names: pd.DataFrame, protein: str) -> None:
     with show.guarded("The truth"):
         _truth(shared, protein, condition)
     with show.guarded("Single cells"):
-        moves = cache.ask(shared.run, proteins.moves, protein, shared.protocol, condition)
-        moves = moves[moves["model"].isin(shared.models)]
+        rows = cache.rows(proteins.moves, protein, shared.protocol, condition, model=shared.models)
         show.chart(
-            drawings.moves(moves, protein, condition),
+            cache.draw(shared.run, drawings.moves, rows, protein, condition),
             shared,
-            moves,
+            rows.of(shared.run),
             keep=show.kept("moves", shared, protein=protein, condition=condition),
         )
     with show.guarded("The neighbours"):
@@ -184,18 +188,19 @@ def _truth(shared: Shared, protein: str, condition: str) -> None:
 
 def _neighbours(shared: Shared, protein: str, condition: str) -> None:
     """Show which background classes the protein is mistaken for."""
-    rows = cache.ask(shared.run, proteins.neighbours, protein, shared.protocol, condition)
-    rows = rows[rows["model"].isin(shared.models)]
-    if rows.empty:
+    rows = cache.rows(proteins.neighbours, protein, shared.protocol, condition, model=shared.models)
+    table = rows.of(shared.run)
+    if table.empty:
         return
-    if not rows["taken"].any():
+    if not table["taken"].any():
         st.markdown(
             f":material/group_off: On no background is {wording.plain_name(protein)} taken for the "
             f"background's class, {wording.on_background(condition)} "
-            f"({wording.count(rows['trials'].sum(), 'answer')})."
+            f"({wording.count(table['trials'].sum(), 'answer')})."
         )
         return
-    show.chart(lists.neighbours(rows, protein, condition), shared, rows)
+    drawn = cache.draw(shared.run, lists.neighbours, rows, protein, condition)
+    show.chart(drawn, shared, table)
 
 
 def _own_shifts(shared: Shared, protein: str) -> None:
@@ -301,25 +306,28 @@ def _all(shared: Shared, some: tuple[str, ...], *, protein_chosen: bool) -> None
     )
     chosen = ShiftFilter(shared.protocol, model, condition, threshold=threshold, proteins=some)
     if some:
-        rows = cache.ask(
-            shared.run, proteins.listed, shared.protocol, condition, shared.models, some
-        )
-        show.chart(lists.listed(rows, condition, threshold), shared, rows)
+        rows = cache.rows(proteins.listed, shared.protocol, condition, shared.models, some)
+        drawn = cache.draw(shared.run, lists.listed, rows, condition, threshold)
+        show.chart(drawn, shared, rows.of(shared.run))
         _table(shared, chosen)
         return
-    shares = cache.ask(shared.run, proteins.shares, shared.protocol, shared.models, threshold)
-    shares = shares[shares["condition"].isin(shared.conditions)]
+    shares = cache.rows(
+        proteins.shares, shared.protocol, shared.models, threshold, condition=shared.conditions
+    )
     left, right = st.columns(2)
     with left:
-        table = cache.ask(shared.run, proteins.histogram, chosen)
+        rows = cache.rows(proteins.histogram, chosen)
+        drawn = cache.draw(shared.run, drawings.histogram, rows, shares, chosen)
         keep = show.kept("histogram", shared, model=model, condition=condition, threshold=threshold)
-        show.chart(drawings.histogram(table, shares, chosen), shared, table, keep=keep)
+        show.chart(drawn, shared, rows.of(shared.run), keep=keep)
     with right:
-        table = cache.ask(shared.run, proteins.curve, shared.protocol, condition, shared.models)
+        rows = cache.rows(proteins.curve, shared.protocol, condition, shared.models)
+        drawn = cache.draw(shared.run, drawings.curve, rows, condition, threshold)
         keep = show.kept("curve", shared, condition=condition, threshold=threshold)
-        show.chart(drawings.curve(table, condition, threshold), shared, table, keep=keep)
+        show.chart(drawn, shared, rows.of(shared.run), keep=keep)
+    drawn = cache.draw(shared.run, drawings.shares, shares, threshold)
     keep = show.kept("shares", shared, threshold=threshold)
-    show.chart(drawings.shares(shares, threshold), shared, shares, keep=keep)
+    show.chart(drawn, shared, shares.of(shared.run), keep=keep)
     _table(shared, chosen)
     with show.guarded("The truth of all proteins"):
         _verdicts(shared, threshold)

@@ -84,7 +84,11 @@ def test_round_trip(source, tmp_path):
     of_nup2 = store.cells[store.cells["protein"] == "NUP2"]
     assert set(of_nup2["localization"]) == {"nuclear periphery"}
     # In the order of the numbers, not of the names: 1, 2, …, 10, 11.
-    assert of_nup2["field"].astype(str).value_counts().to_dict() == {"NUP2_1": 5, "NUP2_2": 5, "NUP2_3": 1}
+    assert of_nup2["field"].astype(str).value_counts().to_dict() == {
+        "NUP2_1": 5,
+        "NUP2_2": 5,
+        "NUP2_3": 1,
+    }
     arrays = store.arrays()
     for row, number in zip(of_nup2.index, range(1, 12), strict=True):
         assert np.array_equal(arrays.images[row], crop(number))
