@@ -21,7 +21,7 @@ FINER = 40
 HALVES = 50
 """Random halves of the unaltered cells that give the noise floor."""
 
-BLOCK = 2**22
+BLOCK = 2**17
 """Random numbers that are drawn at a time."""
 
 
