@@ -355,26 +355,21 @@ def _compact(
         A file cannot be read, or is not as expected.
     """
     columns: dict[str, Any] = {}
-    for file in files:
-        _checked(file, [], expected)
-    for field in expected:
-        if field.name not in without:
-            parts = [_checked(file, [field.name], expected) for file in files]
-            whole = pa.concat_tables([pa.schema([field]).empty_table(), *parts])
-            columns[field.name] = _column(whole.column(0))
-    return pd.DataFrame(columns, copy=False)
-
-
-def _checked(file: Path, names: list[str], expected: pa.Schema) -> pa.Table:
-    """Read some columns; without any, check that the file has all of them and no others."""
     try:
-        if not names:
-            table = pq.read_schema(file).empty_table()
-            return schema.check_table(table, expected, str(file))
-        table = pq.read_table(file, columns=names, partitioning=None, pre_buffer=False)
+        for file in files:
+            schema.check_table(pq.read_schema(file).empty_table(), expected, str(file))
+        for field in expected:
+            if field.name in without:
+                continue
+            one = pa.schema([field])
+            parts = [one.empty_table()]
+            for file in files:
+                part = pq.read_table(file, columns=one.names, partitioning=None, pre_buffer=False)
+                parts.append(schema.check_table(part, one, str(file)))
+            columns[field.name] = _column(pa.concat_tables(parts).column(0))
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{file} cannot be read: {error}.", "Make the store anew.") from error
-    return schema.check_table(table, pa.schema([expected.field(n) for n in names]), str(file))
+    return pd.DataFrame(columns, copy=False)
 
 
 def _column(values: pa.ChunkedArray) -> Any:

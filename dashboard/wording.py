@@ -162,7 +162,7 @@ def equivalence_finding(table: pd.DataFrame) -> str:
     rows = table[table["condition"].isin(SWAPS) & table["p_equivalence_holm"].notna()]
     if rows.empty:
         return ""
-    margin = f"∓{points(float(rows['margin'].iloc[0]))}"
+    margin = f"±{points(float(rows['margin'].iloc[0]))}"
     shown = rows[rows["p_equivalence_holm"] <= ALPHA]
     if shown.empty:
         return (

@@ -109,7 +109,7 @@ ACCURACY = pa.schema(
 """`scope` is overall or localization (pairs are in `pairwise`); `unit` is what was resampled.
 
 With `unit` localization (aggregation `published`) the interval is no bootstrap: it is the estimate
-∓ three standard errors over localizations, the paper's ±. It is null where there is none.
+± three standard errors over localizations, the paper's ±. It is null where there is none.
 """
 
 EFFECTS = pa.schema(
@@ -137,10 +137,10 @@ EFFECTS = pa.schema(
 )
 """Drops (per condition) and background gaps, paired within protein.
 
-`p_equivalence` tests whether the effect lies within ∓ `margin` (two one-sided tests); only a small
+`p_equivalence` tests whether the effect lies within ± `margin` (two one-sided tests); only a small
 one supports a claim of robustness.
 
-With `unit` localization (aggregation `published`) the interval is the estimate ∓ three standard
+With `unit` localization (aggregation `published`) the interval is the estimate ± three standard
 errors of the differences within localizations. It is null, and `unit` too, where the two accuracies
 are means over different localizations, as are unaltered and swapped ones.
 """

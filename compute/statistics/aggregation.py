@@ -27,7 +27,7 @@ STANDARD_ERRORS = 3
 """The paper's ± in standard errors."""
 
 UNIT = "localization"
-"""What `unit` says where an interval is the estimate ∓ `STANDARD_ERRORS` over localizations."""
+"""What `unit` says where an interval is the estimate ± `STANDARD_ERRORS` over localizations."""
 
 _PAIR = ["localization_a", "localization_b"]
 _KEY = ["model", "protocol", "condition"]
@@ -95,11 +95,11 @@ def aggregate(
     -------
     accuracy : pandas.DataFrame
         Columns of `ACCURACY`. Under `published`, overall, `ci_low` and `ci_high` are the estimate
-        ∓ three standard errors over localizations and `unit` is `UNIT`; otherwise they are
+        ± three standard errors over localizations and `unit` is `UNIT`; otherwise they are
         missing, and so are the counts.
     effects : pandas.DataFrame
         Columns of `EFFECTS`: differences of those accuracies. Where both are means over the same
-        classes under `published`, the interval is ∓ three standard errors of the differences
+        classes under `published`, the interval is ± three standard errors of the differences
         within classes.
     """
     accuracy: list[dict[str, Any]] = []

@@ -43,7 +43,7 @@ class BootstrapConfig:
     seed
         Any integer ≥ 0.
     margin
-        Drops and gaps within ∓ this count as none in the equivalence test, above 0, below 1.
+        Drops and gaps within ± this count as none in the equivalence test, above 0, below 1.
     """
 
     draws: int = 2000
@@ -208,7 +208,7 @@ def spread(draws: NDArray[np.float64]) -> float:
 
 
 def interval(estimate: float, draws: NDArray[np.float64], freedom: float) -> tuple[float, float]:
-    """Return the estimate ∓ Student's t × the standard deviation of bootstrap draws.
+    """Return the estimate ± Student's t × the standard deviation of bootstrap draws.
 
     Percentiles of the draws hold the truth too rarely with few proteins; `docs/method.md` has the
     figures.

@@ -1,7 +1,7 @@
 """Whether a drop or gap is small: two one-sided tests against a margin. Pure arrays, no files.
 
 A large p-value of a difference shows nothing. A claim of robustness is a small p-value of this
-test, whose null hypothesis is that the effect lies outside ∓ margin (Schuirmann 1987,
+test, whose null hypothesis is that the effect lies outside ± margin (Schuirmann 1987,
 doi:10.1007/BF01068419).
 """
 
@@ -15,7 +15,7 @@ from compute.statistics.bootstrap import spread
 def equivalence_test(
     estimate: float, draws: NDArray[np.float64], freedom: float, margin: float, n_cells: int
 ) -> float:
-    """Test that an effect lies within ∓ margin.
+    """Test that an effect lies within ± margin.
 
     Both one-sided tests use the distribution that the intervals use: Student's t around the
     estimate with the standard deviation of bootstrap draws. So p ≤ 0.05 says just that the 90%
