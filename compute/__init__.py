@@ -4,4 +4,10 @@ Importing this package loads nothing heavy; torch comes in with `compute.embed`,
 `compute.models`, `compute.networks` and `compute.training` only.
 """
 
+import os
+
+# Arrow's own allocator keeps what was freed: a run over 200,000 crops would take 50 MiB more. The
+# choice is read once, when Arrow is loaded.
+os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+
 __version__ = "0.1.0"

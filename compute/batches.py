@@ -44,6 +44,8 @@ class BatchSize:
         Crops per forward pass; 0 has it found.
     device
         Where they are computed.
+    of
+        What is counted, if not crops.
 
     Attributes
     ----------
@@ -51,8 +53,8 @@ class BatchSize:
         Crops to take at once.
     """
 
-    def __init__(self, asked: int, device: torch.device) -> None:
-        self._device = device
+    def __init__(self, asked: int, device: torch.device, of: str = "crop") -> None:
+        self._device, self._of = device, of
         self._growing = asked == 0 and device.type != "cpu"
         self.now = asked or (FIRST if self._growing else ON_CPU)
 
@@ -77,7 +79,8 @@ class BatchSize:
         # Outside the handler: the exception would keep the failed batch in memory.
         if self.now == 1:
             raise BystanderError(
-                f"Not even one crop at a time fits into the memory of {self._device}: {small}.",
+                f"Not even one {self._of} at a time fits into the memory of {self._device}: "
+                f"{small}.",
                 "Free it (other processes use it too), or choose --device cpu.",
             ) from small
         self.now = max(1, min(self.now, stop - start) // 2)

@@ -10,7 +10,6 @@ import typer
 from compute import __version__, console
 from compute.commands import bench, crops, models, report, runs
 from compute.errors import BystanderError, UsageError
-from compute.memory import share_one_allocator
 
 app = typer.Typer(
     help="Tests whether a model that reads single-cell crops answers from the cell in the centre "
@@ -31,7 +30,6 @@ class Terminated(BaseException):
 def main() -> None:
     """Run the command line; exit status 1 for a problem, 2 for wrong use, 143 when terminated."""
     signal.signal(signal.SIGTERM, _terminate)
-    share_one_allocator()
     try:
         app()
     except BystanderError as error:

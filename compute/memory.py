@@ -4,13 +4,6 @@ import ctypes
 import gc
 import sys
 
-import pyarrow as pa
-
-
-def share_one_allocator() -> None:
-    """Have Arrow use the system's allocator: what its own has freed stays with the process."""
-    pa.set_memory_pool(pa.system_memory_pool())
-
 
 def give_back() -> None:
     """Return what is free to the system (glibc keeps it for later; others do so by themselves)."""

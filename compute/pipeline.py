@@ -8,23 +8,22 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import pyarrow as pa
-
 from compute import schema
 from compute.conditions import Plan
 from compute.embed import EmbedJob, ShardWorker
 from compute.engines import EngineConfig, EngineName, IncompleteError, open_engine
 from compute.errors import UsageError
 from compute.examples import write_examples
-from compute.files import Progress, silent
+from compute.files import Progress, silent, write_stream
 from compute.harmonise import measure
 from compute.memory import give_back
 from compute.models import Embedder, load_model, resolve_models
+from compute.pair_fits import Fitting
 from compute.preparation import RunConfig as RunConfig
 from compute.preparation import choose_device as choose_device
 from compute.preparation import cores as cores
 from compute.preparation import prepare as prepare
-from compute.probing import Cells
+from compute.probing import Cells, how_fitted
 from compute.provenance import describe, flagged_trials, plain, sham_difference
 from compute.rundir import LOCKED, WORK, Notice, RunDirectory, begin, unheard
 from compute.stages import embed_task, probe_task
@@ -61,7 +60,7 @@ def run_store(
     engine
         Where shards and probes are done; in this process by default.
     device
-        Where to embed.
+        Where to embed; on CUDA pair tests are fitted there too.
     jobs
         Processes for the pair tests; the number of cores by default.
     fresh
@@ -155,10 +154,8 @@ class _Stages:
         run, store, plan, cells, config = (
             self._run, self._store, self._plan, self._cells, self._config,
         )  # fmt: skip
-        expected = schema.cells_schema()
         if not run.summary("cells").is_file():
-            table = pa.Table.from_pandas(store.cells, schema=expected, preserve_index=False)
-            run.write(run.summary("cells"), table, expected)
+            write_stream(run.summary("cells"), store.cell_tables(), schema.cells_schema())
         arrays = store.arrays(cache=run.path / WORK / "pixels")
         scales = measure(
             config.embed.harmonise, store.cells, store.windows, arrays, config.plan.seed
@@ -211,9 +208,10 @@ class _Stages:
             if whole:
                 # In this process the probes tell of every condition; engines count whole models.
                 inside = engine.name == EngineName.LOCAL
+                fitting = Fitting.on(str(self._models[0].device), self._jobs)
                 probing = probe_task(
-                    run, self._store, self._plan, self._cells, whole, self._jobs, self._config,
-                    self._progress,
+                    run, self._store, self._plan, self._cells, whole, fitting, self._config,
+                    self._device, self._progress,
                 )  # fmt: skip
                 outcome = opened.run(probing, silent if inside else self._progress)
                 failures += outcome.failures
@@ -250,6 +248,7 @@ class _Stages:
             },
             checks={
                 "sham_max_difference": sham_difference(run, names, plan),
+                "pair_tests": how_fitted(run),
                 **run.meta.get("measured", {}),
             },
         )

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,14 +25,18 @@ from compute.conditions import Plan
 from compute.files import Progress, silent, table_writer, write_json
 from compute.folds import Folds
 from compute.multiclass import Multiclass, fit_multiclass
+from compute.pair_fits import ONE_CORE, Fitting, Hyperplane
 from compute.probe_tables import predictions_table, tally, work_file, write_pairwise
-from compute.probes import CONFLICTING, Crops, Hyperplane, PairScore, pair_tests
-from compute.rundir import LOCKED, LOCKED_PREDICTIONS, RunDirectory
+from compute.probes import CONFLICTING, Crops, PairScore, pair_tests
+from compute.rundir import LOCKED, LOCKED_PREDICTIONS, WORK, RunDirectory
 from compute.schema import CONDITIONS, Condition, Protocol
 from compute.statistics.bootstrap import FEWEST_PROTEINS
 
 GATHERED = 1 << 29
 """Bytes of grid embeddings gathered in one pass over the shards (one condition at least)."""
+
+FITS = "fits"
+"""Folder of the work folder that says how pair tests were fitted."""
 
 Planes = dict[tuple[int, int], Sequence[Hyperplane]]
 
@@ -88,7 +91,7 @@ def probe(
     plan: Plan,
     cells: Cells,
     models: Mapping[str, int],
-    jobs: int = 1,
+    fitting: Fitting = ONE_CORE,
     progress: Progress = silent,
 ) -> None:
     """Fit and test every probe whose results are not there yet.
@@ -103,8 +106,8 @@ def probe(
         Labels and folds.
     models
         Name and embedding dimension of each.
-    jobs
-        Cores for the pair tests.
+    fitting
+        How and where the pair tests are fitted.
     progress
         Called with units done (a model under a condition).
     """
@@ -124,7 +127,7 @@ def probe(
                 for condition in group:
                     crops, first = gathered.pop(condition)
                     _probe_condition(
-                        run, plan, cells, model, condition, crops, first, fitted, jobs,
+                        run, plan, cells, model, condition, crops, first, fitted, fitting,
                         condition in left,
                     )  # fmt: skip
                     before += 1
@@ -187,7 +190,7 @@ def _probe_condition(
     crops: Crops,
     first: NDArray[np.bool_],
     fitted: _Fitted,
-    jobs: int,
+    fitting: Fitting,
     write: bool,
 ) -> None:
     """Do one condition's pair tests and fit its multi-class probe.
@@ -203,14 +206,14 @@ def _probe_condition(
     write
         Whether its tables are wanted; else it is fitted again for other conditions' sake.
     """
-    scores, planes = _tests(crops, condition, plan, cells, fitted.planes, jobs)
+    scores, planes = _tests(crops, condition, plan, cells, fitted.planes, fitting)
     if condition is Condition.UNALTERED:
         fitted.planes = planes
     if write:
-        _write_scores(run, model, condition, scores, cells)
+        _write_scores(run, model, condition, scores, cells, fitting)
         if condition is Condition.DIFFERENT and Condition.CONFLICTING in plan.config.conditions:
-            against, _ = _tests(crops, Condition.CONFLICTING, plan, cells, fitted.planes, jobs)
-            _write_scores(run, model, Condition.CONFLICTING, against, cells)
+            against, _ = _tests(crops, Condition.CONFLICTING, plan, cells, fitted.planes, fitting)
+            _write_scores(run, model, Condition.CONFLICTING, against, cells, fitting)
     present = np.unique(crops.classes[first])
     enough = len(present) > 1 and cells.folds.number(*present) > 1
     fitted.probes[condition] = (
@@ -229,7 +232,7 @@ def _tests(
     plan: Plan,
     cells: Cells,
     frozen: Planes | None,
-    jobs: int,
+    fitting: Fitting,
 ) -> tuple[list[tuple[str, PairScore]], Planes]:
     """Choose each pair's backgrounds under a condition, and test."""
     pairs = list(combinations(cells.folds.testable().tolist(), 2))
@@ -240,7 +243,7 @@ def _tests(
         choice = {pair: [k for k in shared if k not in pair] for pair in pairs}
     else:
         choice = {key: [-1] for key in pairs}
-    return pair_tests(crops, pairs, choice, cells.folds, frozen, jobs)
+    return pair_tests(crops, pairs, choice, cells.folds, frozen, fitting)
 
 
 def _shards(
@@ -354,12 +357,12 @@ def _write_scores(
     condition: Condition,
     scores: Sequence[tuple[str, PairScore]],
     cells: Cells,
+    fitting: Fitting,
 ) -> None:
-    """Write one model's and condition's rows of `pairwise` and `pair_tallies`."""
-    unsolved = sum(score.unsolved for _, score in scores)
-    if unsolved:
-        file = work_file(run, "unsolved", model, condition).with_suffix(".json")
-        write_json(file, {"fits_left_to_the_reference": unsolved})
+    """Write one model's and condition's `pairwise` and `pair_tallies`, and how they came."""
+    file = work_file(run, FITS, model, condition).with_suffix(".json")
+    left = sum(score.unsolved for _, score in scores)
+    write_json(file, {"solver": str(fitting.solver), "fits_left_to_the_reference": left})
     write_pairwise(run, model, condition, scores, cells.names)
     run.write(
         work_file(run, "tallies", model, condition),
@@ -377,11 +380,14 @@ def _tally(
     )
 
 
-def fits_left_to_the_reference(run: RunDirectory) -> int:
-    """Count the SVMs that the shared solver did not bring to its tolerance; 0 is the rule."""
-    files = sorted((run.path / "work" / "unsolved").glob("*.json"))
-    return sum(
-        json.loads(file.read_text("utf-8"))["fits_left_to_the_reference"]
-        for file in files
-        if not Path(file).name.startswith(".")
-    )
+def how_fitted(run: RunDirectory) -> dict[str, Any]:
+    """Say which solvers fitted the pair tests, and how many SVMs they left to the reference.
+
+    More than one solver is named where a run was gone on with on another device.
+    """
+    files = sorted((run.path / WORK / FITS).glob("[!.]*.json"))
+    found = [json.loads(file.read_text("utf-8")) for file in files]
+    return {
+        "solvers": sorted({each["solver"] for each in found}),
+        "fits_left_to_the_reference": sum(each["fits_left_to_the_reference"] for each in found),
+    }

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from compute.folds import Folds
-from compute.probes import Crops, Solver, pair_tests
+from compute.pair_fits import Fitting, Solver
+from compute.probes import Crops, pair_tests
 
 
 def compare_solvers(
@@ -15,18 +16,21 @@ def compare_solvers(
     pairs: Sequence[tuple[int, int]],
     backgrounds: Mapping[tuple[int, int], Sequence[int]],
     folds: Folds,
+    fast: Sequence[Fitting] = (Fitting(),),
     jobs: int = 1,
     repeats: int = 1,
 ) -> pd.DataFrame:
-    """Do the same pair tests with every solver.
+    """Do the same pair tests with fast solvers and with the reference.
 
-    One test of every solver is done before the clock starts, so that neither compiling nor starting
-    processes counts.
+    Some tests of every solver are done before the clock starts, so that neither compiling nor
+    starting processes counts.
 
     Parameters
     ----------
     crops, pairs, backgrounds, folds
         As for `compute.probes.pair_tests`.
+    fast
+        What to compare with the reference: each with its device, none twice.
     jobs
         Cores of every solver.
     repeats
@@ -35,10 +39,10 @@ def compare_solvers(
     Returns
     -------
     DataFrame
-        `solver`, `fits`, `seconds`, `cpu_seconds` (null with several jobs), `ratio` and
-        `cpu_ratio` (the reference's seconds over the solver's), `mean_abs_difference` and
-        `worst` (of accuracies from the reference's), `unsolved` (fits left to the
-        reference).
+        One row per solver, the reference last: `solver`, `fits`, `seconds`, `cpu_seconds` (null
+        with several jobs), `ratio` and `cpu_ratio` (the reference's seconds over the solver's),
+        `mean_abs_difference` and `worst` (of accuracies from the reference's), `unsolved` (fits
+        left to the reference).
 
     Raises
     ------
@@ -47,13 +51,17 @@ def compare_solvers(
     """
     if repeats < 1:
         raise ValueError(f"repeats is {repeats}; it must be at least 1.")
-    seconds: dict[Solver, list[tuple[float, float]]] = {solver: [] for solver in Solver}
+    every = {
+        way.solver: Fitting(way.solver, jobs, way.device)
+        for way in (*fast, Fitting(Solver.REFERENCE))
+    }
+    seconds: dict[Solver, list[tuple[float, float]]] = {solver: [] for solver in every}
     accuracy, unsolved, fits = {}, {}, {}
     for turn in range(-1, repeats):
-        for solver in Solver:
+        for solver, way in every.items():
             chosen = pairs if turn >= 0 else pairs[: 2 * jobs]
             wall, cpu = time.perf_counter(), time.process_time()
-            scores, _ = pair_tests(crops, chosen, backgrounds, folds, {}, jobs, solver)
+            scores, _ = pair_tests(crops, chosen, backgrounds, folds, {}, way)
             spent = time.perf_counter() - wall, time.process_time() - cpu
             if turn < 0:
                 continue
@@ -66,7 +74,7 @@ def compare_solvers(
             fits[solver] = sum(folds.number(score.first, score.second) for score in found)
     middle = {solver: np.median(np.array(some), axis=0) for solver, some in seconds.items()}
     rows = []
-    for solver in Solver:
+    for solver in every:
         far = np.abs(accuracy[solver] - accuracy[Solver.REFERENCE])
         ratio = middle[Solver.REFERENCE] / middle[solver]
         rows.append(

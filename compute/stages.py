@@ -16,6 +16,7 @@ from compute.embed import SHARD_CELLS, EmbedJob, ShardError, ShardWorker
 from compute.engines import Task, UnitError
 from compute.errors import BystanderError
 from compute.files import Progress, silent
+from compute.pair_fits import Fitting
 from compute.preparation import RunConfig, choose_device, prepare
 from compute.probing import Cells, probe
 from compute.provenance import describe_device
@@ -89,11 +90,11 @@ class _Probes:
         plan: Plan,
         cells: Cells,
         models: Mapping[str, int],
-        jobs: int,
+        fitting: Fitting,
         progress: Progress = silent,
     ) -> None:
         self._run, self._plan, self._cells = run, plan, cells
-        self._models, self._jobs, self._progress = models, jobs, progress
+        self._models, self._fitting, self._progress = models, fitting, progress
 
     def work(self, units: Iterable[str]) -> Iterator[str]:
         for unit in units:
@@ -104,7 +105,7 @@ class _Probes:
                 self._progress(stage, before * total + done, len(self._models) * total)
 
             try:
-                probe(self._run, self._plan, self._cells, model, self._jobs, tell)
+                probe(self._run, self._plan, self._cells, model, self._fitting, tell)
             except BystanderError as error:
                 raise UnitError(unit, error.problem, error.remedy) from error
             except Exception as error:
@@ -122,10 +123,13 @@ def _probed(run: RunDirectory, model: str) -> Path:
     return run.path / WORK / "probed" / model
 
 
-def open_probes(run: Path, store: Path, config: RunConfig, models: Mapping[str, int]) -> _Probes:
-    """Open a worker from paths and settings alone; it has the cores its engine gave it."""
+def open_probes(
+    run: Path, store: Path, config: RunConfig, models: Mapping[str, int], device: str
+) -> _Probes:
+    """Open a worker from paths and settings alone; its engine gave it cores, and a GPU or none."""
     plan, cells = prepare(CropStore(store), config)
-    return _Probes(RunDirectory(run), plan, cells, models, torch.get_num_threads())
+    fitting = Fitting.on(str(choose_device(device)), torch.get_num_threads())
+    return _Probes(RunDirectory(run), plan, cells, models, fitting)
 
 
 def probe_task(
@@ -134,8 +138,9 @@ def probe_task(
     plan: Plan,
     cells: Cells,
     models: Mapping[str, int],
-    jobs: int,
+    fitting: Fitting,
     config: RunConfig,
+    device: str,
     progress: Progress = silent,
 ) -> Task:
     """Cut the probe stage into models.
@@ -151,8 +156,10 @@ def probe_task(
         Of the run.
     models
         Name and embedding dimension of each.
-    jobs
-        Processes for the pair tests in this process.
+    fitting
+        How and where pair tests are fitted in this process.
+    device
+        What another process is to choose its own from.
     progress
         Told of every condition where the probes are fitted in this process.
     """
@@ -163,7 +170,7 @@ def probe_task(
         stage="probe",
         total=len(models),
         missing=lambda: [model for model in models if not _probed(run, model).exists()],
-        here=lambda: _Probes(run, plan, cells, models, jobs, progress),
-        there=partial(open_probes, *places, config, models),
+        here=lambda: _Probes(run, plan, cells, models, fitting, progress),
+        there=partial(open_probes, *places, config, models, device),
         describe=lambda model: {"model": model, "trials": f"0 to {plan.count - 1}"},
     )

@@ -27,6 +27,9 @@ from compute.files import disk_error, read_json, sha256, writing
 CROP_ROW_GROUP = 256
 """Crops per Parquet row group: what is decoded at a time."""
 
+ROWS = 8192
+"""Rows without pixels that are decoded at a time."""
+
 
 class PixelFile:
     """An uncompressed array on disk (`.npy`) whose rows are read when they are asked for.
@@ -180,6 +183,11 @@ class CropStore:
         full = schema.windows_schema(len(self.channels), self.size, self.dtype.itemsize)
         return _compact(self._files("windows"), full, without=("image",))
 
+    def cell_tables(self) -> Iterator[pa.Table]:
+        """Give the `cells` table as it lies on disk, some rows at a time."""
+        for batch in self._batches(self.path / "cells.parquet", schema.cells_schema().names, ROWS):
+            yield pa.Table.from_batches([batch])
+
     @property
     def truth(self) -> pd.DataFrame | None:
         """True proportions per cell and localization (simulated cells), else nothing."""
@@ -286,7 +294,7 @@ class CropStore:
         """
         count = 0
         for file in self._files(table):
-            for batch in self._batches(file, column):
+            for batch in self._batches(file, [column], CROP_ROW_GROUP):
                 flat = batch.column(0)
                 step = dtype.itemsize * int(np.prod(shape[1:]))
                 raw = np.frombuffer(flat.buffers()[1], np.uint8)
@@ -302,11 +310,9 @@ class CropStore:
                 "Make the store anew.",
             )
 
-    def _batches(self, file: Path, column: str) -> Iterator[pa.RecordBatch]:
+    def _batches(self, file: Path, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
         try:
-            yield from pq.ParquetFile(file, pre_buffer=False).iter_batches(
-                CROP_ROW_GROUP, columns=[column]
-            )
+            yield from pq.ParquetFile(file, pre_buffer=False).iter_batches(rows, columns=columns)
         except (pa.ArrowInvalid, OSError) as error:
             raise InputError(f"{file} cannot be read: {error}.", "Make the store anew.") from error
 

@@ -1,6 +1,5 @@
 """Whether memory grows with the number of crops: whole runs in processes of their own."""
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,16 @@ MOST_GROWTH = 1.1
 
 BLOCK = 1024
 """Crops copied at a time."""
+
+
+_LAUNCH = """
+import resource, subprocess, sys
+status = subprocess.call(sys.argv[1:], stdout=sys.stderr)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(status if status >= 0 else 128 - status)
+"""
+"""A small process in between: a child's largest memory counts that of the process it was forked
+from."""
 
 
 @dataclass(frozen=True)
@@ -50,21 +59,18 @@ def cost(arguments: Sequence[str]) -> Cost:
     """
     started = time.perf_counter()
     with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen(
-            [sys.executable, "-c", "from compute.cli import main; main()", *arguments],
-            stdout=said,
-            stderr=subprocess.STDOUT,
+        command = [sys.executable, "-c", "from compute.cli import main; main()", *arguments]
+        done = subprocess.run(
+            [sys.executable, "-S", "-c", _LAUNCH, *command], stdout=subprocess.PIPE, stderr=said
         )
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
+        if done.returncode:
             said.seek(0)
             raise BystanderError(
-                f"`bystander {' '.join(arguments)}` ended with {process.returncode}: "
+                f"`bystander {' '.join(arguments)}` ended with {done.returncode}: "
                 f"{said.read()[-2000:]}"
             )
     unit = 1 if sys.platform == "darwin" else 1024
-    return Cost(time.perf_counter() - started, used.ru_maxrss * unit)
+    return Cost(time.perf_counter() - started, int(done.stdout) * unit)
 
 
 def enlarge(source: Path, out: Path, cells: int) -> None:

@@ -58,7 +58,7 @@ def whole_rows(store: Path | None, device: str, repeats: int) -> Iterator[Row]:
         yield from embedding_rows_of(path, models, device, ["float32"], [0], fewer, 1, True)
         run = folder / "run"
         run_store(path, run, models, RUN, device=device)
-        yield from pair_rows(path, run, RUN, cores(), repeats)
+        yield from pair_rows(path, run, RUN, cores(), repeats, str(choose_device(device)))
         yield plan_row(path)
         yield from stage_rows(run)
         yield from import_rows(folder, IMPORTED, cores())

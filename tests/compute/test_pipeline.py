@@ -59,6 +59,11 @@ def test_sham_embeddings_equal_unaltered_ones(run):
     assert max(worst.values()) <= 1e-5
 
 
+def test_a_run_says_how_its_pair_tests_were_fitted(run):
+    found = RunDirectory(run).meta["checks"]["pair_tests"]
+    assert found == {"solvers": ["shared"], "fits_left_to_the_reference": 0}
+
+
 def test_sham_answers_equal_unaltered_ones(run):
     accuracy = pd.read_parquet(run / "accuracy.parquet")
     keys = ["model", "protocol", "probe", "aggregation", "scope", "localization"]

@@ -7,10 +7,11 @@ from sklearn.model_selection import PredefinedSplit, cross_val_predict, cross_va
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from compute import probes
+from compute import multiclass, pair_batch, pair_fits
 from compute.folds import deal
 from compute.multiclass import fit_multiclass
-from compute.probes import CONFLICTING, Crops, Solver, fit_pair, pair_tests, score_pair
+from compute.pair_fits import SOLVERS, Fitting, Solver, fit_pair, fit_test
+from compute.probes import CONFLICTING, Crops, each_test, pair_tests, score_pair
 
 K, PER_CLASS, PROTEINS = 4, 24, 6
 CLASSES = np.repeat(np.arange(K), PER_CLASS)
@@ -18,6 +19,7 @@ PROTEIN = np.array([f"{k}-{i % PROTEINS}" for k in range(K) for i in range(PER_C
 N = len(CLASSES)
 EVERY = np.ones(N, bool)
 PAIRS = [(a, b) for a in range(K) for b in range(a + 1, K)]
+PLAIN = Fitting(Solver.REFERENCE)
 
 
 def dealt(scheme="grouped", wanted=5):
@@ -59,7 +61,11 @@ def test_a_pair_test_equals_a_plain_scikit_learn_loop(scheme, wanted):
     crops, folds, found = once(noisy(1, 0.4)), dealt(scheme, wanted), []
     for pair in PAIRS:
         rows = np.flatnonzero(np.isin(crops.classes, pair))
-        score, used = score_pair(crops, rows, pair, -1, folds, None, Solver.REFERENCE)
+        (test,) = each_test(crops, pair, [-1], folds)
+        assert sorted(test.rows.tolist()) == rows.tolist()
+        rows = test.rows
+        used, _ = fit_test(crops.features[rows], test, Solver.REFERENCE)
+        score = score_pair(test, crops.features[rows], crops.cell[rows], used)
         accuracies, correct = plain_loop(crops, rows, pair, folds)
         assert len(used) == len(accuracies) == min(wanted, PROTEINS if scheme == "grouped" else 24)
         assert score.accuracy == pytest.approx(accuracies.mean())
@@ -76,7 +82,7 @@ def test_refit_on_backgrounds_equals_the_plain_loop_and_counts_cells_once():
     folds = dealt()
     shared = {pair: [k for k in (0, 2, 3) if k not in pair] for pair in PAIRS}
     none = {pair: [] for pair in PAIRS}
-    scores, _ = pair_tests(crops, PAIRS, shared, folds, none, 1, Solver.REFERENCE)
+    scores, _ = pair_tests(crops, PAIRS, shared, folds, none, PLAIN)
     refit = {(s.first, s.second, s.background): s for name, s in scores if name == "refit"}
     assert set(refit) == {(*pair, k) for pair in PAIRS for k in shared[pair]}
     for (a, b, k), score in refit.items():
@@ -89,9 +95,7 @@ def test_refit_on_backgrounds_equals_the_plain_loop_and_counts_cells_once():
 def test_frozen_uses_only_what_was_fitted_on_unaltered_crops():
     folds, own = dealt(), once(noisy(3))
     changed = once(-noisy(3) + 0.1)
-    base, fitted = pair_tests(
-        own, PAIRS, {pair: [-1] for pair in PAIRS}, folds, None, 1, Solver.REFERENCE
-    )
+    base, fitted = pair_tests(own, PAIRS, {pair: [-1] for pair in PAIRS}, folds, None, PLAIN)
     for (name, refit), (other, frozen) in zip(base[::2], base[1::2], strict=True):
         assert (name, other) == ("refit", "frozen")
         assert refit.accuracy == frozen.accuracy, "on unaltered crops both are the same"
@@ -168,25 +172,29 @@ def test_a_pair_without_a_class_in_some_fold_is_left_out():
 def test_cores_and_neighbours_in_the_list_change_no_score(solver):
     crops, folds = once(noisy(6)), dealt()
     every = {pair: [-1] for pair in PAIRS}
-    one, planes = pair_tests(crops, PAIRS, every, folds, None, 1, solver)
-    two, _ = pair_tests(crops, PAIRS, every, folds, None, 2, solver)
+    one, planes = pair_tests(crops, PAIRS, every, folds, None, Fitting(solver))
+    two, _ = pair_tests(crops, PAIRS, every, folds, None, Fitting(solver, 2))
     assert [(n, s.accuracy, s.correct.tolist()) for n, s in one] == [
         (n, s.accuracy, s.correct.tolist()) for n, s in two
     ]
-    _, alone = pair_tests(crops, PAIRS[3:4], every, folds, None, 1, solver)
+    _, alone = pair_tests(crops, PAIRS[3:4], every, folds, None, Fitting(solver))
+    # Batches of other sizes may be summed in another order.
+    rounding = 1e-9 if solver is Solver.BATCHED else 0
     for mine, other in zip(alone[PAIRS[3]], planes[PAIRS[3]], strict=True):
-        assert np.array_equal(mine.weight, other.weight)
-        assert mine.bias == other.bias
+        assert np.abs(mine.weight - other.weight).max() <= rounding
+        assert abs(mine.bias - other.bias) <= rounding
 
 
-def test_the_solvers_agree_on_every_protocol_and_background():
+@pytest.mark.parametrize("solver", [Solver.SHARED, Solver.BATCHED])
+def test_the_solvers_agree_on_every_protocol_and_background(solver):
     crops = on_backgrounds(lambda c, b, rng: noisy(2)[c] + 0.3 * rng.standard_normal((len(c), 6)))
     shared = {pair: [*(k for k in range(K) if k not in pair), CONFLICTING] for pair in PAIRS}
-    found = {
-        solver: pair_tests(crops, PAIRS, shared, dealt(), None, 1, solver)[0] for solver in Solver
-    }
+    found = [
+        pair_tests(crops, PAIRS, shared, dealt(), None, Fitting(each))[0]
+        for each in (solver, Solver.REFERENCE)
+    ]
     far = []
-    for (name, mine), (other, reference) in zip(*found.values(), strict=True):
+    for (name, mine), (other, reference) in zip(*found, strict=True):
         key = (name, mine.first, mine.second, mine.background, mine.n)
         assert key == (
             other, reference.first, reference.second, reference.background, reference.n,
@@ -197,10 +205,15 @@ def test_the_solvers_agree_on_every_protocol_and_background():
     assert np.max(far) <= 0.021, "one answer of 48"
 
 
-def test_what_the_shared_solver_cannot_solve_goes_to_the_reference(monkeypatch):
+@pytest.mark.parametrize(
+    ("solver", "place", "name"),
+    [(Solver.SHARED, pair_fits, "fit_folds"), (Solver.BATCHED, pair_batch, "fit_batched")],
+)
+def test_what_a_solver_cannot_solve_goes_to_the_reference(monkeypatch, solver, place, name):
     crops, folds = once(noisy(4)), dealt()
-    expected, _ = pair_tests(crops, PAIRS[:1], {PAIRS[0]: [-1]}, folds, {}, 1, Solver.REFERENCE)
-    real = probes.fit_folds
+    every = {pair: [-1] for pair in PAIRS}
+    expected, planes = pair_tests(crops, PAIRS[:2], every, folds, {}, PLAIN)
+    real = getattr(place, name)
 
     def half(*args):
         found = real(*args)
@@ -208,10 +221,65 @@ def test_what_the_shared_solver_cannot_solve_goes_to_the_reference(monkeypatch):
         found.weight[:2] = np.nan
         return found
 
-    monkeypatch.setattr(probes, "fit_folds", half)
-    scores, _ = pair_tests(crops, PAIRS[:1], {PAIRS[0]: [-1]}, folds, {})
-    assert scores[0][1].unsolved == 2
-    assert scores[0][1].accuracy == pytest.approx(expected[0][1].accuracy, abs=0.021)
+    monkeypatch.setattr(place, name, half)
+    scores, mine = pair_tests(crops, PAIRS[:2], every, folds, {}, Fitting(solver))
+    # Together, the first two SVMs are the first pair's.
+    left = [2, 0] if solver is Solver.BATCHED else [2, 2]
+    assert [score.unsolved for _, score in scores] == left
+    assert np.array_equal(mine[PAIRS[0]][1].weight, planes[PAIRS[0]][1].weight)
+    for (_, one), (_, other) in zip(scores, expected, strict=True):
+        assert one.accuracy == pytest.approx(other.accuracy, abs=0.021)
+
+
+def test_what_takes_too_many_steps_goes_to_the_reference(monkeypatch):
+    crops, folds = once(noisy(4)), dealt()
+    every = {pair: [-1] for pair in PAIRS}
+    expected, planes = pair_tests(crops, PAIRS, every, folds, {}, PLAIN)
+    monkeypatch.setattr(pair_batch, "STEPS", 1)
+    scores, mine = pair_tests(crops, PAIRS, every, folds, {}, Fitting(Solver.BATCHED, 2))
+    assert [score.unsolved for _, score in scores] == [5] * len(PAIRS)
+    assert [s.accuracy for _, s in scores] == [s.accuracy for _, s in expected]
+    assert np.array_equal(mine[PAIRS[0]][3].weight, planes[PAIRS[0]][3].weight)
+
+
+def test_accuracies_of_batches_are_within_the_designs_limits():
+    rng = np.random.default_rng(5)
+    size, width, classes = 60, 32, np.repeat(np.arange(K), 60)
+    protein = np.array([f"{k}-{i % 6}" for k in range(K) for i in range(size)])
+    folds = deal("grouped", 5, classes, protein, np.ones(len(classes), bool), K, 0)
+    cell = np.tile(np.arange(len(classes)), 3)
+    behind = np.repeat(rng.permuted(np.tile(np.arange(K), size)), 3)
+    features = 0.5 * rng.standard_normal((K, width))[classes[cell]]
+    features += 0.5 * rng.standard_normal((K, width))[behind] + rng.standard_normal(
+        (len(cell), width)
+    )
+    crops = Crops(features.astype(np.float32), cell, classes[cell], behind)
+    shared = {pair: [-1, *(k for k in range(K) if k not in pair)] for pair in PAIRS}
+    (mine, _), (reference, _) = (
+        pair_tests(crops, PAIRS, shared, folds, {}, Fitting(solver))
+        for solver in (Solver.BATCHED, Solver.REFERENCE)
+    )
+    assert len(mine) == 3 * len(PAIRS)
+    assert sum(score.unsolved for _, score in mine) == 0
+    one, two = (np.array([s.accuracy for _, s in some]) for some in (mine, reference))
+    assert 0.6 < two.mean() < 0.95
+    assert np.abs(one - two).mean() <= 0.003
+    assert np.abs(one - two).max() <= 0.02
+
+
+@pytest.mark.parametrize(
+    ("device", "solver"),
+    {
+        "cpu": Solver.SHARED, "mps": Solver.SHARED, "cuda": Solver.BATCHED,
+        "cuda:3": Solver.BATCHED,
+    }.items(),
+)  # fmt: skip
+def test_a_device_has_its_solver(device, solver):
+    assert Fitting.on(device, 4) == Fitting(solver, 4, device)
+
+
+def test_every_solver_is_described():
+    assert set(SOLVERS) == set(Solver)
 
 
 def test_a_hyperplane_is_scikit_learns():
@@ -274,4 +342,4 @@ def test_the_multiclass_probe_has_not_seen_whom_it_answers_for():
 
 
 def test_the_regularisation_is_the_papers():
-    assert probes.C == 1
+    assert multiclass.C == pair_fits.C == 1

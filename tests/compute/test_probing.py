@@ -3,14 +3,19 @@
 import shutil
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import torch
 from summarised_run import BIG, MODELS, make, place, read_plain
 
-from compute import probing, schema
-from compute.probing import probe
-from compute.rundir import LOCKED, LOCKED_PREDICTIONS
+from compute import probing, schema, stages
+from compute.pair_fits import Fitting, Solver
+from compute.preparation import prepare
+from compute.probing import how_fitted, probe
+from compute.rundir import LOCKED, LOCKED_PREDICTIONS, begin
 from compute.schema import Condition
+from compute.store import CropStore
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +68,60 @@ def test_second_readings_are_answered_by_the_frozen_probe(made):
     for condition in (Condition.UNALTERED, Condition.SHAM):
         assert not made.run.part(LOCKED_PREDICTIONS, place(condition), model).exists()
     assert not made.run.parts("work/locked_predictions", list(MODELS)[1])
+
+
+def pairwise(run):
+    """Read every pair accuracy that the stage wrote."""
+    keys = ["model", "condition", "protocol", "localization_a", "localization_b", "background"]
+    files = sorted(run.path.glob("work/pairwise/*.parquet"))
+    return pd.concat(map(read_plain, files)).set_index(keys).sort_index()
+
+
+def test_batches_give_the_shared_solvers_accuracies_and_say_that_they_did(made, tmp_path):
+    assert how_fitted(made.run) == {"solvers": ["shared"], "fits_left_to_the_reference": 0}
+    shared = pairwise(made.run)
+    shutil.copytree(made.run.path, tmp_path / "run")
+    other = type(made.run)(tmp_path / "run")
+    for folder in ("work", "predictions"):
+        shutil.rmtree(other.path / folder)
+    probe(other, made.plan, made.cells, MODELS, Fitting(Solver.BATCHED, 2))
+    assert how_fitted(other) == {"solvers": ["batched"], "fits_left_to_the_reference": 0}
+    batched = pairwise(other)
+    assert batched.index.equals(shared.index)
+    assert batched["n"].equals(shared["n"])
+    far = (batched["accuracy"] - shared["accuracy"]).abs()
+    assert far.mean() <= 0.003
+    assert far.max() <= 0.02
+    # The multi-class probe is not theirs.
+    for name, table in contents(made.run).items():
+        if name.startswith("predictions"):
+            assert contents(other)[name].equals(table)
+
+
+def test_a_run_gone_on_with_on_another_device_names_both_solvers(made, tmp_path):
+    shutil.copytree(made.run.path, tmp_path / "run")
+    other = type(made.run)(tmp_path / "run")
+    for file in other.path.glob("work/pairwise/*-masked.parquet"):
+        file.unlink()
+    probe(other, made.plan, made.cells, MODELS, Fitting(Solver.BATCHED))
+    assert how_fitted(other)["solvers"] == ["batched", "shared"]
+
+
+@pytest.mark.parametrize(("device", "solver"), [("cuda:1", "batched"), ("cpu", "shared")])
+def test_a_worker_fits_on_the_device_it_was_given(
+    store, config, tmp_path, monkeypatch, device, solver
+):
+    asked, told = [], []
+    monkeypatch.setattr(
+        stages, "choose_device", lambda name: asked.append(name) or torch.device(device)
+    )
+    monkeypatch.setattr(stages, "probe", lambda *args: told.append(args[4]))
+    opened = CropStore(store)
+    plan, cells = prepare(opened, config)
+    with begin(tmp_path / "run", {}, {}) as run:
+        task = stages.probe_task(
+            run, opened, plan, cells, {"one": 6}, Fitting(), config, "auto"
+        )  # fmt: skip
+        assert list(task.there().work(["one"])) == ["one"]
+    assert asked == ["auto"]
+    assert (told[0].solver, told[0].device) == (Solver(solver), device)

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from test_probes import CLASSES, PAIRS, dealt, noisy, once
 
-from compute import probes
+from compute import pair_fits
+from compute.bench.pair_tests import _row
+from compute.pair_fits import Fitting, Solver
 from compute.solver_comparison import compare_solvers
 
 EVERY = {pair: [-1] for pair in PAIRS}
@@ -24,13 +26,13 @@ def test_every_solver_has_a_row_with_its_fits_times_and_differences():
 
 
 def test_a_wrong_solver_shows(monkeypatch):
-    real = probes.fit_folds
+    real = pair_fits.fit_folds
 
     def turned(*args):
         found = real(*args)
         return type(found)(-found.weight, -found.bias, found.gap)
 
-    monkeypatch.setattr(probes, "fit_folds", turned)
+    monkeypatch.setattr(pair_fits, "fit_folds", turned)
     table = compare_solvers(once(noisy(1, 2.0)), PAIRS, EVERY, dealt())
     assert table.loc[0, "mean_abs_difference"] > 0.5
     assert len(np.unique(CLASSES)) == 4
@@ -39,3 +41,30 @@ def test_a_wrong_solver_shows(monkeypatch):
 def test_no_repeats_are_refused():
     with pytest.raises(ValueError, match="repeats is 0"):
         compare_solvers(once(noisy(1)), PAIRS, EVERY, dealt(), repeats=0)
+
+
+def test_the_batched_solver_is_compared_where_it_is_asked_for():
+    fast = [Fitting(Solver.BATCHED), Fitting()]
+    table = compare_solvers(once(noisy(1, 0.4)), PAIRS, EVERY, dealt(), fast)
+    assert table["solver"].tolist() == ["batched", "shared", "reference"]
+    assert (table["mean_abs_difference"] <= 0.005).all()
+    assert table["ratio"].tolist()[-1] == 1
+
+
+def test_the_bench_takes_solvers_by_name():
+    found = {
+        name: {"fits": 1000, "seconds": 8 / ratio, "ratio": ratio, "mean_abs_difference": far,
+               "worst": 5 * far, "unsolved": left}
+        for name, ratio, far, left in (
+            ("shared", 8.0, 0.001, 0), ("reference", 1.0, 0.0, 0), ("batched", 16.0, 0.002, 3)
+        )
+    }  # fmt: skip
+    shared, batched = (
+        _row(found, way, "pifia", "fits", 2, 5)
+        for way in (Fitting(), Fitting(Solver.BATCHED, 2, "cuda"))
+    )
+    assert (shared.value, shared.met) == ("8.0×", False)
+    assert (batched.value, batched.met) == ("16.0×", True)
+    assert "8.0 s → 2 cores, 1.0 s; mean |difference| 0.00100" in shared.note
+    assert "8.0 s → cuda, 0.5 s" in batched.note
+    assert "3 left to the reference" in batched.note

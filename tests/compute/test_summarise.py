@@ -11,7 +11,7 @@ from summarised_run import BIG, MODELS, by_cell, make
 from synthetic_cells import CLASSES
 from threadpoolctl import threadpool_limits
 
-from compute.probes import fit_multiclass
+from compute.multiclass import fit_multiclass
 from compute.probing import probe
 from compute.schema import COMPOSED, Condition, Protocol
 
