@@ -63,7 +63,7 @@ ROUNDING_CROPS = 16
 
 @dataclass(frozen=True)
 class _Shard:
-    """What is known of one shard; `flags`, `vectors` and `locked` (by model) fill up.
+    """What is known of one shard; `vectors` and `locked` (by model) fill up.
 
     `again` are the rows of `trials` that are read a second time, `missing` the models to embed.
     """
@@ -118,7 +118,12 @@ class ShardWorker:
     ) -> None:
         self._run, self._plan, self._arrays, self._scales = run, plan, arrays, scales
         self._models, self._config = list(models), config
-        self._channels = {m.name: select_channels(m.card, store.channels) for m in models}
+        read = {m.name: select_channels(m.card, store.channels) for m in models}
+        # Only what a model reads is composed; each finds its own among that.
+        self._composed = sorted({channel for some in read.values() for channel in some})
+        self._channels = {
+            name: [self._composed.index(channel) for channel in some] for name, some in read.items()
+        }
         self._ranges = plan.shards(SHARD_CELLS)
         self._device = models[0].device if models else torch.device("cpu")
         self._transfer = Transfer(self._device)
@@ -241,13 +246,13 @@ class ShardWorker:
         """
         start, stop = self._ranges[0]
         trials = self._plan.trials(start, stop).iloc[:ROUNDING_CROPS]
-        pieces = gather(trials, self._arrays, self._scales, self._config.donor_centre)
-        images, _, _ = combine(pieces, slice(0, len(pieces)))
+        pieces = self._gather(trials)
+        images, _ = combine(pieces, slice(0, len(pieces)))
         return {
             "precision": self._config.precision,
             "rounding": {
                 model.name: model.rounding(
-                    images[:, list(self._channels[model.name])], self._config.precision
+                    images[:, self._channels[model.name]], self._config.precision
                 )
                 for model in self._models
             },
@@ -279,7 +284,7 @@ class ShardWorker:
         trials = self._plan.trials(*self._ranges[number])
         again = second_readings(trials) if self._config.rescaling else np.zeros(0, np.int64)
         missing = self._to_embed(number)
-        pieces = gather(trials, self._arrays, self._scales, self._config.donor_centre)
+        pieces = self._gather(trials)
         moved, arrived = self._transfer.send(pieces)
 
         def room(rows: int) -> dict[str, Tensor]:
@@ -289,6 +294,9 @@ class ShardWorker:
             number, trials, again, missing, moved.flags, room(len(trials)), room(len(again))
         )
         return _Read(shard, moved, arrived)
+
+    def _gather(self, trials: pd.DataFrame) -> Pieces:
+        return gather(trials, self._arrays, self._scales, self._config.donor_centre, self._composed)
 
     def _to_embed(self, number: int) -> list[Embedder]:
         """List the models whose embeddings of a shard are not there."""
@@ -319,14 +327,13 @@ class ShardWorker:
     def _batch(self, read: _Read, start: int, stop: int) -> None:
         """Compose some of a shard's trials and embed them with every model."""
         shard, config, rows = read.shard, self._config, slice(start, stop)
-        images, centre, seam = combine(read.pieces, rows)
-        shard.flags[rows] |= seam
+        images, centre = combine(read.pieces, rows)
         # Where this batch's second readings lie among the shard's, and in the batch.
         first, last = np.searchsorted(shard.again, (start, stop))
         again = torch.from_numpy(shard.again[first:last] - start).to(self._device)
         locked = config.normalisation == "locked"
         for model in shard.missing:
-            picked = list(self._channels[model.name])
+            picked = self._channels[model.name]
             own, whole = _channels(images, picked), _channels(centre, picked)
             reference = whole if locked else None
             shard.vectors[model.name][rows] = model(own, reference, config.precision)

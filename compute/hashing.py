@@ -5,16 +5,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_M1 = np.uint64(0xBF58476D1CE4E5B9)
-_M2 = np.uint64(0x94D049BB133111EB)
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+FIRST = np.uint64(0xBF58476D1CE4E5B9)
+SECOND = np.uint64(0x94D049BB133111EB)
+"""SplitMix64's increment and factors (Steele, Lea and Flood 2014, doi:10.1145/2660193.2660195)."""
 
 
 def mix(*parts: Any) -> NDArray[np.uint64]:
     """Hash integers, elementwise, to well-spread 64-bit numbers.
 
     The same parts give the same number on any machine, in any order of calls. The finaliser is
-    SplitMix64's (Steele, Lea and Flood 2014, doi:10.1145/2660193.2660195).
+    SplitMix64's.
 
     Parameters
     ----------
@@ -29,8 +30,8 @@ def mix(*parts: Any) -> NDArray[np.uint64]:
     state = np.zeros(np.broadcast_shapes(*(np.shape(part) for part in parts)), np.uint64)
     with np.errstate(over="ignore"):
         for part in parts:
-            state = state + np.asarray(part).astype(np.uint64) + _GOLDEN
-            state = (state ^ (state >> np.uint64(30))) * _M1
-            state = (state ^ (state >> np.uint64(27))) * _M2
+            state = state + np.asarray(part).astype(np.uint64) + GOLDEN
+            state = (state ^ (state >> np.uint64(30))) * FIRST
+            state = (state ^ (state >> np.uint64(27))) * SECOND
             state = state ^ (state >> np.uint64(31))
     return state

@@ -7,12 +7,13 @@ together: brightness, noise and the correlation between channels stay those of t
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from compute.crops.dilation import grow_square
 from compute.crops.quality import LEAST_MEDIUM
 from compute.errors import InputError
-from compute.hashing import mix
+from compute.hashing import FIRST, GOLDEN, SECOND, mix
 
 MARGIN = 2
 """Pixels next to a cell that its blur still lights: not medium."""
@@ -163,25 +164,43 @@ def _fill_part(
     little = (counts < LEAST_MEDIUM * size) & flat.any(1)
     for i in np.flatnonzero(little):
         usable[i] = _dimmest(images[i].reshape(channels, size), flat[i])
-        counts[i] = usable[i].sum()
-        if counts[i] == 0:
-            # The hole is all there is and nothing can fill it: its pixels stay, flagged.
-            flat = flat.copy()
-            flat[i] = False
-    holed = flat.sum(1)
-    where = np.flatnonzero(usable)
-    hole = np.flatnonzero(flat)
-    start = np.arange(n) * size
-    pixel = (hole - np.repeat(start, holed)).astype(np.uint64)
-    draw = mix(np.repeat(mix(seeds), holed) + pixel) >> np.uint64(32)
-    pick = (draw * np.repeat(counts.astype(np.uint64), holed)) >> np.uint64(32)
-    taken = where[np.repeat(np.cumsum(counts) - counts, holed) + pick.astype(np.int64)]
-    # From positions in (N, H·W) to positions in (N, C, H·W).
-    base = np.repeat(start * (channels - 1), holed)
-    pixels = images.reshape(-1, copy=False)
-    for c in range(channels):
-        pixels[hole + base + c * size] = pixels.take(taken + base + c * size)
+    _copy_medium(images.reshape(n, channels, size, copy=False), flat, usable, mix(seeds))
     return little
+
+
+@njit(nogil=True, cache=True)
+def _mixed(part: np.uint64) -> np.uint64:
+    """Do as `compute.hashing.mix` for one number."""
+    state = part + GOLDEN
+    state = (state ^ (state >> np.uint64(30))) * FIRST
+    state = (state ^ (state >> np.uint64(27))) * SECOND
+    return state ^ (state >> np.uint64(31))
+
+
+@njit(nogil=True, cache=True)
+def _copy_medium(
+    pixels: NDArray[Any], hole: NDArray[np.bool_], usable: NDArray[np.bool_], seed: NDArray[Any]
+) -> None:
+    """Copy a usable pixel to every pixel of a hole; where none is usable the hole stays.
+
+    Shapes (n, C, P), (n, P) twice and (n,). Compiled: other threads run meanwhile, and nothing is
+    kept of every pixel.
+    """
+    n, channels, size = pixels.shape
+    place = np.empty(size + 1, np.int64)
+    for i in range(n):
+        count = 0
+        for p in range(size):
+            place[count] = p
+            count += usable[i, p]
+        if count == 0:
+            continue
+        for p in range(size):
+            if hole[i, p]:
+                draw = _mixed(seed[i] + np.uint64(p)) >> np.uint64(32)
+                source = place[(draw * np.uint64(count)) >> np.uint64(32)]
+                for c in range(channels):
+                    pixels[i, c, p] = pixels[i, c, source]
 
 
 def windows_from_crops(

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from synthetic_cells import SIDE, crop_arrays, disc, medium_of, pack
 
-from compute.composite import BACKGROUNDS, DONOR_CENTRE, HALO, compose
+from compute.composite import BACKGROUNDS, DONOR_CENTRE, HALO, combine, compose, gather
 from compute.errors import UsageError
 from compute.harmonise import HARMONISE, measure
 from compute.schema import COMPOSED, Condition, TrialFlag
@@ -294,6 +294,16 @@ def test_a_mask_at_the_border_is_flagged_under_every_condition():
             found = flags_of(two_crops(100, mask), condition, donor)
             assert bool(found & TrialFlag.TOUCHES_BORDER) == flagged
             assert not found & TrialFlag.EMPTY_MASK
+
+
+def test_wanted_channels_are_those_of_the_whole(arrays, scales):
+    trials = all_trials()
+    whole, part = (gather(trials, arrays, scales, channels=some) for some in (None, [1]))
+    assert part.pixels.shape[1] == 1 < whole.pixels.shape[1]
+    assert (part.flags == whole.flags).all()
+    every = slice(0, len(trials))
+    for found, expected in zip(combine(part, every), combine(whole, every), strict=True):
+        assert (found == expected[:, [1]]).all()
 
 
 def test_an_empty_mask_is_flagged_and_shows_the_background_alone():
