@@ -16,7 +16,7 @@ from compute.errors import UsageError
 from compute.examples import write_examples
 from compute.files import Progress, silent, write_stream
 from compute.harmonise import measure
-from compute.memory import give_back
+from compute.memory import give_back, give_back_at_once
 from compute.models import Embedder, load_model, resolve_models
 from compute.pair_fits import Fitting
 from compute.preparation import RunConfig as RunConfig
@@ -200,6 +200,7 @@ class _Stages:
                 measured = dict(outcome.measured[0])
                 run.record(device=measured.pop("device"), measured=measured)
             self._lap("embed")
+            give_back_at_once()
             whole = {
                 model.name: model.dimension
                 for model in self._models
