@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test check convert ray weights demo-data figures coverage screenshots clean
+.PHONY: demo test check convert ray remote weights demo-data figures coverage screenshots clean
 
 demo: $(READY)
 	$(BIN)/bystander demo
@@ -28,6 +28,11 @@ convert: $(READY)
 ray: $(READY)
 	$(BIN)/pip install --quiet --constraint constraints.txt --constraint constraints-ray.txt \
 		--editable ".[ray]"
+
+# Stores and runs behind URLs, with a server of the S3 protocol for their tests (about 60 MB)
+remote: $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --constraint constraints-remote.txt \
+		--editable ".[remote,remote-tests]"
 
 # The shipped weights, made anew: the demo's proteins in other fields (about an hour on 2 cores)
 weights: $(READY)

@@ -2,9 +2,13 @@
 
 Which crops lie on the margin changes one crop at a time; between two changes everything moves along
 a straight line (Cauwenberghs and Poggio, 2000, NeurIPS 13; Karasuyama and Takeuchi, 2010, IEEE
-Transactions on Neural Networks 21:1048, let many crops leave at once). Of many crops only those
+Transactions on Neural Networks 21:1048, let many crops leave at once). A change alters the
+direction by a multiple of one vector, that by which it alters the inverse. Of many crops only those
 near the margin are watched on the way; at the end of a path the violation of optimality is computed
 anew from all of them, and where it is too large another short path takes it away.
+
+All that is compiled stands in this file: code kept on disk is made anew when the file of its
+function changes, not when that of a function called from it does.
 """
 
 from collections.abc import Callable
@@ -35,9 +39,15 @@ ROUNDS = 8
 END = 1e-9
 """Share of C within which a multiplier is at a bound."""
 
-ALL, SHARE = 160, 3
-"""Up to this many crops all are watched; of more, the nearest of this many, and twice as many each
-time that others were found to be violated."""
+ALL, SHARE = 200, 0.42
+"""Up to this many crops all are watched; of more, this share, at least so many, those nearest to
+the margin; and twice as many each time that others were found to be violated."""
+
+AFRESH = 16
+"""Changes after which a direction is computed anew, so that rounding does not add up."""
+
+LINES = 4
+"""Crops whose inner products with others are kept, as a multiple of the room on the margin."""
 
 ZERO, FREE, BOUND, OUT = 0, 1, 2, 3
 """A crop's multiplier is 0, between (the crop is on the margin), C, or the crop takes no part."""
@@ -59,52 +69,155 @@ def compiled(function: Function) -> Function:
 
 
 class Given(NamedTuple):
-    """What is given: embeddings twice, crop by crop (n, D) and number by number (D, n); ±1; C."""
+    """What is given: embeddings (n, D), ±1 (n,), C, and what softens the inner products."""
 
     rows: Singles
-    tall: Singles
     sign: Floats
     bound: float
     ridge: float
 
 
-class Margin(NamedTuple):
+class Standing(NamedTuple):
     """Where a path stands; signed multipliers β = yα, Σβ = 0, w = Σβx.
 
     `error` is what is asked of a crop less what it gets (0 on the margin), `state` one of `ZERO`,
-    `FREE`, `BOUND`, `OUT`; shapes (n,). `free` are the crops on the margin, `on` their embeddings,
-    `pull` by how much what each must get changes along the path, beside what the multipliers on the
-    margin do; `inverse` is that of their inner products, bordered by ones for the intercept. There
-    is room for more crops than are on it.
+    `FREE`, `BOUND`, `OUT`; shapes (n,).
     """
 
     beta: Floats
     error: Singles
     state: NDArray[np.int8]
-    free: Indices
-    pull: Floats
-    on: Floats
+
+
+class Margin(NamedTuple):
+    """The crops on the margin, in places 1, 2 and so on.
+
+    `crop` is which one, `sign` and `share` are its ±1 and α; `inverse` is that of the inner
+    products, bordered in place 0 by ones for the intercept. Beyond the last place are zeros.
+    """
+
+    crop: Indices
+    sign: Floats
+    share: Floats
     inverse: Floats
 
 
+class Products(NamedTuple):
+    """Inner products of crops with all others, as far as they were needed.
+
+    `line` tells which of `lines` is a crop's, −1 for none; of that the first `known` are known;
+    `used` holds how many lines are in use.
+    """
+
+    line: Indices
+    known: Indices
+    lines: Singles
+    used: Indices
+
+
 @compiled
-def empty_margin(n: int, room: int, width: int) -> Margin:
+def _wide(top: int) -> int:
+    """Give a length for places up to this one that whole vector instructions fill."""
+    return (top // 16 + 1) * 16
+
+
+@compiled
+def _empty_margin(room: int) -> Margin:
     """Give a margin without crops."""
+    wide = _wide(room)
     return Margin(
-        np.zeros(n), np.zeros(n, np.float32), np.zeros(n, np.int8), np.empty(room, np.int64),
-        np.empty(room), np.zeros((room + 4, width)), np.zeros((_wide(room) + 4, _wide(room))),
+        np.zeros(wide, np.int64), np.zeros(wide), np.zeros(wide), np.zeros((wide + 4, wide))
     )  # fmt: skip
 
 
 @compiled
-def _wide(m: int) -> int:
-    """Give a length for m multipliers and the intercept that whole vector instructions fill."""
-    return (m // 16 + 1) * 16
+def centred(features: NDArray[np.floating[Any]]) -> tuple[Floats, Singles]:
+    """Give the mean of the embeddings and what is left without it."""
+    n, width = features.shape
+    centre = np.zeros(width)
+    for i in range(n):
+        for d in range(width):
+            centre[d] += features[i, d]
+    for d in range(width):
+        centre[d] /= n
+    rows = np.empty((n, width), np.float32)
+    for i in range(n):
+        for d in range(width):
+            rows[i, d] = features[i, d] - centre[d]
+    return centre, rows
+
+
+@compiled
+def _dots(rows: Singles, first: int, last: int, way: Singles, into: Singles) -> None:
+    """Multiply rows by a vector, four at a time."""
+    width, whole = len(way), last - (last - first) % 4
+    for i in range(first, whole, 4):
+        p, q, r, s = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+        for d in range(width):
+            p += rows[i, d] * way[d]
+            q += rows[i + 1, d] * way[d]
+            r += rows[i + 2, d] * way[d]
+            s += rows[i + 3, d] * way[d]
+        into[i], into[i + 1], into[i + 2], into[i + 3] = p, q, r, s
+    for i in range(whole, last):
+        p = np.float32(0)
+        for d in range(width):
+            p += rows[i, d] * way[d]
+        into[i] = p
+
+
+@compiled
+def from_two(crops: Given) -> tuple[Standing, Singles]:
+    """Solve for one crop of each class; ask no more of the others than they get.
+
+    Returns
+    -------
+    Standing
+        Where the path starts.
+    rate : ndarray
+        By how much what is asked of each crop is still to change, shape (n,).
+    """
+    rows, sign, bound, ridge = crops
+    n, width = rows.shape
+    beta, state = np.zeros(n), np.zeros(n, np.int8)
+    # The two that are furthest apart: nearly all others lie between, so little is to change.
+    way, reached = np.zeros(width, np.float32), np.zeros(n, np.float32)
+    for i in range(n):
+        for d in range(width):
+            way[d] += np.float32(sign[i]) * rows[i, d]
+    _dots(rows, 0, n, way, reached)
+    one, two = -1, -1
+    for i in range(n):
+        if sign[i] > 0 and (one < 0 or reached[i] > reached[one]):
+            one = i
+        if sign[i] < 0 and (two < 0 or reached[i] < reached[two]):
+            two = i
+    far = 2 * ridge
+    for d in range(width):
+        way[d] = rows[one, d] - rows[two, d]
+        far += np.float64(way[d]) * way[d]
+    share = min(bound, 2 / far)
+    beta[one], beta[two] = share, -share
+    state[one] = state[two] = FREE if share < bound else BOUND
+    _dots(rows, 0, n, (share * way).astype(np.float32), reached)
+    middle = (reached[one] + reached[two]) / 2
+    error, rate, most = np.empty(n, np.float32), np.zeros(n, np.float32), np.float32(0)
+    for i in range(n):
+        error[i] = sign[i] - reached[i] + middle - ridge * beta[i]
+        if state[i] == ZERO:
+            most = max(most, np.float32(sign[i] * error[i]))
+    for i in range(n):
+        if state[i] == ZERO:
+            rate[i] = sign[i] * most
+            error[i] -= rate[i]
+        elif state[i] == FREE:
+            error[i] = 0
+    return Standing(beta, error, state), rate
 
 
 @compiled
 def along(
-    crops: Given, margin: Margin, rate: Singles, fold: Indices, number: int
+    given: Given, start: Standing, rate: Singles, room: int, fold: Indices, number: int
 ) -> tuple[Floats, Floats, Floats]:
     """Follow the path to the solution on all crops, and from there to every fold.
 
@@ -113,47 +226,101 @@ def along(
     weight, bias, gap : ndarray
         Of every fold, shapes (folds, D), (folds,), (folds,).
     """
-    n, width = crops.rows.shape
+    n, width = given.rows.shape
     weight, bias, gap = np.zeros((number, width)), np.zeros(number), np.full(number, np.inf)
     excess = 0.0
     for i in range(n):
-        excess -= margin.beta[i]
-    m, lack, _ = _settle(crops, margin, 0, rate, np.zeros(width), excess, np.empty(width))
+        excess -= start.beta[i]
+    margin, part = _empty_margin(room), _empty_margin(room)
+    limit = min(n, LINES * len(margin.crop))
+    products = Products(
+        np.full(n, -1), np.zeros(limit, np.int64), np.empty((limit, n), np.float32),
+        np.zeros(1, np.int64),
+    )  # fmt: skip
+    order, count = _nearest(start, rate)
+    crops, at = _arranged(given, start, order)
+    rate = rate[order]
+    m, lack, _ = _settle(
+        crops, at, margin, products, 0, count, rate, np.zeros(width), excess, np.empty(width)
+    )
     if not lack < np.inf:
         return weight, bias, gap
-    rate = np.zeros(n, np.float32)
-    part, top = empty_margin(n, len(margin.free), width), 0
+    rate[:] = 0
+    later, count = _nearest(at, rate)
+    crops, at = _arranged(crops, at, later)
+    products.line[:], products.used[0] = -1, 0
+    place = np.empty(n, np.int64)
+    place[later] = np.arange(n)
+    for s in range(1, m + 1):
+        margin.crop[s] = place[margin.crop[s]]
+    fold = fold[order][later]
+    here = Standing(np.empty(n), np.empty(n, np.float32), np.empty(n, np.int8))
+    top, nothing = 0, np.zeros(len(margin.crop))
     for held in range(number):
-        part.beta[:], part.error[:], part.state[:] = margin.beta, margin.error, margin.state
-        part.free[:m], part.on[:m] = margin.free[:m], margin.on[:m]
-        part.inverse[:top, :top] = 0.0
-        part.inverse[: m + 1, : m + 1] = margin.inverse[: m + 1, : m + 1]
-        push, excess, left = np.zeros(width), 0.0, m
+        here.beta[:], here.error[:], here.state[:] = at.beta, at.error, at.state
+        part.crop[:], part.sign[:], part.share[:] = margin.crop, margin.sign, margin.share
+        top = max(top, m) + 1
+        part.inverse[:top, :top] = margin.inverse[:top, :top]
+        push, excess, top = np.zeros(width), 0.0, m
         for i in range(n):
             if fold[i] == held:
-                share = part.beta[i]
+                share = here.beta[i]
                 if share != 0:
                     excess += share
                     for d in range(width):
                         push[d] -= share * crops.rows[i, d]
-                part.beta[i], part.state[i] = 0.0, OUT
-        for a in range(m - 1, -1, -1):
-            if part.state[part.free[a]] == OUT:
-                left = _leave(part, left, a)
-        for a in range(left):
-            total = 0.0
-            for d in range(width):
-                total -= part.on[a, d] * push[d]
-            part.pull[a] = total
-        left, gap[held], bias[held] = _settle(crops, part, left, rate, push, excess, weight[held])
-        top = left + 1 if left >= 0 else len(part.inverse)
+                here.beta[i], here.state[i] = 0.0, OUT
+        for s in range(m, 0, -1):
+            if here.state[part.crop[s]] == OUT:
+                top = _leave(part, top, s, nothing)
+        rate[:] = 0
+        top, gap[held], bias[held] = _settle(
+            crops, here, part, products, top, count, rate, push, excess, weight[held]
+        )
+        top = len(margin.crop) - 1 if top < 0 else top
     return weight, bias, gap
 
 
 @compiled
+def _nearest(at: Standing, rate: Singles) -> tuple[Indices, int]:
+    """Order crops by how near they are to the margin, those first of which more will be asked.
+
+    Returns
+    -------
+    order : ndarray
+        Shape (n,).
+    count : int
+        How many to watch.
+    """
+    n, count = len(rate), 0
+    far = np.empty(n, np.float32)
+    for i in range(n):
+        far[i] = abs(at.error[i])
+        if at.state[i] == FREE or rate[i] != 0:
+            far[i] = -1
+            count += 1
+    if n <= ALL or count == n:
+        return np.arange(n), n
+    return np.argsort(far, kind="mergesort"), max(count, int(n * SHARE), ALL)
+
+
+@compiled
+def _arranged(crops: Given, at: Standing, order: Indices) -> tuple[Given, Standing]:
+    """Put crops into another order."""
+    n, width = crops.rows.shape
+    rows = np.empty((n, width), np.float32)
+    for i in range(n):
+        rows[i] = crops.rows[order[i]]
+    return (
+        Given(rows, crops.sign[order], crops.bound, crops.ridge),
+        Standing(at.beta[order], at.error[order], at.state[order]),
+    )
+
+
+@compiled
 def _settle(
-    crops: Given, margin: Margin, m: int, rate: Singles, push: Floats, excess: float,
-    weight: Floats,
+    crops: Given, at: Standing, margin: Margin, products: Products, m: int, count: int,
+    rate: Singles, push: Floats, excess: float, weight: Floats,
 ) -> tuple[int, float, float]:  # fmt: skip
     """Follow a path, and further ones until nothing is violated; the arguments are `_follow`'s.
 
@@ -164,87 +331,53 @@ def _settle(
     gap, bias : float
         As in `Planes`; the weights are written into `weight`.
     """
-    n, width = crops.rows.shape
+    n = len(rate)
     gap, bias = np.inf, 0.0
-    for turn in range(ROUNDS):
-        if n <= ALL:
-            m = _follow(crops, margin, m, rate, push, excess)
-        else:
-            near = _near(margin, rate, (n // SHARE) << turn)
-            place = np.empty(n, np.int64)
-            place[near] = np.arange(len(near))
-            rows = np.empty((len(near), width), np.float32)
-            tall = np.empty((width, len(near)), np.float32)
-            for k in range(len(near)):
-                rows[k] = crops.rows[near[k]]
-            for d in range(width):
-                for k in range(len(near)):
-                    tall[d, k] = rows[k, d]
-            few = Given(rows, tall, crops.sign[near], crops.bound, crops.ridge)
-            part = Margin(
-                margin.beta[near], margin.error[near], margin.state[near], margin.free,
-                margin.pull, margin.on, margin.inverse,
-            )  # fmt: skip
-            for a in range(m):
-                margin.free[a] = place[margin.free[a]]
-            m = _follow(few, part, m, rate[near], push, excess)
-            for a in range(m):
-                margin.free[a] = near[margin.free[a]]
-            margin.beta[near], margin.state[near] = part.beta, part.state
+    for _ in range(ROUNDS):
+        m = _follow(crops, at, margin, products, m, count, rate, push, excess)
         if m < 0:
             return m, np.inf, 0.0
-        gap, bias = _violation(crops, margin, weight)
+        gap, bias = _violation(crops, at, weight)
         if gap < TOLERANCE:
             break
-        push, rate, excess = np.zeros(width), np.zeros(n, np.float32), 0.0
+        push, excess, count = np.zeros(len(push)), 0.0, min(n, 2 * count)
         for i in range(n):
-            error, state = margin.error[i], margin.state[i]
+            error, state = at.error[i], at.state[i]
             wants = crops.sign[i] * error * (1 if state == ZERO else -1) > 0
-            excess -= margin.beta[i]
+            excess -= at.beta[i]
+            rate[i] = 0
             if state == FREE or (state != OUT and wants):
-                rate[i], margin.error[i] = error, 0
-        for a in range(m):
-            margin.pull[a] = rate[margin.free[a]]
+                rate[i], at.error[i] = error, 0
+                count = max(count, i + 1)
     return m, gap, bias
 
 
 @compiled
-def _near(margin: Margin, rate: Singles, count: int) -> Indices:
-    """Choose the crops to watch: those near the margin, or of which more will be asked."""
-    n = len(rate)
-    far = np.empty(n, np.float32)
-    for i in range(n):
-        far[i] = abs(margin.error[i])
-        if margin.state[i] == FREE or rate[i] != 0:
-            far[i] = 0
-        if margin.state[i] == OUT:
-            far[i] = np.inf
-    count = min(count, n - 1)
-    limit = np.partition(far, count)[count]
-    return np.flatnonzero(far <= limit)
-
-
-@compiled
-def _violation(crops: Given, margin: Margin, weight: Floats) -> tuple[float, float]:
+def _violation(crops: Given, at: Standing, weight: Floats) -> tuple[float, float]:
     """Compute weights, errors, the violation of optimality and the intercept anew."""
-    n, width = crops.rows.shape
+    rows, sign, bound, ridge = crops
+    beta, n, width = at.beta, len(sign), len(weight)
     weight[:] = 0
-    add_weight(crops, margin.beta, weight)
-    error = crops.sign.copy()
-    for d in range(width):
-        share = weight[d]
-        for i in range(n):
-            error[i] -= share * crops.tall[d, i]
+    for i in range(n):
+        share = beta[i]
+        if share != 0:
+            for d in range(width):
+                weight[d] += share * rows[i, d]
+    error = np.empty(n)
     up, down, total, soft, count = -np.inf, np.inf, 0.0, 0.0, 0
     for i in range(n):
-        state, positive = margin.state[i], crops.sign[i] > 0
+        reached = 0.0
+        for d in range(width):
+            reached += weight[d] * rows[i, d]
+        error[i] = sign[i] - reached
+        state, positive = at.state[i], sign[i] > 0
         if state == FREE:
             # A path can end just where a multiplier meets a bound.
-            share = crops.sign[i] * margin.beta[i] / crops.bound
+            share = sign[i] * beta[i] / bound
             state = ZERO if share < END else BOUND if share > 1 - END else FREE
         if state == FREE:
             total += error[i]
-            soft += margin.beta[i]
+            soft += beta[i]
             count += 1
         if state == FREE or (state != OUT and (state == ZERO) == positive):
             up = max(up, error[i])
@@ -252,134 +385,151 @@ def _violation(crops: Given, margin: Margin, weight: Floats) -> tuple[float, flo
             down = min(down, error[i])
     # As libsvm chooses it.
     bias = total / count if count else (up + down) / 2
-    shift = bias - crops.ridge * soft / max(count, 1)
+    shift = bias - ridge * soft / max(count, 1)
     for i in range(n):
-        margin.error[i] = error[i] - shift - crops.ridge * margin.beta[i]
+        at.error[i] = error[i] - shift - ridge * beta[i]
     return max(up - down, 0.0), bias
 
 
 @compiled
-def add_weight(crops: Given, beta: Floats, weight: Floats) -> None:
-    """Add the sum of embeddings times multipliers."""
-    for i in range(len(beta)):
-        share = beta[i]
-        if share != 0:
-            for d in range(len(weight)):
-                weight[d] += share * crops.rows[i, d]
+def _line(crops: Given, products: Products, who: int, count: int) -> int:
+    """Tell which line holds a crop's inner products with the first crops; compute what lacks."""
+    line, known, lines, used = products
+    place = line[who]
+    if place < 0:
+        place = line[who] = used[0]
+        known[place] = 0
+        used[0] += 1
+    if known[place] < count:
+        _dots(crops.rows, known[place], count, crops.rows[who], lines[place])
+        known[place] = count
+    return place
 
 
 @compiled
-def subtract(tall: Singles, way: Floats, change: Singles) -> None:
-    """Subtract what a step along `way` gives to every crop; eight numbers at a time."""
-    width, n = tall.shape
-    w = way.astype(np.float32)
-    whole = width - width % 8
-    for d in range(0, whole, 8):
-        a, b, c, e = w[d], w[d + 1], w[d + 2], w[d + 3]
-        f, g, h, k = w[d + 4], w[d + 5], w[d + 6], w[d + 7]
-        for i in range(n):
+def _spread(
+    crops: Given, margin: Margin, products: Products, m: int, count: int, way: Floats,
+    factor: float, change: Singles,
+) -> None:  # fmt: skip
+    """Subtract what a change of multipliers and intercept gives to every crop that is watched."""
+    line, known = products.line, products.known
+    place, share = np.zeros(m + 8, np.int64), np.zeros(m + 8, np.float32)
+    for s in range(m):
+        who = margin.crop[s + 1]
+        place[s], share[s] = line[who], factor * way[s + 1]
+        if place[s] < 0 or known[place[s]] < count:
+            place[s] = _line(crops, products, who, count)
+    place[m:] = place[0]
+    lines, shift = products.lines, np.float32(factor * way[0])
+    for a in range(0, m, 8):
+        p, q, r, s = place[a], place[a + 1], place[a + 2], place[a + 3]
+        t, u, v, w = place[a + 4], place[a + 5], place[a + 6], place[a + 7]
+        f, g, h, k = share[a], share[a + 1], share[a + 2], share[a + 3]
+        b, c, d, e = share[a + 4], share[a + 5], share[a + 6], share[a + 7]
+        for i in range(count):
             change[i] -= (
-                (a * tall[d, i] + b * tall[d + 1, i]) + (c * tall[d + 2, i] + e * tall[d + 3, i])
-            ) + (
-                (f * tall[d + 4, i] + g * tall[d + 5, i])
-                + (h * tall[d + 6, i] + k * tall[d + 7, i])
-            )
-    for d in range(whole, width):
-        for i in range(n):
-            change[i] -= w[d] * tall[d, i]
+                (shift + (f * lines[p, i] + g * lines[q, i])) + (h * lines[r, i] + k * lines[s, i])
+            ) + ((b * lines[t, i] + c * lines[u, i]) + (d * lines[v, i] + e * lines[w, i]))
+        shift = np.float32(0)
 
 
 @compiled
-def _combine(lines: Floats, share: Floats, first: int, count: int, into: Floats) -> None:
-    """Add lines times shares, which begin at `first`, four at a time; zeros follow on both."""
-    for a in range(0, count, 4):
-        b = first + a
-        t, u, v, w = share[b], share[b + 1], share[b + 2], share[b + 3]
-        for c in range(len(into)):
-            into[c] += (t * lines[a, c] + u * lines[a + 1, c]) + (
-                v * lines[a + 2, c] + w * lines[a + 3, c]
+def _times(inverse: Floats, share: Floats, m: int, into: Floats) -> None:
+    """Multiply the inverse by a vector, four lines at a time; zeros follow on both."""
+    wide = _wide(m)
+    into[:wide] = 0
+    for a in range(0, m + 1, 4):
+        t, u, v, w = share[a], share[a + 1], share[a + 2], share[a + 3]
+        for c in range(wide):
+            into[c] += (t * inverse[a, c] + u * inverse[a + 1, c]) + (
+                v * inverse[a + 2, c] + w * inverse[a + 3, c]
             )
 
 
 @compiled
-def _join(crops: Given, margin: Margin, m: int, who: int, rate: float, push: Floats) -> int:
-    """Put a crop on the margin; return how many are on it."""
-    on, inverse, width = margin.on, margin.inverse, margin.on.shape[1]
-    own, pull = crops.ridge, float(rate)
-    for d in range(width):
-        value = np.float64(crops.rows[who, d])
-        on[m, d] = value
-        own += value * value
-        pull -= value * push[d]
-    margin.free[m], margin.pull[m], margin.state[who] = who, pull, FREE
-    if m == 0:
+def _renew(inverse: Floats, way: Floats, factor: float, m: int) -> None:
+    """Add a vector's products with itself to the inverse."""
+    wide = _wide(m)
+    for a in range(m + 1):
+        share = factor * way[a]
+        for c in range(wide):
+            inverse[a, c] += share * way[c]
+
+
+@compiled
+def _join(
+    crops: Given, at: Standing, margin: Margin, products: Products, m: int, who: int, count: int,
+    way: Floats,
+) -> float:  # fmt: skip
+    """Put a crop on the margin.
+
+    Returns
+    -------
+    float
+        What the crop gets of `way`: where its multiplier falls by 1, and the others on the margin
+        and the intercept move so that nothing changes for them.
+    """
+    crop, sign, share, inverse = margin
+    line = products.lines[_line(crops, products, who, count)]
+    own, fresh = line[who] + crops.ridge, np.zeros(_wide(m + 1) + 4)
+    fresh[0] = 1.0
+    for s in range(1, m + 1):
+        fresh[s] = line[crop[s]]
+    m += 1
+    crop[m], sign[m], share[m] = who, crops.sign[who], crops.sign[who] * at.beta[who]
+    at.state[who] = FREE
+    if m == 1:
         inverse[0, 0], inverse[1, 1] = -own, 0.0
         inverse[0, 1] = inverse[1, 0] = 1.0
-        return 1
-    # The new row and column of the bordered matrix, and what the inverse makes of them.
-    wide = _wide(m)
-    fresh, column = np.zeros(wide + 4), np.zeros(wide)
-    fresh[0] = 1.0
-    for a in range(m):
-        total = 0.0
-        for d in range(width):
-            total += on[a, d] * on[m, d]
-        fresh[a + 1] = total
-    _combine(inverse, fresh, 0, m + 1, column)
+        return 0.0
+    _times(inverse, fresh, m, way)
     rest = own
-    for a in range(m + 1):
-        rest -= column[a] * fresh[a]
-    rest = 1 / max(rest, crops.ridge)
-    for a in range(m + 1):
-        inverse[m + 1, a] = rest * column[a]
-    for a in range(m + 1):
-        share = inverse[m + 1, a]
-        for c in range(wide):
-            inverse[a, c] += share * column[c]
-        inverse[a, m + 1] = -share
-    for a in range(m + 1):
-        inverse[m + 1, a] = -inverse[m + 1, a]
-    inverse[m + 1, m + 1] = rest
-    return m + 1
+    for s in range(m):
+        rest -= way[s] * fresh[s]
+    rest = max(rest, crops.ridge)
+    way[m] = -1.0
+    _renew(inverse, way, 1 / rest, m)
+    return rest
 
 
 @compiled
-def _leave(margin: Margin, m: int, place: int) -> int:
-    """Take a crop off the margin; return how many are on it."""
+def _leave(margin: Margin, m: int, slot: int, step: Floats) -> int:
+    """Take a crop off the margin; return how many are on it.
+
+    The last takes its place, also in `step`.
+    """
+    crop, sign, share, inverse = margin
     if m == 1:
+        inverse[0, 0] = inverse[0, 1] = inverse[1, 0] = inverse[1, 1] = 0.0
         return 0
-    inverse, p = margin.inverse, place + 1
-    # It changes places with the last, which then leaves.
-    if p < m:
-        for c in range(m + 1):
-            inverse[p, c], inverse[m, c] = inverse[m, c], inverse[p, c]
-        for a in range(m + 1):
-            inverse[a, p], inverse[a, m] = inverse[a, m], inverse[a, p]
-        margin.free[place], margin.pull[place] = margin.free[m - 1], margin.pull[m - 1]
-        for d in range(margin.on.shape[1]):
-            margin.on[place, d] = margin.on[m - 1, d]
-    wide = _wide(m)
-    last = inverse[m, :wide].copy()
-    column = last / last[m]  # kept, so that the loop below does not divide
+    way = inverse[slot].copy()
+    _renew(inverse, way, -1 / way[slot], m)
+    crop[slot], sign[slot], share[slot], step[slot] = crop[m], sign[m], share[m], step[m]
+    own, step[m] = inverse[m, m], 0.0
     for a in range(m):
-        share = column[a]
-        for c in range(wide):
-            inverse[a, c] -= share * last[c]
-        inverse[a, m] = 0.0
-    inverse[m, : m + 1] = 0.0
+        inverse[a, slot] = inverse[slot, a] = inverse[a, m]
+        inverse[a, m] = inverse[m, a] = 0.0
+    inverse[m, m] = 0.0
+    if slot < m:
+        inverse[slot, slot] = own
     return m - 1
 
 
 @compiled
 def _follow(
-    crops: Given, margin: Margin, m: int, rate: Singles, push: Floats, excess: float
-) -> int:
+    crops: Given, at: Standing, margin: Margin, products: Products, m: int, count: int,
+    rate: Singles, push: Floats, excess: float,
+) -> int:  # fmt: skip
     """Follow a path in place.
 
     Parameters
     ----------
-    crops, margin, m
-        Where it starts; `m` crops are on the margin.
+    crops, at, margin, products
+        Where it starts.
+    m
+        How many crops are on the margin.
+    count
+        How many crops are watched, from the first.
     rate
         By how much what is asked of each crop changes along the path, shape (n,).
     push
@@ -392,89 +542,118 @@ def _follow(
     int
         How many crops are on the margin at its end; −1 where it was given up.
     """
-    beta, error, state, free, pull, on, inverse = margin
-    sign, bound, n = crops.sign, crops.bound, len(margin.beta)
-    room, width = len(margin.free), margin.on.shape[1]
-    step, toward, way = np.empty(_wide(room) + 4), np.empty(_wide(room) + 4), np.empty(width)
-    change, haste = np.empty(n, np.float32), np.empty(n, np.float32)
+    beta, error, state = at
+    crop, signs, shares, inverse = margin
+    sign, bound, room = crops.sign, crops.bound, len(crop) - 1
+    wide = len(crop)
+    step, way, toward, hurry = np.zeros(wide), np.zeros(wide), np.zeros(wide + 4), np.zeros(wide)
+    change, haste = np.empty(count, np.float32), np.empty(count, np.float32)
+    outer = np.empty(count, np.float32)
     slack, least, nothing = np.float32(SLACK), np.float32(SLACK * SLACK), np.float32(0)
     # Times an error: how far a crop off the margin is from it.
-    side = np.zeros(n, np.float32)
-    for i in range(n):
+    side = np.zeros(count, np.float32)
+    for i in range(count):
         if state[i] == ZERO or state[i] == BOUND:
             side[i] = -sign[i] if state[i] == ZERO else sign[i]
-    left = 1.0
-    for _ in range(TURNS * n + 1):
+    left, afresh = 1.0, True
+    for turn in range(TURNS * len(beta) + 1):
+        if products.used[0] + m + 2 > len(products.lines) < len(beta):
+            products.line[:], products.used[0] = -1, 0
         if m == 0:
             # At the start of all; or no crop can take up what the leaving ones give: shift the
             # intercept until one can.
-            waiting = np.flatnonzero(state == FREE)
+            waiting = np.flatnonzero(state[:count] == FREE)
             if len(waiting) == 0 and excess != 0.0:
                 way_up, who, best = 1.0 if excess > 0 else -1.0, -1, -np.inf
-                for i in range(n):
+                for i in range(count):
                     able = ZERO if sign[i] == way_up else BOUND
                     if state[i] == able and way_up * error[i] > best:
                         who, best = i, way_up * error[i]
                 if who < 0:
                     return -1
                 moved = error[who]
-                for i in range(n):
+                for i in range(count):
                     error[i] -= moved
                 waiting = np.array([who])
             if len(waiting) > room:
                 return -1
-            for some in range(len(waiting)):
-                who = waiting[some]
-                m, side[who] = _join(crops, margin, m, who, rate[who], push), 0
-        # The direction in which the crops on the margin stay on it.
-        toward[0], shift = excess, 0.0
-        toward[1 : m + 1], way[:] = pull[:m], push
-        if m > 0:
-            wide = _wide(m)
-            toward[m + 1 : m + 5], step[: wide + 4] = 0.0, 0.0
-            _combine(inverse, toward, 0, m + 1, step[:wide])
-            _combine(on, step, 1, m, way)
-            shift = step[0]
+            for k in range(len(waiting)):
+                who = waiting[k]
+                _join(crops, at, margin, products, m, who, count, way)
+                m, side[who] = m + 1, nothing
+            afresh = True
+        if afresh:
+            # The direction in which the crops on the margin stay on it.
+            afresh = False
+            _dots(crops.rows, 0, count, push.astype(np.float32), outer)
+            for i in range(count):
+                outer[i] = rate[i] - outer[i]
+            change[:] = outer
+            step[:] = 0
+            if m > 0:
+                toward[:] = 0
+                toward[0] = excess
+                for s in range(1, m + 1):
+                    toward[s] = change[crop[s]]
+                _times(inverse, toward, m, step)
+                _spread(crops, margin, products, m, count, step, 1.0, change)
+        elif turn % AFRESH == 0:
+            change[:] = outer
+            _spread(crops, margin, products, m, count, step, 1.0, change)
         # How far it goes: to where a multiplier meets a bound, or a crop comes to the margin.
-        length, who, place = left, -1, -1
-        for a in range(m):
-            i = free[a]
-            value, slope = sign[i] * beta[i], sign[i] * step[a + 1]
-            if slope < 0 and value < -slope * length:
-                length, who, place = max(value, 0.0) / -slope, i, a
-            elif slope > 0 and bound - value < slope * length:
-                length, who, place = max(bound - value, 0.0) / slope, i, a
-        moved = np.float32(shift)
-        for i in range(n):
-            change[i] = rate[i] - moved
-        subtract(crops.tall, way, change)
-        most = nothing
-        for i in range(n):
-            haste[i] = -side[i] * change[i] / max(side[i] * error[i] + slack, least)
-            most = max(most, haste[i])
+        length, who, slot, most = left, -1, -1, 0.0
+        for s in range(1, m + 1):
+            slope = signs[s] * step[s]
+            gap = shares[s] if slope < 0 else bound - shares[s]
+            hurry[s] = abs(slope) / max(gap, 1e-300)
+            most = max(most, hurry[s])
         if most * length > 1:
-            for i in range(n):
-                if haste[i] == most:
-                    length, who, place = 1 / np.float64(most), i, -1
-                    break
-        for a in range(m):
-            beta[free[a]] += length * step[a + 1]
-            change[free[a]] = nothing
+            slot = 1
+            while slot < m and hurry[slot] != most:
+                slot += 1
+            length, who = 1 / most, crop[slot]
+        soon = nothing
+        for i in range(count):
+            haste[i] = -side[i] * change[i] / max(side[i] * error[i] + slack, least)
+            soon = max(soon, haste[i])
+        if soon * length > 1:
+            who, slot = 0, -1
+            while who < count - 1 and haste[who] != soon:
+                who += 1
+            length = 1 / np.float64(soon)
+        for s in range(1, m + 1):
+            shares[s] += length * signs[s] * step[s]
         part = np.float32(length)
-        for i in range(n):
+        for i in range(count):
             error[i] += part * change[i]
         left -= length
         if who < 0:
+            for s in range(1, m + 1):
+                beta[crop[s]] = signs[s] * shares[s]
             return m
-        if place >= 0:
-            falls = sign[who] * step[place + 1] < 0
+        if slot > 0:
+            falls = signs[slot] * step[slot] < 0
             state[who] = ZERO if falls else BOUND
             beta[who] = 0.0 if falls else sign[who] * bound
             side[who] = -sign[who] if falls else sign[who]
-            m = _leave(margin, m, place)
+            error[who] = nothing
+            if m > 1:
+                pace = step[slot] / inverse[slot, slot]
+                _spread(crops, margin, products, m, count, inverse[slot], -pace, change)
+                for s in range(m + 1):
+                    step[s] -= pace * inverse[slot, s]
+                step[slot], change[who] = 0.0, pace
+            m = _leave(margin, m, slot, step)
         elif m == room:
             return -1
         else:
             error[who] = side[who] = nothing
-            m = _join(crops, margin, m, who, rate[who], push)
+            pace = change[who]
+            rest, m = _join(crops, at, margin, products, m, who, count, way), m + 1
+            if m == 1:
+                afresh = True
+            else:
+                _spread(crops, margin, products, m, count, way, -pace / rest, change)
+                for s in range(m + 1):
+                    step[s] -= pace / rest * way[s]
     return -1

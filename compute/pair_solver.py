@@ -22,13 +22,11 @@ from compute.pair_path import (
     ZERO,
     Floats,
     Given,
-    Margin,
     Singles,
-    add_weight,
+    Standing,
     along,
-    compiled,
-    empty_margin,
-    subtract,
+    centred,
+    from_two,
 )
 
 CROWDED = 10
@@ -99,27 +97,26 @@ def fit_folds(
     """
     n, width = features.shape
     # The intercept is free, so a shift of all crops changes nothing but the rounding.
-    centre = features.mean(0)
-    rows = np.ascontiguousarray(features - centre, np.float32)
-    sign = np.where(second, 1.0, -1.0)
-    crops = Given(rows, np.ascontiguousarray(rows.T), sign, float(bound), SOFT / bound)
-    starts = [_from_two, _from_rounded] if n <= CROWDED * width else [_from_rounded, _from_two]
+    centre, rows = centred(features)
+    crops = Given(rows, np.where(second, 1.0, -1.0), float(bound), SOFT / bound)
+    starts = [from_two, _from_rounded] if n <= CROWDED * width else [_from_rounded, from_two]
     for start in starts:
-        margin, rate = start(crops)
-        weight, bias, gap = along(crops, margin, rate, fold, number)
+        at, rate = start(crops)
+        room = min(n, 2 * width + ROOM + int(np.count_nonzero(at.state == FREE)))
+        weight, bias, gap = along(crops, at, rate, room, fold, number)
         if np.isfinite(gap).any():
             break
     return Planes(weight, bias - weight @ centre, gap)
 
 
-def _from_rounded(crops: Given) -> tuple[Margin, Singles]:
+def _from_rounded(crops: Given) -> tuple[Standing, Singles]:
     """Start from a plane whose hinge is rounded off.
 
     Its multipliers need not be optimal, nor sum to zero: what they lack is left to the path.
 
     Returns
     -------
-    Margin
+    Standing
         Where the path starts.
     rate : ndarray
         By how much what is asked of each crop is still to change, shape (n,).
@@ -132,16 +129,12 @@ def _from_rounded(crops: Given) -> tuple[Margin, Singles]:
     some = np.ascontiguousarray(rows[::SAMPLE])
     plane, _ = _rounded(some, sign[::SAMPLE], crops.bound * SAMPLE, plane, ZONES)
     plane, share = _rounded(rows, sign, crops.bound, plane, LAST)
-    count = int(np.count_nonzero((share > 0) & (share < 1)))
-    margin = empty_margin(n, min(n, 2 * width + ROOM + count), width)
-    margin.beta[:] = crops.bound * crops.sign * share
-    margin.state[:] = np.where(share <= 0, ZERO, np.where(share >= 1, BOUND, FREE))
-    error = crops.sign - (margin.beta @ crops.rows) @ crops.tall - plane[width]
-    error -= crops.ridge * margin.beta
-    wants = np.where(margin.state == ZERO, crops.sign, -crops.sign) * error > 0
-    rate = np.where((margin.state == FREE) | wants, error, 0.0)
-    margin.error[:] = error - rate
-    return margin, rate.astype(np.float32)
+    beta = crops.bound * crops.sign * share
+    state = np.where(share <= 0, ZERO, np.where(share >= 1, BOUND, FREE)).astype(np.int8)
+    error = crops.sign - crops.rows @ (beta @ crops.rows) - plane[width] - crops.ridge * beta
+    wants = np.where(state == ZERO, crops.sign, -crops.sign) * error > 0
+    rate = np.where((state == FREE) | wants, error, 0.0)
+    return Standing(beta, (error - rate).astype(np.float32), state), rate.astype(np.float32)
 
 
 def _rounded(
@@ -194,46 +187,3 @@ def _rounded(
             within = (share > 0) & (share < 1)
         inside = within
     return plane, np.asarray(share, np.float32)
-
-
-@compiled
-def _from_two(crops: Given) -> tuple[Margin, Singles]:
-    """Solve for one crop of each class; ask no more of the others than they get.
-
-    Returns what `_from_rounded` does.
-    """
-    n, width = crops.rows.shape
-    sign = crops.sign
-    margin = empty_margin(n, min(n, 2 * width + ROOM), width)
-    # The two that are furthest apart: nearly all others lie between, so little is to change.
-    way, along = np.zeros(width), np.zeros(n, np.float32)
-    add_weight(crops, sign, way)
-    subtract(crops.tall, -way, along)
-    one, two = -1, -1
-    for i in range(n):
-        if sign[i] > 0 and (one < 0 or along[i] > along[one]):
-            one = i
-        if sign[i] < 0 and (two < 0 or along[i] < along[two]):
-            two = i
-    far = 2 * crops.ridge
-    for d in range(width):
-        way[d] = np.float64(crops.rows[one, d]) - crops.rows[two, d]
-        far += way[d] * way[d]
-    share = min(crops.bound, 2 / far)
-    margin.beta[one], margin.beta[two] = share, -share
-    margin.state[one] = margin.state[two] = FREE if share < crops.bound else BOUND
-    reached = np.zeros(n, np.float32)
-    subtract(crops.tall, -share * way, reached)
-    middle = (reached[one] + reached[two]) / 2
-    error, rate, most = margin.error, np.zeros(n, np.float32), np.float32(0)
-    for i in range(n):
-        error[i] = sign[i] - reached[i] + middle - crops.ridge * margin.beta[i]
-        if margin.state[i] == ZERO:
-            most = max(most, np.float32(sign[i] * error[i]))
-    for i in range(n):
-        if margin.state[i] == ZERO:
-            rate[i] = sign[i] * most
-            error[i] -= rate[i]
-        elif margin.state[i] == FREE:
-            error[i] = 0
-    return margin, rate

@@ -129,7 +129,7 @@ def score_pair(
     accuracies = right / np.bincount(test.fold, minlength=test.number)
     return PairScore(
         *test.pair, test.background, float(accuracies.mean()), float(accuracies.std()),
-        len(np.unique(cell)), cell, correct, unsolved,
+        int(np.count_nonzero(np.diff(np.sort(cell)))) + 1, cell, correct, unsolved,
     )  # fmt: skip
 
 

@@ -105,7 +105,8 @@ def places(
     store: str, out: str, cache: Path | None, fresh: bool, progress: "Progress"
 ) -> Iterator[tuple[Path, Path]]:
     """Give the folders of a store and a run; those behind URLs are copied here, and there."""
-    from compute.remote import cache_folder, is_url, run_here, store_here
+    from compute.mirror import cache_folder, run_here, store_here
+    from compute.remote import is_url
 
     cache = cache or cache_folder()
     folder = store_here(store, cache, progress) if is_url(store) else Path(store)

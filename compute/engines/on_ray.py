@@ -7,15 +7,20 @@ in flight as there are workers, whatever the size of the run.
 
 import os
 import signal
+import socket
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any
 
-from compute.engines.tasks import Attempts, Outcome, Task, UnitError, Worker, disk_error_in
-from compute.errors import BystanderError, DiskError, UsageError
+from compute.engines.seat import Seat
+from compute.engines.tasks import Attempts, Outcome, Task
+from compute.errors import BystanderError, UsageError
 from compute.files import Progress
 
 CORES_PER_WORKER = 4
@@ -30,50 +35,14 @@ CONNECTS = 3
 POLL = 1.0
 """Seconds after which a silent cluster is looked at again."""
 
+HEAD_AWAY = 30.0
+"""Seconds without the cluster's head before the run ends; Ray ends the process itself at 60."""
 
-class Seat:
-    """What runs in a worker's process: it opens a stage's worker and does blocks of units.
+PARTING = 10.0
+"""Seconds that Ray may take to end where there is no head."""
 
-    Parameters
-    ----------
-    threads
-        Cores it may use.
-    """
-
-    def __init__(self, threads: int) -> None:
-        import torch
-
-        torch.set_num_threads(threads)
-        self._worker: Worker | None = None
-
-    def open(self, there: Callable[[], Worker]) -> None:
-        """Make the worker of a stage, in the place of the last stage's."""
-        self._worker = None  # first, so that the models of both are never in memory
-        self._worker = there()
-
-    def block(self, units: Sequence[Any]) -> tuple[list[Any], tuple[Any, str] | None]:
-        """Do units; gives those done, and the one that failed with its error.
-
-        Raises
-        ------
-        DiskError
-            No file can be written.
-        """
-        done: list[Any] = []
-        if self._worker is None:
-            raise RuntimeError("no worker is open")
-        try:
-            for unit in self._worker.work(units):
-                done.append(unit)
-        except UnitError as error:
-            if full := disk_error_in(error):
-                raise DiskError(full.problem, full.remedy) from None
-            return done, (error.unit, str(error))
-        return done, None
-
-    def measured(self) -> dict[str, Any]:
-        """Say what the worker measured."""
-        return {} if self._worker is None else self._worker.measured()
+UNPLACED = 600.0
+"""Seconds without any worker that has started before the run ends."""
 
 
 @dataclass
@@ -126,6 +95,7 @@ class RayEngine:
             ) from error
         self._ray = ray
         self.spare: list[_Place] = []
+        self.head_lost = False
         self._workers = workers
         self._address = address
 
@@ -146,6 +116,8 @@ class RayEngine:
         finally:
             if signal.getsignal(signal.SIGTERM) is not handler:  # Ray has put its own
                 signal.signal(signal.SIGTERM, handler)
+        host, _, port = self._ray.get_runtime_context().gcs_address.rpartition(":")
+        self._head = (host.strip("[]"), int(port))
         resources = self._ray.cluster_resources()
         self.gpus = int(resources.get("GPU", 0))
         self.cores = max(1, int(resources.get("CPU", 1)))
@@ -173,7 +145,58 @@ class RayEngine:
         trace: TracebackType | None,
     ) -> None:
         """Let the workers go, and the cluster too if it was started here."""
-        self._ray.shutdown()
+        if self.head_lost:  # Ray may wait for it
+            self._ask(self._ray.shutdown)
+        else:
+            self._ray.shutdown()
+
+    def _ask(self, call: Callable[[], Any]) -> Any:
+        """Make a call that never returns if the head has gone: in a thread, to see if it has."""
+        answers: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
+        until = time.monotonic() + PARTING
+
+        def ask() -> None:
+            try:
+                answers.put((call(), None))
+            except BaseException as error:
+                answers.put((None, error))
+
+        threading.Thread(target=ask, daemon=True).start()
+        while True:
+            try:
+                answer, error = answers.get(timeout=POLL)
+            except Empty:
+                if not self.head_lost:
+                    self.look()
+                elif time.monotonic() >= until:
+                    return None
+                continue
+            if error is not None:
+                raise error
+            return answer
+
+    def look(self) -> None:
+        """See that the cluster's head is there: without it Ray ends this process, without a word.
+
+        Raises
+        ------
+        BystanderError
+            It has been away for `HEAD_AWAY` seconds.
+        """
+        until = time.monotonic() + HEAD_AWAY
+        while True:
+            try:
+                socket.create_connection(self._head, timeout=5 * POLL).close()
+                return
+            except OSError as error:
+                if time.monotonic() >= until:
+                    self.head_lost = True
+                    host, port = self._head
+                    raise BystanderError(
+                        f"The head of the Ray cluster, {host}:{port}, is away: {error}.",
+                        "The same command goes on with a new cluster, or with --engine local.",
+                    ) from error
+            time.sleep(POLL)
 
     def _own_cores(self) -> int:
         """Offer Ray the cores that this process may use, and a place for every worker."""
@@ -199,20 +222,22 @@ class RayEngine:
 
     def new_place(self, task: Task) -> _Place:
         """Take a worker that the last stage has left, or ask the cluster for one more."""
-        if self.spare:
-            place = self.spare.pop()
-            return _Place(place.actor, place.actor.open.remote(task.there))
+        actor = self.spare.pop().actor if self.spare else self._ask(self._new_actor)
+        return _Place(actor, actor.open.remote(task.there))
+
+    def _new_actor(self) -> Any:
         options: dict[str, Any] = {"num_cpus": 1, "scheduling_strategy": "SPREAD"}
         if self.gpus:
             options["num_gpus"] = 1 / -(-self.workers // self.gpus)  # so many share one
         threads = max(1, self.cores // self.workers)
-        actor = self._ray.remote(Seat).options(**options).remote(threads)
-        return _Place(actor, actor.open.remote(task.there))
+        return self._ray.remote(Seat).options(**options).remote(threads)
 
     def wait(self, places: Sequence[_Place]) -> list[_Place]:
         """Wait until a worker answers, or a while."""
         asked = {place.waiting_for: place for place in places}
         found, _ = self._ray.wait(list(asked), num_returns=1, timeout=POLL)
+        if not found:
+            self.look()
         return [asked[answer] for answer in found]
 
     def answer(self, place: _Place) -> Any:
@@ -238,7 +263,8 @@ class RayEngine:
 
     def dismiss(self, place: _Place) -> None:
         """End a worker, if it is still there."""
-        self._ray.kill(place.actor, no_restart=True)
+        if not self.head_lost:  # which would have to do it
+            self._ask(lambda: self._ray.kill(place.actor, no_restart=True))
 
     def measured(self, places: Sequence[_Place]) -> list[dict[str, Any]]:
         """Have one of the workers say what it measured."""
@@ -285,9 +311,18 @@ class _Shift:
 
     def run(self) -> Outcome:
         """Hand out blocks until every unit is done or given up."""
+        heard = time.monotonic()
         try:
             while self._todo or any(place.units for place in self._busy):
-                for place in self._engine.wait(self._busy):
+                answers = self._engine.wait(self._busy)
+                if answers or any(place.units for place in self._busy):
+                    heard = time.monotonic()
+                elif time.monotonic() - heard > UNPLACED:
+                    raise BystanderError(
+                        f"No worker could be started for {UNPLACED / 60:.0f} minutes.",
+                        "Check `ray status`: each needs a core, and a share of a GPU if there are.",
+                    )
+                for place in answers:
                     self._take(place)
                 while self._todo and self._idle:
                     self._give(self._idle.pop())
@@ -324,6 +359,7 @@ class _Shift:
 
     def _replace(self, place: _Place, error: str) -> None:
         """Put a new worker in the place of a lost one, and its units back in the queue."""
+        self._engine.look()  # before anything that only the head can do
         self._engine.dismiss(place)
         if place.units:
             missing = set(self._task.missing())

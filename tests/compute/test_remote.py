@@ -1,70 +1,29 @@
 """Stores and runs behind URLs: copied whole, in order, with patience, by one process at a time."""
 
+import errno
 import json
 import os
 import time
 import uuid
 from pathlib import Path
 
-import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from compute import remote
-from compute.errors import BusyError, BystanderError, InputError, UsageError
+from compute import mirror, remote
+from compute.errors import BusyError, BystanderError, DiskError, InputError, UsageError
 from compute.files import RUN_FILE
 from compute.locks import LOCK_FILE, describe_process
-from compute.remote import TRIES, Remote, is_url, run_here, store_here
+from compute.mirror import run_here, store_here
+from compute.remote import TRIES, Remote, is_url
 from compute.store import CropStore
-
-
-class Flaky(MemoryFileSystem):
-    """Object storage that answers every other call with an error, and counts them."""
-
-    protocol = "flaky"
-    store: dict = {}  # noqa: RUF012
-    pseudo_dirs = [""]  # noqa: RUF012
-    cachable = False
-    failing = 1
-    calls: list[str] = []  # noqa: RUF012
-
-    @classmethod
-    def _strip_protocol(cls, path):
-        return "/" + path.removeprefix("flaky://").strip("/")
-
-    def trouble(self, call):
-        Flaky.calls.append(call)
-        if sum(item == call for item in Flaky.calls) <= Flaky.failing:
-            raise ConnectionError(f"{call}: please slow down")
-
-    def find(self, *args, **more):
-        self.trouble("find")
-        return super().find(*args, **more)
-
-    def cat_file(self, *args, **more):
-        self.trouble("cat_file")
-        return super().cat_file(*args, **more)
-
-    def pipe_file(self, *args, **more):
-        self.trouble("pipe_file")
-        return super().pipe_file(*args, **more)
-
-    def get_file(self, *args, **more):
-        self.trouble("get_file")
-        return super().get_file(*args, **more)
-
-    def put_file(self, *args, **more):
-        self.trouble("put_file")
-        return super().put_file(*args, **more)
-
-
-fsspec.register_implementation("flaky", Flaky, clobber=True)
+from tests.compute.flaky_storage import Flaky, content, files, put
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.setattr(remote, "FIRST_DELAY", 0.001)
-    monkeypatch.setattr(remote, "EVERY", 0.02)
+    monkeypatch.setattr(mirror, "EVERY", 0.02)
     Flaky.store.clear()
     Flaky.calls.clear()
     Flaky.failing = 1
@@ -73,26 +32,6 @@ def quick(monkeypatch):
 @pytest.fixture(params=["memory", "flaky"])
 def url(request):
     return f"{request.param}://bucket-{uuid.uuid4().hex}/folder"
-
-
-def put(url, folder: Path):
-    there = Remote(url)
-    for path in folder.rglob("*"):
-        if path.is_file():
-            there.push(path, path.relative_to(folder).as_posix())
-
-
-def files(folder: Path):
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and not path.name.startswith(LOCK_FILE)
-    }
-
-
-def content(url):
-    there = Remote(url)
-    return {name: there.read(name) for name in there.sizes()}
 
 
 def begin(folder: Path, created="today"):
@@ -252,6 +191,7 @@ def test_a_remote_that_keeps_failing_is_named_and_what_is_here_is_kept(tmp_path)
         make()
     assert Flaky.calls.count("put_file") <= 20 * TRIES
     Flaky.failing = 0
+    Remote(url).remove(LOCK_FILE)  # names this process, which would have ended
     with run_here(url, tmp_path) as folder:
         assert (folder / RUN_FILE).is_file()
     assert RUN_FILE in content(url)
@@ -276,6 +216,118 @@ def test_no_permission_is_not_tried_again(tmp_path, monkeypatch):
     monkeypatch.setattr(Flaky, "cat_file", refuse)
     with pytest.raises(BystanderError, match=r"failed 1 time.*forbidden"):
         store_here("flaky://bucket/store", tmp_path)
+
+
+def test_a_run_that_another_has_taken_over_is_left_to_it(url, tmp_path, monkeypatch):
+    """This process was out of reach for so long that its lock was stale."""
+    monkeypatch.setattr(mirror, "BEAT", 0.01)
+    other = describe_process().replace(" on ", " on another-")
+    taken = json.dumps({"owner": other, "beat": time.time()}).encode()
+
+    def make():
+        with run_here(url, tmp_path) as folder:
+            begin(folder)
+            wait_for(lambda: RUN_FILE in content(url))
+            Remote(url).write(LOCK_FILE, taken)
+            time.sleep(0.1)  # a copy that was under way when the lock was taken
+            before.update(content(url))
+            (folder / "late.parquet").write_bytes(b"late")
+            time.sleep(0.2)
+
+    before: dict = {}
+    with pytest.raises(BusyError, match=r"taken over by process \d+ on another-.*kept here"):
+        make()
+    assert content(url) == {**before, LOCK_FILE: taken}
+
+
+def test_a_run_taken_over_in_its_last_moment_is_left_too(url, tmp_path, monkeypatch):
+    monkeypatch.setattr(mirror, "EVERY", 60)
+    other = describe_process().replace(" on ", " on another-")
+    taken = json.dumps({"owner": other, "beat": time.time()}).encode()
+
+    def make():
+        with run_here(url, tmp_path) as folder:
+            begin(folder)
+            Remote(url).write(LOCK_FILE, taken)
+
+    with pytest.raises(BusyError, match="taken over"):
+        make()
+    assert content(url) == {LOCK_FILE: taken}
+
+
+def test_signs_of_life_are_shown_while_a_remote_is_slow(url, tmp_path, monkeypatch):
+    monkeypatch.setattr(mirror, "BEAT", 0.05)
+    with run_here(url, tmp_path) as folder:
+        begin(folder)
+        first = json.loads(Remote(url).read(LOCK_FILE))
+        wait_for(lambda: json.loads(Remote(url).read(LOCK_FILE))["beat"] > first["beat"])
+        assert json.loads(Remote(url).read(LOCK_FILE))["owner"] == first["owner"]
+
+
+def test_what_was_finished_elsewhere_counts_more_than_what_is_half_done_here(url, tmp_path):
+    with run_here(url, tmp_path / "one") as folder:
+        begin(folder)
+        (folder / ".a.parquet.sha256").write_bytes(b"sum")
+    with run_here(url, tmp_path / "other") as folder:
+        (folder / ".a.parquet.sha256").unlink()
+        (folder / RUN_FILE).write_text(json.dumps({"created": "today", "status": "complete"}))
+        (folder / "a.parquet").write_bytes(b"a")
+    with run_here(url, tmp_path / "one") as folder:
+        assert set(files(folder)) == {RUN_FILE, "a.parquet"}
+        assert json.loads((folder / RUN_FILE).read_text())["status"] == "complete"
+    assert len(list((tmp_path / "one" / "runs").iterdir())) == 1
+
+
+def test_a_copy_that_was_interrupted_is_not_mixed_with_another_run(url, tmp_path, monkeypatch):
+    with run_here(url, tmp_path / "one") as folder:
+        begin(folder, "yesterday")
+        for name in "ab":
+            (folder / f"{name}.parquet").write_bytes(b"old")
+
+    pull = Remote.pull
+
+    def cut(self, name, path):
+        if name.startswith("b"):
+            raise KeyboardInterrupt
+        pull(self, name, path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Remote, "pull", cut)
+        with pytest.raises(KeyboardInterrupt), run_here(url, tmp_path / "other"):
+            pass
+    with run_here(url, tmp_path / "one", fresh=True) as folder:
+        begin(folder, "today")
+        (folder / "a.parquet").write_bytes(b"new")
+        (folder / "b.parquet").unlink()
+    with run_here(url, tmp_path / "other") as folder:
+        assert {path: raw for path, raw in files(folder).items() if path != RUN_FILE} == {
+            "a.parquet": b"new"
+        }
+    assert len(list((tmp_path / "other" / "runs").iterdir())) == 1
+
+
+def test_folders_are_made_where_a_kind_of_url_has_them(store, tmp_path):
+    url = f"file://{tmp_path}/shared/place"
+    put(f"{url}/store", store)
+    CropStore(store_here(f"{url}/store", tmp_path / "cache")).check()
+    with run_here(f"{url}/run", tmp_path / "cache") as folder:
+        begin(folder)
+        (folder / "trials").mkdir()
+        (folder / "trials" / "part-00000.parquet").write_bytes(b"shard")
+    there = tmp_path / "shared" / "place" / "run"
+    assert set(files(there)) == {RUN_FILE, "trials/part-00000.parquet"}
+    assert not (there / LOCK_FILE).exists()
+
+
+def test_a_full_disk_here_is_no_failing_remote(store, url, tmp_path, monkeypatch):
+    put(url, store)
+
+    def full(self, there, here, **more):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(MemoryFileSystem, "get_file", full)
+    with pytest.raises(DiskError, match="full"):
+        store_here(url, tmp_path)
 
 
 @pytest.mark.parametrize("url", ["nonsense://bucket/store", "abfs://bucket/store"])
