@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from compute import cpu_kernels
 from compute.crops.dilation import grow_diamond
 from compute.crops.medium import fill_in_place
 from compute.crops.quality import border_pixels
@@ -32,9 +33,6 @@ HALO = 4
 
 On the Paired Cell crops 24, 12, 6, 3 and 2% of a cell's light is left 1 to 5 pixels outside.
 """
-
-AT_A_TIME = 32
-"""Crops joined at a time on a CPU: what stays in a processor's cache."""
 
 _HALF = 2**15
 
@@ -67,8 +65,8 @@ class Pieces:
 
     Parameters
     ----------
-    unsigned
-        Whether `pixels` are unsigned 16-bit values.
+    raised
+        By how much values are higher than `pixels` tells.
     unaltered
         The U cells as imaged, float32, shape (U, C, H, W).
     pixels
@@ -87,7 +85,7 @@ class Pieces:
         `TrialFlag` bits, int32, shape (T,).
     """
 
-    unsigned: bool
+    raised: float
     unaltered: Tensor
     pixels: Tensor
     mask: Tensor
@@ -104,13 +102,8 @@ class Pieces:
 
     def moved(self, move: Callable[[Tensor], Tensor]) -> Self:
         """Apply a function, such as a copy to a device, to every tensor."""
-        tensors = [getattr(self, f.name) for f in fields(self) if f.name != "unsigned"]
-        return type(self)(self.unsigned, *map(move, tensors))
-
-    def raw(self, rows: Tensor) -> Tensor:
-        """Return rows of `pixels` as float32."""
-        found = self.pixels.index_select(0, rows).to(torch.float32)
-        return found.add_(_HALF) if self.unsigned else found
+        tensors = [getattr(self, f.name) for f in fields(self) if f.name != "raised"]
+        return type(self)(self.raised, *map(move, tensors))
 
 
 class _Room:
@@ -210,10 +203,7 @@ def compose(
         `donor_centre` is not allowed.
     """
     pieces = gather(trials, arrays, scales, donor_centre)
-    images = torch.empty((len(pieces), *pieces.pixels.shape[1:]))
-    for start in range(0, len(pieces), AT_A_TIME):
-        rows = slice(start, start + AT_A_TIME)
-        images[rows], _ = combine(pieces, rows)
+    images = combine(pieces, slice(0, len(pieces)))
     flags, cell = pieces.flags.numpy(), pieces.cell.numpy()
     return Composed(images.numpy(), flags, pieces.unaltered.numpy(), cell)
 
@@ -280,32 +270,42 @@ def gather(
         wanted = list(channels)
         pixels, factor, offset = pixels[:, wanted], factor[:, wanted], offset[:, wanted]
     unaltered = pixels[: len(rows)].astype(np.float32)
-    unsigned = pixels.dtype == np.uint16
-    if unsigned:
+    raised = 0
+    if pixels.dtype == np.uint16:
+        raised = _HALF
         pixels ^= np.uint16(_HALF)
         pixels = pixels.view(np.int16)
     solid = np.zeros((len(mask) + 1, 1, *mask.shape[1:]), np.float32)
     solid[:-1, 0] = mask
     arrays_in_order = (unaltered, pixels, solid, of, ground, shown, factor, offset, flags)
-    return Pieces(unsigned, *map(torch.from_numpy, arrays_in_order))
+    return Pieces(raised, *map(torch.from_numpy, arrays_in_order))
 
 
-def combine(pieces: Pieces, rows: slice) -> tuple[Tensor, Tensor]:
+def combine(pieces: Pieces, rows: slice) -> Tensor:
     """Join some trials' cells and backgrounds, where the pieces are.
 
     Returns
     -------
-    images, centre
-        Synthetic crops and the cells as imaged, n×C×H×W float32.
+    Tensor
+        Synthetic crops, n×C×H×W float32.
     """
-    cell = pieces.cell[rows]
-    centre = pieces.unaltered.index_select(0, cell)
-    ground = pieces.raw(pieces.ground[rows])
-    ground.mul_(pieces.factor[rows][:, :, None, None])
-    ground.add_(pieces.offset[rows][:, :, None, None])
+    join = cpu_kernels.join if pieces.pixels.device.type == "cpu" else join_on_device
+    return join(
+        pieces.pixels, pieces.raised, pieces.unaltered, pieces.mask, pieces.cell[rows],
+        pieces.ground[rows], pieces.shown[rows], pieces.factor[rows], pieces.offset[rows],
+    )  # fmt: skip
+
+
+def join_on_device(
+    pixels: Tensor, raised: float, unaltered: Tensor, mask: Tensor,
+    cell: Tensor, ground: Tensor, shown: Tensor, factor: Tensor, offset: Tensor,
+) -> Tensor:  # fmt: skip
+    """Do as `compute.cpu_kernels.join`, on any device: all crops together, step by step."""
+    behind = pixels.index_select(0, ground).to(torch.float32).add_(raised)
+    behind.mul_(factor[:, :, None, None]).add_(offset[:, :, None, None])
     # Exact, as pixels are finite, and a fifth of the time of `torch.where`.
-    shown = pieces.mask.index_select(0, pieces.shown[rows])
-    return ground.mul_(1 - shown).addcmul_(centre, shown), centre
+    inside = mask.index_select(0, shown)
+    return behind.mul_(1 - inside).addcmul_(unaltered.index_select(0, cell), inside)
 
 
 def _own(batch: _Batch) -> _Ground:

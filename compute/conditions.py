@@ -310,17 +310,33 @@ class Plan:
         DataFrame
             Columns `trial`, `cell`, `condition`, `donor` (−1: none; a window's number under
             `cell_free`, else a cell), `donor_localization`, `repeat`, `seed`; ordered by trial.
+            Texts are categories.
         """
         index = np.arange(start, stop)
-        frames = [self._condition_trials(c, index) for c in self.config.composed]
-        frame = pd.concat(frames, ignore_index=True)
-        frame = frame.sort_values(["position", "order", "repeat"], kind="stable")
-        frame["trial"] = np.arange(self._offset[start], self._offset[stop])
-        names = np.array([*self.localizations, None], dtype=object)
-        frame["donor_localization"] = names[frame.pop("donor_class").to_numpy()]
-        return frame[list(_TRIAL_COLUMNS)].reset_index(drop=True)
+        parts = [self._condition_trials(c, index) for c in self.config.composed]
+        code = np.repeat([_CODE[c] for c in self.config.composed], [len(p["cell"]) for p in parts])
+        found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        order = np.lexsort((found["repeat"], code, found["position"]))
+        found = {name: values[order] for name, values in found.items()}
+        names = pd.Index(self.localizations, dtype=str)
+        return pd.DataFrame(
+            {
+                "trial": np.arange(self._offset[start], self._offset[stop]),
+                "cell": found["cell"],
+                "condition": pd.Categorical.from_codes(
+                    code[order], pd.Index(CONDITIONS, dtype=str)
+                ),
+                "donor": found["donor"],
+                "donor_localization": pd.Categorical.from_codes(found["donor_class"], names),
+                "repeat": found["repeat"],
+                "seed": found["seed"],
+            }
+        )
 
-    def _condition_trials(self, condition: Condition, index: NDArray[np.int64]) -> pd.DataFrame:
+    def _condition_trials(
+        self, condition: Condition, index: NDArray[np.int64]
+    ) -> dict[str, NDArray[np.int64]]:
+        """Make one condition's trials; `position` tells which of `index` a trial belongs to."""
         many = self._trials_per_cell(condition, index)
         position = np.repeat(np.arange(len(index)), many)
         repeat = np.arange(len(position)) - np.repeat(np.cumsum(many) - many, many)
@@ -342,18 +358,14 @@ class Plan:
         elif CONDITIONS[condition].donors == "cell":
             donor = self._same_donors(condition, rows, repeat)
             donor_class = self._class[donor]
-        return pd.DataFrame(
-            {
-                "cell": rows,
-                "condition": str(condition),
-                "donor": donor,
-                "donor_class": donor_class,
-                "repeat": repeat,
-                "seed": seed.astype(np.int64),
-                "position": position,
-                "order": _CODE[condition],
-            }
-        )
+        return {
+            "cell": rows,
+            "donor": donor,
+            "donor_class": donor_class,
+            "repeat": repeat,
+            "seed": seed.astype(np.int64),
+            "position": position,
+        }
 
     def _same_donors(
         self, condition: Condition, rows: NDArray[np.int64], repeat: NDArray[np.int64]
@@ -376,12 +388,3 @@ class Plan:
 
 
 _CODE = {condition: number for number, condition in enumerate(CONDITIONS)}
-_TRIAL_COLUMNS = (
-    "trial",
-    "cell",
-    "condition",
-    "donor",
-    "donor_localization",
-    "repeat",
-    "seed",
-)

@@ -247,7 +247,7 @@ class ShardWorker:
         start, stop = self._ranges[0]
         trials = self._plan.trials(start, stop).iloc[:ROUNDING_CROPS]
         pieces = self._gather(trials)
-        images, _ = combine(pieces, slice(0, len(pieces)))
+        images = combine(pieces, slice(0, len(pieces)))
         return {
             "precision": self._config.precision,
             "rounding": {
@@ -326,19 +326,23 @@ class ShardWorker:
     @torch.inference_mode()
     def _batch(self, read: _Read, start: int, stop: int) -> None:
         """Compose some of a shard's trials and embed them with every model."""
-        shard, config, rows = read.shard, self._config, slice(start, stop)
-        images, centre = combine(read.pieces, rows)
+        shard, config, pieces, rows = read.shard, self._config, read.pieces, slice(start, stop)
+        images = combine(pieces, rows)
         # Where this batch's second readings lie among the shard's, and in the batch.
         first, last = np.searchsorted(shard.again, (start, stop))
         again = torch.from_numpy(shard.again[first:last] - start).to(self._device)
         locked = config.normalisation == "locked"
+        # The cells as imaged, for what is scaled by them.
+        cell = pieces.cell[rows] if locked else pieces.cell[rows][again]
+        centre = pieces.unaltered.index_select(0, cell)
         for model in shard.missing:
             picked = self._channels[model.name]
             own, whole = _channels(images, picked), _channels(centre, picked)
-            reference = whole if locked else None
-            shard.vectors[model.name][rows] = model(own, reference, config.precision)
+            shard.vectors[model.name][rows] = model(
+                own, whole if locked else None, config.precision
+            )
             if len(again):
-                other = None if locked else whole[again]
+                other = None if locked else whole
                 shard.locked[model.name][first:last] = model(own[again], other, config.precision)
 
     def _write(self, shard: _Shard) -> None:

@@ -66,9 +66,8 @@ def embed_crops(
 
 def second_readings(trials: pd.DataFrame) -> NDArray[np.int64]:
     """Return the rows of trials that are read a second time, with the other normalisation."""
-    condition = trials["condition"].to_numpy(dtype=str)
-    once = np.isin(condition, [str(c) for c in READ_ONCE])
-    return np.flatnonzero((trials["repeat"].to_numpy() == 0) & ~once)
+    once = trials["condition"].isin([str(c) for c in READ_ONCE])
+    return np.flatnonzero((trials["repeat"] == 0) & ~once)
 
 
 def trials_table(trials: pd.DataFrame, flags: NDArray[np.int32]) -> pa.Table:
@@ -77,12 +76,9 @@ def trials_table(trials: pd.DataFrame, flags: NDArray[np.int32]) -> pa.Table:
     columns = {
         "trial": pa.array(trials["trial"].to_numpy()),
         "cell": pa.array(trials["cell"].to_numpy()),
-        "condition": pa.array(list(trials["condition"]), pa.string()),
+        "condition": _texts(trials["condition"]),
         "donor": pa.array(donor, mask=donor < 0),
-        "donor_localization": pa.array(
-            [name if isinstance(name, str) else None for name in trials["donor_localization"]],
-            pa.string(),
-        ),
+        "donor_localization": _texts(trials["donor_localization"]),
         "repeat": pa.array(trials["repeat"].to_numpy().astype(np.int16)),
         "seed": pa.array(trials["seed"].to_numpy()),
         "flags": pa.array(flags),
@@ -96,12 +92,19 @@ def embeddings_table(trials: pd.DataFrame, vectors: NDArray[np.float32]) -> pa.T
         {
             "trial": pa.array(trials["trial"].to_numpy()),
             "cell": pa.array(trials["cell"].to_numpy()),
-            "condition": pa.array(list(trials["condition"]), pa.string()),
+            "condition": _texts(trials["condition"]),
             "embedding": pa.FixedSizeListArray.from_arrays(
                 pa.array(vectors.ravel()), vectors.shape[1]
             ),
         }
     )
+
+
+def _texts(column: pd.Series) -> pa.Array:
+    """Turn categories into texts, without asking for each of them one by one."""
+    names = pa.array(list(column.cat.categories), pa.string())
+    codes = column.cat.codes.to_numpy()
+    return names.take(pa.array(codes, mask=codes < 0))
 
 
 def finite(model: Embedder, vectors: NDArray[np.float32]) -> NDArray[np.float32]:

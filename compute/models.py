@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from compute import cpu_kernels
 from compute.cards import (
     POOLINGS,
     WINDOWS,
@@ -156,9 +157,12 @@ class Embedder:
                 f"height × width), not {'×'.join(map(str, images.shape[1:]))}.",
                 "Select its channels, and use crops of its size.",
             )
+        images = images.to(self.device)
         if reference is not None:
             reference = reference.to(self.device)
-        return self._scale(images.to(self.device), reference)
+        if self.device.type == "cpu" and self.card.scaling in cpu_kernels.SCALERS:
+            return cpu_kernels.scale(self.card.scaling, images, reference)
+        return self._scale(images, reference)
 
     @torch.inference_mode()
     def forward(self, scaled: Tensor, precision: str = "float32") -> Tensor:

@@ -55,7 +55,7 @@ def scale_min_max(images: "Tensor", reference: "Tensor | None" = None) -> "Tenso
     `rescale_intensity(…, out_range=(0, 1))` in `yeast_model/extract_features.py` of
     github.com/alexxijielu/paired_cell_inpainting.
     """
-    low, gain = _min_and_gain(_reference(images, reference))
+    low, gain = _min_and_gain(reference_of(images, reference))
     return (images - low).mul_(gain)
 
 
@@ -87,7 +87,7 @@ def scale_pifia(images: "Tensor", reference: "Tensor | None" = None) -> "Tensor"
     `decode_img_py_func` and `standardize_im` (`tf.image.per_image_standardization`) in
     `model/dataset_utils.py` of github.com/arazd/pifia.
     """
-    source = _reference(images, reference)
+    source = reference_of(images, reference)
     low, gain = _min_and_gain(source)
     # In place: asking for memory takes longer than what is computed.
     unit = (source - low).mul_(gain)
@@ -127,7 +127,7 @@ def scale_deeploc(images: "Tensor", reference: "Tensor | None" = None) -> "Tenso
     `stretchVector` in `preprocess_images.py` of github.com/okraus/DeepLoc. That function clips
     the high end only, so the darkest 0.1% of pixels (4 of 4,096) end a little below 0 there.
     """
-    low, high = _percentiles(_reference(images, reference))
+    low, high = _percentiles(reference_of(images, reference))
     span = high - low
     return images.clamp(min=low, max=high).sub_(low).div_(span.where(span > 1, 1.0))
 
@@ -155,7 +155,14 @@ def scaling_named(name: str) -> Scaling:
     return SCALINGS[name]
 
 
-def _reference(images: "Tensor", reference: "Tensor | None") -> "Tensor":
+def reference_of(images: "Tensor", reference: "Tensor | None") -> "Tensor":
+    """Give what offsets and gains are taken from: the images themselves unless told otherwise.
+
+    Raises
+    ------
+    UsageError
+        `images` and `reference` do not belong together.
+    """
     source = images if reference is None else reference
     if images.ndim != 4 or source.shape != images.shape:
         raise UsageError(

@@ -142,7 +142,7 @@ class CropArrays:
         """Turn packed mask rows into booleans of shape (n, H, W)."""
         height, width = self.images.shape[2:]
         bits = np.unpackbits(packed, axis=1, count=height * width)
-        return bits.reshape(-1, height, width).astype(bool)
+        return bits.reshape(-1, height, width).view(bool)
 
 
 class CropStore:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from compute.crops.dilation import grow_square
 from compute.crops.quality import LEAST_MEDIUM
 from compute.errors import InputError
-from compute.hashing import FIRST, GOLDEN, SECOND, mix
+from compute.hashing import FIRST, GOLDEN, SECOND
 
 MARGIN = 2
 """Pixels next to a cell that its blur still lights: not medium."""
@@ -164,7 +164,7 @@ def _fill_part(
     little = (counts < LEAST_MEDIUM * size) & flat.any(1)
     for i in np.flatnonzero(little):
         usable[i] = _dimmest(images[i].reshape(channels, size), flat[i])
-    _copy_medium(images.reshape(n, channels, size, copy=False), flat, usable, mix(seeds))
+    _copy_medium(images.reshape(n, channels, size, copy=False), flat, usable, seeds)
     return little
 
 
@@ -189,7 +189,7 @@ def _copy_medium(
     n, channels, size = pixels.shape
     place = np.empty(size + 1, np.int64)
     for i in range(n):
-        count = 0
+        count, own = 0, _mixed(np.uint64(seed[i]))
         for p in range(size):
             place[count] = p
             count += usable[i, p]
@@ -197,7 +197,7 @@ def _copy_medium(
             continue
         for p in range(size):
             if hole[i, p]:
-                draw = _mixed(seed[i] + np.uint64(p)) >> np.uint64(32)
+                draw = _mixed(own + np.uint64(p)) >> np.uint64(32)
                 source = place[(draw * np.uint64(count)) >> np.uint64(32)]
                 for c in range(channels):
                     pixels[i, c, p] = pixels[i, c, source]

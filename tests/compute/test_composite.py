@@ -3,9 +3,19 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from synthetic_cells import SIDE, crop_arrays, disc, medium_of, pack
 
-from compute.composite import BACKGROUNDS, DONOR_CENTRE, HALO, combine, compose, gather
+from compute import cpu_kernels
+from compute.composite import (
+    BACKGROUNDS,
+    DONOR_CENTRE,
+    HALO,
+    combine,
+    compose,
+    gather,
+    join_on_device,
+)
 from compute.errors import UsageError
 from compute.harmonise import HARMONISE, measure
 from compute.schema import COMPOSED, Condition, TrialFlag
@@ -302,8 +312,20 @@ def test_wanted_channels_are_those_of_the_whole(arrays, scales):
     assert part.pixels.shape[1] == 1 < whole.pixels.shape[1]
     assert (part.flags == whole.flags).all()
     every = slice(0, len(trials))
-    for found, expected in zip(combine(part, every), combine(whole, every), strict=True):
-        assert (found == expected[:, [1]]).all()
+    assert torch.equal(combine(part, every), combine(whole, every)[:, [1]])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_processors_join_as_devices_do(arrays, scales, dtype, monkeypatch):
+    images, windows = ((pixels / 7).astype(dtype) for pixels in (arrays.images, arrays.windows))
+    trials = all_trials()
+    pieces = gather(trials, CropArrays(images, arrays.masks, arrays.foregrounds, windows), scales)
+    assert pieces.raised == (2**15 if dtype == np.uint16 else 0)
+    rows = slice(1, len(trials) - 1)
+    compiled = combine(pieces, rows)
+    monkeypatch.setattr(cpu_kernels, "join", join_on_device)
+    assert compiled.dtype == torch.float32
+    assert torch.equal(combine(pieces, rows), compiled)
 
 
 def test_an_empty_mask_is_flagged_and_shows_the_background_alone():

@@ -197,7 +197,7 @@ def test_pair_test_cells_stand_once_on_every_other_shared_class(cells, backgroun
         own = cells["localization"][row]
         for name, there in (("different", shared), ("cell_free", shared & set(CLASSES[:4]))):
             here = trials[(trials["cell"] == row) & (trials["condition"] == name)]
-            counts = here["donor_localization"].value_counts().to_dict()
+            counts = here["donor_localization"].astype(object).value_counts().to_dict()
             assert counts == dict.fromkeys(there - {own}, 2)
             # The first trials, which train the multi-class probe, meet every class once.
             once = here.sort_values("repeat").head(len(counts))["donor_localization"]
@@ -245,7 +245,7 @@ def test_other_donors_are_even_within_their_class_and_classes_over_cells():
     unlabelled = cells["localization"].isna().to_numpy()[trials["cell"]]
     for name, pool in (("different", 40), ("cell_free", 3)):
         here = trials[unlabelled & (trials["condition"] == name)]
-        classes = here["donor_localization"].value_counts()
+        classes = here["donor_localization"].astype(object).value_counts()
         assert len(classes) == 4
         assert spread(classes) > 1e-3
         for _, some in here.groupby("donor_localization"):
