@@ -63,15 +63,14 @@ ONE_CORE = Fitting()
 
 
 @dataclass(frozen=True)
-class Hyperplane:
-    """A fitted linear SVM: positive is the pair's second class."""
+class Hyperplanes:
+    """The fitted linear SVMs of a pair test, one per fold: positive is the pair's second class.
+
+    `weight` has the shape (folds, D), `bias` (folds,).
+    """
 
     weight: NDArray[np.float64]
-    bias: float
-
-    def __call__(self, features: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
-        """Tell whether each row is of the second class."""
-        return np.asarray(features @ self.weight + self.bias > 0)
+    bias: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -108,12 +107,10 @@ class PairTest:
         return bool(np.bincount(place, minlength=2 * self.number).all())
 
 
-Solved = Sequence[Hyperplane | None]
-"""A pair test's SVM of each fold; None where the solver did not reach its tolerance."""
-
-
-def fit_pair(features: NDArray[np.floating[Any]], second: NDArray[np.bool_]) -> Hyperplane:
-    """Fit a linear SVM as the paper does.
+def fit_pair(
+    features: NDArray[np.floating[Any]], second: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], float]:
+    """Fit a linear SVM as the paper does; give its weights (D,) and its intercept.
 
     Parameters
     ----------
@@ -123,12 +120,12 @@ def fit_pair(features: NDArray[np.floating[Any]], second: NDArray[np.bool_]) -> 
         Which rows are of the pair's second class, shape (n,).
     """
     svm = SVC(kernel="linear", C=C).fit(features, second)
-    return Hyperplane(svm.coef_[0], float(svm.intercept_[0]))
+    return svm.coef_[0], float(svm.intercept_[0])
 
 
 def fit_test(
-    features: NDArray[np.float32], test: PairTest, solver: Solver, solved: Solved | None = None
-) -> tuple[list[Hyperplane], int]:
+    features: NDArray[np.float32], test: PairTest, solver: Solver, solved: Planes | None = None
+) -> tuple[Hyperplanes, int]:
     """Fit the SVM of every fold of one pair test.
 
     Parameters
@@ -144,24 +141,27 @@ def fit_test(
 
     Returns
     -------
-    list of Hyperplane
+    Hyperplanes
         One per fold.
     int
         How many the solver left to the reference.
     """
     if solver is Solver.SHARED:
-        solved = _solved(fit_folds(features, test.second, test.fold, test.number, C))
-    tried = solved or [None] * test.number
-    planes = [
-        plane or fit_pair(features[test.fold != held], test.second[test.fold != held])
-        for held, plane in enumerate(tried)
-    ]
-    return planes, 0 if solver is Solver.REFERENCE else list(tried).count(None)
+        solved = fit_folds(features, test.second, test.fold, test.number, C)
+    if solved is None:
+        weight, bias = np.empty((test.number, features.shape[1])), np.empty(test.number)
+        left = np.arange(test.number)
+    else:
+        weight, bias, left = solved.weight, solved.bias, np.flatnonzero(~solved.converged)
+    for held in left:
+        train = test.fold != held
+        weight[held], bias[held] = fit_pair(features[train], test.second[train])
+    return Hyperplanes(weight, bias), 0 if solver is Solver.REFERENCE else len(left)
 
 
 def fit_together(
     features: NDArray[np.float32], tests: Sequence[PairTest], device: str
-) -> list[Solved]:
+) -> list[Planes]:
     """Fit the SVMs of all pair tests of a condition in batches, on a device.
 
     Parameters
@@ -185,12 +185,7 @@ def fit_together(
         for test in tests
         for held in range(test.number)
     ]
-    planes = iter(_solved(fit_batched(features, problems, C, device)))
-    return [[next(planes) for _ in range(test.number)] for test in tests]
-
-
-def _solved(found: Planes) -> Solved:
-    return [
-        Hyperplane(weight, float(bias)) if good else None
-        for weight, bias, good in zip(found.weight, found.bias, found.converged, strict=True)
-    ]
+    found = fit_batched(features, problems, C, device)
+    ends = np.cumsum([test.number for test in tests])[:-1]
+    parts = (np.split(part, ends) for part in (found.weight, found.bias, found.gap))
+    return [Planes(*part) for part in zip(*parts, strict=True)] if tests else []

@@ -7,8 +7,8 @@ direction by a multiple of one vector, that by which it alters the inverse. Of m
 near the margin are watched on the way; at the end of a path the violation of optimality is computed
 anew from all of them, and where it is too large another short path takes it away.
 
-All that is compiled stands in this file: code kept on disk is made anew when the file of its
-function changes, not when that of a function called from it does.
+All compiled functions that call each other stand in this file: code kept on disk is made anew when
+the file of its function changes, not when that of a function called from it does.
 """
 
 from collections.abc import Callable
@@ -45,6 +45,10 @@ the margin; and twice as many each time that others were found to be violated.""
 
 AFRESH = 16
 """Changes after which a direction is computed anew, so that rounding does not add up."""
+
+ROOM = 64
+"""Crops on the margin for which there is room, beside one for each number in an embedding and those
+that are there at the start."""
 
 LINES = 4
 """Crops whose inner products with others are kept, as a multiple of the room on the margin."""
@@ -148,6 +152,55 @@ def centred(features: NDArray[np.floating[Any]]) -> tuple[Floats, Singles]:
 
 
 @compiled
+def folds_from_two(
+    features: NDArray[np.floating[Any]], second: NDArray[np.bool_], fold: Indices, number: int,
+    bound: float,
+) -> tuple[Floats, Floats, Floats]:  # fmt: skip
+    """Fit the SVM of every fold, from a first plane between two crops.
+
+    The arguments are those of `compute.pair_solver.fit_folds`, and what is returned are the fields
+    of its `Planes`.
+    """
+    # The intercept is free, so a shift of all crops changes nothing but the rounding.
+    centre, rows = centred(features)
+    crops = Given(rows, np.where(second, 1.0, -1.0), bound, SOFT / bound)
+    start, rate = _from_two(crops)
+    return _moved(_along(crops, start, rate, fold, number), centre)
+
+
+@compiled
+def folds_from(
+    rows: Singles, centre: Floats, second: NDArray[np.bool_], fold: Indices, number: int,
+    bound: float, beta: Floats, error: Singles, state: NDArray[np.int8], rate: Singles,
+) -> tuple[Floats, Floats, Floats]:  # fmt: skip
+    """Fit the SVM of every fold, from a plane that is given.
+
+    Parameters
+    ----------
+    rows, centre
+        Embeddings less their mean, and the mean.
+    second, fold, number, bound
+        As for `folds_from_two`.
+    beta, error, state
+        Of a `Standing`.
+    rate
+        By how much what is asked of each crop is still to change, shape (n,).
+    """
+    crops = Given(rows, np.where(second, 1.0, -1.0), bound, SOFT / bound)
+    return _moved(_along(crops, Standing(beta, error, state), rate, fold, number), centre)
+
+
+@compiled
+def _moved(planes: tuple[Floats, Floats, Floats], centre: Floats) -> tuple[Floats, Floats, Floats]:
+    """Move planes by the mean that the embeddings were given without."""
+    weight, bias, gap = planes
+    for held in range(len(bias)):
+        for d in range(len(centre)):
+            bias[held] -= weight[held, d] * centre[d]
+    return weight, bias, gap
+
+
+@compiled
 def _dots(rows: Singles, first: int, last: int, way: Singles, into: Singles) -> None:
     """Multiply rows by a vector, four at a time."""
     width, whole = len(way), last - (last - first) % 4
@@ -167,7 +220,7 @@ def _dots(rows: Singles, first: int, last: int, way: Singles, into: Singles) -> 
 
 
 @compiled
-def from_two(crops: Given) -> tuple[Standing, Singles]:
+def _from_two(crops: Given) -> tuple[Standing, Singles]:
     """Solve for one crop of each class; ask no more of the others than they get.
 
     Returns
@@ -216,8 +269,8 @@ def from_two(crops: Given) -> tuple[Standing, Singles]:
 
 
 @compiled
-def along(
-    given: Given, start: Standing, rate: Singles, room: int, fold: Indices, number: int
+def _along(
+    given: Given, start: Standing, rate: Singles, fold: Indices, number: int
 ) -> tuple[Floats, Floats, Floats]:
     """Follow the path to the solution on all crops, and from there to every fold.
 
@@ -227,6 +280,7 @@ def along(
         Of every fold, shapes (folds, D), (folds,), (folds,).
     """
     n, width = given.rows.shape
+    room = min(n, width + ROOM + np.count_nonzero(start.state == FREE))
     weight, bias, gap = np.zeros((number, width)), np.zeros(number), np.full(number, np.inf)
     excess = 0.0
     for i in range(n):
@@ -238,8 +292,10 @@ def along(
         np.zeros(1, np.int64),
     )  # fmt: skip
     order, count = _nearest(start, rate)
-    crops, at = _arranged(given, start, order)
-    rate = rate[order]
+    crops, at = given, start
+    if count < n:  # else the order is as it was
+        crops, at = _arranged(given, start, order)
+        rate = rate[order]
     m, lack, _ = _settle(
         crops, at, margin, products, 0, count, rate, np.zeros(width), excess, np.empty(width)
     )
@@ -254,24 +310,25 @@ def along(
     for s in range(1, m + 1):
         margin.crop[s] = place[margin.crop[s]]
     fold = fold[order][later]
+    rows = crops.rows
     here = Standing(np.empty(n), np.empty(n, np.float32), np.empty(n, np.int8))
-    top, nothing = 0, np.zeros(len(margin.crop))
+    beta, state, top, nothing = here.beta, here.state, 0, np.zeros(len(margin.crop))
     for held in range(number):
-        here.beta[:], here.error[:], here.state[:] = at.beta, at.error, at.state
+        beta[:], here.error[:], state[:] = at.beta, at.error, at.state
         part.crop[:], part.sign[:], part.share[:] = margin.crop, margin.sign, margin.share
         top = max(top, m) + 1
         part.inverse[:top, :top] = margin.inverse[:top, :top]
         push, excess, top = np.zeros(width), 0.0, m
         for i in range(n):
             if fold[i] == held:
-                share = here.beta[i]
+                share = beta[i]
                 if share != 0:
                     excess += share
                     for d in range(width):
-                        push[d] -= share * crops.rows[i, d]
-                here.beta[i], here.state[i] = 0.0, OUT
+                        push[d] -= share * rows[i, d]
+                beta[i], state[i] = 0.0, OUT
         for s in range(m, 0, -1):
-            if here.state[part.crop[s]] == OUT:
+            if state[margin.crop[s]] == OUT:
                 top = _leave(part, top, s, nothing)
         rate[:] = 0
         top, gap[held], bias[held] = _settle(
@@ -292,25 +349,26 @@ def _nearest(at: Standing, rate: Singles) -> tuple[Indices, int]:
     count : int
         How many to watch.
     """
-    n, count = len(rate), 0
+    n, count, error, state = len(rate), 0, at.error, at.state
     far = np.empty(n, np.float32)
     for i in range(n):
-        far[i] = abs(at.error[i])
-        if at.state[i] == FREE or rate[i] != 0:
+        far[i] = abs(error[i])
+        if state[i] == FREE or rate[i] != 0:
             far[i] = -1
             count += 1
     if n <= ALL or count == n:
         return np.arange(n), n
-    return np.argsort(far, kind="mergesort"), max(count, int(n * SHARE), ALL)
+    return np.argsort(far), max(count, int(n * SHARE), ALL)
 
 
 @compiled
 def _arranged(crops: Given, at: Standing, order: Indices) -> tuple[Given, Standing]:
     """Put crops into another order."""
-    n, width = crops.rows.shape
-    rows = np.empty((n, width), np.float32)
-    for i in range(n):
-        rows[i] = crops.rows[order[i]]
+    old, rows = crops.rows, np.empty_like(crops.rows)
+    for i in range(len(order)):
+        who = order[i]
+        for d in range(old.shape[1]):
+            rows[i, d] = old[who, d]
     return (
         Given(rows, crops.sign[order], crops.bound, crops.ridge),
         Standing(at.beta[order], at.error[order], at.state[order]),
@@ -331,7 +389,8 @@ def _settle(
     gap, bias : float
         As in `Planes`; the weights are written into `weight`.
     """
-    n = len(rate)
+    n, sign = len(rate), crops.sign
+    beta, errors, states = at
     gap, bias = np.inf, 0.0
     for _ in range(ROUNDS):
         m = _follow(crops, at, margin, products, m, count, rate, push, excess)
@@ -342,12 +401,12 @@ def _settle(
             break
         push, excess, count = np.zeros(len(push)), 0.0, min(n, 2 * count)
         for i in range(n):
-            error, state = at.error[i], at.state[i]
-            wants = crops.sign[i] * error * (1 if state == ZERO else -1) > 0
-            excess -= at.beta[i]
+            error, state = errors[i], states[i]
+            wants = sign[i] * error * (1 if state == ZERO else -1) > 0
+            excess -= beta[i]
             rate[i] = 0
             if state == FREE or (state != OUT and wants):
-                rate[i], at.error[i] = error, 0
+                rate[i], errors[i] = error, 0
                 count = max(count, i + 1)
     return m, gap, bias
 
@@ -356,7 +415,8 @@ def _settle(
 def _violation(crops: Given, at: Standing, weight: Floats) -> tuple[float, float]:
     """Compute weights, errors, the violation of optimality and the intercept anew."""
     rows, sign, bound, ridge = crops
-    beta, n, width = at.beta, len(sign), len(weight)
+    beta, errors, states = at
+    n, width = len(sign), len(weight)
     weight[:] = 0
     for i in range(n):
         share = beta[i]
@@ -370,7 +430,7 @@ def _violation(crops: Given, at: Standing, weight: Floats) -> tuple[float, float
         for d in range(width):
             reached += weight[d] * rows[i, d]
         error[i] = sign[i] - reached
-        state, positive = at.state[i], sign[i] > 0
+        state, positive = states[i], sign[i] > 0
         if state == FREE:
             # A path can end just where a multiplier meets a bound.
             share = sign[i] * beta[i] / bound
@@ -387,7 +447,7 @@ def _violation(crops: Given, at: Standing, weight: Floats) -> tuple[float, float
     bias = total / count if count else (up + down) / 2
     shift = bias - ridge * soft / max(count, 1)
     for i in range(n):
-        at.error[i] = error[i] - shift - ridge * beta[i]
+        errors[i] = error[i] - shift - ridge * beta[i]
     return max(up - down, 0.0), bias
 
 
@@ -408,19 +468,20 @@ def _line(crops: Given, products: Products, who: int, count: int) -> int:
 
 @compiled
 def _spread(
-    crops: Given, margin: Margin, products: Products, m: int, count: int, way: Floats,
-    factor: float, change: Singles,
+    lines: Singles, line: Indices, crop: Indices, m: int, count: int, way: Floats, factor: float,
+    change: Singles,
 ) -> None:  # fmt: skip
-    """Subtract what a change of multipliers and intercept gives to every crop that is watched."""
-    line, known = products.line, products.known
+    """Subtract what a change of multipliers and intercept gives to every crop that is watched.
+
+    Arrays, not the tuples that hold them: this is called so often that counting references to all
+    of a tuple's arrays would show.
+    """
     place, share = np.zeros(m + 8, np.int64), np.zeros(m + 8, np.float32)
     for s in range(m):
-        who = margin.crop[s + 1]
-        place[s], share[s] = line[who], factor * way[s + 1]
-        if place[s] < 0 or known[place[s]] < count:
-            place[s] = _line(crops, products, who, count)
-    place[m:] = place[0]
-    lines, shift = products.lines, np.float32(factor * way[0])
+        place[s], share[s] = line[crop[s + 1]], factor * way[s + 1]
+    for s in range(m, m + 8):
+        place[s] = place[0]
+    shift = np.float32(factor * way[0])
     for a in range(0, m, 8):
         p, q, r, s = place[a], place[a + 1], place[a + 2], place[a + 3]
         t, u, v, w = place[a + 4], place[a + 5], place[a + 6], place[a + 7]
@@ -543,6 +604,7 @@ def _follow(
         How many crops are on the margin at its end; −1 where it was given up.
     """
     beta, error, state = at
+    line, known, lines, used = products
     crop, signs, shares, inverse = margin
     sign, bound, room = crops.sign, crops.bound, len(crop) - 1
     wide = len(crop)
@@ -557,8 +619,10 @@ def _follow(
             side[i] = -sign[i] if state[i] == ZERO else sign[i]
     left, afresh = 1.0, True
     for turn in range(TURNS * len(beta) + 1):
-        if products.used[0] + m + 2 > len(products.lines) < len(beta):
-            products.line[:], products.used[0] = -1, 0
+        if used[0] + m + 2 > len(lines) < len(beta):
+            line[:], used[0] = -1, 0
+            for s in range(1, m + 1):
+                _line(crops, products, crop[s], count)
         if m == 0:
             # At the start of all; or no crop can take up what the leaving ones give: shift the
             # intercept until one can.
@@ -595,11 +659,14 @@ def _follow(
                 toward[0] = excess
                 for s in range(1, m + 1):
                     toward[s] = change[crop[s]]
+                    place = line[crop[s]]
+                    if place < 0 or known[place] < count:
+                        _line(crops, products, crop[s], count)
                 _times(inverse, toward, m, step)
-                _spread(crops, margin, products, m, count, step, 1.0, change)
+                _spread(lines, line, crop, m, count, step, 1.0, change)
         elif turn % AFRESH == 0:
             change[:] = outer
-            _spread(crops, margin, products, m, count, step, 1.0, change)
+            _spread(lines, line, crop, m, count, step, 1.0, change)
         # How far it goes: to where a multiplier meets a bound, or a crop comes to the margin.
         length, who, slot, most = left, -1, -1, 0.0
         for s in range(1, m + 1):
@@ -639,7 +706,7 @@ def _follow(
             error[who] = nothing
             if m > 1:
                 pace = step[slot] / inverse[slot, slot]
-                _spread(crops, margin, products, m, count, inverse[slot], -pace, change)
+                _spread(lines, line, crop, m, count, inverse[slot], -pace, change)
                 for s in range(m + 1):
                     step[s] -= pace * inverse[slot, s]
                 step[slot], change[who] = 0.0, pace
@@ -653,7 +720,7 @@ def _follow(
             if m == 1:
                 afresh = True
             else:
-                _spread(crops, margin, products, m, count, way, -pace / rest, change)
+                _spread(lines, line, crop, m, count, way, -pace / rest, change)
                 for s in range(m + 1):
                     step[s] -= pace / rest * way[s]
     return -1

@@ -21,20 +21,15 @@ from compute.pair_path import (
     TOLERANCE,
     ZERO,
     Floats,
-    Given,
     Singles,
-    Standing,
-    along,
     centred,
-    from_two,
+    folds_from,
+    folds_from_two,
 )
 
 CROWDED = 10
 """Crops for each number in an embedding from which many lie on the wrong side, as a rule: then the
 first plane is that of a rounded hinge, else that of two crops."""
-
-ROOM = 64
-"""Crops on the margin for which there is room, beside two for each number in an embedding."""
 
 SAMPLE = 4
 """One crop of so many finds the first rounded plane."""
@@ -96,45 +91,43 @@ def fit_folds(
         The SVM's C.
     """
     n, width = features.shape
-    # The intercept is free, so a shift of all crops changes nothing but the rounding.
-    centre, rows = centred(features)
-    crops = Given(rows, np.where(second, 1.0, -1.0), float(bound), SOFT / bound)
-    starts = [from_two, _from_rounded] if n <= CROWDED * width else [_from_rounded, from_two]
-    for start in starts:
-        at, rate = start(crops)
-        room = min(n, 2 * width + ROOM + int(np.count_nonzero(at.state == FREE)))
-        weight, bias, gap = along(crops, at, rate, room, fold, number)
-        if np.isfinite(gap).any():
+    starts = [folds_from_two, _folds_from_rounded]
+    for start in starts if n <= CROWDED * width else starts[::-1]:
+        found = start(features, second, fold, number, float(bound))
+        if np.isfinite(found[2]).any():
             break
-    return Planes(weight, bias - weight @ centre, gap)
+    return Planes(*found)
 
 
-def _from_rounded(crops: Given) -> tuple[Standing, Singles]:
+def _folds_from_rounded(
+    features: NDArray[np.floating[Any]],
+    second: NDArray[np.bool_],
+    fold: NDArray[np.int64],
+    number: int,
+    bound: float,
+) -> tuple[Floats, Floats, Floats]:
     """Start from a plane whose hinge is rounded off.
 
     Its multipliers need not be optimal, nor sum to zero: what they lack is left to the path.
-
-    Returns
-    -------
-    Standing
-        Where the path starts.
-    rate : ndarray
-        By how much what is asked of each crop is still to change, shape (n,).
     """
-    n, width = crops.rows.shape
+    n, width = features.shape
+    centre, inner = centred(features)
     rows = np.ones((n, width + 1), np.float32)
-    rows[:, :width] = crops.rows
-    sign = crops.sign.astype(np.float32)
+    rows[:, :width] = inner
+    sign = np.where(second, np.float32(1), np.float32(-1))
     plane = np.zeros(width + 1, np.float32)
     some = np.ascontiguousarray(rows[::SAMPLE])
-    plane, _ = _rounded(some, sign[::SAMPLE], crops.bound * SAMPLE, plane, ZONES)
-    plane, share = _rounded(rows, sign, crops.bound, plane, LAST)
-    beta = crops.bound * crops.sign * share
+    plane, _ = _rounded(some, sign[::SAMPLE], bound * SAMPLE, plane, ZONES)
+    plane, share = _rounded(rows, sign, bound, plane, LAST)
+    beta = bound * sign.astype(np.float64) * share
     state = np.where(share <= 0, ZERO, np.where(share >= 1, BOUND, FREE)).astype(np.int8)
-    error = crops.sign - crops.rows @ (beta @ crops.rows) - plane[width] - crops.ridge * beta
-    wants = np.where(state == ZERO, crops.sign, -crops.sign) * error > 0
+    error = sign - inner @ (beta @ inner) - plane[width] - SOFT / bound * beta
+    wants = np.where(state == ZERO, sign, -sign) * error > 0
     rate = np.where((state == FREE) | wants, error, 0.0)
-    return Standing(beta, (error - rate).astype(np.float32), state), rate.astype(np.float32)
+    return folds_from(
+        inner, centre, second, fold, number, bound, beta, (error - rate).astype(np.float32),
+        state, rate.astype(np.float32),
+    )  # fmt: skip
 
 
 def _rounded(

@@ -25,7 +25,7 @@ from compute.conditions import Plan
 from compute.files import Progress, silent, table_writer, write_json
 from compute.folds import Folds
 from compute.multiclass import Multiclass, fit_multiclass
-from compute.pair_fits import ONE_CORE, Fitting, Hyperplane
+from compute.pair_fits import ONE_CORE, Fitting, Hyperplanes
 from compute.probe_tables import predictions_table, tally, work_file, write_pairwise
 from compute.probes import CONFLICTING, Crops, PairScore, pair_tests
 from compute.rundir import LOCKED, LOCKED_PREDICTIONS, WORK, RunDirectory
@@ -38,7 +38,7 @@ GATHERED = 1 << 29
 FITS = "fits"
 """Folder of the work folder that says how pair tests were fitted."""
 
-Planes = dict[tuple[int, int], Sequence[Hyperplane]]
+Planes = dict[tuple[int, int], Hyperplanes]
 
 
 @dataclass(frozen=True)

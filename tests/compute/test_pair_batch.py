@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.svm import SVC
-from test_pair_solver import FOLDS, objective, problem, reference
+from test_pair_solver import FOLDS, ODD, objective, problem, reference
 
 from compute import pair_batch
 from compute.errors import BystanderError, UsageError
@@ -56,20 +56,9 @@ def test_the_objective_is_svcs(seed, n, width, distance, share, copies):
         assert np.abs(found.weight[held] - svm.coef_[0]).max() < 0.01
 
 
-@pytest.mark.parametrize(
-    ("name", "made"),
-    {
-        "separable": problem(1, distance=8.0),
-        "more numbers than crops": problem(2, n=24, width=200),
-        "many crops": problem(3, n=300, width=5, distance=0.6),
-        "few of one class": problem(4, n=80, share=0.1),
-        "small numbers": problem(6, scale=0.01),
-        "two crops of each class and fold": problem(12, n=16, width=3),
-        "labels that mean nothing": problem(11, n=400, width=4, distance=0.0),
-    }.items(),
-)
-def test_decisions_are_svcs_on_odd_data(name, made):
-    features, second, fold = made
+@pytest.mark.parametrize("name", ODD)
+def test_decisions_are_svcs_on_odd_data(name):
+    features, second, fold = ODD[name]
     found = fit_batched(features, problems(second, fold), 1.0)
     assert found.converged.all()
     for held in range(FOLDS):

@@ -2,15 +2,25 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import PredefinedSplit, cross_val_predict, cross_val_score
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from compute import multiclass, pair_batch, pair_fits
+from compute import multiclass, pair_batch, pair_fits, probes
 from compute.folds import deal
 from compute.multiclass import fit_multiclass
-from compute.pair_fits import SOLVERS, Fitting, Solver, fit_pair, fit_test
+from compute.pair_fits import (
+    SOLVERS,
+    Fitting,
+    Hyperplanes,
+    PairTest,
+    Solver,
+    fit_pair,
+    fit_test,
+)
 from compute.probes import CONFLICTING, Crops, each_test, pair_tests, score_pair
 
 K, PER_CLASS, PROTEINS = 4, 24, 6
@@ -67,7 +77,11 @@ def test_a_pair_test_equals_a_plain_scikit_learn_loop(scheme, wanted):
         used, _ = fit_test(crops.features[rows], test, Solver.REFERENCE)
         score = score_pair(test, crops.features[rows], crops.cell[rows], used)
         accuracies, correct = plain_loop(crops, rows, pair, folds)
-        assert len(used) == len(accuracies) == min(wanted, PROTEINS if scheme == "grouped" else 24)
+        assert (
+            len(used.bias)
+            == len(accuracies)
+            == min(wanted, PROTEINS if scheme == "grouped" else 24)
+        )
         assert score.accuracy == pytest.approx(accuracies.mean())
         assert score.std == pytest.approx(accuracies.std())
         found.append(score.accuracy)
@@ -81,8 +95,7 @@ def test_refit_on_backgrounds_equals_the_plain_loop_and_counts_cells_once():
     crops = on_backgrounds(lambda c, b, rng: noisy(2)[c] + 0.3 * rng.standard_normal((len(c), 6)))
     folds = dealt()
     shared = {pair: [k for k in (0, 2, 3) if k not in pair] for pair in PAIRS}
-    none = {pair: [] for pair in PAIRS}
-    scores, _ = pair_tests(crops, PAIRS, shared, folds, none, PLAIN)
+    scores, _ = pair_tests(crops, PAIRS, shared, folds, {}, PLAIN)
     refit = {(s.first, s.second, s.background): s for name, s in scores if name == "refit"}
     assert set(refit) == {(*pair, k) for pair in PAIRS for k in shared[pair]}
     for (a, b, k), score in refit.items():
@@ -180,9 +193,9 @@ def test_cores_and_neighbours_in_the_list_change_no_score(solver):
     _, alone = pair_tests(crops, PAIRS[3:4], every, folds, None, Fitting(solver))
     # Batches of other sizes may be summed in another order.
     rounding = 1e-9 if solver is Solver.BATCHED else 0
-    for mine, other in zip(alone[PAIRS[3]], planes[PAIRS[3]], strict=True):
-        assert np.abs(mine.weight - other.weight).max() <= rounding
-        assert abs(mine.bias - other.bias) <= rounding
+    mine, other = alone[PAIRS[3]], planes[PAIRS[3]]
+    assert np.abs(mine.weight - other.weight).max() <= rounding
+    assert np.abs(mine.bias - other.bias).max() <= rounding
 
 
 @pytest.mark.parametrize("solver", [Solver.SHARED, Solver.BATCHED])
@@ -226,7 +239,7 @@ def test_what_a_solver_cannot_solve_goes_to_the_reference(monkeypatch, solver, p
     # Together, the first two SVMs are the first pair's.
     left = [2, 0] if solver is Solver.BATCHED else [2, 2]
     assert [score.unsolved for _, score in scores] == left
-    assert np.array_equal(mine[PAIRS[0]][1].weight, planes[PAIRS[0]][1].weight)
+    assert np.array_equal(mine[PAIRS[0]].weight[:2], planes[PAIRS[0]].weight[:2])
     for (_, one), (_, other) in zip(scores, expected, strict=True):
         assert one.accuracy == pytest.approx(other.accuracy, abs=0.021)
 
@@ -239,7 +252,7 @@ def test_what_takes_too_many_steps_goes_to_the_reference(monkeypatch):
     scores, mine = pair_tests(crops, PAIRS, every, folds, {}, Fitting(Solver.BATCHED, 2))
     assert [score.unsolved for _, score in scores] == [5] * len(PAIRS)
     assert [s.accuracy for _, s in scores] == [s.accuracy for _, s in expected]
-    assert np.array_equal(mine[PAIRS[0]][3].weight, planes[PAIRS[0]][3].weight)
+    assert np.array_equal(mine[PAIRS[0]].weight, planes[PAIRS[0]].weight)
 
 
 def test_accuracies_of_batches_are_within_the_designs_limits():
@@ -286,7 +299,44 @@ def test_a_hyperplane_is_scikit_learns():
     rng = np.random.default_rng(0)
     features, second = rng.standard_normal((60, 5)), rng.random(60) < 0.4
     svm = SVC(kernel="linear", C=1).fit(features, second)
-    assert np.array_equal(fit_pair(features, second)(features), svm.predict(features))
+    weight, bias = fit_pair(features, second)
+    assert np.array_equal(features @ weight + bias > 0, svm.predict(features))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 19), st.integers(2, 12), st.integers(1, 3))
+def test_a_score_equals_its_naive_twin(seed, width, number, each):
+    rng = np.random.default_rng(seed)
+    n = number * (each + 3)
+    fold, second = rng.permutation(np.arange(n) % number), rng.random(n) < 0.5
+    features = rng.standard_normal((n, width)).astype(np.float32)
+    planes = Hyperplanes(rng.standard_normal((number, width)), rng.standard_normal(number))
+    cell = rng.integers(0, n, n)
+    test = PairTest((2, 5), 1, np.arange(n), second, fold, number)
+    score = score_pair(test, features, cell, planes, 7)
+    right = []
+    for row, held, positive in zip(features, fold, second, strict=True):
+        reached = sum(float(x) * w for x, w in zip(row, planes.weight[held], strict=True))
+        right.append((reached + planes.bias[held] > 0) == positive)
+    assert score.correct.tolist() == right
+    shares = np.array([np.mean(np.array(right)[fold == held]) for held in range(number)])
+    assert (score.accuracy, score.std) == (shares.mean(), shares.std())
+    assert score.n == len(set(cell.tolist()))
+    assert (score.first, score.second, score.background, score.unsolved) == (2, 5, 1, 7)
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_where_one_pair_fails_the_others_stop(monkeypatch, jobs):
+    crops, folds, asked = once(noisy(6)), dealt(), []
+
+    def fails(*given):
+        asked.append(given[1])
+        raise ArithmeticError("no numbers")
+
+    monkeypatch.setattr(probes, "_score_pair_tests", fails)
+    with pytest.raises(ArithmeticError, match="no numbers"):
+        pair_tests(crops, PAIRS, {p: [-1] for p in PAIRS}, folds, None, Fitting(jobs=jobs))
+    assert len(asked) <= jobs
 
 
 # The multi-class probe
