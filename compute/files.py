@@ -213,7 +213,6 @@ def _encoding(schema: pa.Schema) -> dict[str, Any]:
         return {"compression": "zstd"}
     return {
         "compression": "zstd",
-        "compression_level": 6,
         "use_dictionary": [field.name for field in schema if field.name not in vectors],
         "use_byte_stream_split": [f"{name}.list.element" for name in vectors],
     }

@@ -611,6 +611,12 @@ def _follow(
     step, way, toward, hurry = np.zeros(wide), np.zeros(wide), np.zeros(wide + 4), np.zeros(wide)
     change, haste = np.empty(count, np.float32), np.empty(count, np.float32)
     outer = np.empty(count, np.float32)
+    bits = haste.view(np.int32)
+    hurry_bits = hurry.view(np.int64)
+    most_ = np.zeros(1)
+    peak_bits = most_.view(np.int64)
+    soonest = np.zeros(1, np.float32)
+    top_bits = soonest.view(np.int32)
     slack, least, nothing = np.float32(SLACK), np.float32(SLACK * SLACK), np.float32(0)
     # Times an error: how far a crop off the margin is from it.
     side = np.zeros(count, np.float32)
@@ -673,16 +679,23 @@ def _follow(
             slope = signs[s] * step[s]
             gap = shares[s] if slope < 0 else bound - shares[s]
             hurry[s] = abs(slope) / max(gap, 1e-300)
-            most = max(most, hurry[s])
+        peak = np.int64(0)
+        for s in range(1, m + 1):
+            peak = max(peak, hurry_bits[s])
+        peak_bits[0] = peak
+        most = most_[0]
         if most * length > 1:
             slot = 1
             while slot < m and hurry[slot] != most:
                 slot += 1
             length, who = 1 / most, crop[slot]
-        soon = nothing
         for i in range(count):
             haste[i] = -side[i] * change[i] / max(side[i] * error[i] + slack, least)
-            soon = max(soon, haste[i])
+        top = np.int32(0)
+        for i in range(count):
+            top = max(top, bits[i])
+        top_bits[0] = top
+        soon = soonest[0]
         if soon * length > 1:
             who, slot = 0, -1
             while who < count - 1 and haste[who] != soon:
