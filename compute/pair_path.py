@@ -39,9 +39,11 @@ ROUNDS = 8
 END = 1e-9
 """Share of C within which a multiplier is at a bound."""
 
-ALL, SHARE = 200, 0.42
-"""Up to this many crops all are watched; of more, this share, at least so many, those nearest to
-the margin; and twice as many each time that others were found to be violated."""
+ALL, NEAR, TIMES, MOST = 200, 0.5, 3, 0.75
+"""Up to this many crops all are watched; of up to twice as many, this many, those nearest to the
+margin. Of more, so many times as many as are this near to it or are to be moved, but at most this
+share: many where classes overlap, else few. And twice as many each time that others were found to
+be violated."""
 
 AFRESH = 16
 """Changes after which a direction is computed anew, so that rounding does not add up."""
@@ -356,9 +358,15 @@ def _nearest(at: Standing, rate: Singles) -> tuple[Indices, int]:
         if state[i] == FREE or rate[i] != 0:
             far[i] = -1
             count += 1
-    if n <= ALL or count == n:
+    near = 0
+    for i in range(n):
+        near += far[i] < NEAR
+    count = max(count, ALL)
+    if n > 2 * ALL:
+        count = max(count, min(TIMES * near, int(MOST * n)))
+    if count >= n:
         return np.arange(n), n
-    return np.argsort(far), max(count, int(n * SHARE), ALL)
+    return np.argsort(far), count
 
 
 @compiled
@@ -611,12 +619,10 @@ def _follow(
     step, way, toward, hurry = np.zeros(wide), np.zeros(wide), np.zeros(wide + 4), np.zeros(wide)
     change, haste = np.empty(count, np.float32), np.empty(count, np.float32)
     outer = np.empty(count, np.float32)
-    bits = haste.view(np.int32)
-    hurry_bits = hurry.view(np.int64)
-    most_ = np.zeros(1)
-    peak_bits = most_.view(np.int64)
+    # Numbers above 0 are ordered as their bits are, and the most of integers takes vector
+    # instructions.
     soonest = np.zeros(1, np.float32)
-    top_bits = soonest.view(np.int32)
+    haste_bits, soonest_bits = haste.view(np.int32), soonest.view(np.int32)
     slack, least, nothing = np.float32(SLACK), np.float32(SLACK * SLACK), np.float32(0)
     # Times an error: how far a crop off the margin is from it.
     side = np.zeros(count, np.float32)
@@ -679,11 +685,7 @@ def _follow(
             slope = signs[s] * step[s]
             gap = shares[s] if slope < 0 else bound - shares[s]
             hurry[s] = abs(slope) / max(gap, 1e-300)
-        peak = np.int64(0)
-        for s in range(1, m + 1):
-            peak = max(peak, hurry_bits[s])
-        peak_bits[0] = peak
-        most = most_[0]
+            most = max(most, hurry[s])
         if most * length > 1:
             slot = 1
             while slot < m and hurry[slot] != most:
@@ -691,10 +693,10 @@ def _follow(
             length, who = 1 / most, crop[slot]
         for i in range(count):
             haste[i] = -side[i] * change[i] / max(side[i] * error[i] + slack, least)
-        top = np.int32(0)
+        most_bits = np.int32(0)
         for i in range(count):
-            top = max(top, bits[i])
-        top_bits[0] = top
+            most_bits = max(most_bits, haste_bits[i])
+        soonest_bits[0] = most_bits
         soon = soonest[0]
         if soon * length > 1:
             who, slot = 0, -1

@@ -34,11 +34,11 @@ first plane is that of a rounded hinge, else that of two crops."""
 SAMPLE = 4
 """One crop of so many finds the first rounded plane."""
 
-ZONES, LAST = (3.0, 0.5), (0.5,)
+ZONES, LAST = (3.0, 0.5), (0.5, 0.15)
 """Widths of the zone in which a hinge is rounded off, for the sample and then for all crops."""
 
-SETTLED, STEPS, SHORTER = 0.01, 60, 6
-"""Share of the crops that may have entered or left the zone in the last Newton step on it; most
+SETTLED, STEPS, SHORTER = 5, 60, 6
+"""Crops that may have entered or left the zone in the last Newton step on it; most
 steps; most times that one is shortened."""
 
 
@@ -172,7 +172,7 @@ def _rounded(
         lack += np.float32(length) * change
         share = np.clip(lack / zone, 0, 1)
         within = (share > 0) & (share < 1)
-        if np.count_nonzero(within != inside) <= SETTLED * n:
+        if np.count_nonzero(within != inside) <= SETTLED:
             if not later_zones:
                 break
             zone = np.float32(later_zones.pop(0))

@@ -35,7 +35,7 @@ GROWTH = (
 )  # fmt: skip
 """Of the runs whose memory is compared: as few trials as have every stage do its work."""
 
-IMPORTED = 1000
+IMPORTED = 3000
 """Crops of the import that is timed."""
 
 
