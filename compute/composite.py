@@ -73,8 +73,7 @@ class Pieces:
         Raw images, shape (P, C, H, W): first the U cells, then the backgrounds that are not
         their own. 16-bit values are kept as int16, 32,768 lower: every device computes with that.
     mask
-        Centre cells, 1 inside and 0 outside, and last a mask that is empty; float32, shape
-        (U + 1, 1, H, W).
+        Centre cells, and last a mask that is empty; booleans, shape (U + 1, 1, H, W).
     cell, ground
         Rows of `pixels`: centre cell and background of each trial, shape (T,).
     shown
@@ -275,7 +274,7 @@ def gather(
         raised = _HALF
         pixels ^= np.uint16(_HALF)
         pixels = pixels.view(np.int16)
-    solid = np.zeros((len(mask) + 1, 1, *mask.shape[1:]), np.float32)
+    solid = np.zeros((len(mask) + 1, 1, *mask.shape[1:]), bool)
     solid[:-1, 0] = mask
     arrays_in_order = (unaltered, pixels, solid, of, ground, shown, factor, offset, flags)
     return Pieces(raised, *map(torch.from_numpy, arrays_in_order))
@@ -303,9 +302,7 @@ def join_on_device(
     """Do as `compute.cpu_kernels.join`, on any device: all crops together, step by step."""
     behind = pixels.index_select(0, ground).to(torch.float32).add_(raised)
     behind.mul_(factor[:, :, None, None]).add_(offset[:, :, None, None])
-    # Exact, as pixels are finite, and a fifth of the time of `torch.where`.
-    inside = mask.index_select(0, shown)
-    return behind.mul_(1 - inside).addcmul_(unaltered.index_select(0, cell), inside)
+    return torch.where(mask.index_select(0, shown), unaltered.index_select(0, cell), behind)
 
 
 def _own(batch: _Batch) -> _Ground:

@@ -30,7 +30,7 @@ summing = njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc"}
 
 @compiled
 def _join(
-    pixels: NDArray[Any], raised: np.float32, unaltered: Singles, mask: Singles,
+    pixels: NDArray[Any], raised: np.float32, unaltered: Singles, mask: NDArray[np.bool_],
     cell: NDArray[np.int64], ground: NDArray[np.int64], shown: NDArray[np.int64],
     factor: Singles, offset: Singles, images: Singles,
 ) -> None:  # fmt: skip
@@ -41,7 +41,7 @@ def _join(
             gain, base, into = factor[t, c], offset[t, c], images[t, c]
             for p in range(len(into)):
                 far = (np.float32(behind[p]) + raised) * gain + base
-                into[p] = own[p] if inside[p] != 0 else far
+                into[p] = own[p] if inside[p] else far
 
 
 @compiled
