@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from compute import cpu_kernels
-from compute.crops.dilation import grow_diamond
+from compute.crops.dilation import Words, diamond, to_masks
 from compute.crops.medium import fill_in_place
 from compute.crops.quality import border_pixels
 from compute.errors import unknown_value
@@ -33,8 +33,6 @@ HALO = 4
 
 On the Paired Cell crops 24, 12, 6, 3 and 2% of a cell's light is left 1 to 5 pixels outside.
 """
-
-_HALF = 2**15
 
 
 @dataclass(frozen=True)
@@ -65,13 +63,11 @@ class Pieces:
 
     Parameters
     ----------
-    raised
-        By how much values are higher than `pixels` tells.
     unaltered
         The U cells as imaged, float32, shape (U, C, H, W).
     pixels
         Raw images, shape (P, C, H, W): first the U cells, then the backgrounds that are not
-        their own. 16-bit values are kept as int16, 32,768 lower: every device computes with that.
+        their own. Bits of uint16 are kept as int16, with which every device computes.
     mask
         Centre cells, and last a mask that is empty; booleans, shape (U + 1, 1, H, W).
     cell, ground
@@ -84,7 +80,6 @@ class Pieces:
         `TrialFlag` bits, int32, shape (T,).
     """
 
-    raised: float
     unaltered: Tensor
     pixels: Tensor
     mask: Tensor
@@ -101,8 +96,7 @@ class Pieces:
 
     def moved(self, move: Callable[[Tensor], Tensor]) -> Self:
         """Apply a function, such as a copy to a device, to every tensor."""
-        tensors = [getattr(self, f.name) for f in fields(self) if f.name != "raised"]
-        return type(self)(self.raised, *map(move, tensors))
+        return type(self)(*(move(getattr(self, f.name)) for f in fields(self)))
 
 
 class _Room:
@@ -138,13 +132,13 @@ class _Room:
 class _Batch:
     """Trials of one condition with what their backgrounds are made from; n rows.
 
-    `centre`, `mask` and `foreground` have a row per cell, `of` tells which one a trial has.
-    `room` holds the cells, and takes the backgrounds.
+    `centre`, `mask` and `foreground` have a row per cell, `of` tells which one a trial has; masks
+    are words of `compute.crops.dilation`. `room` holds the cells, and takes the backgrounds.
     """
 
     centre: NDArray[Any]
-    mask: NDArray[np.bool_]
-    foreground: NDArray[np.bool_]
+    mask: Words
+    foreground: Words
     of: NDArray[np.int64]
     cell: NDArray[np.int64]
     donor: NDArray[np.int64]
@@ -239,8 +233,9 @@ def gather(
     rows, of = np.unique(cell, return_inverse=True)
     room = _Room(len(rows) + len(trials), arrays.images[rows[:1]])
     centre, _ = room.add(arrays.images, rows)
-    mask = arrays.unpack(arrays.masks[rows])
-    foreground = arrays.unpack(arrays.foregrounds[rows])
+    packed = arrays.masks[rows]
+    mask, words = arrays.unpack(packed), arrays.words(packed)
+    foreground = arrays.words(arrays.foregrounds[rows])
     donor, seed = trials["donor"].to_numpy(), trials["seed"].to_numpy()
     condition = trials["condition"].to_numpy(dtype=str)
     total = len(trials)
@@ -251,7 +246,7 @@ def gather(
     for name in np.unique(condition):
         here = np.flatnonzero(condition == name)
         batch = _Batch(
-            centre, mask, foreground, of[here], cell[here], donor[here], seed[here],
+            centre, words, foreground, of[here], cell[here], donor[here], seed[here],
             arrays, scales, donor_centre == "paper", room,
         )  # fmt: skip
         found = BACKGROUNDS[Condition(name)](batch)
@@ -262,22 +257,19 @@ def gather(
             shown[here] = len(mask)
         borrowed[here] = CONDITIONS[Condition(name)].donors != "none"
     pixels = room.filled
-    ring = grow_diamond(mask, HALO) & ~mask
+    ring = to_masks(diamond(words, HALO) & ~words, mask.shape[-1])
     far = far_at_the_seam(pixels, ring, of, ground, factor, offset)
     flags[borrowed & far] |= int(TrialFlag.SEAM)
     if channels is not None and len(channels) < pixels.shape[1]:
         wanted = list(channels)
         pixels, factor, offset = pixels[:, wanted], factor[:, wanted], offset[:, wanted]
     unaltered = pixels[: len(rows)].astype(np.float32)
-    raised = 0
     if pixels.dtype == np.uint16:
-        raised = _HALF
-        pixels ^= np.uint16(_HALF)
         pixels = pixels.view(np.int16)
     solid = np.zeros((len(mask) + 1, 1, *mask.shape[1:]), bool)
     solid[:-1, 0] = mask
     arrays_in_order = (unaltered, pixels, solid, of, ground, shown, factor, offset, flags)
-    return Pieces(raised, *map(torch.from_numpy, arrays_in_order))
+    return Pieces(*map(torch.from_numpy, arrays_in_order))
 
 
 def combine(pieces: Pieces, rows: slice) -> Tensor:
@@ -290,17 +282,20 @@ def combine(pieces: Pieces, rows: slice) -> Tensor:
     """
     join = cpu_kernels.join if pieces.pixels.device.type == "cpu" else join_on_device
     return join(
-        pieces.pixels, pieces.raised, pieces.unaltered, pieces.mask, pieces.cell[rows],
-        pieces.ground[rows], pieces.shown[rows], pieces.factor[rows], pieces.offset[rows],
+        pieces.pixels, pieces.unaltered, pieces.mask, pieces.cell[rows], pieces.ground[rows],
+        pieces.shown[rows], pieces.factor[rows], pieces.offset[rows],
     )  # fmt: skip
 
 
 def join_on_device(
-    pixels: Tensor, raised: float, unaltered: Tensor, mask: Tensor,
+    pixels: Tensor, unaltered: Tensor, mask: Tensor,
     cell: Tensor, ground: Tensor, shown: Tensor, factor: Tensor, offset: Tensor,
 ) -> Tensor:  # fmt: skip
     """Do as `compute.cpu_kernels.join`, on any device: all crops together, step by step."""
-    behind = pixels.index_select(0, ground).to(torch.float32).add_(raised)
+    behind = pixels.index_select(0, ground)
+    if behind.dtype == torch.int16:
+        behind = behind.to(torch.int32).bitwise_and_(0xFFFF)
+    behind = behind.to(torch.float32)
     behind.mul_(factor[:, :, None, None]).add_(offset[:, :, None, None])
     return torch.where(mask.index_select(0, shown), unaltered.index_select(0, cell), behind)
 
@@ -332,12 +327,12 @@ def _donor(batch: _Batch) -> _Ground:
     """Take a donor's crop, without its own centre cell unless asked as in the paper."""
     arrays, scales, donor = batch.arrays, batch.scales, batch.donor
     image, row = batch.room.add(arrays.images, donor)
-    mask = arrays.unpack(arrays.masks[donor])
+    mask = arrays.words(arrays.masks[donor])
     if batch.keep_donor:
         visible = (mask & ~batch.mask[batch.of]).any((1, 2))
         flags = np.where(visible, int(TrialFlag.DONOR_VISIBLE), 0).astype(np.int32)
     else:
-        foreground = arrays.unpack(arrays.foregrounds[donor])
+        foreground = arrays.words(arrays.foregrounds[donor])
         flags = _remove_centre(image, mask, foreground, batch.seed)
     moved = scales.factors(scales.of_cell[donor], scales.of_cell[batch.cell])
     return _Ground(row, *moved, flags)
@@ -364,14 +359,11 @@ BACKGROUNDS: dict[Condition, Callable[[_Batch], _Ground]] = {
 
 
 def _remove_centre(
-    images: NDArray[Any],
-    masks: NDArray[np.bool_],
-    foregrounds: NDArray[np.bool_],
-    seeds: NDArray[np.int64],
+    images: NDArray[Any], masks: Words, foregrounds: Words, seeds: NDArray[np.int64]
 ) -> NDArray[np.int32]:
     """Replace centre cells and their halo, but no neighbour, by medium, in place."""
     neighbours = foregrounds & ~masks
-    holes = grow_diamond(masks, HALO) & ~neighbours
+    holes = diamond(masks, HALO) & ~neighbours
     little = fill_in_place(images, holes, foregrounds, seeds)
     return np.where(little, int(TrialFlag.LITTLE_MEDIUM), 0).astype(np.int32)
 

@@ -30,7 +30,7 @@ summing = njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc"}
 
 @compiled
 def _join(
-    pixels: NDArray[Any], raised: np.float32, unaltered: Singles, mask: NDArray[np.bool_],
+    pixels: NDArray[Any], unaltered: Singles, mask: NDArray[np.bool_],
     cell: NDArray[np.int64], ground: NDArray[np.int64], shown: NDArray[np.int64],
     factor: Singles, offset: Singles, images: Singles,
 ) -> None:  # fmt: skip
@@ -40,7 +40,7 @@ def _join(
             behind, own = pixels[ground[t], c], unaltered[cell[t], c]
             gain, base, into = factor[t, c], offset[t, c], images[t, c]
             for p in range(len(into)):
-                far = (np.float32(behind[p]) + raised) * gain + base
+                far = np.float32(behind[p]) * gain + base
                 into[p] = own[p] if inside[p] else far
 
 
@@ -165,7 +165,7 @@ SCALERS: Mapping[str, Callable[[Singles, Singles, Singles], None]] = MappingProx
 
 
 def join(
-    pixels: Tensor, raised: float, unaltered: Tensor, mask: Tensor,
+    pixels: Tensor, unaltered: Tensor, mask: Tensor,
     cell: Tensor, ground: Tensor, shown: Tensor, factor: Tensor, offset: Tensor,
 ) -> Tensor:  # fmt: skip
     """Join cells and backgrounds of n trials, given as `compute.composite.Pieces` has them.
@@ -175,10 +175,10 @@ def join(
     Tensor
         Synthetic crops, n×C×H×W float32.
     """
-    images = torch.empty((len(cell), *unaltered.shape[1:]))
+    images, raw = torch.empty((len(cell), *unaltered.shape[1:])), _flat(pixels)
     _join(
-        _flat(pixels), np.float32(raised), _flat(unaltered), _flat(mask), cell.numpy(),
-        ground.numpy(), shown.numpy(), factor.numpy(), offset.numpy(), _flat(images),
+        raw.view(np.uint16) if raw.dtype == np.int16 else raw, _flat(unaltered), _flat(mask),
+        cell.numpy(), ground.numpy(), shown.numpy(), factor.numpy(), offset.numpy(), _flat(images),
     )  # fmt: skip
     return images
 

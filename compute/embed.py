@@ -1,16 +1,17 @@
 """Trials through models: crops of a shard are composed once and embedded by every model.
 
-Layer: reads the store's pixels, writes `trials` and `embeddings` shards of a run directory. While
-the device computes one shard, a thread reads what the next is made from and another writes the
-last; crops are composed and scaled where the model computes.
+Layer: reads the store's pixels, writes `trials` and `embeddings` shards of a run directory. A
+thread takes a shard from its reading to its writing, so that threads hardly ever wait for each
+other: on a CPU there is one for each core, and those without a shard take batches of the others';
+an accelerator computes for one at a time, while the rest read and write. Crops are composed and
+scaled where the model computes.
 """
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from threading import Lock
 from typing import Any, Self
 
 import numpy as np
@@ -24,6 +25,7 @@ from compute.batches import BatchSize, Transfer
 from compute.cards import select_channels
 from compute.composite import Pieces, combine, gather
 from compute.conditions import Plan
+from compute.crew import Crew
 from compute.embed_config import NORMALISATION, EmbedConfig, EmbedJob, ShardError
 from compute.embed_tables import (
     embed_crops,
@@ -54,8 +56,8 @@ __all__ = [
 SHARD_CELLS = 64
 """Cells whose trials are composed and written together (about 2,000 crops, 65 MB)."""
 
-IN_FLIGHT = 2
-"""Shards being computed, and shards being written, at the same time."""
+TAKING_TURNS = 4
+"""Threads that have a shard each, where an accelerator computes: for one of them at a time."""
 
 ROUNDING_CROPS = 16
 """Crops on which the error of the precision is measured."""
@@ -63,27 +65,20 @@ ROUNDING_CROPS = 16
 
 @dataclass(frozen=True)
 class _Shard:
-    """What is known of one shard; `vectors` and `locked` (by model) fill up.
+    """A shard with its pieces on the device, once they have `arrived`.
 
-    `again` are the rows of `trials` that are read a second time, `missing` the models to embed.
+    `again` are the rows of `trials` that are read a second time, `missing` the models to embed,
+    whose `vectors` and `locked` (by model) fill up.
     """
 
     number: int
     trials: pd.DataFrame
     again: NDArray[np.int64]
     missing: list[Embedder]
-    flags: Tensor
-    vectors: dict[str, Tensor]
-    locked: dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class _Read:
-    """A shard with its pieces on the device, once they have `arrived`."""
-
-    shard: _Shard
     pieces: Pieces
     arrived: Any
+    vectors: dict[str, Tensor]
+    locked: dict[str, Tensor]
 
 
 class ShardWorker:
@@ -127,8 +122,10 @@ class ShardWorker:
         self._ranges = plan.shards(SHARD_CELLS)
         self._device = models[0].device if models else torch.device("cpu")
         self._transfer = Transfer(self._device)
+        self._on_cpu = self._device.type == "cpu"
+        self._turn = nullcontext() if self._on_cpu else Lock()
         self._size = BatchSize(config.batch_size, self._device)
-        self.embedded = 0
+        self._counting, self.embedded = Lock(), 0
         for model in models if config.compiled else ():
             model.compile()
 
@@ -175,7 +172,7 @@ class ShardWorker:
             pass
 
     def work(self, numbers: Iterable[int]) -> Iterator[int]:
-        """Write the files of shards, working ahead.
+        """Write the files of shards, several at a time.
 
         Parameters
         ----------
@@ -185,55 +182,24 @@ class ShardWorker:
         Yields
         ------
         int
-            Each number, once its files are there.
+            Each number, once its files are there; those begun together in any order.
 
         Raises
         ------
         ShardError
-            A shard could not be embedded; those begun before it are finished.
+            A shard could not be embedded; those begun by then are finished.
         """
-        with ExitStack() as stack:
-            reader, writer = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
-            # One thread a batch: threads that share one wait for each other at every layer.
-            threads = torch.get_num_threads()
-            computing = ThreadPoolExecutor(
-                threads if self._device.type == "cpu" else 1,
-                initializer=torch.set_num_threads,
-                initargs=(1,),
-            )
-            for pool in (reader, computing, writer):
-                stack.callback(pool.shutdown, cancel_futures=True)
-            # What threads set is the default of those that come later.
-            stack.callback(torch.set_num_threads, threads)
-            begun: deque[tuple[_Shard, list[Future[None]]]] = deque()
-            written: deque[tuple[int, Future[None]]] = deque()
-            todo = iter(numbers)
-            try:
-                ahead = self._begin(reader, todo)
-                while ahead is not None or begun:
-                    if ahead is not None and len(begun) < IN_FLIGHT:
-                        read = self._result(*ahead)
-                        ahead = self._begin(reader, todo)
-                        begun.append((read.shard, self._compute(read, computing)))
-                        del read
-                        continue
-                    shard, batches = begun.popleft()
-                    for each in batches:
-                        self._result(shard.number, each)
-                    written.append((shard.number, writer.submit(self._write, shard)))
-                    while len(written) > IN_FLIGHT or (written and written[0][1].done()):
-                        yield self._written(*written.popleft())
-            except ShardError:
-                # What else was computed by then is kept.
-                for shard, batches in begun:
-                    if all(each.exception() is None for each in batches):
-                        written.append((shard.number, writer.submit(self._write, shard)))
-                for number, future in written:
-                    if future.exception() is None:
-                        yield number
-                raise
-            while written:
-                yield self._written(*written.popleft())
+        size = torch.get_num_threads() if self._on_cpu else TAKING_TURNS
+        failed = list[ShardError]()
+        with Crew(size) as crew:
+            for number, error in crew.units(partial(self._whole, crew), numbers):
+                if error is None:
+                    yield number
+                else:
+                    first, last = self._plan.span(*self._ranges[number])
+                    failed.append(ShardError(number, first, last, error))
+        if failed:
+            raise failed[0]
 
     def measured(self) -> dict[str, Any]:
         """Measure what `run.json` says beside the tables, on the plan's first trials.
@@ -259,27 +225,23 @@ class ShardWorker:
             "batch_size": self._size.now,
         }
 
-    def _result(self, number: int, future: Future[Any]) -> Any:
-        """Wait for a step of a shard; name the shard if it failed."""
-        try:
-            return future.result()
-        except Exception as error:
-            start, stop = self._ranges[number]
-            first, last = self._plan.span(start, stop)
-            raise ShardError(number, first, last, error) from error
+    def _whole(self, crew: Crew, number: int) -> None:
+        """Read, embed and write a shard.
 
-    def _written(self, number: int, future: Future[None]) -> int:
-        self._result(number, future)
-        return number
+        On a CPU each batch is computed by one thread; an accelerator takes the whole shard.
+        """
+        shard = self._read(number)
+        total = len(shard.trials)
+        step = self._size.now if self._on_cpu else total
+        crew.batches(
+            [
+                partial(self._rows, shard, start, min(start + step, total))
+                for start in range(0, total, step)
+            ]
+        )
+        self._write(shard)
 
-    def _begin(
-        self, reader: ThreadPoolExecutor, todo: Iterator[int]
-    ) -> tuple[int, Future[_Read]] | None:
-        """Have the next shard read."""
-        number = next(todo, None)
-        return None if number is None else (number, reader.submit(self._read, number))
-
-    def _read(self, number: int) -> _Read:
+    def _read(self, number: int) -> _Shard:
         """Read what a shard's crops are made from and bring it to the device."""
         trials = self._plan.trials(*self._ranges[number])
         again = second_readings(trials) if self._config.rescaling else np.zeros(0, np.int64)
@@ -290,10 +252,9 @@ class ShardWorker:
         def room(rows: int) -> dict[str, Tensor]:
             return {m.name: torch.empty((rows, m.dimension), device=self._device) for m in missing}
 
-        shard = _Shard(
-            number, trials, again, missing, moved.flags, room(len(trials)), room(len(again))
+        return _Shard(
+            number, trials, again, missing, moved, arrived, room(len(trials)), room(len(again))
         )
-        return _Read(shard, moved, arrived)
 
     def _gather(self, trials: pd.DataFrame) -> Pieces:
         return gather(trials, self._arrays, self._scales, self._config.donor_centre, self._composed)
@@ -307,26 +268,18 @@ class ShardWorker:
             if not all(self._run.part(table, number, model.name).is_file() for table in tables)
         ]
 
-    def _compute(self, read: _Read, pool: ThreadPoolExecutor) -> list[Future[None]]:
-        """Start embedding a shard: batch by batch on a CPU, where each has a thread of its own."""
-        total = len(read.shard.trials)
-        step = self._size.now if self._device.type == "cpu" else total
-        return [
-            pool.submit(self._rows, read, start, min(start + step, total))
-            for start in range(0, total, step)
-        ]
-
-    def _rows(self, read: _Read, start: int, stop: int) -> None:
+    def _rows(self, shard: _Shard, start: int, stop: int) -> None:
         """Embed some rows of a shard, in smaller batches where memory runs out."""
-        self._transfer.wait(read.pieces, read.arrived)
-        while start < stop:
-            end = min(start + self._size.now, stop)
-            start = self._size.attempt(partial(self._batch, read, start, end), start, end)
+        with self._turn:
+            self._transfer.wait(shard.pieces, shard.arrived)
+            while start < stop:
+                end = min(start + self._size.now, stop)
+                start = self._size.attempt(partial(self._batch, shard, start, end), start, end)
 
     @torch.inference_mode()
-    def _batch(self, read: _Read, start: int, stop: int) -> None:
+    def _batch(self, shard: _Shard, start: int, stop: int) -> None:
         """Compose some of a shard's trials and embed them with every model."""
-        shard, config, pieces, rows = read.shard, self._config, read.pieces, slice(start, stop)
+        config, pieces, rows = self._config, shard.pieces, slice(start, stop)
         images = combine(pieces, rows)
         # Where this batch's second readings lie among the shard's, and in the batch.
         first, last = np.searchsorted(shard.again, (start, stop))
@@ -350,7 +303,7 @@ class ShardWorker:
         run, trials = self._run, shard.trials
         path = run.part("trials", shard.number)
         if not path.is_file():
-            table = trials_table(trials, shard.flags.cpu().numpy())
+            table = trials_table(trials, shard.pieces.flags.cpu().numpy())
             run.write(path, table, schema.trials_schema())
         for model in shard.missing:
             found = [("embeddings", trials, shard.vectors[model.name])]
@@ -361,7 +314,8 @@ class ShardWorker:
                 if not path.is_file():
                     table = embeddings_table(rows, finite(model, vectors.cpu().numpy()))
                     run.write(path, table, schema.embeddings_schema(model.dimension))
-        self.embedded += len(trials)
+        with self._counting:
+            self.embedded += len(trials)
 
 
 def embed(

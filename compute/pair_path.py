@@ -37,7 +37,7 @@ ROUNDS = 8
 """Most paths one after the other, each of which takes away what the one before left."""
 
 END = 1e-9
-"""Share of C within which a multiplier is at a bound."""
+"""Share of the largest multiplier below which one is 0, and of C within which one is at C."""
 
 ALL, NEAR, TIMES, MOST = 200, 0.5, 3, 0.75
 """Up to this many crops all are watched; of up to twice as many, this many, those nearest to the
@@ -425,10 +425,11 @@ def _violation(crops: Given, at: Standing, weight: Floats) -> tuple[float, float
     rows, sign, bound, ridge = crops
     beta, errors, states = at
     n, width = len(sign), len(weight)
-    weight[:] = 0
+    most, weight[:] = 0.0, 0
     for i in range(n):
         share = beta[i]
         if share != 0:
+            most = max(most, abs(share))
             for d in range(width):
                 weight[d] += share * rows[i, d]
     error = np.empty(n)
@@ -441,8 +442,8 @@ def _violation(crops: Given, at: Standing, weight: Floats) -> tuple[float, float
         state, positive = states[i], sign[i] > 0
         if state == FREE:
             # A path can end just where a multiplier meets a bound.
-            share = sign[i] * beta[i] / bound
-            state = ZERO if share < END else BOUND if share > 1 - END else FREE
+            share, full = sign[i] * beta[i], (1 - END) * bound
+            state = ZERO if share <= END * most else BOUND if share > full else FREE
         if state == FREE:
             total += error[i]
             soft += beta[i]

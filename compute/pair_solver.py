@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.lapack import dposv
 
 from compute.pair_path import (
     BOUND,
@@ -23,6 +22,7 @@ from compute.pair_path import (
     Floats,
     Singles,
     centred,
+    compiled,
     folds_from,
     folds_from_two,
 )
@@ -34,12 +34,18 @@ first plane is that of a rounded hinge, else that of two crops."""
 SAMPLE = 4
 """One crop of so many finds the first rounded plane."""
 
-ZONES, LAST = (3.0, 0.5), (0.5, 0.15)
-"""Widths of the zone in which a hinge is rounded off, for the sample and then for all crops."""
+ZONES, LAST = np.array([2.0], np.float32), np.array([0.5, 0.15], np.float32)
+"""Widths of the zone in which a hinge is rounded off, for the sample and then for all crops; the
+first is above 1, or no crop would lie in it at the start."""
 
 SETTLED, STEPS, SHORTER = 5, 60, 6
-"""Crops that may have entered or left the zone in the last Newton step on it; most
-steps; most times that one is shortened."""
+"""Crops that may have entered or left the zone in the last Newton step on it; most steps; most
+times that one is shortened."""
+
+FIRM, DAMP = 1e-9, 1e-3
+"""What is added to the diagonal of a Newton step's system, as a share of it, so that rounding does
+not make it singular, and for the intercept as a share of all crops. Both only shorten steps: where
+they end is not changed."""
 
 
 @dataclass(frozen=True)
@@ -110,32 +116,39 @@ def _folds_from_rounded(
 
     Its multipliers need not be optimal, nor sum to zero: what they lack is left to the path.
     """
-    n, width = features.shape
-    centre, inner = centred(features)
-    rows = np.ones((n, width + 1), np.float32)
-    rows[:, :width] = inner
+    centre, rows = centred(features)
     sign = np.where(second, np.float32(1), np.float32(-1))
-    plane = np.zeros(width + 1, np.float32)
-    some = np.ascontiguousarray(rows[::SAMPLE])
-    plane, _ = _rounded(some, sign[::SAMPLE], bound * SAMPLE, plane, ZONES)
+    plane = np.zeros(rows.shape[1] + 1)
+    some, signs = np.ascontiguousarray(rows[::SAMPLE]), np.ascontiguousarray(sign[::SAMPLE])
+    plane, _ = _rounded(some, signs, bound * SAMPLE, plane, ZONES)
     plane, share = _rounded(rows, sign, bound, plane, LAST)
-    beta = bound * sign.astype(np.float64) * share
+    signed = sign * share
     state = np.where(share <= 0, ZERO, np.where(share >= 1, BOUND, FREE)).astype(np.int8)
-    error = sign - inner @ (beta @ inner) - plane[width] - SOFT / bound * beta
+    error = sign - rows @ (bound * (signed @ rows)) - float(plane[-1]) - SOFT * signed
     wants = np.where(state == ZERO, sign, -sign) * error > 0
-    rate = np.where((state == FREE) | wants, error, 0.0)
+    rate = np.where((state == FREE) | wants, error, np.float32(0))
     return folds_from(
-        inner, centre, second, fold, number, bound, beta, (error - rate).astype(np.float32),
-        state, rate.astype(np.float32),
+        rows, centre, second, fold, number, bound, bound * signed.astype(np.float64),
+        error - rate, state, rate,
     )  # fmt: skip
 
 
+@compiled
 def _rounded(
-    rows: Singles, sign: Singles, bound: float, plane: Singles, zones: tuple[float, ...]
-) -> tuple[Singles, Singles]:
+    rows: Singles, sign: Singles, bound: float, plane: Floats, zones: Singles
+) -> tuple[Floats, Singles]:
     """Take Newton steps on the weights (Chapelle, 2007, Neural Computation 19:1155).
 
     The hinge is a parabola in a zone that grows narrower.
+
+    Parameters
+    ----------
+    rows, sign, bound
+        As in `Given`, in 32 bits.
+    plane
+        Weights and intercept to start from, shape (D + 1,).
+    zones
+        Widths of the zone.
 
     Returns
     -------
@@ -144,39 +157,66 @@ def _rounded(
     share : ndarray
         Multipliers over C, shape (n,).
     """
-    n, width = len(rows), rows.shape[1] - 1
-    diagonal = np.arange(width)
-    lack = 1 - sign * (rows @ plane)
-    zone, later_zones = np.float32(zones[0]), list(zones[1:])
-    share = np.clip(lack / zone, 0, 1)
-    inside = (share > 0) & (share < 1)
-    for _ in range(STEPS):
-        taken = rows.take(np.flatnonzero(inside), axis=0)
-        system = (taken.T @ taken).astype(np.float64) * (bound / float(zone))
-        system[diagonal, diagonal] += 1.0
-        # Only the step of the intercept is damped, so where it ends is not changed.
-        system[width, width] += 1e-3 * n * bound / float(zone)
-        slope = -bound * ((share * sign) @ rows)
-        slope[:width] += plane[:width]
-        move = -dposv(system, slope)[1].astype(np.float32)
-        change = -sign * (rows @ move)
-        base, curve = float(plane[:width] @ move[:width]), float(move[:width] @ move[:width])
-        length, first = 1.0, float(slope @ move)
-        for _ in range(SHORTER):
-            now = np.clip((lack + np.float32(length) * change) / zone, 0, 1)
-            later = base + length * curve + bound * float(now @ change)
+    n, width = rows.shape
+    one, nothing = np.float32(1), np.float32(0)
+    lack, change = np.ones(n, np.float32), np.empty(n, np.float32)
+    inside, taken = np.zeros(n, np.bool_), np.ones((n, width + 1), np.float32)
+    # The way to the plane that is given is the first step, which is never shortened.
+    move, slope, plane = plane, np.zeros(width + 1), np.zeros(width + 1)
+    place, zone = 0, zones[0]
+    for turn in range(STEPS):
+        way, ahead = move.astype(np.float32), move[:width]
+        first, base = float(np.dot(slope, move)), float(np.dot(plane[:width], ahead))
+        curve = float(np.dot(ahead, ahead))
+        for i in range(n):
+            reached = way[width]
+            for d in range(width):
+                reached += rows[i, d] * way[d]
+            change[i] = -sign[i] * reached
+        length = 1.0
+        for _ in range(SHORTER if turn > 0 else 0):
+            total, part = nothing, np.float32(length)
+            for i in range(n):
+                gone = (lack[i] + part * change[i]) / zone
+                total += change[i] * min(max(gone, nothing), one)
+            later = float(base + length * curve + bound * total)
             if later <= 1e-3 * abs(first):
                 break
             length *= max(0.1, first / (first - later))
-        plane = plane + np.float32(length) * move
-        lack += np.float32(length) * change
-        share = np.clip(lack / zone, 0, 1)
-        within = (share > 0) & (share < 1)
-        if np.count_nonzero(within != inside) <= SETTLED:
-            if not later_zones:
+        for d in range(width + 1):
+            plane[d] += length * move[d]
+        part, moved = np.float32(length), 0
+        for i in range(n):
+            lack[i] += part * change[i]
+            within = (lack[i] > 0) & (lack[i] < zone)
+            moved += within != inside[i]
+            inside[i] = within
+        if turn > 0 and moved <= SETTLED:
+            place += 1
+            if place == len(zones):
                 break
-            zone = np.float32(later_zones.pop(0))
-            share = np.clip(lack / zone, 0, 1)
-            within = (share > 0) & (share < 1)
-        inside = within
-    return plane, np.asarray(share, np.float32)
+            zone = zones[place]
+        # How crops in the zone and beyond it push the plane, and the products of those in it.
+        push, count = np.zeros(width + 1, np.float32), 0
+        for i in range(n):
+            inside[i] = (lack[i] > 0) & (lack[i] < zone)
+            if lack[i] > 0:
+                part = sign[i] * min(lack[i] / zone, one)
+                push[width] += part
+                for d in range(width):
+                    push[d] += part * rows[i, d]
+            if inside[i]:
+                for d in range(width):
+                    taken[count, d] = rows[i, d]
+                count += 1
+        near, scale = taken[:count], bound / np.float64(zone)
+        system = scale * np.dot(near.T, near).astype(np.float64)
+        for d in range(width):
+            system[d, d] += 1.0 + FIRM * system[d, d]
+            slope[d] = plane[d] - bound * push[d]
+        system[width, width] += scale * DAMP * n
+        slope[width] = -bound * push[width]
+        move = -np.linalg.solve(system, slope)
+    for i in range(n):
+        lack[i] = min(max(lack[i] / zone, nothing), one)
+    return plane, lack

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from compute import schema
+from compute.crops.dilation import Words, bytes_to_words, to_words
 from compute.errors import InputError, unknown_value
 from compute.files import disk_error, read_json, sha256, writing
 
@@ -99,14 +100,14 @@ class PixelFile:
             return
         if not 0 <= number.min() <= number.max() < len(self):
             raise IndexError(f"Rows {number.min()} to {number.max()} of {len(self)}.")
-        target = memoryview(found.data).cast("B")
+        target, file = memoryview(found.data).cast("B"), self._file.fileno()
         step = self.dtype.itemsize * int(np.prod(self.shape[1:]))
         edges = np.flatnonzero(np.diff(number) != 1) + 1
         for first, last in pairwise([0, *edges.tolist(), len(number)]):
             part = target[first * step : last * step]
             at = self._start + int(number[first]) * step
             while part:
-                read = os.preadv(self._file.fileno(), [part], at)
+                read = os.preadv(file, [part], at)
                 if read == 0:
                     raise InputError(f"{self.path} was cut short.", "Delete it and run again.")
                 part, at = part[read:], at + read
@@ -143,6 +144,13 @@ class CropArrays:
         height, width = self.images.shape[2:]
         bits = np.unpackbits(packed, axis=1, count=height * width)
         return bits.reshape(-1, height, width).view(bool)
+
+    def words(self, packed: NDArray[np.uint8]) -> Words:
+        """Turn packed mask rows into words of `compute.crops.dilation`, shape (n, H, ⌈W/64⌉)."""
+        height, width = self.images.shape[2:]
+        if width % 8:
+            return to_words(self.unpack(packed))
+        return bytes_to_words(packed.reshape(-1, height, width // 8))
 
 
 class CropStore:

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,6 +15,7 @@ from compute.bench.timing import alternate
 from compute.cards import load_card, make_card, save_card
 from compute.checkpoints import weights_of
 from compute.conditions import Plan, PlanConfig
+from compute.crew import Crew
 from compute.embed import SHARD_CELLS, EmbedConfig, ShardWorker
 from compute.harmonise import measure
 from compute.models import Embedder, load_model, write_weights
@@ -120,16 +121,15 @@ def _measure(
         def forward() -> None:
             """Embed as many crops in the worker's own batches, a thread each on a CPU."""
             sizes = [min(step, crops - start) for start in range(0, crops, step)]
-            threads = torch.get_num_threads()
             if device.type != "cpu":
                 for each in sizes:
                     batch(each)
                 return
-            with ThreadPoolExecutor(
-                threads, initializer=torch.set_num_threads, initargs=(1,)
-            ) as pool:
-                list(pool.map(batch, sizes))
-            torch.set_num_threads(threads)
+            batches = [partial(batch, each) for each in sizes]
+            with Crew(torch.get_num_threads()) as crew:
+                for _, error in crew.units(crew.batches, [batches]):
+                    if error is not None:
+                        raise error
 
         rounds = iter(range(1000, 1001 + repeats))
         alone, end_to_end = alternate([forward, whole], repeats, device)

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from compute.crops.dilation import grow_square
+from compute.crops.dilation import Words, grow_square, square, to_masks, to_words
 from compute.crops.quality import LEAST_MEDIUM
 from compute.errors import InputError
 from compute.hashing import FIRST, GOLDEN, SECOND
@@ -24,9 +24,6 @@ yeast crops outlined by `compute.crops.segment`), at `MARGIN` about 12%."""
 
 DIMMEST = 1 / 20
 """Share of the crop's pixels, its dimmest, that stand in where there is too little medium."""
-
-CHUNK = 32
-"""Crops filled at a time: what stays in a processor's cache."""
 
 
 def medium_mask(foreground: NDArray[np.bool_], margin: int = MARGIN) -> NDArray[np.bool_]:
@@ -111,25 +108,6 @@ def fill_batch(
     InputError
         Shapes do not go together.
     """
-    filled = images.copy(order="C")
-    return filled, fill_in_place(filled, holes, foregrounds, seeds)
-
-
-def fill_in_place(
-    images: NDArray[Any],
-    holes: NDArray[np.bool_],
-    foregrounds: NDArray[np.bool_],
-    seeds: NDArray[np.integer[Any]],
-) -> NDArray[np.bool_]:
-    """Do as `fill_batch`, but change the images, which must be C-contiguous.
-
-    Medium is outside the holes, so nothing is copied that was filled.
-
-    Raises
-    ------
-    InputError
-        Shapes do not go together.
-    """
     n, _, height, width = images.shape
     if holes.shape != (n, height, width) or holes.shape != foregrounds.shape or len(seeds) != n:
         raise InputError(
@@ -137,35 +115,47 @@ def fill_in_place(
             f"and {len(seeds)} seeds.",
             "Expected (N, C, H, W), (N, H, W) twice, and N seeds.",
         )
-    seeds = np.asarray(seeds)
-    little = np.zeros(n, bool)
-    for at in range(0, n, CHUNK):
-        part = slice(at, at + CHUNK)
-        little[part] = _fill_part(images[part], holes[part], foregrounds[part], seeds[part])
-    return little
+    filled = images.copy(order="C")
+    return filled, fill_in_place(filled, to_words(holes), to_words(foregrounds), np.asarray(seeds))
 
 
-def _fill_part(
-    images: NDArray[Any],
-    holes: NDArray[np.bool_],
-    foregrounds: NDArray[np.bool_],
-    seeds: NDArray[np.integer[Any]],
+def fill_in_place(
+    images: NDArray[Any], holes: Words, foregrounds: Words, seeds: NDArray[np.integer[Any]]
 ) -> NDArray[np.bool_]:
-    """Fill the holes of a few crops in place; return where medium was scarce."""
+    """Do as `fill_batch`, but change the images, which must be C-contiguous.
+
+    Parameters
+    ----------
+    images, seeds
+        See `fill_batch`.
+    holes, foregrounds
+        As words of `compute.crops.dilation`, shape (N, H, ⌈W/64⌉).
+
+    Returns
+    -------
+    ndarray
+        `little_medium`.
+    """
     n, channels, height, width = images.shape
     size = height * width
-    flat = holes.reshape(n, size)
-    usable = (medium_mask(foregrounds, FAR) & ~holes).reshape(n, size)
-    counts = usable.sum(1)
+    inside = to_words(np.ones((height, width), bool)) & ~holes
+    usable = inside & ~square(foregrounds, FAR)
+    counts = _count(usable)
     near = np.flatnonzero(counts < LEAST_MEDIUM * size)
     if len(near):
-        usable[near] = medium_mask(foregrounds[near]).reshape(-1, size) & ~flat[near]
-        counts[near] = usable[near].sum(1)
-    little = (counts < LEAST_MEDIUM * size) & flat.any(1)
+        usable[near] = inside[near] & ~square(foregrounds[near], MARGIN)
+        counts[near] = _count(usable[near])
+    little = (counts < LEAST_MEDIUM * size) & holes.any((1, 2))
     for i in np.flatnonzero(little):
-        usable[i] = _dimmest(images[i].reshape(channels, size), flat[i])
-    _copy_medium(images.reshape(n, channels, size, copy=False), flat, usable, seeds)
+        usable[i] = to_words(_dimmest(images[i], inside[i]))
+    # Medium is outside the holes, so nothing is copied that was filled.
+    _copy_medium(images.reshape(n, channels, size, copy=False), width, holes, usable, seeds)
     return little
+
+
+def _count(words: Words) -> NDArray[np.int64]:
+    """Count the pixels of each mask."""
+    return np.bitwise_count(words).sum((1, 2), dtype=np.int64)
 
 
 @njit(nogil=True, cache=True)
@@ -178,29 +168,42 @@ def _mixed(part: np.uint64) -> np.uint64:
 
 
 @njit(nogil=True, cache=True)
+def _places(words: Words, width: int, place: NDArray[np.int64]) -> int:
+    """List the pixels of one mask, (H, ⌈W/64⌉) words, in reading order; return how many."""
+    count = 0
+    for y in range(len(words)):
+        for k in range(words.shape[1]):
+            word, first = words[y, k], y * width + 64 * k
+            if word:
+                for b in range(min(64, width - 64 * k)):
+                    place[count] = first + b
+                    count += int(word >> np.uint64(63))
+                    word <<= np.uint64(1)
+    return count
+
+
+@njit(nogil=True, cache=True)
 def _copy_medium(
-    pixels: NDArray[Any], hole: NDArray[np.bool_], usable: NDArray[np.bool_], seed: NDArray[Any]
+    pixels: NDArray[Any], width: int, hole: Words, usable: Words, seed: NDArray[Any]
 ) -> None:
     """Copy a usable pixel to every pixel of a hole; where none is usable the hole stays.
 
-    Shapes (n, C, P), (n, P) twice and (n,). Compiled: other threads run meanwhile, and nothing is
-    kept of every pixel.
+    Shapes (n, C, P), (n, H, ⌈W/64⌉) twice and (n,). Compiled: other threads run meanwhile, and
+    nothing is kept of every pixel.
     """
     n, channels, size = pixels.shape
-    place = np.empty(size + 1, np.int64)
+    medium, lacking, source = np.empty((3, size), np.int64)
     for i in range(n):
-        count, own = 0, _mixed(np.uint64(seed[i]))
-        for p in range(size):
-            place[count] = p
-            count += usable[i, p]
+        count = _places(usable[i], width, medium)
         if count == 0:
             continue
-        for p in range(size):
-            if hole[i, p]:
-                draw = _mixed(own + np.uint64(p)) >> np.uint64(32)
-                source = place[(draw * np.uint64(count)) >> np.uint64(32)]
-                for c in range(channels):
-                    pixels[i, c, p] = pixels[i, c, source]
+        holes, own = _places(hole[i], width, lacking), _mixed(np.uint64(seed[i]))
+        for k in range(holes):
+            draw = _mixed(own + np.uint64(lacking[k])) >> np.uint64(32)
+            source[k] = medium[(draw * np.uint64(count)) >> np.uint64(32)]
+        for c in range(channels):
+            for k in range(holes):
+                pixels[i, c, lacking[k]] = pixels[i, c, source[k]]
 
 
 def windows_from_crops(
@@ -229,13 +232,13 @@ def windows_from_crops(
     return fill_batch(images, ~medium_mask(foregrounds, FAR), foregrounds, seeds)
 
 
-def _dimmest(image: NDArray[Any], hole: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Mark the dimmest pixels outside the hole, all channels taken alike; (C, P) to (P,)."""
-    values = image.astype(np.float64)
+def _dimmest(image: NDArray[Any], outside: Words) -> NDArray[np.bool_]:
+    """Mark the dimmest pixels outside the hole, all channels taken alike; (C, H, W) to (H, W)."""
+    values = image.reshape(len(image), -1).astype(np.float64)
     spread = np.maximum(values.std(1, keepdims=True), 1e-12)
-    brightness = (values / spread).sum(0)
-    brightness[hole] = np.inf
-    wanted = min(max(1, round(DIMMEST * len(hole))), int((~hole).sum()))
-    chosen = np.zeros(len(hole), bool)
+    here = to_masks(outside, image.shape[-1]).ravel()
+    brightness = np.where(here, (values / spread).sum(0), np.inf)
+    wanted = min(max(1, round(DIMMEST * len(here))), int(here.sum()))
+    chosen = np.zeros(len(here), bool)
     chosen[np.argsort(brightness, kind="stable")[:wanted]] = True
-    return chosen
+    return chosen.reshape(image.shape[1:])

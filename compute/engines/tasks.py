@@ -42,7 +42,7 @@ class Worker(Protocol):
     """What does units: made once in each process, with its models and pixels."""
 
     def work(self, units: Iterable[Any]) -> Iterator[Any]:
-        """Do units, in order; give each once all its files are there.
+        """Do units, begun in order; give each once all its files are there.
 
         Raises
         ------

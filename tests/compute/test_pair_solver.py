@@ -108,6 +108,25 @@ def test_badly_scaled_numbers(scale, width):
         assert mine <= its + TOLERANCE * (1 + train.sum())
 
 
+@pytest.mark.parametrize("scale", [1e5, 1e9])
+def test_large_numbers_do_not_pass_for_solved(scale):
+    # Of classes far apart the multipliers are tiny; weights are as small as embeddings are large.
+    features, second, fold = problem(2, n=1100, width=96, distance=2.0)
+    small, large = (fit_folds(k * features, second, fold, FOLDS, 1.0) for k in (1e3, scale))
+    assert small.converged.all()
+    assert large.converged.any()
+    for held in np.flatnonzero(large.converged):
+        one, two = 1e3 * small.weight[held], scale * large.weight[held]
+        assert np.abs(one - two).max() < 1e-2 * np.abs(one).max()
+
+
+def test_the_same_number_twice_and_large_is_left_or_solved():
+    features, second, fold = problem(7, n=700, width=1)
+    # To 64 bits the products of two such numbers are singular; nothing is raised.
+    found = fit_folds(np.float32(1e9) * features.repeat(2, axis=1), second, fold, FOLDS, 1.0)
+    assert np.isfinite(found.weight).all()
+
+
 @pytest.mark.parametrize("width", [1, 2, 64])
 def test_two_crops_of_each_class_that_are_far_apart_or_the_same(width):
     rng = np.random.default_rng(width)

@@ -1,0 +1,119 @@
+"""Threads that each do units of work from beginning to end, and help each other. No files.
+
+Threads that hand a unit on to one another wait for each other; those that keep theirs hardly do.
+A thread without a unit takes batches of the others', so that all are done at the same time.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from threading import Event
+from types import TracebackType
+from typing import Self, TypeVar
+
+import torch
+
+Unit = TypeVar("Unit")
+Batch = Callable[[], None]
+
+
+class Crew:
+    """Threads in which PyTorch computes with one thread each; to be used with ``with``.
+
+    Leaving it waits for the batches that are being computed, and drops the others.
+
+    Parameters
+    ----------
+    size
+        Threads, 1 or more.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._left = Event()
+        self._before = torch.get_num_threads()
+        self._pool = ThreadPoolExecutor(size, initializer=torch.set_num_threads, initargs=(1,))
+
+    def __enter__(self) -> Self:
+        """Threads begin when there is something to do."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the threads."""
+        self._left.set()
+        self._pool.shutdown(cancel_futures=True)
+        # What threads set is the default of those that come later.
+        torch.set_num_threads(self._before)
+
+    def units(
+        self, do: Callable[[Unit], None], units: Iterable[Unit]
+    ) -> Iterator[tuple[Unit, BaseException | None]]:
+        """Do units, each in a thread of its own; after an error no other is begun.
+
+        Parameters
+        ----------
+        do
+            Does one.
+        units
+            Taken as they are begun.
+
+        Yields
+        ------
+        unit, error
+            Each as soon as it is done, those begun together in any order; and what went wrong.
+        """
+        todo, begun = iter(units), dict[Future[None], Unit]()
+        done = list[tuple[Unit, BaseException | None]]()
+        going = True
+        while True:
+            while going and len(begun) < self._size:
+                try:
+                    unit = next(todo)
+                except StopIteration:
+                    break
+                begun[self._pool.submit(do, unit)] = unit
+            # While those just begun are computed.
+            yield from done
+            if not begun:
+                return
+            ended = wait(begun, return_when=FIRST_COMPLETED).done
+            done = [(begun.pop(each), each.exception()) for each in ended]
+            going = going and all(error is None for _, error in done)
+
+    def batches(self, batches: Sequence[Batch]) -> None:
+        """Compute batches of a unit, in the thread that does it and those that have none.
+
+        Raises
+        ------
+        Exception
+            What went wrong with the first batch that failed.
+        """
+        computed = [Future[None]() for _ in batches]
+        waiting = deque(zip(batches, computed, strict=True))
+        for _ in range(min(self._size, len(batches)) - 1):
+            self._pool.submit(self._compute, waiting)
+        self._compute(waiting)
+        for each in computed:
+            each.result()
+
+    def _compute(self, waiting: deque[tuple[Batch, Future[None]]]) -> None:
+        """Compute what nobody has taken yet."""
+        while True:
+            try:
+                batch, computed = waiting.popleft()
+            except IndexError:
+                return
+            if self._left.is_set():
+                computed.cancel()
+                continue
+            try:
+                batch()
+            except BaseException as error:
+                computed.set_exception(error)
+            else:
+                computed.set_result(None)
