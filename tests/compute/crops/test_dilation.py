@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compute.crops.dilation import grow_diamond, grow_square
+from compute.crops.dilation import grow_diamond, grow_square, to_masks, to_words
+from compute.store import CropArrays
 
 
 def naive(mask, reach, distance):
@@ -42,3 +43,21 @@ def test_a_reach_beyond_a_word():
     mask = np.zeros((3, 300), bool)
     mask[1, 100] = True
     assert np.flatnonzero(grow_square(mask, 150)[0]).tolist() == list(range(251))
+
+
+@given(
+    side=st.sampled_from([1, 7, 8, 20, 24, 63, 64, 65, 72, 128, 130]),
+    count=st.integers(0, 3),
+    seed=st.integers(0, 99),
+)
+def test_words_hold_the_masks_that_a_store_packs(side, count, seed):
+    masks = np.random.default_rng(seed).random((count, side, side)) < 0.3
+    packed = np.packbits(masks.reshape(count, side * side), axis=1)
+    nothing = np.zeros((count, 1, side, side), np.uint8)
+    arrays = CropArrays(nothing, packed, packed, nothing)
+    words = arrays.words(packed)
+    assert words.shape == (count, side, -(-side // 64))
+    assert np.array_equal(words, to_words(masks))
+    assert np.array_equal(to_masks(words, side), masks)
+    # The first pixel is the highest bit.
+    assert np.array_equal(words[:, :, 0] >> np.uint64(63), masks[:, :, 0])

@@ -83,6 +83,23 @@ def test_fill_batch_is_the_naive_one(crops):
     assert little.sum() == 2
 
 
+@pytest.mark.parametrize("width", [1, 63, 64, 65, 130])
+def test_crops_of_any_width_are_filled_as_the_naive_one_does(width):
+    rng = np.random.default_rng(width)
+    images = rng.random((3, 2, 20, width), dtype=np.float32)
+    holes = rng.random((3, 20, width)) < 0.1
+    # None, some and much of the crop is near cells.
+    foregrounds = rng.random(holes.shape) < np.array([0, 0.002, 0.2])[:, None, None]
+    seeds = rng.integers(0, 2**62, 3)
+    filled, little = fill_batch(images, holes, foregrounds, seeds)
+    for i, (image, hole, foreground, seed) in enumerate(
+        zip(images, holes, foregrounds, seeds, strict=True)
+    ):
+        expected, scarce = naive_fill(image, hole, foreground, seed)
+        assert np.array_equal(filled[i], expected)
+        assert little[i] == scarce
+
+
 def test_only_holes_change_and_pixels_stay_whole(crops):
     images, holes, foregrounds, seeds = crops
     before = images.copy()
