@@ -24,7 +24,7 @@ from compute.rundir import WORK, RunDirectory
 from compute.store import CropStore
 
 SHARDS_AT_A_TIME = 16
-"""Shards given to a worker at once: it reads ahead within them. A lost worker loses none of those
+"""Shards given to a worker at once: it does several at a time. A lost worker loses none of those
 it had written."""
 
 

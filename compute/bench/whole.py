@@ -53,7 +53,7 @@ def whole_rows(store: Path | None, device: str, repeats: int) -> Iterator[Row]:
     """
     models = list(builtin_cards())
     with _ready(store) as (path, folder):
-        yield from embedding_rows_of(path, models, device, ["float32"], [0], repeats, 2, False)
+        yield from embedding_rows_of(path, models, device, ["float32"], [0], repeats, 4, False)
         fewer = max(1, repeats // 2)  # at the published width a round takes minutes on a CPU
         yield from embedding_rows_of(path, models, device, ["float32"], [0], fewer, 1, True)
         run = folder / "run"

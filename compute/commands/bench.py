@@ -56,7 +56,7 @@ def embedding(
     full_width: Annotated[
         bool, typer.Option("--full-width", help="The same networks at the published width.")
     ] = False,
-    shards: Annotated[int, typer.Option(help="Of 64 cells, per round.")] = 2,
+    shards: Annotated[int, typer.Option(help="Of 64 cells, per round.")] = 4,
     device: Device = "auto",
     repeats: Repeats = 5,
     store: Store = None,

@@ -1,4 +1,4 @@
-"""Units done in this process, one after the other; the worker itself works ahead."""
+"""Units done in this process; how many at a time is the worker's choice."""
 
 import time
 from types import TracebackType

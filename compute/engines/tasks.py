@@ -73,7 +73,7 @@ class Task:
     describe
         Says in words and numbers what a unit is: its trials, its cells.
     block
-        Units handed to a worker at a time, 1 or more; it can work ahead within them.
+        Units handed to a worker at once, 1 or more; it can do several of them at a time.
     """
 
     stage: str
