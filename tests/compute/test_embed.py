@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from compute import cpu_kernels
 from compute import embed as module
 from compute.cards import select_channels
 from compute.composite import compose
@@ -303,6 +305,22 @@ def test_shards_that_take_turns_at_a_device_give_the_same_bytes(made, parts, tmp
         worker._on_cpu, worker._turn = False, threading.Lock()
         assert sorted(worker.work(worker.missing())) == list(range(worker.count))
     assert digests(run.path) == digests(made.path)
+
+
+def test_a_processor_joins_and_scales_with_compiled_code(parts, tmp_path, monkeypatch):
+    asked = Counter()
+
+    def counted(function):
+        def wrapper(*given):
+            asked[function.__name__] += 1
+            return function(*given)
+
+        return wrapper
+
+    for function in (cpu_kernels.join, cpu_kernels.scale):
+        monkeypatch.setattr(cpu_kernels, function.__name__, counted(function))
+    make(tmp_path / "run", parts, EmbedConfig(rescaling=False), numbers=[0])
+    assert asked["scale"] == len(NAMES) * asked["join"] > 0
 
 
 def test_threads_are_as_many_afterwards_as_before(parts, tmp_path):
