@@ -187,7 +187,8 @@ class ShardWorker:
         Raises
         ------
         ShardError
-            A shard could not be embedded; those begun by then are finished.
+            A shard could not be embedded, of several the one with the lowest number; those begun
+            by then are finished.
         """
         size = torch.get_num_threads() if self._on_cpu else TAKING_TURNS
         failed = list[ShardError]()
@@ -199,7 +200,7 @@ class ShardWorker:
                     first, last = self._plan.span(*self._ranges[number])
                     failed.append(ShardError(number, first, last, error))
         if failed:
-            raise failed[0]
+            raise min(failed, key=lambda error: error.number)
 
     def measured(self) -> dict[str, Any]:
         """Measure what `run.json` says beside the tables, on the plan's first trials.

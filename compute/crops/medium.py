@@ -138,14 +138,15 @@ def fill_in_place(
     """
     n, channels, height, width = images.shape
     size = height * width
-    inside = to_words(np.ones((height, width), bool)) & ~holes
+    crop = to_words(np.ones((height, width), bool))
+    inside = crop & ~holes
     usable = inside & ~square(foregrounds, FAR)
     counts = _count(usable)
     near = np.flatnonzero(counts < LEAST_MEDIUM * size)
     if len(near):
         usable[near] = inside[near] & ~square(foregrounds[near], MARGIN)
         counts[near] = _count(usable[near])
-    little = (counts < LEAST_MEDIUM * size) & holes.any((1, 2))
+    little = (counts < LEAST_MEDIUM * size) & (crop & holes).any((1, 2))
     for i in np.flatnonzero(little):
         usable[i] = to_words(_dimmest(images[i], inside[i]))
     # Medium is outside the holes, so nothing is copied that was filled.
