@@ -1,5 +1,6 @@
 """The command line: what every verb shares. The verbs are in `compute.commands`, by subject."""
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -30,6 +31,8 @@ class Terminated(BaseException):
 def main() -> None:
     """Run the command line; exit status 1 for a problem, 2 for wrong use, 143 when terminated."""
     signal.signal(signal.SIGTERM, _terminate)
+    # Processes that this one starts take no code from the folder one stands in.
+    os.environ["PYTHONSAFEPATH"] = "1"
     try:
         app()
     except BystanderError as error:

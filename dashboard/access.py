@@ -1,74 +1,115 @@
-"""Who may see the dashboard: sign-in by OpenID Connect, where a lab's server is set up for it.
+"""The door of the dashboard: who sees pages, who gets files, and what the server takes in.
 
-Without an ``[auth]`` section in Streamlit's secrets nobody is asked. With one, no page is made and
-no file is handed out before a reader has signed in. Streamlit's own ``/media`` answers whoever
-knows a file's address, so `Gate` stands before it and asks for the same signed cookie.
+`dashboard.sign_in` says who may read. Streamlit's own ``/media`` answers whoever knows a file's
+address, and its ``/_stcore/upload_file`` takes files from anyone, so `Gate` stands before both.
 """
 
-import fnmatch
+import logging
+import sys
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from functools import lru_cache
 from http.cookies import CookieError, SimpleCookie
 from json import JSONDecodeError, loads
+from threading import Event
 from typing import Any
 
 import streamlit as st
+from streamlit import config
 from streamlit.auth_util import get_cookie_with_chunks
-from streamlit.errors import StreamlitSecretNotFoundError
-from streamlit.web.server.server_util import get_cookie_secret
 from streamlit.web.server.starlette.starlette_app_utils import decode_signed_value
 from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
 
-GUARDED = ("media",)
+from compute.errors import BystanderError, InputError
+from dashboard import sign_in
+from dashboard.sign_in import SignIn
+
+GUARDED = ("media", "component")
 """Parts of an address below which files are handed out."""
+
+CORE = "_stcore"
+OPEN_CORE = (["health"], ["host-config"], ["stream"])
+"""What of Streamlit's own a browser needs before sign-in; the rest is guarded."""
+
+METHODS = ("GET", "HEAD", "OPTIONS")
+"""All that a reader needs: the dashboard takes nothing in."""
+
+CLOSED = (
+    "The server's sign-in configuration cannot be read, so nothing is shown. Whoever runs the "
+    "server finds the reason in its log."
+)
+PAGE = f"<!doctype html><html lang=en><title>Bystander</title><h1>Bystander</h1><p>{CLOSED}</p>\n"
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-
-def settings(section: str) -> Mapping[str, Any]:
-    """Return a section of Streamlit's secrets; empty where there is none."""
-    try:
-        return dict(st.secrets.get(section, {}))
-    except StreamlitSecretNotFoundError:
-        return {}
+_asked = Event()
+"""Set once this process has seen that sign-in is on."""
 
 
-def required() -> bool:
-    """Whether readers have to sign in."""
-    return bool(settings("auth"))
+def read() -> SignIn:
+    """Read who may read, from every place where Streamlit looks for secrets.
 
-
-def allowed(user: Mapping[str, Any]) -> bool:
-    """Whether a reader may see the runs.
-
-    Parameters
-    ----------
-    user
-        Claims of the identity provider, and ``is_logged_in``. Where the secrets have
-        ``[access] emails = [...]``, the address must be one of these (``*@lab.org`` for a whole
-        domain) and not be marked as unverified.
+    Raises
+    ------
+    InputError
+        A secrets file is not understood, or sign-in was on and its configuration is gone: a file
+        that is deleted, or away for a moment, does not open a server that runs.
     """
-    if not required():
-        return True
-    if user.get("is_logged_in") is not True:
-        return False
-    wanted = settings("access").get("emails")
-    if wanted is None:
-        return True
-    mail = str(user.get("email") or "").lower()
-    if not mail or user.get("email_verified") is False:
-        return False
-    return any(fnmatch.fnmatchcase(mail, str(pattern).lower()) for pattern in wanted)
+    places = config.get_option("secrets.files")
+    if not isinstance(places, list | tuple):  # a text would be read letter by letter
+        raise InputError(
+            f"The setting secrets.files is {places!r}, not a list.", 'Write ["FILE.toml"].'
+        )
+    rules = sign_in.read(places, named=config.is_manually_set("secrets.files"))
+    if rules.required:
+        _asked.set()
+    elif _asked.is_set():
+        raise InputError(
+            f"Sign-in was on when the server started, and no [auth] is left in {places}.",
+            "Put it back, or start the server anew.",
+        )
+    return rules
+
+
+def current() -> SignIn | None:
+    """Return who may read now; None where that is not understood, so that nobody may."""
+    try:
+        return read()
+    except BystanderError as error:
+        _log(str(error))
+    except Exception as error:  # whatever it is, it must not open the door
+        _log(repr(error))
+    return None
+
+
+@lru_cache(maxsize=1)
+def _log(problem: str) -> None:
+    """Log a problem, once as long as it stays the same."""
+    logging.getLogger("bystander").error("Everything is refused: %s", problem)
+
+
+def announce() -> None:
+    """Say at the start who may read; end the process where that is not understood."""
+    try:
+        print(read(), file=sys.stderr, flush=True)
+    except BystanderError as error:
+        print(error, file=sys.stderr, flush=True)
+        raise SystemExit(1) from None
 
 
 def admit() -> bool:
     """Ask a reader to sign in where that is needed; whether the page may go on."""
-    if not required():
+    rules = current()
+    if rules is None:
+        st.title("Bystander", anchor=False)
+        st.error(CLOSED, icon=":material/lock:")
+        return False
+    if not rules.required:
         return True
     user = st.user.to_dict()
-    if allowed(user):
+    if rules.admits(user):
         with st.sidebar:
             st.button(
                 "Sign out", on_click=st.logout, icon=":material/logout:", type="tertiary", key="out"
@@ -89,43 +130,75 @@ def admit() -> bool:
 
 
 class Gate:
-    """Hands out files only to readers who have signed in. An ASGI middleware."""
+    """Lets through what a reader may ask for. An ASGI middleware; no body is read."""
 
     def __init__(self, app: Application) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 403 for a guarded address without a valid cookie; pass all else on."""
-        if scope["type"] == "http" and _guarded(str(scope["path"])) and not _signed_in(scope):
-            headers = [(b"content-type", b"text/plain; charset=utf-8")]
-            await send({"type": "http.response.start", "status": 403, "headers": headers})
-            await send({"type": "http.response.body", "body": b"Sign in to take this file.\n"})
+        """Answer for the app where a request is refused; pass all else on.
+
+        405 for what would take something in, 503 where the sign-in configuration is not
+        understood, 403 for a file without a valid cookie. The health check always passes.
+        """
+        kind = scope["type"]
+        if kind == "http":
+            refusal = _refusal(scope)
+            if refusal:
+                await _answer(send, *refusal)
+                return
+        elif kind == "websocket" and current() is None:
+            await send({"type": "websocket.close", "code": 1008})
             return
         await self.app(scope, receive, send)
 
 
-def _guarded(path: str) -> bool:
-    return any(part in GUARDED for part in path.lower().split("/"))
+def _refusal(scope: Scope) -> tuple[int, str] | None:
+    """Return the status and text that a request is refused with; None where it passes."""
+    base = "/" + str(config.get_option("server.baseUrlPath") or "").strip("/")
+    path = str(scope["path"]).removeprefix(base.rstrip("/"))
+    parts = path.lower().split("/")
+    if scope["method"] not in METHODS or "upload_file" in parts:
+        return 405, "The dashboard takes nothing in.\n"
+    if path == f"/{CORE}/health":
+        return None
+    rules = current()
+    if rules is None:
+        return 503, PAGE
+    if _guarded(parts) and not rules.admits(_user(scope, rules.cookie_secret)):
+        return 403, "Sign in to take this file.\n"
+    return None
 
 
-def _signed_in(scope: Scope) -> bool:
-    if not required():
+async def _answer(send: Send, status: int, text: str) -> None:
+    kind = b"text/html" if text is PAGE else b"text/plain"
+    headers = [
+        (b"content-type", kind + b"; charset=utf-8"),
+        (b"cache-control", b"no-store"),
+        (b"connection", b"close"),  # so that the body of what is refused is not waited for
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": text.encode()})
+
+
+def _guarded(parts: list[str]) -> bool:
+    if CORE in parts and parts[parts.index(CORE) + 1 :] not in OPEN_CORE:
         return True
+    return any(part in GUARDED for part in parts)
+
+
+def _user(scope: Scope, secret: str) -> Mapping[str, Any]:
+    """Return whom a request's signed cookie names; empty for none, or one that was tampered."""
+    if not secret:
+        return {}
     jar = SimpleCookie()
     for name, value in scope.get("headers", []):
         if name == b"cookie":
             try:
                 jar.load(value.decode("latin-1"))
             except CookieError:
-                return False
-    return allowed(_user({name: morsel.value for name, morsel in jar.items()}))
-
-
-def _user(cookies: Mapping[str, str]) -> Mapping[str, Any]:
-    """Return whom a request's signed cookie names; empty for none, or one that was tampered."""
-    secret = get_cookie_secret()
-    if not secret:
-        return {}
+                return {}
+    cookies = {name: morsel.value for name, morsel in jar.items()}
 
     def one(name: str) -> bytes | None:
         signed = cookies.get(name)

@@ -88,7 +88,8 @@ def launch(
     UsageError
         The port is taken, a run is not a folder, or `public` is no address.
     BystanderError
-        The server ended, or did not answer within a minute.
+        The server ended (as it does where a secrets file is not understood), or did not answer
+        within a minute.
     """
     folders = [Path(run).resolve() for run in runs] or [DEMO_RUN]
     missing = [str(folder) for folder in folders if not folder.is_dir()]
@@ -136,13 +137,17 @@ def prepare(folders: Sequence[Path]) -> None:
 def command(address: str, port: int, public: str = "") -> list[str]:
     """Return the command line of the server: nothing is sent anywhere, no tracebacks shown.
 
-    Requests for another host than `address`, this machine or that of `public` are refused.
+    Requests for another host than `address`, this machine or that of `public` are refused. Readers
+    upload nothing, so little is taken in; what a selection in a chart says stays below 4 MB. No
+    code is taken from the folder one stands in (``-P``): a ``pandas.py`` may lie there.
     """
     options = {
         "server.address": address,
         "server.port": str(port),
         "server.headless": "true",
         "server.fileWatcherType": "none",
+        "server.maxUploadSize": "1",
+        "server.maxWidgetStateSize": "4",
         "browser.gatherUsageStats": "false",
         "client.showErrorDetails": "none",
         "client.toolbarMode": "minimal",
@@ -158,7 +163,7 @@ def command(address: str, port: int, public: str = "") -> list[str]:
         }
         hosts += [str(parts.hostname)] if hosts else []
     return [
-        *(sys.executable, "-m", "streamlit", "run", str(APP)),
+        *(sys.executable, "-P", "-m", "streamlit", "run", str(APP)),
         *(f"--{name}={value}" for name, value in options.items()),
         *(f"--server.allowedHosts={host}" for host in hosts),
     ]
@@ -178,13 +183,18 @@ def _public(text: str) -> SplitResult | None:
 
 
 def environment(folders: Sequence[Path]) -> dict[str, str]:
-    """Return the server's environment: the runs, and where the packages are."""
+    """Return the server's environment: the runs, and where the packages are.
+
+    An empty part of ``PYTHONPATH`` means the folder one stands in, so it is left out; and what the
+    server starts takes no code from there either.
+    """
     package_root = str(APP.parent.parent)
-    known = os.environ.get("PYTHONPATH", "")
+    known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     return {
         **os.environ,
         RUNS_VARIABLE: json.dumps([str(folder) for folder in folders]),
-        "PYTHONPATH": os.pathsep.join(part for part in (package_root, known) if part),
+        "PYTHONPATH": os.pathsep.join(part for part in (package_root, *known) if part),
+        "PYTHONSAFEPATH": "1",
     }
 
 

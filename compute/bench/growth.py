@@ -59,9 +59,9 @@ def cost(arguments: Sequence[str]) -> Cost:
     """
     started = time.perf_counter()
     with tempfile.TemporaryFile("w+") as said:
-        command = [sys.executable, "-c", "from compute.cli import main; main()", *arguments]
+        command = [sys.executable, "-P", "-c", "from compute.cli import main; main()", *arguments]
         done = subprocess.run(
-            [sys.executable, "-S", "-c", _LAUNCH, *command], stdout=subprocess.PIPE, stderr=said
+            [sys.executable, "-PS", "-c", _LAUNCH, *command], stdout=subprocess.PIPE, stderr=said
         )
         if done.returncode:
             said.seek(0)

@@ -94,7 +94,7 @@ def measure_import(kind: str, crops: int, folder: Path, jobs: int, seed: int = 0
     source = folder / f"{kind}-{crops}-{seed}"
     if not source.exists():
         WRITERS[kind](source, crops, seed)
-    command = [sys.executable, "-c", "from compute.cli import main; main()", "import", kind]
+    command = [sys.executable, "-P", "-c", "from compute.cli import main; main()", "import", kind]
     command += [str(source), str(folder / f"{source.name}-store"), "--overwrite"]
     command += ["--jobs", str(jobs)]
     began, used = time.perf_counter(), _cpu_of_children()

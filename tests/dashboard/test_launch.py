@@ -67,9 +67,25 @@ def test_a_server_that_only_answers_200_is_not_healthy(tmp_path):
 
 
 def test_packages_are_found_from_anywhere(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", "elsewhere")
     root = str(Path(launching.APP).parent.parent)
-    assert launching.environment([])["PYTHONPATH"] == f"{root}{os.pathsep}elsewhere"
+    for known in ("elsewhere", ":elsewhere", "elsewhere:", "::elsewhere:"):
+        monkeypatch.setenv("PYTHONPATH", known.replace(":", os.pathsep))
+        assert launching.environment([])["PYTHONPATH"] == f"{root}{os.pathsep}elsewhere"
+    for known in ("", os.pathsep):
+        monkeypatch.setenv("PYTHONPATH", known)
+        assert launching.environment([])["PYTHONPATH"] == root
+
+
+def test_no_code_is_taken_from_the_current_folder():
+    said = command("127.0.0.1", 8501)
+    assert said.index("-P") < said.index("-m")
+    assert launching.environment([])["PYTHONSAFEPATH"] == "1"
+
+
+def test_little_is_taken_in():
+    said = command("127.0.0.1", 8501)
+    assert "--server.maxUploadSize=1" in said
+    assert "--server.maxWidgetStateSize=4" in said
 
 
 def test_ending_the_command_ends_its_server(run_path):
