@@ -44,6 +44,21 @@ def test_help_and_version():
     assert bystander("--version").stdout.startswith("bystander ")
 
 
+def test_further_processes_take_no_code_from_the_current_folder(tmp_path):
+    """As `bystander` is started: by a script that lies elsewhere."""
+    here, script = tmp_path / "here", tmp_path / "elsewhere" / "bystander.py"
+    for folder in (here, script.parent):
+        folder.mkdir()
+    script.write_text("if __name__ == '__main__':\n    from compute.cli import main; main()\n")
+    for name in ("pickle", "struct", "numpy", "compute"):
+        (here / f"{name}.py").write_text(f"open({str(here / name)!r} + '.ran', 'w')\n")
+    options = ["--proteins-per-class=1", "--mixed-proteins=0", "--cells-per-protein=2"]
+    command = [sys.executable, str(script), "simulate", "store", *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=here)
+    assert not list(here.glob("*.ran"))
+    assert done.returncode == 0, done.stderr
+
+
 def test_nothing_heavy_is_imported_for_help():
     code = (
         "import sys, compute, compute.cli;"

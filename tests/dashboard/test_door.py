@@ -126,11 +126,17 @@ def test_secrets_that_are_not_understood_end_the_command(run_path, secrets, text
     secrets.write_text(text)
     code = "from compute.cli import main; main()"
     command = [sys.executable, "-P", "-c", code, "dashboard", str(run_path), "--no-browser"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 1
-    assert f"{secrets}" in done.stderr
-    assert "line" in done.stderr
-    assert "Bystander is at" not in done.stdout
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+    )
+    try:
+        said, problem = process.communicate(timeout=60)
+    finally:
+        process.terminate()  # which ends its server, too
+    assert process.returncode == 1
+    assert f"{secrets}" in problem
+    assert "line" in problem
+    assert "Bystander is at" not in said
 
 
 @pytest.mark.parametrize("place", ["home", "named", "nowhere"])
