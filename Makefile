@@ -18,6 +18,7 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 # TensorFlow, to convert PIFiA's and DeepLoc's published weights (about 270 MB)
 convert: $(READY)

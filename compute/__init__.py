@@ -1,7 +1,7 @@
 """Offline half of Bystander: runs models over controlled backgrounds and writes Parquet.
 
-Importing this package loads nothing heavy; torch comes in with `compute.embed`,
-`compute.models`, `compute.networks` and `compute.training` only.
+Importing this package loads nothing heavy; torch comes in with `compute.embedding.worker`,
+`compute.models.embedder`, `compute.models.networks` and `compute.models.training.train` only.
 """
 
 import os

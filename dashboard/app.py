@@ -11,9 +11,12 @@ import streamlit as st
 
 from compute.errors import BystanderError
 from compute.schema import Aggregation, Probe, Protocol
-from dashboard import access, cache, keeping, launch, selections, shared, show, theme
+from dashboard import cache, theme
 from dashboard.queries import accuracy
 from dashboard.queries.open_runs import Broken, Library, Run, open_library
+from dashboard.server import access, launch
+from dashboard.state import kept_figures, selections, shared
+from dashboard.views import show
 from dashboard.wording import plain_name
 
 VIEWS = Path(__file__).resolve().parent / "views"
@@ -80,7 +83,7 @@ def main() -> None:
     with st.sidebar:
         run = _choose_run(library)
         shared.keep(_choose(run))
-        keeping.begin(library)
+        kept_figures.begin(library)
     for broken in library.broken:
         _explain(broken)
     if not run.complete:

@@ -13,10 +13,10 @@ import duckdb
 import pandas as pd
 import streamlit as st
 
-from dashboard import figures, strips
 from dashboard.charts.description import Chart
 from dashboard.queries import copies, open_runs
 from dashboard.queries.open_runs import Run
+from dashboard.render import figures, strips
 from dashboard.report import deck, files, registry, screen
 from dashboard.report.keys import FigureKey
 

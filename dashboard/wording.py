@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from compute.published import SPREAD
+from compute.paper.table_1 import SPREAD
 from compute.schema import CONDITIONS, Condition
 from compute.statistics.aggregation import UNIT
 from dashboard.theme import condition_title, model_title

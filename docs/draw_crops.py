@@ -15,17 +15,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from compute.composite import HALO, compose
-from compute.crops.dilation import grow_diamond
-from compute.crops.medium import fill_batch
-from compute.crops.simulated import simulate
-from compute.demo import CONFIG, EVALUATION
-from compute.examples import outline
-from compute.harmonise import Scales, measure
-from compute.pipeline import prepare
+from compute.backgrounds.compose import HALO, compose
+from compute.backgrounds.harmonise import Scales, measure
+from compute.images.dilation import grow_diamond
+from compute.images.fill_holes import fill_batch
+from compute.runs.demo import CONFIG, EVALUATION
+from compute.runs.example_crops import outline
+from compute.runs.pipeline import prepare
 from compute.schema import Condition
-from compute.store import CropArrays, CropStore
-from dashboard.images import ranges
+from compute.simulation.simulate import simulate
+from compute.store.reader import CropArrays, CropStore
+from dashboard.render.images import ranges
 from dashboard.theme import condition_ink, condition_title
 
 CELL = 861
@@ -130,7 +130,7 @@ def composing(demo: Demo) -> Figure:
     moved = scales.move(filled, of_donor, of_cell)[0]
     result = demo.crop(trial)
     if not np.array_equal(result, np.where(mask, centre, moved)):
-        raise RuntimeError("the steps drawn here are not those of compute.composite")
+        raise RuntimeError("the steps drawn here are not those of compute.backgrounds.compose")
     own, others = demo.store.cells.iloc[CELL], demo.store.cells.iloc[donor]
     axes = figure.subplots(2, 3).ravel()
     contrast, of_donors = ranges([centre])[0], ranges([image])[0]

@@ -15,8 +15,8 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from compute.shipped import DEMO_RUN
-from dashboard.launch import launch
 from dashboard.queries.open_runs import connect, open_library
+from dashboard.server.launch import launch
 
 OUT = Path(__file__).resolve().parent / "screenshots"
 LARGEST = 250_000

@@ -22,7 +22,7 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def store(tmp_path_factory) -> Path:
     """204 simulated cells of 34 proteins: 2 of each localization and 4 mixed ones."""
-    from compute.crops.simulated import simulate
+    from compute.simulation.simulate import simulate
 
     path = tmp_path_factory.mktemp("store") / "store"
     simulate(
@@ -37,10 +37,9 @@ def cards(tmp_path_factory) -> dict[str, Path]:
     """Models with random weights of width 0.1, one per network."""
     import torch
 
-    from compute.cards import make_card, save_card
-    from compute.checkpoints import weights_of
-    from compute.models import write_weights
-    from compute.networks import NETWORKS, network_spec
+    from compute.models.card import make_card, save_card
+    from compute.models.networks import NETWORKS, network_spec
+    from compute.models.weights import weights_of, write_weights
 
     folder = tmp_path_factory.mktemp("weights")
     found = {}
@@ -61,8 +60,8 @@ def cards(tmp_path_factory) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def config():
     """A run configuration that is quick and leaves nothing out."""
-    from compute.conditions import PlanConfig
-    from compute.pipeline import RunConfig
+    from compute.backgrounds.plan import PlanConfig
+    from compute.runs.pipeline import RunConfig
     from compute.statistics.bootstrap import BootstrapConfig
 
     return RunConfig(
@@ -73,7 +72,7 @@ def config():
 @pytest.fixture(scope="session")
 def run(tmp_path_factory, store, cards, config) -> Path:
     """A finished run of all three networks on the small store."""
-    from compute.pipeline import run_store
+    from compute.runs.pipeline import run_store
 
     path = tmp_path_factory.mktemp("run") / "run"
     run_store(store, path, [str(card) for card in cards.values()], config, jobs=1)

@@ -3,11 +3,11 @@
 import pandas as pd
 import pytest
 
-from compute.cards import builtin_cards, load_card
-from compute.inspect import check_path
-from compute.rundir import RunDirectory
+from compute.models.card import builtin_cards, load_card
+from compute.runs.describe import check_path
 from compute.schema import Protocol
 from compute.shipped import DEMO_RUN, WEIGHTS
+from compute.storage.run_directory import RunDirectory
 
 NETWORKS = ("pifia", "paired_cell", "deeploc")
 
@@ -65,7 +65,7 @@ def test_the_shipped_run_shows_a_background_gap_in_every_network():
 
 @pytest.mark.long
 def test_the_demo_made_anew_shows_the_same(tmp_path):
-    from compute.demo import make_demo
+    from compute.runs.demo import make_demo
 
     run = make_demo(tmp_path)
     check_findings(run)

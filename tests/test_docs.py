@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from compute.cli import app
+from compute.cli.main import app
 from compute.schema import CONDITIONS, PROTOCOLS, SUMMARY_TABLES, Aggregation
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,20 +68,33 @@ def test_the_readme_defines_every_condition():
         assert f"| `{condition}` |" in README
 
 
-def test_every_module_has_its_place_in_the_architecture():
-    for path in (*ROOT.glob("compute/*.py"), *ROOT.glob("dashboard/*.py")):
-        if path.name != "__init__.py":
-            assert path.name in ARCHITECTURE or f"`{path.stem}`" in ARCHITECTURE, path
+def rooms() -> dict[Path, set[str]]:
+    """Folders of the architecture's table, and what it says lies in each."""
+    found: dict[Path, set[str]] = {}
+    table = ARCHITECTURE.split("## Rooms")[1].split("## Decisions")[0]
+    for place, what in re.findall(r"^\| (`.+?`) \| (.+) \|$", table, re.MULTILINE):
+        first, *more = re.findall(r"`([^`]+)`", place)
+        folder = ROOT / first if first.endswith("/") else (ROOT / first).parent
+        named = {first.rpartition("/")[2], *more, *re.findall(r"`([^`]+)`", what)}
+        found.setdefault(folder, set()).update(named)
+    return found
+
+
+@pytest.mark.parametrize("package", ["compute", "dashboard"])
+def test_every_folder_and_every_module_has_its_place_in_the_architecture(package):
+    listed = rooms()
+    for path in sorted((ROOT / package).rglob("*.py")):
+        assert path.parent in listed, f"{path.parent} is no room"
+        if path.name != "__init__.py" and path.parent in listed and package == "compute":
+            assert {path.name, path.stem} & listed[path.parent], f"{path} is not named"
 
 
 def test_every_file_in_the_architecture_exists():
-    rooms = ARCHITECTURE.split("## Rooms")[1].split("## Decisions")[0]
-    for row in re.findall(r"^\| (`.+?) \|", rooms, re.MULTILINE):
-        folder = None
-        for name in re.findall(r"`([^`]+)`", row):
-            inside = ROOT / name
-            folder = inside.parent if "/" in name.rstrip("/") else folder
-            assert inside.exists() or (folder and (folder / name).exists()), name
+    for folder, names in rooms().items():
+        assert folder.is_dir(), folder
+        for name in names:
+            if name.endswith(".py"):
+                assert (folder / name).is_file(), name
 
 
 def test_every_dependency_says_why():

@@ -14,12 +14,12 @@ import pytest
 import tifffile
 from typer.testing import CliRunner
 
-from compute.cli import app
-from compute.composite import compose
-from compute.harmonise import measure
-from compute.rundir import RunDirectory
+from compute.backgrounds.compose import compose
+from compute.backgrounds.harmonise import measure
+from compute.cli.main import app
 from compute.schema import COMPOSED
-from compute.store import CropStore
+from compute.storage.run_directory import RunDirectory
+from compute.store.reader import CropStore
 
 NETWORKS = ("pifia", "paired_cell", "deeploc")
 

@@ -7,21 +7,21 @@ from pathlib import Path
 
 import torch
 
-from compute.batches import ON_CPU
+from compute.backgrounds.harmonise import measure
+from compute.backgrounds.plan import Plan, PlanConfig
 from compute.bench.hardware import Machine
 from compute.bench.roofline import need
 from compute.bench.table import Row
 from compute.bench.timing import alternate
-from compute.cards import load_card, make_card, save_card
-from compute.checkpoints import weights_of
-from compute.conditions import Plan, PlanConfig
-from compute.crew import Crew
-from compute.embed import SHARD_CELLS, EmbedConfig, ShardWorker
-from compute.harmonise import measure
-from compute.models import Embedder, load_model, write_weights
-from compute.networks import network_spec
-from compute.rundir import begin
-from compute.store import CropStore
+from compute.devices import ON_CPU
+from compute.embedding.shard_threads import Crew
+from compute.embedding.worker import SHARD_CELLS, EmbedConfig, ShardWorker
+from compute.models.card import load_card, make_card, save_card
+from compute.models.embedder import Embedder, load_model
+from compute.models.networks import network_spec
+from compute.models.weights import weights_of, write_weights
+from compute.storage.run_directory import begin
+from compute.store.reader import CropStore
 
 LEAST_SHARE = {"cpu": 0.85, "cuda": 0.7, "mps": 0.7}
 """End to end over forward alone, from the design."""

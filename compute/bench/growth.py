@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from compute.bench.table import Row
-from compute.crops.writer import CropStoreWriter
+from compute.bench.timing import COMMAND
 from compute.errors import BystanderError
-from compute.store import CropStore
+from compute.store.reader import CropStore
+from compute.store.writer import CropStoreWriter
 
 MOST_GROWTH = 1.1
 """Peak memory with many crops over that with few, from the design."""
@@ -59,7 +60,10 @@ def cost(arguments: Sequence[str]) -> Cost:
     """
     started = time.perf_counter()
     with tempfile.TemporaryFile("w+") as said:
-        command = [sys.executable, "-P", "-c", "from compute.cli import main; main()", *arguments]
+        command = [
+            *COMMAND,
+            *arguments,
+        ]
         done = subprocess.run(
             [sys.executable, "-PS", "-c", _LAUNCH, *command], stdout=subprocess.PIPE, stderr=said
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from compute.bench.timing import alternate
-from compute.preparation import cores
+from compute.devices import cores
 
 SIDE = 2048
 """Of the square matrices whose product measures arithmetic: 17 Gflop, out of every cache."""

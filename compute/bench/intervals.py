@@ -24,8 +24,8 @@ from compute.statistics.backgrounds import add_to_grid, background_rows, begin_g
 from compute.statistics.bootstrap import Resampling
 from compute.statistics.calibration import BINS, CalibrationSums, calibration_rows
 from compute.statistics.flips import changes, flip_rows
+from compute.statistics.resampling_units import add, make_units
 from compute.statistics.rescaling import READINGS, rescaling_rows
-from compute.statistics.units import add, make_units
 
 HOLDS = "intervals that hold the truth"
 

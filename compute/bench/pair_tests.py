@@ -9,14 +9,14 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from compute.bench.compare_solvers import compare_solvers
 from compute.bench.table import Row
-from compute.pair_fits import Fitting, Solver
-from compute.preparation import RunConfig, prepare
-from compute.probing import gather_grid
-from compute.rundir import RunDirectory
+from compute.probes.solvers import Fitting, Solver
+from compute.probes.stage import gather_grid
+from compute.runs.config import RunConfig, prepare
 from compute.schema import Condition
-from compute.solver_comparison import compare_solvers
-from compute.store import CropStore
+from compute.storage.run_directory import RunDirectory
+from compute.store.reader import CropStore
 
 LEAST_SPEED = 10.0
 MOST_MEAN, MOST_WORST = 0.003, 0.02

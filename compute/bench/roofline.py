@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from compute.bench.hardware import Machine
-from compute.models import Embedder
+from compute.models.embedder import Embedder
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from compute.amounts import duration, size
+from compute.backgrounds.plan import Plan, PlanConfig
+from compute.bench.import_cost import measure_import
 from compute.bench.table import Row
-from compute.conditions import Plan, PlanConfig
-from compute.console import duration, size
-from compute.crops.import_cost import measure_import
-from compute.embed import SHARD_CELLS
-from compute.rundir import RunDirectory
-from compute.store import CropStore
+from compute.embedding.worker import SHARD_CELLS
+from compute.storage.run_directory import RunDirectory
+from compute.store.reader import CropStore
 
 MILLION = 1_000_000
 

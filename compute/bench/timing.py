@@ -1,6 +1,7 @@
 """Taking times: warm-up outside, medians of several, alternated so that noise falls on both."""
 
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from typing import Any
 import torch
 
 from compute.errors import UsageError
+
+COMMAND = (sys.executable, "-P", "-c", "from compute.cli.main import main; main()")
+"""The command line as a process of its own, without code from the folder one stands in."""
 
 
 @dataclass(frozen=True)

@@ -5,20 +5,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from compute.backgrounds.plan import PlanConfig
 from compute.bench.embedding import embedding_rows, full_width
 from compute.bench.growth import growth_rows
 from compute.bench.hardware import measure
 from compute.bench.pair_tests import pair_rows
 from compute.bench.stages import import_rows, plan_row, stage_rows
 from compute.bench.table import Row
-from compute.cards import builtin_cards, resolve_models
-from compute.conditions import PlanConfig
-from compute.crops.simulated import simulate
-from compute.demo import EVALUATION
-from compute.embed import EmbedConfig
-from compute.pipeline import run_store
-from compute.preparation import RunConfig, choose_device, cores
+from compute.devices import choose_device, cores
+from compute.embedding.worker import EmbedConfig
+from compute.models.card import builtin_cards, resolve_models
+from compute.runs.config import RunConfig
+from compute.runs.demo import EVALUATION
+from compute.runs.pipeline import run_store
 from compute.schema import Condition
+from compute.simulation.simulate import simulate
 
 CELLS_PER_PROTEIN = 34
 """With the demo's six proteins a class: 200 cells a class, as in a screen's pair tests."""
@@ -47,7 +48,7 @@ def whole_rows(store: Path | None, device: str, repeats: int) -> Iterator[Row]:
     store
         A crop store, or None to simulate one.
     device
-        As `compute.preparation.choose_device` takes it.
+        As `compute.runs.config.choose_device` takes it.
     repeats
         Rounds of each measurement.
     """

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compute.statistics.bootstrap import Resampling, freedom, interval
-from compute.statistics.units import Units, add, counts, means
+from compute.statistics.resampling_units import Units, add, counts, means
 
 QUANTITIES = ("n", "right", "right_before", "towards", "towards_before")
 """What is summed by unit and background class."""

@@ -16,7 +16,7 @@ from scipy.optimize import minimize_scalar
 
 from compute.schema import Calibration
 from compute.statistics.bootstrap import Resampling, freedom, interval, ratio
-from compute.statistics.units import Units, add, counts
+from compute.statistics.resampling_units import Units, add, counts
 
 BINS = 15
 """Bins of equal width, each with its upper edge (Guo and others 2017, section 2)."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from compute.schema import Flip
 from compute.statistics.bootstrap import Resampling, share_interval
-from compute.statistics.units import Units, means, scopes
+from compute.statistics.resampling_units import Units, means, scopes
 
 
 def changes(

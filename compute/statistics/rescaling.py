@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from compute.schema import Part
 from compute.statistics.bootstrap import Resampling, interval
-from compute.statistics.units import Estimates, Units, means, scopes
+from compute.statistics.resampling_units import Estimates, Units, means, scopes
 
 READINGS = ("unaltered", "crop", "locked")
 """Right answers of each cell: on its unaltered crop, and on the trial under both scalings."""

@@ -11,13 +11,13 @@ import numpy as np
 
 from compute.bench.table import Row
 from compute.errors import BystanderError
-from compute.files import Progress, silent
+from compute.storage.atomic_files import Progress, silent
 from dashboard.bench.process import Process
 from dashboard.bench.reader import Reader
 from dashboard.bench.visits import STEPS, Choices, Visit, choices, walk
-from dashboard.launch import launch
 from dashboard.queries import copies
 from dashboard.queries.open_runs import connect, open_library
+from dashboard.server.launch import launch
 
 LIMITS = {False: 0.150, True: 0.400}
 """Seconds that 95 of 100 interactions may take: of a small run, and of a large one."""

@@ -1,5 +1,5 @@
 """Tables to charts: what to draw (`description`), and Plotly figures of it. No SQL, no Streamlit.
 
 A chart is described once, with its finding as title; `plotly` draws it on screen and
-`dashboard.figures` draws the same description as SVG, PDF and PNG without a browser.
+`dashboard.render.figures` draws the same description as SVG, PDF and PNG without a browser.
 """

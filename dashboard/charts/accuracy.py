@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from compute.published import SOURCE, SPREAD, TABLE_1
+from compute.paper.table_1 import SOURCE, SPREAD, TABLE_1
 from dashboard import wording
 from dashboard.charts import labels
 from dashboard.charts.description import Axis, Chart, Heat, Layer, Panel, Points, Rule, pick

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from compute.schema import Condition
+from dashboard.queries.comparable_runs import Ask, Entry, Ground
 from dashboard.queries.filters import AccuracyFilter
-from dashboard.queries.ground import Ask, Entry, Ground
 from dashboard.queries.open_runs import MissingTableError, Run
 from dashboard.queries.restricted import restricted
 

@@ -19,9 +19,9 @@ import duckdb
 import pandas as pd
 
 from compute.errors import BystanderError, InputError
-from compute.files import fingerprint, read_json
-from compute.rundir import RUN_FILE
 from compute.schema import RUN_TABLES
+from compute.storage.atomic_files import fingerprint, read_json
+from compute.storage.run_directory import RUN_FILE
 from dashboard.queries.derived import DERIVED
 
 HIVE = ("predictions", "embeddings")

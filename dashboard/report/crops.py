@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from dashboard import images, strips, wording
+from dashboard import wording
 from dashboard.queries import examples
-from dashboard.queries.ground import Ask
+from dashboard.queries.comparable_runs import Ask
 from dashboard.queries.open_runs import Run
+from dashboard.render import images, strips
 from dashboard.report.slides import Picture, Said
 from dashboard.theme import condition_ink, condition_title, model_marks, model_title
 

@@ -9,8 +9,8 @@ from compute.errors import BystanderError
 from compute.schema import Probe, Protocol
 from dashboard import theme, wording
 from dashboard.queries import accuracy
+from dashboard.queries.comparable_runs import PUBLISHED, Ask
 from dashboard.queries.filters import AccuracyFilter
-from dashboard.queries.ground import PUBLISHED, Ask
 from dashboard.queries.open_runs import Run
 from dashboard.report import keys, registry
 from dashboard.report.keys import Chosen, FigureKey

@@ -11,9 +11,9 @@ from dataclasses import replace
 from html import escape
 from pathlib import Path
 
-from dashboard import figures, images
 from dashboard.charts.description import Chart
-from dashboard.panels import Swatches
+from dashboard.render import figures, images
+from dashboard.render.panels import Swatches
 from dashboard.report import svg
 from dashboard.report.deck import Deck, as_grid
 from dashboard.report.slides import BODY, Grid, Picture, Slide

@@ -25,7 +25,7 @@ SHARED = ("protocol", "probe", "aggregation", "models", "conditions")
 
 
 class Chosen(Shape):
-    """The filters of a page: what `dashboard.shared.Shared` has."""
+    """The filters of a page: what `dashboard.state.shared.Shared` has."""
 
     @property
     def run(self) -> Run: ...  # noqa: D102

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from compute.published import EXPLANATION
+from compute.paper.table_1 import EXPLANATION
 from compute.schema import Aggregation
 from dashboard import theme, wording
 from dashboard.charts import accuracy as accuracy_charts
@@ -12,7 +12,7 @@ from dashboard.charts import answers as answer_charts
 from dashboard.charts import calibration as calibration_charts
 from dashboard.charts import compare as compare_charts
 from dashboard.charts import proteins as protein_charts
-from dashboard.queries import accuracy, answers, compare, ground, proteins
+from dashboard.queries import accuracy, answers, comparable_runs, compare, proteins
 from dashboard.queries.filters import ShiftFilter
 from dashboard.report import crops, keys
 from dashboard.report.requests import Request
@@ -276,9 +276,9 @@ def reliability_figure(asked: Request) -> Slide:
     return slide(asked.key, calibration_charts.reliability(table, asked.condition))
 
 
-def _ground(asked: Request) -> ground.Ground:
+def _ground(asked: Request) -> comparable_runs.Ground:
     named = keys.split(asked.values.get("runs", "")) or (asked.run.key,)
-    return ground.ground(asked.ask, [asked.open_runs[name] for name in named])
+    return comparable_runs.ground(asked.ask, [asked.open_runs[name] for name in named])
 
 
 def _choice(asked: Request) -> tuple[str, str, str]:
@@ -341,10 +341,11 @@ def leaderboard_figure(asked: Request) -> Slide:
     return slide(asked.key, chart, grid, _definitions(asked.condition))
 
 
-def _pair(asked: Request) -> tuple[ground.Entry, ground.Entry]:
+def _pair(asked: Request) -> tuple[comparable_runs.Entry, comparable_runs.Entry]:
     ends = [keys.split(asked.values[side]) for side in ("first", "second")]
     alone = ends[0][0] == ends[1][0]
-    first, second = (ground.Entry(asked.open_runs[run], model, alone) for run, model in ends)
+    runs = asked.open_runs
+    first, second = (comparable_runs.Entry(runs[run], model, alone) for run, model in ends)
     return first, second
 
 
@@ -364,7 +365,7 @@ def class_pairs_figure(asked: Request) -> Slide:
     """Draw two models' drops by class."""
     first, second = _pair(asked)
     named = tuple(dict.fromkeys((first.run.key, second.run.key)))
-    found = ground.ground(asked.ask, [asked.open_runs[name] for name in named])
+    found = comparable_runs.ground(asked.ask, [asked.open_runs[name] for name in named])
     table = compare.class_pairs(asked.ask, found, first, second, _choice(asked), asked.condition)
     chart = compare_charts.class_pairs(table, first.title, second.title, asked.condition)
     return slide(asked.key, chart, None, _definitions(asked.condition))

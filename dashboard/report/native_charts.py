@@ -24,7 +24,7 @@ from pptx.oxml.ns import nsdecls, qn
 from pptx.util import Pt
 
 from dashboard.charts.description import Axis, Bars, Panel, Points, Rule
-from dashboard.panels import along
+from dashboard.render.panels import along
 from dashboard.theme import GRID, MUTED, PAGE, TEXT, Ink
 
 MARKERS = {

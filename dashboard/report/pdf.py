@@ -7,7 +7,7 @@ from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
-from dashboard import figures, fonts
+from dashboard.render import figures, fonts
 from dashboard.report.deck import Deck, as_grid
 from dashboard.report.html import OUTLINE
 from dashboard.report.slides import (

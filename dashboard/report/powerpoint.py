@@ -21,8 +21,8 @@ from pptx.oxml import parse_xml
 from pptx.oxml.ns import nsdecls, qn
 from pptx.util import Emu, Inches, Pt
 
-from dashboard import figures, images
 from dashboard.charts.description import Chart, Panel
+from dashboard.render import figures, images
 from dashboard.report import native_charts
 from dashboard.report.archive import repacked
 from dashboard.report.deck import Deck, as_grid

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from compute.errors import BystanderError, unknown_value
-from dashboard.queries.ground import Ask
+from dashboard.queries.comparable_runs import Ask
 from dashboard.queries.open_runs import Run
 from dashboard.report import keys, makers
 from dashboard.report.keys import FigureKey

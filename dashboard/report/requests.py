@@ -12,8 +12,8 @@ from compute.errors import BystanderError, UsageError, unknown_value
 from compute.schema import Aggregation, Probe, Protocol
 from dashboard import theme
 from dashboard.queries import accuracy, compare, examples, proteins
+from dashboard.queries.comparable_runs import Ask
 from dashboard.queries.filters import AccuracyFilter
-from dashboard.queries.ground import Ask
 from dashboard.queries.open_runs import Run
 from dashboard.report import keys
 from dashboard.report.keys import FigureKey

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from compute.schema import Condition, Flip, Probe
-from dashboard import behind, cache, selections, show, theme, wording
+from dashboard import cache, theme, wording
 from dashboard.charts import accuracy as drawings
 from dashboard.charts import answers as changes
 from dashboard.charts import calibration
@@ -14,7 +14,9 @@ from dashboard.charts.description import picked
 from dashboard.queries import accuracy, answers
 from dashboard.queries.filters import CropFilter, PairFilter
 from dashboard.queries.open_runs import MissingTableError
-from dashboard.shared import Shared, current
+from dashboard.state import selections
+from dashboard.state.shared import Shared, current
+from dashboard.views import crops_below, show
 
 NOTHING = "–"
 GRIDS = {
@@ -165,7 +167,7 @@ def _classes(shared: Shared, condition: str) -> None:
     if place:
         stored = _stored(condition)
         chosen = CropFilter(shared.protocol, shared.models, (stored,), localization=place)
-        behind.crops(shared, chosen, stored)
+        crops_below.crops(shared, chosen, stored)
 
 
 def _flips(shared: Shared, condition: str, model: str) -> list[str]:
@@ -187,7 +189,7 @@ def _flips(shared: Shared, condition: str, model: str) -> list[str]:
     )
     if direction:
         stored = _stored(condition)
-        behind.crops(
+        crops_below.crops(
             shared, CropFilter(shared.protocol, (model,), (stored,), direction=direction), stored
         )
     return []
@@ -288,7 +290,7 @@ def _crops_of_square(shared: Shared, rows: pd.DataFrame, model: str, condition: 
             localization=centre,
             background=background,
         )
-        behind.crops(shared, chosen, condition)
+        crops_below.crops(shared, chosen, condition)
 
 
 def _pairs(shared: Shared, model: str, condition: str) -> None:
@@ -348,7 +350,7 @@ def _pairs(shared: Shared, model: str, condition: str) -> None:
         worst = dict(zip(names, rows["worst_background"], strict=True)).get(pair)
         for place in pair.split(" / "):
             st.markdown(f"**{wording.plain_name(place)}**")
-            behind.crops(
+            crops_below.crops(
                 shared,
                 CropFilter(shared.protocol, (model,), (stored,), localization=place),
                 stored,

@@ -4,14 +4,16 @@ import pandas as pd
 import streamlit as st
 
 from compute.schema import Aggregation, Probe, Protocol
-from dashboard import cache, keeping, selections, show, theme, wording
+from dashboard import cache, theme, wording
 from dashboard.charts import compare as drawings
 from dashboard.queries import compare
+from dashboard.queries.comparable_runs import Entry, Ground, ground
 from dashboard.queries.filters import AccuracyFilter
-from dashboard.queries.ground import Entry, Ground, ground
 from dashboard.queries.open_runs import Run
 from dashboard.report import keys
-from dashboard.shared import Shared, current
+from dashboard.state import kept_figures, selections
+from dashboard.state.shared import Shared, current
+from dashboard.views import show
 
 MEASURES = {
     str(Protocol.REFIT): "refit",
@@ -56,7 +58,7 @@ def page() -> None:
 
 
 def _runs() -> list[Run]:
-    library = keeping.opened()
+    library = kept_figures.opened()
     if len(library.runs) == 1:
         st.markdown(
             "One run is open, so its models are compared. `bystander dashboard RUN RUN …` opens "
@@ -127,7 +129,7 @@ def _board(
     order = sort or next(iter(compare.SORTS))
     table = compare.leaderboard(cache.ask, found, choice, condition, order)
     sentence = AccuracyFilter(*choice).sentence()
-    several = keys.joined(run.key for run in runs) if len(keeping.opened().runs) > 1 else None
+    several = keys.joined(run.key for run in runs) if len(kept_figures.opened().runs) > 1 else None
     values = {"condition": condition, "sort": order, "runs": several}
     key = keys.of("leaderboard", _measured(shared, choice), **values)
     show.chart(drawings.leaderboard(table, condition, sentence), shared, table, keep=key)

@@ -7,11 +7,14 @@ import pandas as pd
 import streamlit as st
 
 from compute.schema import CELL_FLAGS, TRIAL_FLAGS, Flip
-from dashboard import cache, selections, show, strips, theme, wording
-from dashboard.behind import legend
+from dashboard import cache, theme, wording
 from dashboard.queries import examples
 from dashboard.queries.filters import FLAG_CHOICES, CropFilter
-from dashboard.shared import Shared, current
+from dashboard.render import strips
+from dashboard.state import selections
+from dashboard.state.shared import Shared, current
+from dashboard.views import show
+from dashboard.views.crops_below import legend
 
 PER_PAGE = 8
 ANY = "All"

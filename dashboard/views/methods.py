@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from compute.published import SPREAD
+from compute.paper.table_1 import SPREAD
 from compute.schema import (
     CALIBRATION_MEASURES,
     CONDITIONS,
@@ -15,10 +15,12 @@ from compute.schema import (
     PROTOCOLS,
     Condition,
 )
-from dashboard import cache, show, strips, theme, wording
+from dashboard import cache, theme, wording
 from dashboard.queries import provenance
 from dashboard.queries.filters import AGGREGATIONS, PROBES
-from dashboard.shared import Shared, current
+from dashboard.render import strips
+from dashboard.state.shared import Shared, current
+from dashboard.views import show
 
 MIB = 2**20
 

@@ -2,13 +2,16 @@
 
 import streamlit as st
 
-from compute.published import EXPLANATION
+from compute.paper.table_1 import EXPLANATION
 from compute.schema import Aggregation
 from compute.statistics.aggregation import UNIT
-from dashboard import cache, keeping, show, strips, theme, wording
+from dashboard import cache, theme, wording
 from dashboard.charts import accuracy as drawings
 from dashboard.queries import accuracy
-from dashboard.shared import Shared, current
+from dashboard.render import strips
+from dashboard.state import kept_figures
+from dashboard.state.shared import Shared, current
+from dashboard.views import show
 
 SWAP = ("unaltered", "same", "different", "masked")
 """Conditions of the explaining figure, those that a run has."""
@@ -49,7 +52,7 @@ def _finding(shared: Shared) -> None:
         conflict = wording.conflict_finding(table)
         if conflict:
             st.markdown(wording.plain_name(conflict))
-        keeping.button(show.kept("finding", shared))
+        kept_figures.button(show.kept("finding", shared))
     if Aggregation.PUBLISHED in (shared.aggregation, shared.run.meta.get("kind")):
         st.markdown(wording.plain_name(EXPLANATION))
     if shared.run.meta.get("kind") == "published":
@@ -149,7 +152,7 @@ def _swap(shared: Shared) -> None:
         dark=shared.dark,
     )
     st.html(cache.strip(shared.run, request, layout="gallery"))
-    keeping.button(show.kept("swap", shared, cell=cell))
+    kept_figures.button(show.kept("swap", shared, cell=cell))
     key = ", ".join(
         f"{theme.model_marks(shared.models)[name].character} {theme.model_title(name)}"
         for name in shared.models

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import streamlit as st
 
 from compute.errors import BystanderError
-from dashboard import cache, keeping, show, wording
+from dashboard import cache, wording
 from dashboard.report import deck, files, registry, screen
 from dashboard.report.keys import FigureKey
-from dashboard.shared import Shared, current
+from dashboard.state import kept_figures
+from dashboard.state.shared import Shared, current
+from dashboard.views import show
 
 PLACE = "slide"
 """Name in the address: which figure, from 1."""
@@ -43,7 +45,7 @@ KEYS = {
 def page() -> None:
     """Show the page."""
     shared = current()
-    there, cut = keeping.kept()
+    there, cut = kept_figures.kept()
     figures = there
     if not figures:
         with contextlib.suppress(BystanderError):  # a run without the tables that they need
@@ -100,7 +102,7 @@ def _desk(shared: Shared, figures: Sequence[FigureKey], cut: bool) -> None:
 
 
 def _drawn(shared: Shared, key: FigureKey) -> str:
-    library = keeping.runs_of([key], shared.run)
+    library = kept_figures.runs_of([key], shared.run)
     try:
         return cache.slide(shared.run, key, library, shared.dark)
     except BystanderError as error:
@@ -170,7 +172,7 @@ def _controls(figures: Sequence[FigureKey], place: int) -> None:
 
 def _arrange(figures: Sequence[FigureKey], cut: bool) -> None:
     """List the figures, to be moved and let go."""
-    kept, _ = keeping.kept()
+    kept, _ = kept_figures.kept()
     if not kept:
         st.caption(
             "The usual figures. Keep others on the other pages; what is kept is in the address."
@@ -199,11 +201,11 @@ def _arrange(figures: Sequence[FigureKey], cut: bool) -> None:
                     type="tertiary",
                     help=f"{label}: {_title(key)}",
                     disabled=change is None,
-                    on_click=keeping.keep,
+                    on_click=kept_figures.keep,
                     args=(change or [],),
                 )
     if kept:
-        st.button("Back to the usual figures", on_click=keeping.keep, args=([],))
+        st.button("Back to the usual figures", on_click=kept_figures.keep, args=([],))
 
 
 def _title(key: FigureKey) -> str:
@@ -226,7 +228,7 @@ def _save(shared: Shared, figures: Sequence[FigureKey]) -> None:
     if not figures:
         st.caption("There is nothing to save.")
         return
-    library = keeping.runs_of(figures, shared.run)
+    library = kept_figures.runs_of(figures, shared.run)
     for kind, title in files.TITLES.items():
         st.download_button(
             title,

@@ -6,14 +6,17 @@ from urllib.parse import quote
 import pandas as pd
 import streamlit as st
 
-from dashboard import cache, selections, show, strips, theme, wording
-from dashboard.behind import legend
+from dashboard import cache, theme, wording
 from dashboard.charts import protein_lists as lists
 from dashboard.charts import proteins as drawings
 from dashboard.queries import examples, proteins
 from dashboard.queries.filters import ShiftFilter
 from dashboard.queries.open_runs import MissingTableError
-from dashboard.shared import Shared, current
+from dashboard.render import strips
+from dashboard.state import selections
+from dashboard.state.shared import Shared, current
+from dashboard.views import show
+from dashboard.views.crops_below import legend
 
 CELLS = 6
 """Cells of one protein that are shown at first."""

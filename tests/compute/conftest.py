@@ -2,9 +2,10 @@
 
 import pytest
 from hypothesis import settings
-from summarised_run import BIG, make
-from synthetic_cells import POPULATION
 from threadpoolctl import threadpool_limits
+
+from tests.compute.summarised_run import BIG, make
+from tests.compute.synthetic_cells import POPULATION
 
 # On a busy machine a single example may take long; how long says nothing.
 settings.register_profile("steady", deadline=None)

@@ -6,8 +6,8 @@ import time
 from functools import partial
 from pathlib import Path
 
-from compute.engines import Task, UnitError
 from compute.errors import DiskError
+from compute.runs.engines import Task, UnitError
 
 
 class Units:

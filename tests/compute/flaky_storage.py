@@ -5,8 +5,8 @@ from pathlib import Path
 import fsspec
 from fsspec.implementations.memory import MemoryFileSystem
 
-from compute.locks import LOCK_FILE
-from compute.remote import Remote
+from compute.storage.locks import LOCK_FILE
+from compute.storage.remote import Remote
 
 
 class Flaky(MemoryFileSystem):

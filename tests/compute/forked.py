@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-PRELOADED = ["compute.pipeline", "compute.commands.runs", "compute.engines.on_ray"]
+PRELOADED = ["compute.runs.pipeline", "compute.cli.runs", "compute.runs.engines.on_ray"]
 """None of them imports Ray, which reads its environment when it is imported."""
 
 
@@ -18,7 +18,7 @@ def _main(arguments: list[str], log: Path, environment: dict[str, str]) -> None:
             os.dup2(handle.fileno(), stream)
     print("read: begun", file=sys.stderr, flush=True)
     sys.argv = ["bystander", *arguments]
-    from compute.cli import main
+    from compute.cli.main import main
 
     main()
 

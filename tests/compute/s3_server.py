@@ -111,7 +111,7 @@ def _main(
     forked._main(arguments, log, dict(environment))
 
 
-QUICK = {("compute.remote", "FIRST_DELAY"): 0.01, ("compute.mirror", "EVERY"): 0.1}
+QUICK = {("compute.storage.remote", "FIRST_DELAY"): 0.01, ("compute.storage.mirror", "EVERY"): 0.1}
 
 
 def start(

@@ -6,17 +6,18 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from synthetic_cells import CLASSES, cells_table, make_plan, windows_table
 
 from compute import schema
-from compute.embed import SHARD_CELLS, trials_table
-from compute.files import write_table
-from compute.folds import deal
-from compute.probing import Cells, probe
-from compute.rundir import LOCKED_PREDICTIONS, begin
+from compute.effects.stage import summarise
+from compute.embedding.worker import SHARD_CELLS, trials_table
+from compute.probes.cells import Cells
+from compute.probes.folds import deal
+from compute.probes.stage import probe
 from compute.schema import COMPOSED, Condition
 from compute.statistics.bootstrap import BootstrapConfig
-from compute.summarise import summarise
+from compute.storage.atomic_files import write_table
+from compute.storage.run_directory import LOCKED_PREDICTIONS, begin
+from tests.compute.synthetic_cells import CLASSES, cells_table, make_plan, windows_table
 
 MODELS = {"one": 6, "two": 4}
 BOOTSTRAP = BootstrapConfig(200, 200, 0)

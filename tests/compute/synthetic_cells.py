@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from compute.conditions import Plan, PlanConfig
-from compute.crops.medium import medium_mask
-from compute.store import CropArrays
+from compute.backgrounds.plan import Plan, PlanConfig
+from compute.images.fill_holes import medium_mask
+from compute.store.reader import CropArrays
 
 CLASSES = ["actin", "ER", "Golgi", "nucleus", "vacuole"]
 SIDE = 32

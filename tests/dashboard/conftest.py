@@ -3,20 +3,16 @@
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from opening import DEMO, SMALL, opened
-from synthetic_run import Plan, write_run
-
-from dashboard.launch import RUNS_VARIABLE, launch
 from dashboard.queries.open_runs import Run
+from dashboard.server.launch import RUNS_VARIABLE, launch
+from tests.dashboard.opening import DEMO, SMALL, opened
+from tests.dashboard.synthetic_run import Plan, write_run
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +63,7 @@ def app(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
 @pytest.fixture(scope="session")
 def published(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The paper's results as a run; skipped where they are not at hand."""
-    from compute.published_run import write_published
+    from compute.paper.run import write_published
 
     path = tmp_path_factory.mktemp("paper") / "published"
     write_published(shared / "published_results", path)

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from synthetic_run import Plan
-
 from dashboard.queries.open_runs import Run, connect, open_library
+from tests.dashboard.synthetic_run import Plan
 
 DEMO = Path(__file__).resolve().parents[2] / "data" / "demo"
 

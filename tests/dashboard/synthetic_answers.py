@@ -12,7 +12,7 @@ import pandas as pd
 from compute import schema
 
 if TYPE_CHECKING:
-    from synthetic_run import Plan
+    from tests.dashboard.synthetic_run import Plan
 
 BINS = 10
 SHARE_RESCALED = 0.35

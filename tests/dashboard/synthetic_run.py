@@ -14,10 +14,11 @@ import imagecodecs
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from synthetic_answers import write_answers
 
-from compute import rundir, schema
+from compute import schema
 from compute.schema import Condition
+from compute.storage import run_directory
+from tests.dashboard.synthetic_answers import write_answers
 
 ALL_CONDITIONS = tuple(str(condition) for condition in Condition)
 ALL_MODELS = ("pifia", "paired_cell", "deeploc")
@@ -67,7 +68,7 @@ def write_run(path: Path, plan: Plan = Plan()) -> Path:
     cells = _cells(plan, proteins, rng)
     trials = _trials(plan, cells, rng)
     header = {"plan": {"seed": plan.seed, "repeats": plan.repeats}, "normalisation": "crop"}
-    with rundir.begin(path, header, _details(plan, cells), fresh=True) as run:
+    with run_directory.begin(path, header, _details(plan, cells), fresh=True) as run:
         run.write(run.summary("cells"), _table(cells, schema.cells_schema()), schema.cells_schema())
         run.write(
             run.part("trials", 0), _table(trials, schema.trials_schema()), schema.trials_schema()

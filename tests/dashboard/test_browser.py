@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import (
+from playwright.sync_api import expect
+
+from dashboard.queries.open_runs import connect, open_library
+from tests.dashboard.browsing import (
     PATIENCE,
     SIZES,
     THEMES,
@@ -22,10 +25,7 @@ from browsing import (
     settle,
     visit,
 )
-from opening import DEMO
-from playwright.sync_api import expect
-
-from dashboard.queries.open_runs import connect, open_library
+from tests.dashboard.opening import DEMO
 
 Shot = Callable[[str], Path | None]
 pytestmark = [pytest.mark.browser, pytest.mark.long]
@@ -225,9 +225,8 @@ def test_going_back_undoes_a_selection(browser: Any, address: str) -> None:
 def test_a_run_deleted_while_open_is_explained(browser: Any, tmp_path: Path) -> None:
     import shutil
 
-    from synthetic_run import Plan, write_run
-
-    from dashboard.launch import launch
+    from dashboard.server.launch import launch
+    from tests.dashboard.synthetic_run import Plan, write_run
 
     plan = Plan(proteins_per_class=2, cells=4, models=("pifia",), example_cells=4)
     path = write_run(tmp_path / "gone", plan)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import (
+
+from tests.dashboard.browsing import (
     address_of,
     at,
     choose_first,

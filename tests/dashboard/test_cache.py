@@ -3,8 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from opening import SMALL, opened
-from synthetic_run import write_run
 
 from dashboard import cache
 from dashboard.charts import accuracy as drawings
@@ -14,6 +12,8 @@ from dashboard.charts.description import Bars, Chart
 from dashboard.queries import accuracy, proteins
 from dashboard.queries.filters import AccuracyFilter
 from dashboard.queries.open_runs import Run, connect, copied_tables, open_library
+from tests.dashboard.opening import SMALL, opened
+from tests.dashboard.synthetic_run import write_run
 
 PLAN = replace(SMALL, proteins_per_class=1, mixed=1, cells=4, examples=False)
 CHOSEN = AccuracyFilter(models=PLAN.models, conditions=("unaltered", "different"))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from compute.statistics.backgrounds import add_to_grid, background_rows, begin_grid
 from compute.statistics.bootstrap import Resampling
-from compute.statistics.units import make_units
+from compute.statistics.resampling_units import make_units
 
 NAMES = ["actin", "ER", "Golgi", "nucleus"]
 

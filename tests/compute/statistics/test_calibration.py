@@ -18,7 +18,7 @@ from compute.statistics.calibration import (
     heat,
     reliability_rows,
 )
-from compute.statistics.units import make_units
+from compute.statistics.resampling_units import make_units
 
 
 def calibrated(seed, n=6000, k=5, sharpness=2.0):

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from compute.schema import Flip
 from compute.statistics.bootstrap import Resampling
 from compute.statistics.flips import changes, flip_rows
-from compute.statistics.units import make_units
+from compute.statistics.resampling_units import make_units
 
 answers = arrays(np.int64, (3, 20), elements=st.integers(0, 3))
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compute.statistics.bootstrap import Resampling, resample
+from compute.statistics.resampling_units import make_units
 from compute.statistics.rescaling import rescaling_rows
-from compute.statistics.units import make_units
 
 UNITS = make_units(
     np.repeat([0, 1, 2], [5, 5, 6]), np.arange(16, dtype=np.int32), np.arange(3), True, 3

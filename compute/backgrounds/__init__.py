@@ -1,0 +1,1 @@
+"""Which background goes behind which cell, and the crops that come of it."""

@@ -1,0 +1,169 @@
+"""The verb that measures: bench, as a whole or one subject of it."""
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from compute.cli import console
+from compute.cli.options import DEFAULT_MODELS, Device, Models, Seed, names
+from compute.errors import BystanderError
+
+if TYPE_CHECKING:
+    from compute.bench.table import Row
+
+app = typer.Typer()
+bench = typer.Typer(
+    help="Measure what this machine reaches: ratios within one run, medians of several.",
+    invoke_without_command=True,
+)
+app.add_typer(bench, name="bench")
+
+Repeats = Annotated[int, typer.Option(help="Rounds, of which the median counts.")]
+Store = Annotated[
+    Path | None, typer.Option(help="A crop store; default: one is simulated as for the demo.")
+]
+
+
+@bench.callback()
+def everything(
+    context: typer.Context,
+    device: Device = "auto",
+    repeats: Repeats = 5,
+    store: Store = None,
+) -> None:
+    """Print the ratios of embedding and pair tests, and the cost of every other stage.
+
+    Memory's growth (`bench growth`), the dashboard (`bench dashboard`) and the statistics
+    (`bench statistics`) take longer and are asked for by name.
+
+    Example: bystander bench --repeats 3
+    """
+    if context.invoked_subcommand is None:
+        from compute.bench.whole import whole_rows
+
+        _print(whole_rows(store, device, repeats))
+
+
+@bench.command()
+def embedding(
+    models: Models = DEFAULT_MODELS,
+    precisions: Annotated[str, typer.Option(help="Separated by commas.")] = "float32",
+    batch_sizes: Annotated[str, typer.Option(help="Separated by commas; 0: found.")] = "0",
+    full_width: Annotated[
+        bool, typer.Option("--full-width", help="The same networks at the published width.")
+    ] = False,
+    shards: Annotated[int, typer.Option(help="Of 64 cells, per round.")] = 4,
+    device: Device = "auto",
+    repeats: Repeats = 5,
+    store: Store = None,
+) -> None:
+    """Compare embedding, from files to files, with the forward pass alone.
+
+    Example: bystander bench embedding --models pifia --precisions float32,bfloat16
+    """
+    from compute.bench.whole import embedding_rows_of
+
+    sizes = [int(size) for size in names(batch_sizes)]
+    _print(
+        embedding_rows_of(
+            store, names(models), device, names(precisions), sizes, repeats, shards, full_width
+        )
+    )
+
+
+@bench.command()
+def growth(
+    crops: Annotated[str, typer.Option(help="A few and many, separated by a comma.")] = (
+        "10000,200000"
+    ),
+    models: Models = "pifia",
+    store: Store = None,
+) -> None:
+    """Compare the peak memory of a run of few crops with that of a run of many.
+
+    Example: bystander bench growth --crops 1000,20000
+    """
+    from compute.bench.whole import growth_rows_of
+
+    few, many = sorted(int(count) for count in names(crops))
+    _print(growth_rows_of(store, (few, many), names(models)))
+
+
+@bench.command()
+def statistics(
+    data_sets: Annotated[int, typer.Option(help="Simulated data sets per estimator.")] = 1000,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option(help="Also write the table here, as CSV.")] = None,
+) -> None:
+    """Check on simulated data that intervals hold the truth and tests keep their level.
+
+    Example: bystander bench statistics --data-sets 200
+    """
+    from compute.bench.judging import SimulationConfig
+    from compute.bench.statistics import measure
+
+    _print(measure(SimulationConfig(data_sets=data_sets, seed=seed), out=out))
+
+
+@bench.command()
+def dashboard(
+    predictions: Annotated[
+        int | None,
+        typer.Option(help="Make a run with so many predictions (45000000: some 4 GB, minutes)."),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="A run to measure; with --predictions, the new folder to keep it in."),
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="How often each step is measured.")] = 10,
+    sessions: Annotated[
+        int | None, typer.Option(min=1, help="Measure so many readers at once instead.")
+    ] = None,
+    minutes: Annotated[float, typer.Option(help="For how long, with --sessions.")] = 5.0,
+    pause: Annotated[
+        float, typer.Option(help="Mean seconds between a reader's steps, with --sessions.")
+    ] = 4.0,
+    seed: Seed = 0,
+) -> None:
+    """Measure what readers of the dashboard wait for, server side, and the memory it takes.
+
+    A server is started on the run (the demo where none is given) and asked for page after page
+    over its websocket, as a browser asks.
+
+    Example: bystander bench dashboard --predictions 45000000
+    """
+    from compute.shipped import DEMO_RUN
+    from dashboard.bench import load, measure
+    from dashboard.bench.process import machine
+    from dashboard.bench.synthetic_run import Size, make_run
+
+    with ExitStack() as stack:
+        path = run or DEMO_RUN
+        if predictions is not None:
+            if run is None:
+                folder = stack.enter_context(TemporaryDirectory(prefix="bystander-bench-"))
+                path = Path(folder) / "run"
+            with console.progress() as progress:
+                make_run(path, Size(predictions, seed=seed), progress)
+        if sessions is not None:
+            asked = load.Load(sessions, minutes * 60, pause, seed)
+            rows = list(load.rows(load.together(path, asked)))
+        else:
+            with console.progress() as progress:
+                rows = list(measure.rows(measure.alone(path, repeats, seed, progress)))
+    console.out.print(machine(), markup=False)
+    _print(rows)
+    if any(row.met is False for row in rows):
+        raise BystanderError("A limit was missed.", "The table says which.")
+
+
+def _print(rows: "Iterable[Row]") -> None:
+    """Print a Markdown table, line by line as it comes."""
+    from compute.bench.table import markdown
+
+    for line in markdown(rows):
+        console.out.print(line, markup=False)

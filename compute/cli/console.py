@@ -1,0 +1,70 @@
+"""How the command line talks: progress bars on a terminal, plain lines elsewhere, errors."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from compute.errors import BystanderError
+from compute.storage.atomic_files import Progress as Report
+
+PLAIN_EVERY = 10.0
+"""Seconds between plain progress lines of one stage."""
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def progress() -> Iterator[Report]:
+    """Give a function that reports a stage's progress: a bar each on a terminal, else lines."""
+    if err.is_terminal:
+        with Progress(
+            TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(),
+            TimeElapsedColumn(), TimeRemainingColumn(), console=err,
+        ) as bars:  # fmt: skip
+            tasks: dict[str, TaskID] = {}
+
+            def show(stage: str, done: int, total: int) -> None:
+                if stage not in tasks:
+                    tasks[stage] = bars.add_task(stage, total=total)
+                bars.update(tasks[stage], completed=done, total=total)
+
+            yield show
+        return
+    last: dict[str, float] = {}
+
+    def say(stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if done >= total or now - last.get(stage, -PLAIN_EVERY) >= PLAIN_EVERY:
+            last[stage] = now
+            print(f"{stage}: {done} of {total}", file=sys.stderr, flush=True)
+
+    yield say
+
+
+def notice(text: str) -> None:
+    """Print what a person should know at once, on standard error."""
+    err.print(text, markup=False)
+
+
+def fail(error: BystanderError) -> None:
+    """Print what is wrong and what to do, on standard error."""
+    err.print(f"[bold red]Error:[/] {_plain(error.problem)}")
+    if error.remedy:
+        err.print(_plain(error.remedy))
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")

@@ -1,0 +1,67 @@
+"""The command line: what every verb shares. The verbs are in the files beside it."""
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from compute import __version__
+from compute.cli import bench, console, models, reports, runs, stores
+from compute.errors import BystanderError, UsageError
+
+app = typer.Typer(
+    help="Tests whether a model that reads single-cell crops answers from the cell in the centre "
+    "or from its neighbours.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+for part in (runs, stores, models, reports, bench):
+    app.add_typer(part.app)
+
+
+class Terminated(BaseException):
+    """Another process asked this one to end (SIGTERM), as batch systems do when time is up."""
+
+
+def main() -> None:
+    """Run the command line; exit status 1 for a problem, 2 for wrong use, 143 when terminated."""
+    signal.signal(signal.SIGTERM, _terminate)
+    # Processes that this one starts take no code from the folder one stands in.
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        app()
+    except BystanderError as error:
+        console.fail(error)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
+    except KeyboardInterrupt:
+        console.err.print("Interrupted. The same command goes on from here.")
+        sys.exit(130)
+    except Terminated:
+        console.err.print("Terminated. The same command goes on from here.")
+        sys.exit(143)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """Leave what is open in good order; a second signal ends the process at once."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    raise Terminated
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        console.out.print(f"bystander {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    """Hold the options that come before a verb."""

@@ -1,0 +1,173 @@
+"""Verbs about models and their weights: models, train, convert, fetch."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from compute import amounts
+from compute.cli import console
+from compute.cli.options import Device, Seed, Split, StoreArgument
+from compute.errors import UsageError
+
+if TYPE_CHECKING:
+    from compute.models.published.catalogue import Source
+
+app = typer.Typer()
+
+
+@app.command()
+def models(
+    action: Annotated[str | None, typer.Argument(help="`check`, or nothing to list.")] = None,
+    card: Annotated[Path | None, typer.Argument(help="A model card.")] = None,
+    store: Annotated[Path | None, typer.Argument(help="A crop store to read.")] = None,
+) -> None:
+    """List the shipped models, or check that a card's model can read a store.
+
+    Example: bystander models check my-model.toml store
+    """
+    from compute.runs.describe import check_model, list_models
+
+    if action is None:
+        lines = list_models()
+    elif action == "check" and card is not None and store is not None:
+        lines = check_model(card, store)
+    else:
+        raise UsageError(
+            "Nothing is known of that.", "Use `bystander models` or `models check CARD STORE`."
+        )
+    for line in lines:
+        console.out.print(line, markup=False)
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Argument(help="pifia, paired_cell or deeploc.")],
+    store: StoreArgument,
+    out: Annotated[Path, typer.Option(help="Folder for the weights, card and history.")],
+    width: Annotated[float, typer.Option(help="Scales every layer; 1 as published.")] = 0.25,
+    epochs: Annotated[int, typer.Option(help="At most.")] = 30,
+    patience: Annotated[int, typer.Option(help="Epochs without improvement before it ends.")] = 6,
+    batch_size: Annotated[int, typer.Option(help="Crops per step.")] = 64,
+    learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 1e-3,
+    precision: Annotated[
+        str, typer.Option(help="Of the convolutions: float32 or bfloat16 (faster on some CPUs).")
+    ] = "float32",
+    split: Split = None,
+    seed: Seed = 0,
+    dtype: Annotated[str, typer.Option(help="Of the stored weights: float32 or float16.")] = (
+        "float32"
+    ),
+    name: Annotated[str | None, typer.Option(help="Of the model; default: the network's.")] = None,
+    license: Annotated[str, typer.Option(help="Of the weights, for the card.")] = "",
+    device: Device = "auto",
+    fresh: Annotated[bool, typer.Option("--fresh", help="Ignore an earlier checkpoint.")] = False,
+) -> None:
+    """Train a network by its own objective on a crop store; interrupted, it goes on.
+
+    Example: bystander train deeploc store --out weights --split train
+    """
+    from compute.devices import choose_device
+    from compute.models.training.train import train as fit
+    from compute.store.reader import CropStore
+
+    fields = None
+    if split is not None:
+        fields = set(CropStore(store).fields_of(split))
+    with console.progress() as report:
+        card = fit(
+            model, store, out, width=width, epochs=epochs, patience=patience,
+            batch_size=batch_size, learning_rate=learning_rate, precision=precision, seed=seed,
+            fields=fields, dtype=dtype, name=name, license=license,
+            device=choose_device(device), resume=not fresh,
+            created_by=shlex.join(["bystander", *sys.argv[1:]]),
+            progress=report, say=lambda line: console.err.print(line, markup=False),
+        )  # fmt: skip
+    console.out.print(f"Finished: {card}")
+
+
+@app.command()
+def convert(
+    network: Annotated[str, typer.Argument(help="pifia, paired_cell or deeploc.")],
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(
+            help="paired_cell: Keras HDF5. Others: a TensorFlow checkpoint, the part of its file "
+            "names before .index (needs bystander[convert])."
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(help="Folder for the weights and the card.")],
+    classes: Annotated[
+        Path | None, typer.Option(help="Text file with the outputs' names, one a line, in order.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of the model; default: the network's.")] = None,
+    trained_on: Annotated[str, typer.Option(help="The data, in words, for the card.")] = "",
+    license: Annotated[str, typer.Option(help="Of the weights, for the card.")] = "",
+    dtype: Annotated[str, typer.Option(help="Of the stored weights: float32 or float16.")] = (
+        "float32"
+    ),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a card there.")] = False,
+) -> None:
+    """Convert published weights into a model card and safetensors.
+
+    Example: bystander convert paired_cell model_weights.h5 weights --license GPL-2.0
+    """
+    from compute.models.published.convert import NOT_STATED
+    from compute.models.published.convert import convert as turn
+
+    card = turn(
+        network, checkpoint, out, classes=classes, name=name, trained_on=trained_on or NOT_STATED,
+        license=license, dtype=dtype, overwrite=overwrite,
+        created_by=shlex.join(["bystander", *sys.argv[1:]]),
+        say=lambda line: console.out.print(line, markup=False),
+    )  # fmt: skip
+    console.out.print(f"Finished: {card}", markup=False)
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="Of a source, or `list`.")] = "list",
+    to: Annotated[
+        Path | None, typer.Option(help="Folder for the files; default: the source's name.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Agree to size and licence.")] = False,
+) -> None:
+    """Download published weights or data; interrupted, the same command goes on.
+
+    Example: bystander fetch pifia-weights --to pifia-weights
+    """
+    from compute.models.published.catalogue import SOURCES, require_files, source_named
+    from compute.models.published.download import fetch as download
+    from compute.models.published.download import stated_sizes
+
+    if name == "list":
+        for key, source in SOURCES.items():
+            _describe_source(key, source, [file.size for file in source.files])
+        return
+    source = source_named(name)
+    require_files(name, source)
+    _describe_source(name, source, stated_sizes(source))
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError("Nobody is there to be asked.", "Agree with --yes.")
+        typer.confirm("Download it under this licence?", abort=True)
+    with console.progress() as report:
+        files = download(
+            source, to or Path(name), report, lambda line: console.err.print(line, markup=False)
+        )
+    console.out.print(f"Finished: {len(files)} files in {to or name}", markup=False)
+    console.out.print(f"Then: {source.then}", markup=False)
+
+
+def _describe_source(name: str, source: "Source", sizes: list[int | None]) -> None:
+    """Say what a source is, its size, licence, publication and page."""
+    known = sum(size for size in sizes if size is not None)
+    size = "on its page only"
+    if sizes:
+        size = f"{len(sizes)} file{'s' if len(sizes) > 1 else ''}, "
+        size += "size not known" if None in sizes else amounts.size(known)
+    console.out.print(f"{name}: {source.title}", markup=False)
+    console.out.print(f"    {size}; licence: {source.licence}", markup=False)
+    console.out.print(f"    {source.publication}; {source.page}", markup=False)

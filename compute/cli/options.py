@@ -1,0 +1,117 @@
+"""Options that several verbs share, each with its help."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from compute.schema import CONDITIONS
+
+if TYPE_CHECKING:
+    from compute.storage.atomic_files import Progress
+
+DEFAULT_MODELS = "pifia,paired_cell,deeploc"
+
+StoreArgument = Annotated[Path, typer.Argument(help="A crop store.")]
+StorePlace = Annotated[str, typer.Argument(help="A crop store: its folder or URL.")]
+NewStore = Annotated[Path, typer.Argument(help="Folder to make.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a store that is there.")]
+TrainShare = Annotated[
+    float | None,
+    typer.Option(
+        help="Mark this share of every protein's fields as split 'train', the rest as 'test' "
+        "(0 to 1)."
+    ),
+]
+Localizations = Annotated[
+    Path | None, typer.Option(help="CSV with the columns protein,localization.")
+]
+ClassNames = Annotated[
+    Path | None,
+    typer.Option(help="CSV with the columns source,localization: what class names stand for."),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Jobs = Annotated[int | None, typer.Option(help="Processes for the pair tests; default: all cores.")]
+Engine = Annotated[
+    str, typer.Option(help="Where to compute: local, or ray (needs the extra of that name).")
+]
+Workers = Annotated[
+    int | None, typer.Option(help="Workers on Ray; default: one per GPU, or per 4 cores.")
+]
+Address = Annotated[
+    str | None,
+    typer.Option(help="Of a Ray cluster, or auto; default: Ray is started on this machine."),
+]
+Cache = Annotated[
+    Path | None,
+    typer.Option(help="Folder for copies of what is behind URLs; default: ~/.cache/bystander."),
+]
+Models = Annotated[
+    str, typer.Option(help="Shipped models or paths of model cards, separated by commas.")
+]
+Conditions = Annotated[str, typer.Option(help="Separated by commas; default: all.")]
+Split = Annotated[
+    str | None, typer.Option(help="Take only the cells of this split, such as train or test.")
+]
+Seed = Annotated[int, typer.Option(help="Decides every random choice.")]
+Repeats = Annotated[int, typer.Option(help="Donors per cell and condition.")]
+GridCells = Annotated[int, typer.Option(help="Cells per localization in the pair tests.")]
+Backgrounds = Annotated[
+    int | None, typer.Option(help="Background classes of the pair tests; default: all.")
+]
+Harmonise = Annotated[str, typer.Option(help="Common intensity scale by protein, field or none.")]
+DonorCentre = Annotated[
+    str, typer.Option(help="The donor's own centre cell: remove, or paper to leave it.")
+]
+Normalisation = Annotated[
+    str, typer.Option(help="Models scale by each crop, or locked to the cell's unaltered crop.")
+]
+FoldsBy = Annotated[str, typer.Option(help="grouped: no protein in both halves; paper: by cell.")]
+Folds = Annotated[int, typer.Option(help="Folds of the probes.")]
+Draws = Annotated[int, typer.Option(help="Bootstrap draws.")]
+Margin = Annotated[
+    float,
+    typer.Option(help="Drops and gaps within this of zero count as none (equivalence test)."),
+]
+Examples = Annotated[int, typer.Option(help="Cells per protein whose crops are kept to look at.")]
+DropEmbeddings = Annotated[
+    bool, typer.Option("--drop-embeddings", help="Delete embeddings when the run is finished.")
+]
+BatchSize = Annotated[
+    int, typer.Option(help="Crops per forward pass; 0: as many as fit on a GPU, 32 on a CPU.")
+]
+Precision = Annotated[
+    str, typer.Option(help="Networks compute with float32 or bfloat16; the run says the error.")
+]
+Rescaling = Annotated[
+    bool,
+    typer.Option(help="Read one trial per cell and condition with the other normalisation too."),
+]
+Compiled = Annotated[
+    bool, typer.Option(help="Have PyTorch compile the networks first: for long runs on GPUs.")
+]
+ALL_CONDITIONS = ",".join(CONDITIONS)
+
+
+def names(text: str) -> list[str]:
+    """Split a list of names at its commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+@contextmanager
+def places(
+    store: str, out: str, cache: Path | None, fresh: bool, progress: "Progress"
+) -> Iterator[tuple[Path, Path]]:
+    """Give the folders of a store and a run; those behind URLs are copied here, and there."""
+    from compute.storage.mirror import cache_folder, run_here, store_here
+    from compute.storage.remote import is_url
+
+    cache = cache or cache_folder()
+    folder = store_here(store, cache, progress) if is_url(store) else Path(store)
+    if not is_url(out):
+        yield folder, Path(out)
+        return
+    with run_here(out, cache, fresh=fresh) as run:
+        yield folder, run

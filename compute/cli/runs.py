@@ -1,0 +1,290 @@
+"""Verbs that make runs and look at them: demo, dashboard, plan, run, published, check."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from compute.cli import console
+from compute.cli.options import (
+    ALL_CONDITIONS,
+    DEFAULT_MODELS,
+    Address,
+    Backgrounds,
+    BatchSize,
+    Cache,
+    Compiled,
+    Conditions,
+    Device,
+    DonorCentre,
+    Draws,
+    DropEmbeddings,
+    Engine,
+    Examples,
+    Folds,
+    FoldsBy,
+    GridCells,
+    Harmonise,
+    Jobs,
+    Margin,
+    Models,
+    Normalisation,
+    Precision,
+    Repeats,
+    Rescaling,
+    Seed,
+    Split,
+    StoreArgument,
+    StorePlace,
+    Workers,
+    names,
+    places,
+)
+
+if TYPE_CHECKING:
+    from compute.backgrounds.plan import PlanConfig
+    from compute.embedding.worker import EmbedConfig
+
+app = typer.Typer()
+
+SEAMS_TO_MENTION = 0.1
+"""Share of swapped crops with a seam flag above which another harmonisation is suggested."""
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the store and the run.")] = Path(
+        "bystander-demo"
+    ),
+    port: Annotated[int | None, typer.Option(help="Of the dashboard; default: 8501.")] = None,
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+    dashboard: Annotated[bool, typer.Option(help="Open the dashboard at the end.")] = True,
+) -> None:
+    """Simulate cells, run three networks over all backgrounds, open the dashboard.
+
+    Example: bystander demo --out bystander-demo
+    """
+    from compute.runs.demo import make_demo
+
+    with console.progress() as report:
+        run = make_demo(out, report)
+    console.out.print(f"Finished: {run}")
+    if dashboard:
+        from dashboard.server.launch import launch
+
+        launch([run], port=port, open_browser=browser)
+
+
+@app.command(name="dashboard")
+def open_dashboard(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Run directories; default: the shipped demo.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Default: 8501, or the next free one.")] = None,
+    address: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+    public: Annotated[
+        str, typer.Option(help="Where readers find it, behind a web server: https://HOST/PATH.")
+    ] = "",
+) -> None:
+    """Look at runs in a browser.
+
+    Example: bystander dashboard my-run other-run
+    """
+    from dashboard.server.launch import launch
+
+    launch(list(runs or []), port=port, address=address, open_browser=browser, public=public)
+
+
+@app.command()
+def plan(
+    store: StoreArgument,
+    models: Models = DEFAULT_MODELS,
+    conditions: Conditions = ALL_CONDITIONS,
+    split: Split = None,
+    seed: Seed = 0,
+    repeats: Repeats = 1,
+    grid_cells: GridCells = 1000,
+    backgrounds: Backgrounds = None,
+    folds: Folds = 5,
+    folds_by: FoldsBy = "grouped",
+    examples: Examples = 4,
+    drop_embeddings: DropEmbeddings = False,
+    rescaling: Rescaling = True,
+    batch_size: BatchSize = 0,
+    precision: Precision = "float32",
+    compiled: Compiled = False,
+    device: Device = "auto",
+    jobs: Jobs = None,
+) -> None:
+    """Print what a run would do: trials, time from a short calibration, disk.
+
+    Example: bystander plan store --models pifia
+    """
+    from compute.runs.estimate import estimate, report
+    from compute.runs.pipeline import RunConfig
+    from compute.statistics.bootstrap import BootstrapConfig
+
+    config = RunConfig(
+        plan=_plan_config(conditions, seed, repeats, grid_cells, backgrounds, split),
+        embed=_embed_config(
+            "protein", "remove", "crop", batch_size, precision, rescaling, compiled
+        ),
+        bootstrap=BootstrapConfig(seed=seed),
+        folds=folds,
+        fold_scheme=folds_by,
+        examples=examples,
+        keep_embeddings=not drop_embeddings,
+    )
+    for line in report(estimate(store, names(models), config, device, jobs)):
+        console.out.print(line, markup=False)
+
+
+@app.command()
+def run(
+    store: StorePlace,
+    out: Annotated[str, typer.Option(help="The run directory or its URL, new or to go on with.")],
+    models: Models = DEFAULT_MODELS,
+    conditions: Conditions = ALL_CONDITIONS,
+    split: Split = None,
+    seed: Seed = 0,
+    repeats: Repeats = 1,
+    grid_cells: GridCells = 1000,
+    backgrounds: Backgrounds = None,
+    harmonise: Harmonise = "protein",
+    donor_centre: DonorCentre = "remove",
+    normalisation: Normalisation = "crop",
+    rescaling: Rescaling = True,
+    folds: Folds = 5,
+    folds_by: FoldsBy = "grouped",
+    draws: Draws = 2000,
+    margin: Margin = 0.02,
+    examples: Examples = 4,
+    drop_embeddings: DropEmbeddings = False,
+    batch_size: BatchSize = 0,
+    precision: Precision = "float32",
+    compiled: Compiled = False,
+    device: Device = "auto",
+    jobs: Jobs = None,
+    engine: Engine = "local",
+    workers: Workers = None,
+    address: Address = None,
+    cache: Cache = None,
+    name: Annotated[str | None, typer.Option(help="Shown in the dashboard.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete what is there first.")] = False,
+) -> None:
+    """Run models over all background conditions; interrupted, the same command goes on.
+
+    Example: bystander run store --out my-run --models pifia,deeploc
+    """
+    from compute.runs.engines import EngineConfig
+    from compute.runs.pipeline import RunConfig, run_store
+    from compute.statistics.bootstrap import BootstrapConfig
+
+    config = RunConfig(
+        plan=_plan_config(conditions, seed, repeats, grid_cells, backgrounds, split),
+        embed=_embed_config(
+            harmonise, donor_centre, normalisation, batch_size, precision, rescaling, compiled
+        ),
+        bootstrap=BootstrapConfig(draws=draws, seed=seed, margin=margin),
+        folds=folds,
+        fold_scheme=folds_by,
+        examples=examples,
+        keep_embeddings=not drop_embeddings,
+    )
+    where = EngineConfig(engine, workers, address)
+    with console.progress() as report, places(store, out, cache, fresh, report) as (here, folder):
+        done, worked = run_store(
+            here, folder, names(models), config, engine=where, device=device, jobs=jobs,
+            fresh=fresh, name=name or out.rstrip("/").rpartition("/")[2], progress=report,
+            notice=console.notice,
+        )  # fmt: skip
+    if not worked:
+        console.out.print(f"{out} is finished already; nothing to do (--fresh begins anew).")
+        return
+    rejected = sum(item["count"] for item in done.meta["rejections"])
+    console.out.print(f"Finished: {out} ({done.meta['counts']['trials']} trials)")
+    if rejected:
+        console.out.print("Left out (see Methods in the dashboard):")
+        for item in done.meta["rejections"]:
+            console.out.print(f"  {item['count']} × {item['reason']}", markup=False)
+    counts = done.meta["counts"]
+    swapped = sum(counts.get(f"trials_{name}", 0) for name in ("same", "different", "cell_free"))
+    if harmonise == "protein" and counts["trials_with_seam"] > SEAMS_TO_MENTION * swapped:
+        console.out.print(
+            f"{counts['trials_with_seam']} of {swapped} swapped crops have a bright or dark seam: "
+            "images of one protein differ in brightness. --harmonise field may fit better."
+        )
+    console.out.print(f"Look at it: bystander dashboard {out}")
+
+
+@app.command()
+def published(
+    source: Annotated[
+        Path, typer.Argument(help="Folder with pifia, pci and deeploc, five CSV files each.")
+    ],
+    out: Annotated[Path, typer.Option(help="The run directory.")],
+    name: Annotated[str | None, typer.Option(help="Shown in the dashboard.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete what is there first.")] = False,
+) -> None:
+    """Read the paper's published results into a run, averaged as in the paper and over everything.
+
+    Example: bystander published microscopy-sc-robustness/swap_experiments/results --out paper
+    """
+    from compute.paper.run import write_published
+
+    done, worked = write_published(source, out, fresh=fresh, name=name)
+    if not worked:
+        console.out.print(f"{out} is finished already; nothing to do (--fresh begins anew).")
+        return
+    table = done.meta["checks"]["table_1"]
+    console.out.print(f"Finished: {out} ({done.meta['counts']['pair_tests']} pair tests)")
+    console.out.print(
+        f"{table['reproduced']} of {table['of']} numbers of the paper's Table 1 are reproduced to "
+        "the third decimal."
+    )
+    console.out.print(f"Look at it: bystander dashboard {out}")
+
+
+@app.command()
+def check(
+    path: Annotated[Path, typer.Argument(help="A crop store or a run directory.")],
+) -> None:
+    """Verify a crop store or a run: files, hashes, schemas, counts, references.
+
+    Example: bystander check my-run
+    """
+    from compute.runs.describe import check_path
+
+    with console.progress() as report:
+        for line in check_path(path, report):
+            console.out.print(line, markup=False)
+
+
+def _plan_config(
+    conditions: str,
+    seed: int,
+    repeats: int,
+    grid_cells: int,
+    backgrounds: int | None,
+    split: str | None,
+) -> "PlanConfig":
+    from compute.backgrounds.plan import PlanConfig
+
+    return PlanConfig(tuple(names(conditions)), seed, repeats, grid_cells, backgrounds, split)
+
+
+def _embed_config(
+    harmonise: str,
+    donor_centre: str,
+    normalisation: str,
+    batch_size: int,
+    precision: str,
+    rescaling: bool,
+    compiled: bool,
+) -> "EmbedConfig":
+    from compute.embedding.worker import EmbedConfig
+
+    return EmbedConfig(
+        harmonise, donor_centre, normalisation, batch_size, precision, rescaling, compiled
+    )

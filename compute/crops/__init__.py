@@ -1,1 +1,0 @@
-"""Where crops come from, one file a source, and `segment`, which finds the cells in them."""

@@ -1,1 +1,0 @@
-"""Parts of the simulated microscope: proteome, geometry, layout, organelles, optics. No torch."""

@@ -1,0 +1,1 @@
+"""The effects stage: predictions to the tables that the dashboard shows."""

@@ -1,0 +1,339 @@
+"""One model's predictions under all conditions, in step: some whole proteins at a time.
+
+Layer: reads `predictions`, `trials` and the second reading below `work`. Predictions lie in the
+plan's order, which is by protein, so every file is gone through once and what is held at a time
+does not grow with the number of cells.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from compute.errors import InputError
+from compute.schema import CONDITIONS, Condition, Protocol
+from compute.storage.run_directory import LOCKED_PREDICTIONS, RunDirectory
+
+BATCH = 8192
+"""Rows that are decoded at a time."""
+
+BLOCK = 8192
+"""Rows of unaltered predictions (both protocols) from which on a block ends with its protein."""
+
+_PROTOCOLS = list(Protocol)
+_NONE = np.iinfo(np.int64).min
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A probe's answers under one condition and protocol; T trials of n cells, K classes.
+
+    Parameters
+    ----------
+    trial, predicted
+        Number and answer of each trial, shape (T,).
+    probabilities
+        Shape (T, K).
+    cell
+        Rows in the store's `cells`, in the plan's order (by protein), shape (n,).
+    starts
+        Each cell's first trial; its trials lie together, shape (n,).
+    """
+
+    trial: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    cell: NDArray[np.int64]
+    starts: NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls,
+        cell: NDArray[np.int64],
+        trial: NDArray[np.int64],
+        predicted: NDArray[np.int64],
+        probabilities: NDArray[np.float64],
+    ) -> "Answers":
+        """Gather trials, one row each, whose cells lie together."""
+        starts = np.flatnonzero(np.diff(cell, prepend=_NONE))
+        return cls(trial, predicted, probabilities, cell[starts], starts)
+
+    @property
+    def many(self) -> NDArray[np.int64]:
+        """Trials of each cell, shape (n,)."""
+        return np.diff(np.append(self.starts, len(self.trial)))
+
+    @property
+    def position(self) -> NDArray[np.int64]:
+        """Place in `cell` of each trial, shape (T,)."""
+        return np.repeat(np.arange(len(self.cell)), self.many)
+
+    def mean(self) -> NDArray[np.float64]:
+        """Average each cell's probabilities over its trials, shape (n, K)."""
+        if len(self.starts) == 0:
+            return self.probabilities
+        return np.add.reduceat(self.probabilities, self.starts) / self.many[:, None]
+
+    def share(self) -> NDArray[np.float64]:
+        """Return the share of each cell's trials with each answer, shape (n, K)."""
+        shape = (len(self.cell), self.probabilities.shape[1])
+        place = self.position * shape[1] + self.predicted
+        counts = np.bincount(place, minlength=shape[0] * shape[1]).reshape(shape)
+        return counts / self.many[:, None]
+
+    def trials(self, rows: NDArray[Any]) -> "Answers":
+        """Choose trials, by number or mask; cells without any are left out."""
+        cell = self.cell[self.position[rows]]
+        return Answers.of(cell, self.trial[rows], self.predicted[rows], self.probabilities[rows])
+
+    def cells(self, chosen: NDArray[np.bool_]) -> "Answers":
+        """Choose cells, by a mask."""
+        return self.trials(chosen[self.position])
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some whole proteins' answers.
+
+    Parameters
+    ----------
+    answers
+        By protocol and condition; what has no trials is left out.
+    second
+        By condition: the trials that were read a second time, with the other scaling (frozen).
+    background
+        Class of the background of every trial in the block with a donor, by trial; −1 for none.
+    """
+
+    answers: Mapping[tuple[Protocol, Condition], Answers]
+    second: Mapping[Condition, Answers]
+    background: "Backgrounds"
+
+
+@dataclass(frozen=True)
+class Backgrounds:
+    """What stands behind some trials: `trial`, ascending, and `background`, shape (T,) each."""
+
+    trial: NDArray[np.int64]
+    background: NDArray[np.int64]
+
+    def of(self, trial: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Look up the background class of trials; −1 for none.
+
+        Raises
+        ------
+        InputError
+            A trial is not in the table.
+        """
+        if len(trial) == 0:
+            return np.zeros(0, np.int64)
+        place = np.searchsorted(self.trial, trial)
+        known = place < len(self.trial)
+        known[known] = self.trial[place[known]] == trial[known]
+        if not known.all():
+            raise InputError(
+                f"Trial {trial[~known][0]} is in `predictions` but not in `trials`.",
+                "Run again with --fresh.",
+            )
+        return self.background[place]
+
+
+class Predictions:
+    """One predictions file, whole proteins at a time.
+
+    Parameters
+    ----------
+    path
+        A Parquet file in the predictions schema.
+    names
+        Class names.
+    protein
+        Number of each cell's protein, by name, shape (N,).
+    """
+
+    def __init__(self, path: Path, names: Sequence[str], protein: NDArray[np.int32]) -> None:
+        self._path = path
+        self._reader = _Reader(_decoded(path, names, protein), path)
+        self._names = names
+
+    def block(self) -> int | None:
+        """Return the protein with which the next block ends; None at the end of the file."""
+        return self._reader.boundary(BLOCK)
+
+    def until(self, protein: int | None) -> dict[Protocol, Answers]:
+        """Take the answers of all further proteins up to this one (None: all there are)."""
+        columns = self._reader.until(protein)
+        found = {}
+        for code, protocol in enumerate(_PROTOCOLS):
+            rows = np.flatnonzero(columns["protocol"] == code)
+            if len(rows):
+                found[protocol] = Answers.of(
+                    columns["cell"][rows],
+                    columns["trial"][rows],
+                    columns["predicted"][rows],
+                    columns["probabilities"][rows].astype(np.float64),
+                )
+        return found
+
+
+class _Reader:
+    """Batches of columns, sorted by `protein`, cut at proteins instead of rows."""
+
+    def __init__(self, batches: Iterator[dict[str, NDArray[Any]]], path: Path) -> None:
+        self._batches = batches
+        self._path = path
+        self._waiting: list[dict[str, NDArray[Any]]] = []
+        self._last = -1
+        self._empty: dict[str, NDArray[Any]] | None = None
+
+    def _next(self) -> bool:
+        """Read a batch; tell whether there was one."""
+        for batch in self._batches:
+            protein = batch["protein"]
+            self._empty = {name: values[:0] for name, values in batch.items()}
+            if len(protein) == 0:
+                continue
+            if protein[0] < self._last or (np.diff(protein) < 0).any():
+                raise InputError(
+                    f"{self._path} is not sorted by protein.", "Run again with --fresh."
+                )
+            self._last = int(protein[-1])
+            self._waiting.append(batch)
+            return True
+        return False
+
+    def boundary(self, rows: int) -> int | None:
+        """Read at least so many rows, and to the end of a protein; return that protein."""
+        held = sum(len(batch["protein"]) for batch in self._waiting)
+        while held < rows and self._next():
+            held += len(self._waiting[-1]["protein"])
+        if not self._waiting:
+            return None
+        last = self._last
+        while self._last == last and self._next():
+            pass
+        return last
+
+    def until(self, protein: int | None) -> dict[str, NDArray[Any]]:
+        """Take the rows of proteins up to one."""
+        while (protein is None or self._last <= protein) and self._next():
+            pass
+        taken, kept = [], []
+        for batch in self._waiting:
+            many = len(batch["protein"])
+            if protein is not None:
+                many = int(np.searchsorted(batch["protein"], protein, "right"))
+            taken.append({name: values[:many] for name, values in batch.items()})
+            if many < len(batch["protein"]):
+                kept.append({name: values[many:] for name, values in batch.items()})
+        self._waiting = kept
+        if not taken:
+            return self._empty or {"protocol": np.zeros(0, np.int64)}
+        return {name: np.concatenate([part[name] for part in taken]) for name in taken[0]}
+
+
+def _decoded(
+    path: Path, names: Sequence[str], protein: NDArray[np.int32]
+) -> Iterator[dict[str, NDArray[Any]]]:
+    """Turn batches of a predictions file into arrays, with numbers for words."""
+    columns = ["cell", "trial", "protocol", "predicted", "probabilities"]
+    protocols = [str(protocol) for protocol in _PROTOCOLS]
+    # Buffered ahead, a file would be held whole.
+    with pq.ParquetFile(path, read_dictionary=["protocol", "predicted"], pre_buffer=False) as file:
+        for batch in file.iter_batches(BATCH, columns=columns):
+            cell = batch.column("cell").to_numpy()
+            flat = batch.column("probabilities").flatten().to_numpy()
+            yield {
+                "protein": protein[cell],
+                "cell": cell,
+                "trial": batch.column("trial").to_numpy(),
+                "protocol": _codes(batch.column("protocol"), protocols),
+                "predicted": _codes(batch.column("predicted"), names),
+                "probabilities": flat.reshape(len(cell), -1),
+            }
+
+
+def _codes(column: pa.DictionaryArray, names: Sequence[str]) -> NDArray[np.int64]:
+    """Turn the values of a column into their places in `names`."""
+    place = pc.index_in(column.dictionary, pa.array(list(names), pa.string()))
+    return np.asarray(place.to_numpy(zero_copy_only=False)[column.indices.to_numpy()], np.int64)
+
+
+def _trials(
+    run: RunDirectory, names: Sequence[str], protein: NDArray[np.int32]
+) -> Iterator[dict[str, NDArray[Any]]]:
+    """Go through the trials with a donor, a shard at a time."""
+    conditions = [str(c) for c, spec in CONDITIONS.items() if spec.donors != "none"]
+    with_donor = pc.is_in(pc.field("condition"), pa.array(conditions))
+    for path in run.parts("trials"):
+        table = pq.read_table(
+            path, columns=["trial", "cell", "donor_localization"],
+            filters=with_donor, partitioning=None,
+        )  # fmt: skip
+        cell = table.column("cell").to_numpy()
+        order = np.argsort(protein[cell], kind="stable")
+        code = pc.fill_null(pc.index_in(table.column("donor_localization"), pa.array(names)), -1)
+        yield {
+            "protein": protein[cell[order]],
+            "trial": table.column("trial").to_numpy()[order],
+            "background": np.asarray(code.to_numpy(), np.int64)[order],
+        }
+
+
+def blocks(
+    run: RunDirectory,
+    model: str,
+    conditions: Sequence[Condition],
+    names: Sequence[str],
+    protein: NDArray[np.int32],
+) -> Iterator[Block]:
+    """Go through one model's predictions, some whole proteins at a time, all conditions in step.
+
+    Parameters
+    ----------
+    run
+        With the probe stage finished.
+    model
+        Name.
+    conditions
+        Those with trials of their own, in the order of their files.
+    names
+        Class names.
+    protein
+        Number of each cell's protein, in the order of names, shape (N,).
+
+    Raises
+    ------
+    InputError
+        A file is not sorted by protein.
+    """
+    paths = {c: run.part("predictions", n, model) for n, c in enumerate(conditions)}
+    files = {c: Predictions(p, names, protein) for c, p in paths.items() if p.is_file()}
+    again = {
+        c: Predictions(path, names, protein)
+        for n, c in enumerate(conditions)
+        if (path := run.part(LOCKED_PREDICTIONS, n, model)).is_file()
+    }
+    if Condition.UNALTERED not in files:
+        return
+    trials = _Reader(_trials(run, list(names), protein), run.path / "trials")
+    lead = files[Condition.UNALTERED]
+    while (protein_end := lead.block()) is not None:
+        found = {c: file.until(protein_end) for c, file in files.items()}
+        known = trials.until(protein_end)
+        none = np.zeros(0, np.int64)
+        yield Block(
+            {(p, c): answers for c, some in found.items() for p, answers in some.items()},
+            {
+                c: second[Protocol.FROZEN]
+                for c, file in again.items()
+                if Protocol.FROZEN in (second := file.until(protein_end))
+            },
+            Backgrounds(known.get("trial", none), known.get("background", none)),
+        )

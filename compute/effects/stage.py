@@ -1,0 +1,299 @@
+"""The effects stage: tallies and predictions to the run's summary tables.
+
+Layer: reads `predictions`, `trials` and the probe stage's work files, writes every summary table
+but `examples`. What each table says is computed in `compute.statistics`.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from compute import schema
+from compute.effects.gather import Gathered, Gatherer
+from compute.effects.predictions import Predictions, blocks
+from compute.hashing import mix
+from compute.probes.cells import Cells
+from compute.probes.tables import work_file
+from compute.schema import Aggregation, Condition, Probe, Protocol
+from compute.statistics.aggregation import aggregate, with_counts
+from compute.statistics.backgrounds import background_rows
+from compute.statistics.bootstrap import BootstrapConfig, Resampling
+from compute.statistics.calibration import calibration_rows, fit_temperature, reliability_rows
+from compute.statistics.effect_rows import adjust, effect_rows, pair_tallies
+from compute.statistics.effects import Tallies
+from compute.statistics.flips import flip_rows
+from compute.statistics.resampling_units import make_units
+from compute.statistics.rescaling import rescaling_rows
+from compute.statistics.truth import Truth
+from compute.storage.atomic_files import Progress, silent, write_stream
+from compute.storage.run_directory import RunDirectory
+
+COPIED = ("pairwise", "pair_tallies")
+"""Tables that the probe stage has made in parts."""
+
+MADE = tuple(name for name in schema.SUMMARY_TABLES if name not in (*COPIED, "examples"))
+"""Tables that are made here."""
+
+BY_PROTEIN = ("shifts", "distributions", "truth")
+"""Those of them that have rows for every protein."""
+
+FIT_CELLS = 50_000
+"""Cells that a temperature is fitted on at most: its error is then below 1%."""
+
+
+def summarise(
+    run: RunDirectory,
+    cells: Cells,
+    table: pd.DataFrame,
+    models: Sequence[str],
+    conditions: Sequence[str],
+    config: BootstrapConfig,
+    progress: Progress = silent,
+    *,
+    truth: pd.DataFrame | None = None,
+    normalisation: str = "crop",
+) -> None:
+    """Write every summary table that is not there yet.
+
+    Parameters
+    ----------
+    run
+        With the probe stage finished.
+    cells
+        Labels and folds.
+    table
+        The store's `cells`.
+    models, conditions
+        What the run holds.
+    config
+        Draws, seed and margin.
+    progress
+        Called with units done (a protein under a model).
+    truth
+        The store's `truth`, on simulated cells.
+    normalisation
+        Of the first reading of every trial; one of `compute.embedding.worker.NORMALISATION`.
+    """
+    for name in COPIED:
+        _copy(run, name, models, conditions)
+    if all(run.summary(name).is_file() for name in MADE):
+        return
+    stage = _Stage(run, cells, table, models, conditions, config, truth, normalisation)
+    stage.gather(progress)
+    for name, tables in stage.tables():
+        expected = schema.SUMMARY_TABLES[name]
+        checked = (schema.check_table(part, expected, name) for part in tables)
+        write_stream(run.summary(name), checked, expected)
+
+
+def _copy(run: RunDirectory, name: str, models: Sequence[str], conditions: Sequence[str]) -> None:
+    """Join a table's parts, one per model and condition."""
+    if run.summary(name).is_file():
+        return
+    kind = "tallies" if name == "pair_tallies" else name
+    files = (work_file(run, kind, m, c) for m, c in product(models, conditions))
+    parts = (pq.read_table(file, partitioning=None) for file in files if file.is_file())
+    write_stream(run.summary(name), parts, schema.SUMMARY_TABLES[name])
+
+
+class _Stage:
+    """The rows of all tables, model by model."""
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        cells: Cells,
+        table: pd.DataFrame,
+        models: Sequence[str],
+        conditions: Sequence[str],
+        config: BootstrapConfig,
+        truth: pd.DataFrame | None,
+        normalisation: str,
+    ) -> None:
+        self.run, self.cells, self.table, self.config = run, cells, table, config
+        self.models, self.conditions = models, conditions
+        self.composed = [c for c in schema.COMPOSED if c in conditions]
+        self.names = list(cells.names)
+        self.locked = normalisation == "locked"
+        code, proteins = pd.factorize(cells.protein, sort=True)
+        self.proteins, self.protein = pa.array(proteins.tolist()), code.astype(np.int32)
+        self.units = make_units(
+            cells.classes, self.protein, cells.folds.testable(), cells.by_protein, len(self.names)
+        )
+        self.truth = None if truth is None else Truth.of(truth, len(cells.classes), self.names)
+        self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in MADE}
+        self.multiclass: dict[tuple[str, Protocol], tuple[Tallies, list[str]]] = {}
+        self._resampling = cache(self._draw)
+
+    def gather(self, progress: Progress) -> None:
+        """Go through every model's predictions."""
+        size = len(self.proteins)
+        for done, model in enumerate(self.models):
+
+            def report(protein: int, done: int = done) -> None:
+                progress("effects", done * size + protein + 1, len(self.models) * size)
+
+            gatherer = Gatherer(
+                self.cells.classes, self.protein, self.names, self.units, self.composed,
+                self._temperatures(model), self.locked, self.config.seed, self.truth,
+            )  # fmt: skip
+            found = gatherer.gather(
+                blocks(self.run, model, self.composed, self.names, self.protein), report
+            )
+            self._multiclass(model, found)
+            self._proteins(model, found)
+        progress("effects", len(self.models) * size, len(self.models) * size)
+
+    def tables(self) -> Iterator[tuple[str, Iterator[pa.Table]]]:
+        """Give every table, in parts."""
+        accuracy, effects = self._effects()
+        for name in MADE:
+            if name in BY_PROTEIN:
+                yield name, self._joined(name)
+            else:
+                frames = {"accuracy": accuracy, "effects": effects}
+                frame = frames.get(name, pd.DataFrame(self.rows[name]))
+                yield name, iter([_table(frame, schema.SUMMARY_TABLES[name])])
+
+    def _temperatures(self, model: str) -> dict[Protocol, float]:
+        """Fit a temperature for each protocol on tested cells' unaltered crops."""
+        number = self.composed.index(Condition.UNALTERED)
+        path = self.run.part("predictions", number, model)
+        if not path.is_file():
+            return {}
+        of = self.units.of
+        known = max(int((of >= 0).sum()), 1)
+        parts: dict[Protocol, list[tuple[Any, Any]]] = {}
+        file = Predictions(path, self.names, self.protein)
+        while (protein := file.block()) is not None:
+            for protocol, answers in file.until(protein).items():
+                cell = answers.cell
+                drawn = mix(self.config.seed, 403, cell) % np.uint64(known) < FIT_CELLS
+                some = answers.cells((of[cell] >= 0) & drawn)
+                parts.setdefault(protocol, []).append(
+                    (some.probabilities, self.cells.classes[some.cell[some.position]])
+                )
+        found = {}
+        for protocol, pieces in parts.items():
+            probabilities, own = (np.concatenate(piece) for piece in zip(*pieces, strict=True))
+            found[protocol] = fit_temperature(probabilities, own)
+        return found
+
+    def _draw(self, classes: bytes) -> Resampling:
+        code = np.frombuffer(classes, np.int64)
+        return Resampling(code, len(self.names), self.config.draws, self.config.seed)
+
+    def _multiclass(self, model: str, found: Gathered) -> None:
+        """Add all rows that come from one model's sums."""
+        if not found.sums:
+            return
+        answered = np.any([sums.n[:, 0] > 0 for sums in found.sums.values()], axis=0)
+        units = self.units.take(answered)
+        drawn = self._resampling(units.classes.tobytes())
+        for protocol in Protocol:
+            mine = {c: sums for (p, c), sums in found.sums.items() if p is protocol}
+            if not mine:
+                continue
+            n = np.stack([sums.n[answered] for sums in mine.values()])
+            tallies = Tallies(
+                np.stack([sums.right[answered] for sums in mine.values()]), n, units.classes,
+                n[..., 0].round().astype(np.int64), units.protein,
+            )  # fmt: skip
+            self.multiclass[model, protocol] = (tallies, [str(c) for c in mine])
+            for condition, sums in mine.items():
+                key = {"model": model, "protocol": str(protocol), "condition": str(condition)}
+                cells = sums.n[answered, 0]
+                for at in sums.calibration:
+                    measured = calibration_rows(at.take(answered), cells, units, drawn)
+                    self._add("calibration", key, measured)
+                    self._add("reliability", key, reliability_rows(at))
+                if condition is not Condition.UNALTERED:
+                    changed = flip_rows(sums.flips[answered], cells, units, drawn, self.names)
+                    self._add("flips", key, changed)
+                if sums.grid is not None:
+                    grid = background_rows(sums.grid[answered], units, drawn, self.names)
+                    self._add("backgrounds", key, grid)
+        for condition, readings in found.readings.items():
+            parts = rescaling_rows(
+                readings.right[answered], readings.n[answered, 0], units, drawn, self.names
+            )
+            self._add("rescaling", {"model": model, "condition": str(condition)}, parts)
+
+    def _add(self, table: str, key: dict[str, str], rows: Iterable[dict[str, Any]]) -> None:
+        self.rows[table] += [{**key, **row} for row in rows]
+
+    def _effects(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Give rows of `accuracy` and `effects`: both probes, and averages as in the paper."""
+        answers = self.run.read("pair_tallies").to_pandas()
+        rows: tuple[list[dict[str, Any]], ...] = ([], [])
+        for model, protocol in product(self.models, Protocol):
+            mine = answers[(answers["model"] == model) & (answers["protocol"] == protocol)]
+            pair = pair_tallies(mine, self.conditions, self.names)
+            none: tuple[Tallies | None, list[str]] = (None, [])
+            whole = self.multiclass.get((model, protocol), none)
+            for probe, (tallies, tested) in ((Probe.PAIR, pair), (Probe.MULTICLASS, whole)):
+                if tallies is None:
+                    continue
+                drawn = self._resampling(tallies.classes.tobytes())
+                found = effect_rows(tallies, tested, self.names, drawn, self.config)
+                key = {
+                    "model": model, "protocol": str(protocol), "probe": str(probe),
+                    "aggregation": str(Aggregation.ALL), "unit": self.units.kind,
+                }  # fmt: skip
+                for kept, some in zip(rows, found, strict=True):
+                    kept += [{**key, **row} for row in some]
+        accuracy, effects = (pd.DataFrame(kept) for kept in rows)
+        if len(effects):
+            effects = adjust(effects)
+        pairwise = self.run.read("pairwise").to_pandas()
+        if len(pairwise) == 0:
+            return accuracy, effects
+        more = [with_counts(part, accuracy) for part in aggregate(pairwise, Aggregation.PUBLISHED)]
+        return (
+            pd.concat([accuracy, more[0]], ignore_index=True),
+            pd.concat([effects, more[1]], ignore_index=True) if len(more[1]) else effects,
+        )
+
+    def _proteins(self, model: str, found: Gathered) -> None:
+        """Write what is said of each protein by one model, to be joined when all are done."""
+        keys = [(p, c) for p, c in product(Protocol, self.composed) if (p, c) in found.shifts]
+        named = {
+            (p, c): {"model": model, "condition": str(c), "protocol": str(p)}
+            for p, c in product(Protocol, self.composed)
+        }
+        moved = [found.shifts[key].tables(self.table, **named[key]) for key in keys]
+        parts = {
+            "shifts": (shifts for shifts, _ in moved),
+            "truth": (truth for _, truth in moved),
+            "distributions": (
+                found.distributions[key].table(self.proteins, self.names, **named[key])
+                for key in named
+                if key in found.distributions
+            ),
+        }
+        for name, tables in parts.items():
+            write_stream(self._part(name, model), tables, schema.SUMMARY_TABLES[name])
+
+    def _part(self, name: str, model: str) -> Path:
+        return self.run.path / "work" / "proteins" / f"{name}-{model}.parquet"
+
+    def _joined(self, name: str) -> Iterator[pa.Table]:
+        """Go through a table's parts, one per model."""
+        for model in self.models:
+            with pq.ParquetFile(self._part(name, model), pre_buffer=False) as file:
+                for batch in file.iter_batches():
+                    yield pa.Table.from_batches([batch])
+
+
+def _table(frame: pd.DataFrame, expected: pa.Schema) -> pa.Table:
+    if len(frame) == 0:
+        return expected.empty_table()
+    columns = frame.reindex(columns=expected.names)
+    return pa.Table.from_pandas(columns, schema=expected, preserve_index=False)

@@ -1,0 +1,1 @@
+"""The embedding stage: every trial through every model, shard by shard."""

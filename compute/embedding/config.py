@@ -1,0 +1,121 @@
+"""What embedding is told and what it says when it fails. No files.
+
+Layer: frozen settings; all that crosses from one process to another.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from compute.backgrounds.compose import DONOR_CENTRE
+from compute.backgrounds.harmonise import HARMONISE
+from compute.backgrounds.plan import PlanConfig
+from compute.errors import BystanderError, UsageError, unknown_value
+from compute.models.embedder import PRECISIONS
+
+NORMALISATION = ("crop", "locked")
+"""Where a model's scaling takes its range: from each crop, or from the cell's unaltered crop."""
+
+
+@dataclass(frozen=True)
+class EmbedConfig:
+    """How crops are composed and embedded.
+
+    Parameters
+    ----------
+    harmonise
+        One of `compute.backgrounds.harmonise.HARMONISE`.
+    donor_centre
+        One of `compute.backgrounds.compose.DONOR_CENTRE`.
+    normalisation
+        One of `NORMALISATION`.
+    batch_size
+        Crops per forward pass, 1 to 65536; 0 leaves it to the device: as many as fit on a GPU,
+        what stays in the caches of a CPU.
+    precision
+        Key of `compute.models.embedder.PRECISIONS`.
+    rescaling
+        Whether one trial (repeat 0) of each cell and condition is read a second time with the
+        other normalisation, which tells how much of a drop is rescaling.
+    compiled
+        Whether PyTorch compiles the networks first; pays on GPUs.
+    """
+
+    harmonise: str = "protein"
+    donor_centre: str = "remove"
+    normalisation: str = "crop"
+    batch_size: int = 0
+    precision: str = "float32"
+    rescaling: bool = True
+    compiled: bool = False
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        for kind, value, allowed in (
+            ("harmonisation", self.harmonise, HARMONISE),
+            ("donor centre", self.donor_centre, DONOR_CENTRE),
+            ("normalisation", self.normalisation, NORMALISATION),
+            ("precision", self.precision, PRECISIONS),
+        ):
+            if value not in allowed:
+                raise unknown_value(kind, value, allowed)
+        if not 0 <= self.batch_size <= 65536:
+            raise UsageError(
+                f"batch_size is {self.batch_size}; it must be 1 to 65536, or 0 to have it found."
+            )
+
+
+class ShardError(BystanderError):
+    """A shard could not be embedded.
+
+    Parameters
+    ----------
+    number
+        Of the shard.
+    first, last
+        Its trials.
+    cause
+        What happened.
+    """
+
+    def __init__(self, number: int, first: int, last: int, cause: BaseException) -> None:
+        self.number, self.first_trial, self.last_trial = number, first, last
+        what, remedy = f"{type(cause).__name__}: {cause}", ""
+        if isinstance(cause, BystanderError):
+            what, remedy = cause.problem, cause.remedy
+        super().__init__(f"Shard {number} (trials {first} to {last}): {what}", remedy)
+        self.__cause__ = cause
+
+
+@dataclass(frozen=True)
+class EmbedJob:
+    """All that another process needs to embed shards: paths and settings.
+
+    Parameters
+    ----------
+    run
+        The run directory.
+    store
+        The crop store.
+    models
+        Model cards.
+    plan, config
+        Of the run.
+    device
+        PyTorch's name of where to compute.
+    cache
+        Folder for the uncompressed pixels, shared by the processes that see it; by default below
+        the run directory.
+    """
+
+    run: Path
+    store: Path
+    models: tuple[Path, ...]
+    plan: PlanConfig
+    config: EmbedConfig
+    device: str
+    cache: Path | None = None
+
+    @property
+    def pixels(self) -> Path:
+        """The folder for the uncompressed pixels."""
+        return self.run / "work" / "pixels" if self.cache is None else self.cache

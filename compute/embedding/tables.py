@@ -1,0 +1,123 @@
+"""The tables that embedding writes, and embedding in one go what is composed already. No files."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from compute.backgrounds.compose import Composed
+from compute.devices import BatchSize
+from compute.errors import BystanderError
+from compute.models.embedder import Embedder
+from compute.schema import Condition
+
+READ_ONCE = (Condition.UNALTERED, Condition.SHAM)
+"""Conditions whose crops have the range of the cell's unaltered crop, so a second reading, scaled
+the other way, would be the same."""
+
+
+def embed_crops(
+    model: Embedder,
+    crops: Composed,
+    channels: Sequence[int],
+    batch_size: int,
+    normalisation: str,
+) -> NDArray[np.float32]:
+    """Embed composed crops.
+
+    Parameters
+    ----------
+    model
+        The model.
+    crops
+        T synthetic crops with their cells' unaltered ones.
+    channels
+        The store's channels that the model reads, in its order.
+    batch_size
+        Crops per forward pass; 0 leaves it to the device.
+    normalisation
+        One of `NORMALISATION`.
+
+    Returns
+    -------
+    ndarray
+        Shape (T, D).
+
+    Raises
+    ------
+    BystanderError
+        The model gave a value that is not finite.
+    """
+    vectors = np.empty((len(crops.images), model.dimension), np.float32)
+    picked = list(channels)
+    step = BatchSize(batch_size, model.device).now
+    for start in range(0, len(vectors), step):
+        rows = slice(start, start + step)
+        images = torch.from_numpy(crops.images[rows][:, picked])
+        reference = None
+        if normalisation == "locked":
+            reference = torch.from_numpy(crops.unaltered[crops.reference[rows]][:, picked])
+        vectors[rows] = model(images, reference).cpu().numpy()
+    return finite(model, vectors)
+
+
+def second_readings(trials: pd.DataFrame) -> NDArray[np.int64]:
+    """Return the rows of trials that are read a second time, with the other normalisation."""
+    once = trials["condition"].isin([str(c) for c in READ_ONCE])
+    return np.flatnonzero((trials["repeat"] == 0) & ~once)
+
+
+def trials_table(trials: pd.DataFrame, flags: NDArray[np.int32]) -> pa.Table:
+    """Turn planned trials and their quality flags into the `trials` table."""
+    donor = trials["donor"].to_numpy()
+    columns = {
+        "trial": pa.array(trials["trial"].to_numpy()),
+        "cell": pa.array(trials["cell"].to_numpy()),
+        "condition": _texts(trials["condition"]),
+        "donor": pa.array(donor, mask=donor < 0),
+        "donor_localization": _texts(trials["donor_localization"]),
+        "repeat": pa.array(trials["repeat"].to_numpy().astype(np.int16)),
+        "seed": pa.array(trials["seed"].to_numpy()),
+        "flags": pa.array(flags),
+    }
+    return pa.table(columns)
+
+
+def embeddings_table(trials: pd.DataFrame, vectors: NDArray[np.float32]) -> pa.Table:
+    """Turn trials and their vectors, shape (T, D), into the `embeddings` table."""
+    return pa.table(
+        {
+            "trial": pa.array(trials["trial"].to_numpy()),
+            "cell": pa.array(trials["cell"].to_numpy()),
+            "condition": _texts(trials["condition"]),
+            "embedding": pa.FixedSizeListArray.from_arrays(
+                pa.array(vectors.ravel()), vectors.shape[1]
+            ),
+        }
+    )
+
+
+def _texts(column: pd.Series) -> pa.Array:
+    """Turn categories into texts, without asking for each of them one by one."""
+    names = pa.array(list(column.cat.categories), pa.string())
+    codes = column.cat.codes.to_numpy()
+    return names.take(pa.array(codes, mask=codes < 0))
+
+
+def finite(model: Embedder, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Give vectors back if all values are finite.
+
+    Raises
+    ------
+    BystanderError
+        One is not; names the model.
+    """
+    if not np.isfinite(vectors).all():
+        raise BystanderError(
+            f"Model {model.name!r} gave values that are not finite.",
+            "Check its weights with `bystander models check`.",
+        )
+    return vectors

@@ -1,0 +1,356 @@
+"""Trials through models: crops of a shard are composed once and embedded by every model.
+
+Layer: reads the store's pixels, writes `trials` and `embeddings` shards of a run directory. A
+thread takes a shard from its reading to its writing, so that threads hardly ever wait for each
+other: on a CPU there is one for each core, and those without a shard take batches of the others';
+an accelerator computes for one at a time, while the rest read and write. Crops are composed and
+scaled where the model computes.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from threading import Lock
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from compute import schema
+from compute.backgrounds.compose import Pieces, combine, gather
+from compute.backgrounds.harmonise import Scales, measure_once
+from compute.backgrounds.plan import Plan
+from compute.devices import BatchSize, Transfer
+from compute.embedding.config import NORMALISATION, EmbedConfig, EmbedJob, ShardError
+from compute.embedding.shard_threads import Crew
+from compute.embedding.tables import (
+    embed_crops,
+    embeddings_table,
+    finite,
+    second_readings,
+    trials_table,
+)
+from compute.models.card import select_channels
+from compute.models.embedder import Embedder, load_model
+from compute.storage.atomic_files import Progress, silent
+from compute.storage.run_directory import LOCKED, RunDirectory
+from compute.store.reader import CropArrays, CropStore
+
+__all__ = [
+    "NORMALISATION",
+    "SHARD_CELLS",
+    "EmbedConfig",
+    "EmbedJob",
+    "ShardError",
+    "ShardWorker",
+    "embed",
+    "embed_crops",
+    "second_readings",
+    "trials_table",
+]
+
+SHARD_CELLS = 64
+"""Cells whose trials are composed and written together (about 2,000 crops, 65 MB)."""
+
+TAKING_TURNS = 4
+"""Threads that have a shard each, where an accelerator computes: for one of them at a time."""
+
+ROUNDING_CROPS = 16
+"""Crops on which the error of the precision is measured."""
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """A shard with its pieces on the device, once they have `arrived`.
+
+    `again` are the rows of `trials` that are read a second time, `missing` the models to embed,
+    whose `vectors` and `locked` (by model) fill up.
+    """
+
+    number: int
+    trials: pd.DataFrame
+    again: NDArray[np.int64]
+    missing: list[Embedder]
+    pieces: Pieces
+    arrived: Any
+    vectors: dict[str, Tensor]
+    locked: dict[str, Tensor]
+
+
+class ShardWorker:
+    """Embeds shards of a plan with models that are loaded; stays in its process.
+
+    Parameters
+    ----------
+    run
+        Where files are written.
+    store, plan, arrays, scales
+        What crops are composed from.
+    models
+        All on one device.
+    config
+        How.
+
+    Attributes
+    ----------
+    embedded : int
+        Trials embedded so far.
+    """
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        store: CropStore,
+        plan: Plan,
+        arrays: CropArrays,
+        scales: Scales,
+        models: Sequence[Embedder],
+        config: EmbedConfig,
+    ) -> None:
+        self._run, self._plan, self._arrays, self._scales = run, plan, arrays, scales
+        self._models, self._config = list(models), config
+        read = {m.name: select_channels(m.card, store.channels) for m in models}
+        # Only what a model reads is composed; each finds its own among that.
+        self._composed = sorted({channel for some in read.values() for channel in some})
+        self._channels = {
+            name: [self._composed.index(channel) for channel in some] for name, some in read.items()
+        }
+        self._ranges = plan.shards(SHARD_CELLS)
+        self._device = models[0].device if models else torch.device("cpu")
+        self._transfer = Transfer(self._device)
+        self._on_cpu = self._device.type == "cpu"
+        self._turn = nullcontext() if self._on_cpu else Lock()
+        self._size = BatchSize(config.batch_size, self._device)
+        self._counting, self.embedded = Lock(), 0
+        for model in models if config.compiled else ():
+            model.compile()
+
+    @classmethod
+    def open(cls, job: EmbedJob) -> Self:
+        """Open store, plan and models from their paths.
+
+        Raises
+        ------
+        BystanderError
+            As opening each of them does.
+        """
+        store = CropStore(job.store)
+        plan = Plan(store.cells, store.usable, store.windows, store.localizations, job.plan)
+        arrays = store.arrays(cache=job.pixels)
+        scales = measure_once(
+            job.config.harmonise, store.cells, store.windows, arrays, job.plan.seed,
+            job.pixels / store.fingerprint,
+        )  # fmt: skip
+        models = [load_model(card, job.device) for card in job.models]
+        return cls(RunDirectory(job.run), store, plan, arrays, scales, models, job.config)
+
+    @property
+    def batch_size(self) -> int:
+        """Crops per forward pass, as given or as found so far."""
+        return self._size.now
+
+    @property
+    def count(self) -> int:
+        """Number of shards."""
+        return len(self._ranges)
+
+    def missing(self) -> list[int]:
+        """List the shards that lack a file."""
+        return [
+            number
+            for number in range(self.count)
+            if not self._run.part("trials", number).is_file() or self._to_embed(number)
+        ]
+
+    def run(self, number: int) -> None:
+        """Write the files of one shard."""
+        for _ in self.work([number]):
+            pass
+
+    def work(self, numbers: Iterable[int]) -> Iterator[int]:
+        """Write the files of shards, several at a time.
+
+        Parameters
+        ----------
+        numbers
+            Which shards; taken as they are begun.
+
+        Yields
+        ------
+        int
+            Each number, once its files are there; those begun together in any order.
+
+        Raises
+        ------
+        ShardError
+            A shard could not be embedded, of several the one with the lowest number; those begun
+            by then are finished.
+        """
+        size = torch.get_num_threads() if self._on_cpu else TAKING_TURNS
+        failed = list[ShardError]()
+        with Crew(size) as crew:
+            for number, error in crew.units(partial(self._whole, crew), numbers):
+                if error is None:
+                    yield number
+                else:
+                    first, last = self._plan.span(*self._ranges[number])
+                    failed.append(ShardError(number, first, last, error))
+        if failed:
+            raise min(failed, key=lambda error: error.number)
+
+    def measured(self) -> dict[str, Any]:
+        """Measure what `run.json` says beside the tables, on the plan's first trials.
+
+        Returns
+        -------
+        dict
+            `precision`; `rounding`: by model, the largest relative distance of an embedding from
+            the one computed as float64; `batch_size`.
+        """
+        start, stop = self._ranges[0]
+        trials = self._plan.trials(start, stop).iloc[:ROUNDING_CROPS]
+        pieces = self._gather(trials)
+        images = combine(pieces, slice(0, len(pieces)))
+        return {
+            "precision": self._config.precision,
+            "rounding": {
+                model.name: model.rounding(
+                    images[:, self._channels[model.name]], self._config.precision
+                )
+                for model in self._models
+            },
+            "batch_size": self._size.now,
+        }
+
+    def _whole(self, crew: Crew, number: int) -> None:
+        """Read, embed and write a shard.
+
+        On a CPU each batch is computed by one thread; an accelerator takes the whole shard.
+        """
+        shard = self._read(number)
+        total = len(shard.trials)
+        step = self._size.now if self._on_cpu else total
+        crew.batches(
+            [
+                partial(self._rows, shard, start, min(start + step, total))
+                for start in range(0, total, step)
+            ]
+        )
+        self._write(shard)
+
+    def _read(self, number: int) -> _Shard:
+        """Read what a shard's crops are made from and bring it to the device."""
+        trials = self._plan.trials(*self._ranges[number])
+        again = second_readings(trials) if self._config.rescaling else np.zeros(0, np.int64)
+        missing = self._to_embed(number)
+        pieces = self._gather(trials)
+        moved, arrived = self._transfer.send(pieces)
+
+        def room(rows: int) -> dict[str, Tensor]:
+            return {m.name: torch.empty((rows, m.dimension), device=self._device) for m in missing}
+
+        return _Shard(
+            number, trials, again, missing, moved, arrived, room(len(trials)), room(len(again))
+        )
+
+    def _gather(self, trials: pd.DataFrame) -> Pieces:
+        return gather(trials, self._arrays, self._scales, self._config.donor_centre, self._composed)
+
+    def _to_embed(self, number: int) -> list[Embedder]:
+        """List the models whose embeddings of a shard are not there."""
+        tables = ["embeddings", LOCKED] if self._config.rescaling else ["embeddings"]
+        return [
+            model
+            for model in self._models
+            if not all(self._run.part(table, number, model.name).is_file() for table in tables)
+        ]
+
+    def _rows(self, shard: _Shard, start: int, stop: int) -> None:
+        """Embed some rows of a shard, in smaller batches where memory runs out."""
+        with self._turn:
+            self._transfer.wait(shard.pieces, shard.arrived)
+            while start < stop:
+                end = min(start + self._size.now, stop)
+                start = self._size.attempt(partial(self._batch, shard, start, end), start, end)
+
+    @torch.inference_mode()
+    def _batch(self, shard: _Shard, start: int, stop: int) -> None:
+        """Compose some of a shard's trials and embed them with every model."""
+        config, pieces, rows = self._config, shard.pieces, slice(start, stop)
+        images = combine(pieces, rows)
+        # Where this batch's second readings lie among the shard's, and in the batch.
+        first, last = np.searchsorted(shard.again, (start, stop))
+        again = torch.from_numpy(shard.again[first:last] - start).to(self._device)
+        locked = config.normalisation == "locked"
+        # The cells as imaged, for what is scaled by them.
+        cell = pieces.cell[rows] if locked else pieces.cell[rows][again]
+        centre = pieces.unaltered.index_select(0, cell)
+        for model in shard.missing:
+            picked = self._channels[model.name]
+            own, whole = _channels(images, picked), _channels(centre, picked)
+            shard.vectors[model.name][rows] = model(
+                own, whole if locked else None, config.precision
+            )
+            if len(again):
+                other = None if locked else whole
+                shard.locked[model.name][first:last] = model(own[again], other, config.precision)
+
+    def _write(self, shard: _Shard) -> None:
+        """Write a shard's files; ready ones are left alone."""
+        run, trials = self._run, shard.trials
+        path = run.part("trials", shard.number)
+        if not path.is_file():
+            table = trials_table(trials, shard.pieces.flags.cpu().numpy())
+            run.write(path, table, schema.trials_schema())
+        for model in shard.missing:
+            found = [("embeddings", trials, shard.vectors[model.name])]
+            if self._config.rescaling:
+                found.append((LOCKED, trials.iloc[shard.again], shard.locked[model.name]))
+            for name, rows, vectors in found:
+                path = run.part(name, shard.number, model.name)
+                if not path.is_file():
+                    table = embeddings_table(rows, finite(model, vectors.cpu().numpy()))
+                    run.write(path, table, schema.embeddings_schema(model.dimension))
+        with self._counting:
+            self.embedded += len(trials)
+
+
+def embed(
+    run: RunDirectory,
+    store: CropStore,
+    plan: Plan,
+    arrays: CropArrays,
+    scales: Scales,
+    models: Sequence[Embedder],
+    config: EmbedConfig,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Write every `trials` and `embeddings` shard that is not there yet.
+
+    Returns
+    -------
+    dict
+        As `ShardWorker.measured`.
+
+    Raises
+    ------
+    ShardError
+        A shard could not be embedded.
+    """
+    worker = ShardWorker(run, store, plan, arrays, scales, models, config)
+    todo = worker.missing()
+    done = worker.count - len(todo)
+    progress("embed", done, worker.count)
+    for _ in worker.work(todo):
+        done += 1
+        progress("embed", done, worker.count)
+    return worker.measured()
+
+
+def _channels(images: Tensor, picked: list[int]) -> Tensor:
+    """Pick channels; without a copy where all are taken in order."""
+    return images if picked == list(range(images.shape[1])) else images[:, picked]

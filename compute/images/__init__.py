@@ -1,0 +1,1 @@
+"""Masks and pixels of single crops: outlines, holes filled, flags. Pure arrays, no files."""

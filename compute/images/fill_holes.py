@@ -1,0 +1,245 @@
+"""Medium, the part of a crop without cells: where it is, and holes filled with it. Pure arrays.
+
+A hole is filled by copying single pixels of the same crop's medium, all channels of a pixel
+together: brightness, noise and the correlation between channels stay those of that image.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from compute.errors import InputError
+from compute.hashing import FIRST, GOLDEN, SECOND
+from compute.images.cell_quality import LEAST_MEDIUM
+from compute.images.dilation import Words, grow_square, square, to_masks, to_words
+
+MARGIN = 2
+"""Pixels next to a cell that its blur still lights: not medium."""
+
+FAR = 5
+"""Margin where the crop has the room: there, under 2% of a cell's light is left (mean over real
+yeast crops outlined by `compute.images.segmentation`), at `MARGIN` about 12%."""
+
+DIMMEST = 1 / 20
+"""Share of the crop's pixels, its dimmest, that stand in where there is too little medium."""
+
+
+def medium_mask(foreground: NDArray[np.bool_], margin: int = MARGIN) -> NDArray[np.bool_]:
+    """Find the pixels that are away from any cell.
+
+    Parameters
+    ----------
+    foreground
+        Every cell, shape (..., H, W).
+    margin
+        Least distance from a cell, pixels, at least 0; squares of side 2·margin + 1.
+
+    Returns
+    -------
+    ndarray
+        Booleans of the same shape.
+    """
+    return ~grow_square(foreground, margin)
+
+
+def fill(
+    image: NDArray[Any],
+    hole: NDArray[np.bool_],
+    foreground: NDArray[np.bool_],
+    rng: np.random.Generator,
+) -> NDArray[Any]:
+    """Replace a hole by medium of the same crop.
+
+    Parameters
+    ----------
+    image
+        Shape (C, H, W).
+    hole
+        What to replace, shape (H, W).
+    foreground
+        Every cell, shape (H, W); medium is looked for outside it and outside the hole.
+    rng
+        Source of the one seed that the choice of pixels depends on.
+
+    Returns
+    -------
+    ndarray
+        A copy, of the image's dtype.
+    """
+    seed = rng.integers(0, 2**63 - 1, size=1, dtype=np.int64)
+    filled, _ = fill_batch(image[None], hole[None], foreground[None], seed)
+    return np.asarray(filled[0])
+
+
+def fill_batch(
+    images: NDArray[Any],
+    holes: NDArray[np.bool_],
+    foregrounds: NDArray[np.bool_],
+    seeds: NDArray[np.integer[Any]],
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Replace holes by medium, each crop from its own; the same seed gives the same pixels.
+
+    Pixel p of a hole takes medium pixel number ⌊n · u⌋ of the crop's n in reading order, where u
+    is the upper half of ``mix(mix(seed) + p)`` over 2³²: whatever else is in the batch.
+
+    Parameters
+    ----------
+    images
+        Shape (N, C, H, W), any dtype; not changed.
+    holes
+        What to replace, shape (N, H, W).
+    foregrounds
+        Every cell, shape (N, H, W); medium is looked for `FAR` from it and outside the hole, at
+        `MARGIN` where that is too little.
+    seeds
+        One per crop, shape (N,).
+
+    Returns
+    -------
+    filled, little_medium
+        Images of the same shape and dtype; and booleans of shape (N,), True where a hole had to
+        be filled with the crop's dimmest pixels because there was too little medium
+        (`compute.images.cell_quality.LEAST_MEDIUM`).
+
+    Raises
+    ------
+    InputError
+        Shapes do not go together.
+    """
+    n, _, height, width = images.shape
+    if holes.shape != (n, height, width) or holes.shape != foregrounds.shape or len(seeds) != n:
+        raise InputError(
+            f"Images {images.shape} with holes {holes.shape}, foregrounds {foregrounds.shape} "
+            f"and {len(seeds)} seeds.",
+            "Expected (N, C, H, W), (N, H, W) twice, and N seeds.",
+        )
+    filled = images.copy(order="C")
+    return filled, fill_in_place(filled, to_words(holes), to_words(foregrounds), np.asarray(seeds))
+
+
+def fill_in_place(
+    images: NDArray[Any], holes: Words, foregrounds: Words, seeds: NDArray[np.integer[Any]]
+) -> NDArray[np.bool_]:
+    """Do as `fill_batch`, but change the images, which must be C-contiguous.
+
+    Parameters
+    ----------
+    images, seeds
+        See `fill_batch`.
+    holes, foregrounds
+        As words of `compute.images.dilation`, shape (N, H, ⌈W/64⌉).
+
+    Returns
+    -------
+    ndarray
+        `little_medium`.
+    """
+    n, channels, height, width = images.shape
+    size = height * width
+    crop = to_words(np.ones((height, width), bool))
+    inside = crop & ~holes
+    usable = inside & ~square(foregrounds, FAR)
+    counts = _count(usable)
+    near = np.flatnonzero(counts < LEAST_MEDIUM * size)
+    if len(near):
+        usable[near] = inside[near] & ~square(foregrounds[near], MARGIN)
+        counts[near] = _count(usable[near])
+    little = (counts < LEAST_MEDIUM * size) & (crop & holes).any((1, 2))
+    for i in np.flatnonzero(little):
+        usable[i] = to_words(_dimmest(images[i], inside[i]))
+    # Medium is outside the holes, so nothing is copied that was filled.
+    _copy_medium(images.reshape(n, channels, size, copy=False), width, holes, usable, seeds)
+    return little
+
+
+def _count(words: Words) -> NDArray[np.int64]:
+    """Count the pixels of each mask."""
+    return np.bitwise_count(words).sum((1, 2), dtype=np.int64)
+
+
+@njit(nogil=True, cache=True)
+def _mixed(part: np.uint64) -> np.uint64:
+    """Do as `compute.hashing.mix` for one number."""
+    state = part + GOLDEN
+    state = (state ^ (state >> np.uint64(30))) * FIRST
+    state = (state ^ (state >> np.uint64(27))) * SECOND
+    return state ^ (state >> np.uint64(31))
+
+
+@njit(nogil=True, cache=True)
+def _places(words: Words, width: int, place: NDArray[np.int64]) -> int:
+    """List the pixels of one mask, (H, ⌈W/64⌉) words, in reading order; return how many."""
+    count = 0
+    for y in range(len(words)):
+        for k in range(words.shape[1]):
+            word, first = words[y, k], y * width + 64 * k
+            if word:
+                for b in range(min(64, width - 64 * k)):
+                    place[count] = first + b
+                    count += int(word >> np.uint64(63))
+                    word <<= np.uint64(1)
+    return count
+
+
+@njit(nogil=True, cache=True)
+def _copy_medium(
+    pixels: NDArray[Any], width: int, hole: Words, usable: Words, seed: NDArray[Any]
+) -> None:
+    """Copy a usable pixel to every pixel of a hole; where none is usable the hole stays.
+
+    Shapes (n, C, P), (n, H, ⌈W/64⌉) twice and (n,). Compiled: other threads run meanwhile, and
+    nothing is kept of every pixel.
+    """
+    n, channels, size = pixels.shape
+    medium, lacking, source = np.empty((3, size), np.int64)
+    for i in range(n):
+        count = _places(usable[i], width, medium)
+        if count == 0:
+            continue
+        holes, own = _places(hole[i], width, lacking), _mixed(np.uint64(seed[i]))
+        for k in range(holes):
+            draw = _mixed(own + np.uint64(lacking[k])) >> np.uint64(32)
+            source[k] = medium[(draw * np.uint64(count)) >> np.uint64(32)]
+        for c in range(channels):
+            for k in range(holes):
+                pixels[i, c, lacking[k]] = pixels[i, c, source[k]]
+
+
+def windows_from_crops(
+    images: NDArray[Any],
+    foregrounds: NDArray[np.bool_],
+    seeds: NDArray[np.integer[Any]],
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Make windows without cells by filling every cell, and the blur around it, with medium.
+
+    For sources that have crops only: such windows are stored with ``filled=True``.
+
+    Parameters
+    ----------
+    images
+        Shape (N, C, H, W).
+    foregrounds
+        Every cell, shape (N, H, W).
+    seeds
+        One per crop, shape (N,).
+
+    Returns
+    -------
+    windows, little_medium
+        As `fill_batch`.
+    """
+    return fill_batch(images, ~medium_mask(foregrounds, FAR), foregrounds, seeds)
+
+
+def _dimmest(image: NDArray[Any], outside: Words) -> NDArray[np.bool_]:
+    """Mark the dimmest pixels outside the hole, all channels taken alike; (C, H, W) to (H, W)."""
+    values = image.reshape(len(image), -1).astype(np.float64)
+    spread = np.maximum(values.std(1, keepdims=True), 1e-12)
+    here = to_masks(outside, image.shape[-1]).ravel()
+    brightness = np.where(here, (values / spread).sum(0), np.inf)
+    wanted = min(max(1, round(DIMMEST * len(here))), int(here.sum()))
+    chosen = np.zeros(len(here), bool)
+    chosen[np.argsort(brightness, kind="stable")[:wanted]] = True
+    return chosen.reshape(image.shape[1:])

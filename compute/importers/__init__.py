@@ -1,0 +1,1 @@
+"""Other people's crops into stores: one file a source, and what all sources share. No torch."""

@@ -1,0 +1,321 @@
+"""Cuts a whole field into crops around its labels and windows where there is no cell. Pure arrays.
+
+Label images seldom hold every cell: dead, dim and odd ones are often left out of them. Such a cell
+is no medium, though: it must neither fill a hole nor stand in a window "without cells". So where a
+channel shows whole cells, what is bright there without a label counts as a cell too.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from compute.errors import UsageError
+from compute.images.fill_holes import FAR, medium_mask
+
+_TOUCHING = np.ones((3, 3), bool)
+
+Labels = NDArray[np.int32]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class CuttingConfig:
+    """How a field is cut.
+
+    Parameters
+    ----------
+    size
+        Side of a crop, pixels, 8 to 1024.
+    windows
+        Windows without cells per field, at most, 0 to 1000.
+    margin
+        Least distance of a window from any cell, pixels, 0 to 100. At the default, under 2% of a
+        cell's light is left (`compute.images.fill_holes.FAR`).
+    cell
+        How bright the marker must be for a cell without a label, between the medium (0) and the
+        median of labelled cells (1), 0.02 to 1.
+    trace
+        How far above the medium around it, in multiples of the noise, a spot of any channel must
+        stand for windows to keep away from it: out-of-focus cells, debris; 1 to 100.
+    smallest
+        Smallest cell without a label, pixels, at least 1.
+    seed
+        Decides where windows lie.
+
+    Raises
+    ------
+    UsageError
+        A value is out of its range.
+    """
+
+    size: int = 64
+    windows: int = 8
+    margin: int = FAR
+    cell: float = 0.1
+    trace: float = 5.0
+    smallest: int = 40
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        ranges = {
+            "size": (8, 1024),
+            "windows": (0, 1000),
+            "margin": (0, 100),
+            "cell": (0.02, 1),
+            "trace": (1, 100),
+            "smallest": (1, np.inf),
+            "seed": (0, np.inf),
+        }
+        for name, (low, high) in ranges.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise UsageError(
+                    f"Cutting fields: {name} = {value} is out of range.",
+                    f"Allowed: {low:g} to {high:g}.",
+                )
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One label of a field.
+
+    Parameters
+    ----------
+    label
+        Its number among the numbered labels.
+    corner
+        First row and column of the crop around its centroid; None where a whole one does not fit.
+    split
+        Whether the label has several pieces, of which this is the largest.
+    """
+
+    label: int
+    corner: tuple[int, int] | None
+    split: bool
+
+
+def number_labels(labels: NDArray[Any]) -> tuple[Labels, NDArray[Any]]:
+    """Give labels the numbers from 1 without gaps.
+
+    Parameters
+    ----------
+    labels
+        Whole numbers of at least 0, 0 for background, shape (H, W).
+
+    Returns
+    -------
+    numbered, names
+        int32 of the same shape; and the number in `labels` of each of them, from 1.
+    """
+    names, inverse = np.unique(labels, return_inverse=True)
+    first = 0 if names[0] == 0 else 1
+    numbered: Labels = (inverse.reshape(labels.shape) + first).astype(np.int32)
+    return numbered, names[1 - first :]
+
+
+def separate(labels: Labels) -> tuple[Labels, NDArray[np.bool_]]:
+    """Keep each label's largest piece; the other pieces get numbers of their own.
+
+    Pieces less than three pixels apart, such as a mother and the bud beside it, are one.
+
+    Parameters
+    ----------
+    labels
+        From `number_labels`.
+
+    Returns
+    -------
+    parted, split
+        Shape (H, W); and whether each label (from 1) had several pieces.
+    """
+    parted = labels.copy()
+    boxes = ndimage.find_objects(labels)
+    split = np.zeros(len(boxes), bool)
+    following = len(boxes) + 1
+    for i, box in enumerate(boxes):
+        inside = labels[box] == i + 1
+        near = ndimage.binary_dilation(inside, _TOUCHING)
+        pieces, count = ndimage.label(near, _TOUCHING)
+        if count < 2:
+            continue
+        pieces = np.where(inside, pieces, 0)
+        sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
+        split[i] = True
+        for piece in range(1, count + 1):
+            if piece != int(sizes.argmax()) + 1:
+                parted[box][pieces == piece] = following
+                following += 1
+    return parted, split
+
+
+def find_cells(parted: Labels, split: NDArray[np.bool_], size: int) -> list[Cell]:
+    """Find where each label's crop lies.
+
+    Parameters
+    ----------
+    parted, split
+        From `separate`.
+    size
+        Side of a crop, pixels.
+
+    Returns
+    -------
+    list of Cell
+        In the order of the labels.
+    """
+    numbers = np.arange(1, len(split) + 1)
+    centres = ndimage.center_of_mass(parted > 0, parted, numbers)
+    cells = []
+    for i, (y, x) in enumerate(centres):
+        top, left = (round(float(at) - (size - 1) / 2) for at in (y, x))
+        fits = 0 <= top <= parted.shape[0] - size and 0 <= left <= parted.shape[1] - size
+        cells.append(Cell(i + 1, (top, left) if fits else None, bool(split[i])))
+    return cells
+
+
+def find_unlabelled(
+    marker: NDArray[Any], labelled: Mask, config: CuttingConfig
+) -> tuple[Mask, int] | None:
+    """Find cells without a label.
+
+    Parameters
+    ----------
+    marker
+        A channel that shows whole cells, shape (H, W), finite.
+    labelled
+        Where there is a label, shape (H, W).
+    config
+        Thresholds.
+
+    Returns
+    -------
+    cells, count
+        Booleans of shape (H, W), and about how many cells they are. None where labelled cells
+        are hardly brighter than the rest, so that the marker does not tell.
+    """
+    smooth = ndimage.gaussian_filter(marker.astype(np.float32), 1.0, mode="nearest")
+    away = medium_mask(labelled, 2 * FAR)
+    outside = smooth[away] if away.mean() > 0.01 else smooth[~labelled]
+    if outside.size == 0:
+        return None
+    medium, noise = _centre_and_spread(outside)
+    contrast = float(np.median(smooth[labelled])) - medium
+    if contrast <= 10 * noise:
+        return None
+    # Labelled cells' own haloes reach 3 pixels far at the brightness of a dim cell.
+    cells = (smooth > medium + max(config.cell * contrast, 5 * noise)) & medium_mask(labelled, 3)
+    cells = ndimage.binary_opening(cells, iterations=2)
+    pieces, count = ndimage.label(cells, _TOUCHING)
+    large = np.bincount(pieces.ravel(), minlength=count + 1) >= config.smallest
+    large[0] = False
+    return large[pieces], int(large.sum())
+
+
+def find_traces(image: NDArray[Any], occupied: Mask, config: CuttingConfig) -> Mask:
+    """Find spots that are brighter than the medium around them in any channel.
+
+    Parameters
+    ----------
+    image
+        Shape (C, H, W); channels that are not finite are left out.
+    occupied
+        Every cell, shape (H, W).
+    config
+        Threshold.
+
+    Returns
+    -------
+    ndarray
+        Booleans of shape (H, W).
+    """
+    away = medium_mask(occupied, FAR)
+    traces = np.zeros(occupied.shape, bool)
+    if away.mean() < 0.01:
+        return traces
+    weight = np.maximum(_broad(away.astype(np.float32)), 1e-3)
+    for channel in image:
+        if not np.isfinite(channel).all():
+            continue
+        values = channel.astype(np.float32)
+        level = float(np.median(values[away]))
+        around = _broad(np.where(away, values - level, 0)) / weight
+        rest = ndimage.gaussian_filter(values - level, 2.0, mode="nearest") - around
+        medium, noise = _centre_and_spread(rest[away])
+        traces |= rest > medium + max(config.trace * noise, 1e-3 * float(np.ptp(values)))
+    return traces
+
+
+def place_windows(
+    occupied: Mask, traces: Mask | None, config: CuttingConfig, seed: int
+) -> list[tuple[int, int]]:
+    """Choose windows without cells at random, apart from each other as far as there is room.
+
+    Parameters
+    ----------
+    occupied
+        Every cell, shape (H, W); windows keep `config.margin` from it.
+    traces
+        What windows must not hold, shape (H, W).
+    config
+        Size, number and margin.
+    seed
+        Of this field; `config.seed` is added.
+
+    Returns
+    -------
+    list of (row, column)
+        First pixels. Windows overlap, by half a side at most in one direction, only where there
+        is no more room.
+    """
+    size = config.size
+    taken = ~medium_mask(occupied, config.margin)
+    if traces is not None:
+        taken |= traces
+    height, width = taken.shape
+    if height < size or width < size or config.windows == 0:
+        return []
+    sums = np.zeros((height + 1, width + 1), np.int64)
+    sums[1:, 1:] = taken.cumsum(0).cumsum(1)
+    covered = sums[size:, size:] - sums[:-size, size:] - sums[size:, :-size] + sums[:-size, :-size]
+    free = covered == 0
+    rng = np.random.default_rng((config.seed, seed))
+    chosen: list[tuple[int, int]] = []
+    for apart in (size, (size + 1) // 2):
+        room = free.copy()
+        for y, x in chosen:
+            _close(room, y, x, apart)
+        while len(chosen) < config.windows:
+            places = np.flatnonzero(room)
+            if len(places) == 0:
+                break
+            place = int(places[rng.integers(len(places))])
+            y, x = divmod(place, room.shape[1])
+            chosen.append((y, x))
+            _close(room, y, x, apart)
+    return chosen
+
+
+def window_at(corner: tuple[int, int], size: int) -> tuple[slice, slice]:
+    """Return the rows and columns of a crop."""
+    return slice(corner[0], corner[0] + size), slice(corner[1], corner[1] + size)
+
+
+def _centre_and_spread(values: NDArray[np.float32]) -> tuple[float, float]:
+    """Return the median and, from the median absolute deviation, the standard deviation."""
+    medium = float(np.median(values))
+    return medium, 1.4826 * float(np.median(np.abs(values - medium)))
+
+
+def _broad(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Average over a neighbourhood of a few cells, to follow uneven light."""
+    once = ndimage.uniform_filter(values, 61, mode="nearest")
+    return np.asarray(ndimage.uniform_filter(once, 61, mode="nearest"), np.float32)
+
+
+def _close(room: Mask, y: int, x: int, apart: int) -> None:
+    """Close the places whose window would lie less than `apart` from one at (y, x)."""
+    room[max(y - apart + 1, 0) : y + apart, max(x - apart + 1, 0) : x + apart] = False

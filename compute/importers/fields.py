@@ -1,0 +1,384 @@
+"""Imports whole fields with label images: a crop around every label, windows where no cell is.
+
+What is in it
+    A grey image per channel and field, ``<field>-ch1<anything>.tiff`` (Harmony's names, such as
+    ``r01c01f01p01-ch1sk1fk1fl1.tiff``: row, column, field, plane), and a label image of the same
+    size, ``<field>_labeled.tiff``: 0 for background, one number per cell. In CycleNET's example
+    (16-bit, 1080×1080): ch1 the GFP-tagged protein, ch2 a nuclear and a septin marker, ch3 a
+    marker in the cytosol, called RFP here as in the other sources, so that models that read a
+    cytosolic marker find it. Its label images leave out about a sixth of the cells (dim, dead,
+    odd ones): see `compute.importers.cut_fields`. No localizations; they come from a table.
+Publication
+    Litsios and others, "Proteome-scale movements and compartment connectivity during the
+    eukaryotic cell cycle", Cell 187: 1490, 2024, doi:10.1016/j.cell.2024.02.014.
+Licence
+    BSD-3-Clause (code and example fields).
+Address
+    https://github.com/BooneAndrewsLab/CycleNET
+"""
+
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compute.errors import InputError, UsageError
+from compute.importers.chunks import Chunk, Job
+from compute.importers.cut_fields import (
+    CuttingConfig,
+    find_cells,
+    find_traces,
+    find_unlabelled,
+    number_labels,
+    place_windows,
+    separate,
+    window_at,
+)
+from compute.importers.field_table import Strain, read_strains
+from compute.importers.localization_table import read_class_names, read_localizations
+from compute.importers.part_builder import Crop, Intake
+from compute.importers.run_import import (
+    ImportOptions,
+    ImportReport,
+    Listing,
+    identity,
+    refuse_early,
+    run_import,
+)
+from compute.importers.text_table import is_clean, printable, short_list
+from compute.importers.tiff import CropRejected, as_stored, check_crop, read_image, stack_channels
+from compute.store.part import StoreFormat
+
+CHANNELS = ("GFP", "nuclear", "RFP")
+"""Names of ch1, ch2 and ch3."""
+
+_IMAGE = re.compile(r"(?P<field>.+)-ch(?P<channel>\d+)(?:[a-z].*)?\.tiff?", re.DOTALL | re.I)
+_LABELS = re.compile(r"(?P<field>.+)_labell?ed\.tiff?", re.DOTALL | re.I)
+
+
+@dataclass
+class _Files:
+    """The files of one field: channel number → image; and its label image."""
+
+    channels: dict[int, Path] = field(default_factory=dict)
+    labels: Path | None = None
+
+
+@dataclass(frozen=True)
+class _Field:
+    """One field to cut, or a file that belongs to none."""
+
+    name: str
+    files: _Files | None = None
+    strain: Strain | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Cuts fields; `shows` is the number of the channel that shows whole cells."""
+
+    channels: int
+    dtype: np.dtype[Any]
+    config: CuttingConfig
+    shows: int | None
+
+    def read(self, items: Sequence[_Field], intake: Intake) -> None:
+        """Take the fields that can be taken."""
+        for item in items:
+            try:
+                if item.problem is not None or item.files is None or item.strain is None:
+                    raise CropRejected(item.problem or "a field without a strain")
+                if not is_clean(item.name):
+                    raise CropRejected("a name that is not valid UTF-8")
+                image, marked = _read(item.files, self.channels)
+                if image.dtype != self.dtype:
+                    raise CropRejected(f"pixels of type {image.dtype}; {self.dtype} expected")
+                intake.repeats.check(image)
+            except CropRejected as rejected:
+                intake.part.found += 1
+                intake.part.reject(rejected.reason, printable(item.name))
+                continue
+            intake.part.found += _cut(
+                image, marked, item.name, item.strain, self.config, self.shows, intake
+            )
+
+
+def import_fields(
+    source: Path,
+    out: Path,
+    *,
+    labels: Path | None = None,
+    channels: Sequence[str] = CHANNELS,
+    marker: str = "RFP",
+    table: Path | None = None,
+    protein: str | None = None,
+    config: CuttingConfig | None = None,
+    localizations: Path | None = None,
+    class_names: Path | None = None,
+    **options: Unpack[ImportOptions],
+) -> ImportReport:
+    """Write a crop store from whole fields.
+
+    Parameters
+    ----------
+    source
+        Folder of fields.
+    out
+        Store to make.
+    labels
+        Folder of the label images, if another.
+    channels
+        Names of ch1, ch2 and so on; images of further channels are not read.
+    marker
+        The channel that shows whole cells, to find those without a label.
+    table
+        CSV or Parquet with `field` (or the well, such as r01c01), `protein` and optionally
+        `localization`, `orf`, `replicate`, `split`.
+    protein
+        The protein of fields that are not in `table`; their well's name, or the field's, if None.
+    config
+        How fields are cut.
+    localizations
+        Table of proteins, for fields whose localization `table` does not give
+        (`compute.importers.localization_table`).
+    class_names
+        Table of what class names stand for (`compute.importers.class_names`).
+    **options
+        Of every importer: `compute.importers.run_import.run_import`. Progress counts ``"fields"``.
+
+    Returns
+    -------
+    ImportReport
+        What was stored, what was rejected and why. A label counts as one, and so does a field
+        that cannot be taken at all, and a file that belongs to none.
+
+    Raises
+    ------
+    InputError
+        No such folder, no field with a label image, no field that can be read, or a table that
+        is not as it should be.
+    BystanderError
+        As `compute.importers.run_import.run_import`.
+    """
+    config = config or CuttingConfig()
+    source, out, channels = Path(source), Path(out), tuple(channels)
+    refuse_early(out, options.get("overwrite", False))
+    if not channels or len(set(channels)) != len(channels):
+        raise UsageError(f"Channels {list(channels)}: names must be there and differ.")
+    files, strange = _find(source, Path(labels) if labels is not None else None)
+    names = read_class_names(class_names)
+    known = read_localizations(localizations, names)
+    strains, notes = read_strains(list(files), table, protein, known, names)
+    dtype = _dtype(files, len(channels), source)
+    shows = channels.index(marker) if marker in channels else None
+    if shows is None:
+        notes.append(
+            f"No channel {marker!r} shows whole cells: cells without a label pass for medium."
+        )
+
+    def chunks() -> Iterator[Chunk]:
+        if strange:
+            yield Chunk([_Field(name, problem=reason) for name, reason in strange], 0)
+        for done, (name, item) in enumerate(files.items(), 1):
+            yield Chunk([_Field(name, item, strains[name])], done)
+
+    listing = Listing(
+        chunks,
+        "fields",
+        len(files),
+        {
+            "source": printable(source.resolve()),
+            "files": _version(files, strange),
+            "marker": marker,
+            "protein": protein,
+            "config": asdict(config),
+            "table": identity(table),
+            "localizations": identity(localizations),
+            "class_names": identity(class_names),
+        },
+        notes,
+        _notes,
+    )
+    form = StoreFormat(channels, config.size, dtype.name)
+    reader = _Reader(len(channels), dtype, config, shows)
+    job = Job("fields", form, reader, None, repeated="field")
+    return run_import(out, job, listing, **options)
+
+
+def _version(files: dict[str, _Files], strange: Sequence[tuple[str, str]]) -> str:
+    """Hash the files' names, sizes and dates."""
+    digest = sha256(repr(strange).encode())
+    for item in files.values():
+        for path in (*(item.channels[n] for n in sorted(item.channels)), item.labels):
+            if path is not None:
+                stat = path.stat()
+                digest.update(f"{path!r} {stat.st_size} {stat.st_mtime_ns}".encode())
+    return digest.hexdigest()[:16]
+
+
+def _find(source: Path, labels: Path | None) -> tuple[dict[str, _Files], list[tuple[str, str]]]:
+    """List the fields with their files, and the images that cannot be placed, with reasons."""
+    fields: dict[str, _Files] = {}
+    strange = []
+    twice = "a second file for the same field and channel"
+    for folder in (source, labels):
+        if folder is None or (folder is labels and labels == source):
+            continue
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder.", "Give the folder that holds fields.")
+        for path in sorted(folder.iterdir()):
+            name = path.name
+            if name.startswith(".") or path.suffix.lower() not in (".tif", ".tiff"):
+                continue
+            if match := _LABELS.fullmatch(name):
+                item = fields.setdefault(match["field"], _Files())
+                if item.labels is not None:
+                    strange.append((printable(name), twice))
+                item.labels = item.labels or path
+            elif match := _IMAGE.fullmatch(name):
+                item = fields.setdefault(match["field"], _Files())
+                if int(match["channel"]) in item.channels:
+                    strange.append((printable(name), twice))
+                item.channels.setdefault(int(match["channel"]), path)
+            else:
+                reason = "a name that is neither <field>-ch<n> nor <field>_labeled"
+                strange.append((printable(name), reason))
+    if not any(item.labels for item in fields.values()):
+        raise InputError(
+            f"{source}: no field with a label image found.",
+            "Expected <field>-ch1….tiff, <field>-ch2….tiff and <field>_labeled.tiff; label images "
+            "may be in another folder (--labels).",
+        )
+    return dict(sorted(fields.items())), strange
+
+
+def _read(item: _Files, channels: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Read a field's channels, (C, H, W), and its label image, (H, W)."""
+    missing = [f"ch{n}" for n in range(1, channels + 1) if n not in item.channels]
+    if missing:
+        raise CropRejected(f"a field without its image of {', '.join(missing)}")
+    if item.labels is None:
+        raise CropRejected("a field without a label image")
+    images = [read_image(item.channels[n]) for n in range(1, channels + 1)]
+    if len({image.dtype for image in images}) > 1:
+        raise CropRejected("the channels differ in pixel type")
+    image = as_stored(stack_channels(images, channels))
+    try:
+        labels = read_image(item.labels)
+    except CropRejected as rejected:
+        raise CropRejected(f"label image: {rejected.reason}") from rejected
+    if labels.shape[0] != 1:
+        raise CropRejected(f"a label image of {labels.shape[0]} channels; 1 expected")
+    if labels.shape[1:] != image.shape[1:]:
+        sizes = [f"{height}×{width}" for height, width in (labels.shape[1:], image.shape[1:])]
+        raise CropRejected(f"a label image of {sizes[0]} pixels; its channels have {sizes[1]}")
+    marked = labels[0]
+    if marked.dtype.kind not in "uif" or not np.isfinite(marked).all():
+        raise CropRejected("a label image that does not hold numbers")
+    if (marked < 0).any() or (marked != np.floor(marked)).any():
+        raise CropRejected("a label image with negative or fractional numbers")
+    if not marked.any():
+        raise CropRejected("a label image without a label")
+    return image, marked
+
+
+def _cut(
+    image: NDArray[Any],
+    marked: NDArray[Any],
+    name: str,
+    strain: Strain,
+    config: CuttingConfig,
+    marker: int | None,
+    intake: Intake,
+) -> int:
+    """Hand a field's crops and windows on; returns the number of labels."""
+    counts = intake.part.counts
+    labels, numbers = number_labels(marked)
+    parted, split = separate(labels)
+    every = labels > 0
+    if marker is not None and np.isfinite(image[marker]).all():
+        more = find_unlabelled(image[marker], every, config)
+        if more is not None:
+            every = every | more[0]
+            counts["unlabelled"] += more[1]
+    traces = find_traces(image, every, config)
+    corners = place_windows(every, traces, config, zlib.crc32(name.encode()))
+    windows = [image[:, *window_at(corner, config.size)] for corner in corners]
+    windows = [window for window in windows if np.isfinite(window).all()]
+    if windows:
+        counts["windows"] += len(windows)
+        intake.has_windows(name)
+        intake.part.add_windows(
+            np.stack(windows),
+            field=name,
+            protein=strain.protein,
+            localization=strain.labels[0] if strain.labels and len(strain.labels) == 1 else None,
+            replicate=strain.replicate,
+        )
+    for cell in find_cells(parted, split, config.size):
+        where = f"{name}, label {numbers[cell.label - 1]:g}"
+        counts["split"] += cell.split
+        try:
+            if cell.corner is None:
+                raise CropRejected(
+                    f"too near the field's edge for a whole {config.size}×{config.size} crop"
+                )
+            box = window_at(cell.corner, config.size)
+            crop = image[:, *box]
+            check_crop(crop, config.size)
+        except CropRejected as rejected:
+            intake.part.reject(rejected.reason, where)
+            continue
+        intake.put(
+            Crop(
+                crop.copy(),
+                strain.protein,
+                name,
+                mask=parted[box] == cell.label,
+                foreground=every[box].copy(),
+                orf=strain.orf,
+                labels=strain.labels,
+                replicate=strain.replicate,
+                split=strain.split,
+            )
+        )
+    return len(numbers)
+
+
+def _dtype(files: dict[str, _Files], channels: int, source: Path) -> np.dtype[Any]:
+    """Return the pixel type of the first field that can be read."""
+    reasons = []
+    for name, item in files.items():
+        try:
+            return _read(item, channels)[0].dtype
+        except CropRejected as rejected:
+            reasons.append(f"{printable(name)}: {rejected.reason}")
+    raise InputError(
+        f"{source}: not one field could be read ({short_list(reasons, 3)}).",
+        "Check its files, and the number of channels (--channels).",
+    )
+
+
+def _notes(counts: Counter[str]) -> list[str]:
+    notes = []
+    if counts["split"]:
+        notes.append(
+            f"{counts['split']} label(s) are in several pieces: the largest is taken as the cell, "
+            "the others as its neighbours."
+        )
+    if counts["unlabelled"]:
+        notes.append(
+            f"About {counts['unlabelled']} cells that the marker shows have no label: they count "
+            "as neighbours, and windows keep away from them."
+        )
+    if counts["windows"]:
+        notes.append(f"{counts['windows']} windows were cut where no cell is.")
+    return notes

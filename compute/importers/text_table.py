@@ -1,0 +1,247 @@
+"""Reads tables of text that people make, CSV or Parquet: whole, or row by row in flat memory."""
+
+import csv
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from compute.errors import InputError
+from compute.storage.atomic_files import disk_error
+
+SEPARATOR = ";"
+"""Between several values in one cell of a table."""
+
+BATCH = 10_000
+"""Rows read at a time."""
+
+Row = tuple[str | None, ...]
+
+
+def read_rows(path: Path, required: Sequence[str]) -> pd.DataFrame:
+    """Read a table of text.
+
+    Parameters
+    ----------
+    path
+        ``.parquet``, or anything else as CSV in UTF-8 (comma, semicolon or tab).
+    required
+        Columns that must be there.
+
+    Returns
+    -------
+    DataFrame
+        The file's columns as trimmed `str`, None where empty. The index is the row as a person
+        would count it: the line of a CSV file, the row from 1 of a Parquet file. Bytes that are
+        not UTF-8 become surrogate escapes, which `is_clean` finds.
+
+    Raises
+    ------
+    InputError
+        No such file, not a table, a line with more or fewer values than the header, a missing
+        column, or no rows.
+    """
+    columns, rows = stream_rows(path, required)
+    numbers, values = [], []
+    for number, row in rows:
+        numbers.append(number)
+        values.append(row)
+    return pd.DataFrame(values, index=numbers, columns=list(columns), dtype=object)
+
+
+def stream_rows(
+    path: Path, required: Sequence[str]
+) -> tuple[tuple[str, ...], Iterator[tuple[int, Row]]]:
+    """Read a table of text row by row, as `read_rows`.
+
+    Returns
+    -------
+    columns, rows
+        Their names; and every row with its number. What is wrong with a row is raised when it is
+        reached, and that there is none at the end.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file.", "Check the path.")
+    columns, rows = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
+    missing = [name for name in required if name not in columns]
+    if missing:
+        raise InputError(
+            f"{path}: missing column(s) {', '.join(missing)}; it has "
+            f"{', '.join(map(printable, columns)) or 'none'}.",
+            f"Needed: {', '.join(required)}.",
+        )
+    return columns, _some(path, rows)
+
+
+class RowFile:
+    """A table's rows in a temporary file that is mapped into memory, to be read in any order.
+
+    Parameters
+    ----------
+    path, required
+        As `read_rows`.
+    folder
+        Where the temporary file lies; it has no name there and goes with the process.
+
+    Attributes
+    ----------
+    columns
+        Names of the columns.
+
+    Raises
+    ------
+    InputError
+        As `read_rows`.
+    DiskError
+        The temporary file cannot be written.
+    """
+
+    def __init__(self, path: Path, required: Sequence[str], folder: Path) -> None:
+        self.columns, rows = stream_rows(path, required)
+        # Bytes, because text that is not UTF-8 must come out as it went in.
+        names = [pa.field(printable(name), pa.binary()) for name in self.columns]
+        form = pa.schema([pa.field("", pa.int64()), *names])
+        self._length = 0
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=folder, prefix=".rows.", suffix=".tmp") as file:
+                with pa.OSFile(file.name, "wb") as sink, pa.ipc.new_file(sink, form) as writer:
+                    while some := list(islice(rows, BATCH)):
+                        self._length += len(some)
+                        values = zip(*(row for _, row in some), strict=True)
+                        coded = [[None if v is None else os.fsencode(v) for v in c] for c in values]
+                        numbers = [number for number, _ in some]
+                        writer.write_batch(pa.record_batch([numbers, *coded], schema=form))
+                self._batches = pa.ipc.open_file(pa.memory_map(file.name))
+        except OSError as error:
+            raise disk_error(error, folder) from error
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return self._length
+
+    def rows(self, places: NDArray[np.int64] | None = None) -> Iterator[tuple[int, Row]]:
+        """Yield rows with their numbers, those at some places or all, in order."""
+        if places is None:
+            for number in range(self._batches.num_record_batches):
+                yield from _decoded(self._batches.get_batch(number))
+            return
+        # Runs of rows from one batch, of which a table in good order has few.
+        ends = np.flatnonzero(np.diff(places // BATCH)) + 1
+        for run in np.split(places, ends) if len(places) else ():
+            batch = self._batches.get_batch(int(run[0]) // BATCH)
+            yield from _decoded(batch.take(pa.array(run % BATCH)))
+
+
+def _decoded(batch: pa.RecordBatch) -> Iterator[tuple[int, Row]]:
+    numbers, *columns = (column.to_pylist() for column in batch.columns)
+    texts = ([None if v is None else os.fsdecode(v) for v in column] for column in columns)
+    return zip(numbers, zip(*texts, strict=True), strict=True)
+
+
+def is_clean(name: str) -> bool:
+    """Tell whether a name read from a file or a folder was valid UTF-8."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def printable(name: object) -> str:
+    r"""Return a name with what is not UTF-8 as ``\x`` escapes, for messages and files."""
+    return str(name).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def short_list(names: Sequence[str], most: int = 10) -> str:
+    """Join names by commas; beyond `most`, say how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _some(path: Path, rows: Iterator[tuple[int, Row]]) -> Iterator[tuple[int, Row]]:
+    there = False
+    for row in rows:
+        there = True
+        yield row
+    if not there:
+        raise InputError(f"{path} has no rows.", "Check that it was written to its end.")
+
+
+def _csv(path: Path) -> tuple[tuple[str, ...], Iterator[tuple[int, Row]]]:
+    lines = _csv_lines(path)
+    _, header = next(lines, (0, []))
+    columns = tuple(name.strip() for name in header)
+    if not all(is_clean(name) for name in columns):
+        # Also what a file that is no table at all looks like.
+        raise InputError(f"{path}: its first line is not UTF-8.", "Give a CSV table in UTF-8.")
+    repeated = {name for name in columns if columns.count(name) > 1}
+    if repeated:
+        raise InputError(
+            f"{path}: column(s) {', '.join(sorted(repeated))} twice.", "Rename or remove one."
+        )
+
+    def rows() -> Iterator[tuple[int, Row]]:
+        for number, line in lines:
+            if not any(cell.strip() for cell in line):
+                continue
+            if len(line) != len(columns):
+                raise InputError(
+                    f"{path}, line {number}: {len(line)} values; the header has {len(columns)}.",
+                    "Quote values that hold the separator.",
+                )
+            yield number, tuple(cell.strip() or None for cell in line)
+
+    return columns, rows()
+
+
+def _csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number and values of every line, the header's too."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as handle:
+            head = handle.readline()
+            handle.seek(0)
+            reader = csv.reader(handle, delimiter=max(",;\t", key=head.count), strict=True)
+            for line in reader:
+                yield reader.line_num, line
+    except (OSError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as CSV: {error}.", "Check the file.") from error
+
+
+def _parquet(path: Path) -> tuple[tuple[str, ...], Iterator[tuple[int, Row]]]:
+    try:
+        columns = tuple(pq.read_schema(path).names)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _not_parquet(path, error) from error
+
+    def rows() -> Iterator[tuple[int, Row]]:
+        number = 0
+        try:
+            for batch in pq.ParquetFile(path, pre_buffer=False).iter_batches(BATCH):
+                for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                    number += 1
+                    yield number, tuple(map(_text, row))
+        except (pa.ArrowInvalid, OSError) as error:
+            raise _not_parquet(path, error) from error
+
+    return columns, rows()
+
+
+def _not_parquet(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path} cannot be read as Parquet: {error}.", "Check the file.")
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, (list, tuple)):
+        return SEPARATOR.join(str(part) for part in value) or None
+    # A number that was null in pandas comes as NaN, the only value unlike itself.
+    if value is None or value != value:
+        return None
+    return str(value).strip() or None

@@ -1,0 +1,210 @@
+"""Reads one image file (TIFF or PNG), or says in a few words why it cannot be taken.
+
+A source holds many thousand files and a few broken ones. So what is wrong with one file is a
+`CropRejected`, whose reason the importers count, and never the end of the import. Nothing here
+unpickles: TIFF by tifffile with imagecodecs, PNG by imagecodecs.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from compute.images.segmentation import centre_label
+from compute.store.part import DTYPES
+
+# What tifffile would print about a broken file is counted as a rejection instead.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+
+LARGEST = 4096 * 4096 * 8
+"""Most values in an image that is still taken for a crop: a whole field or movie is not read."""
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+class CropRejected(Exception):
+    """A crop that cannot be taken; the import goes on without it.
+
+    Parameters
+    ----------
+    reason
+        Why, in words that are the same for every crop rejected alike, so they can be counted.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+def read_image(path: Path) -> NDArray[Any]:
+    """Read one image with its channels first.
+
+    Parameters
+    ----------
+    path
+        A TIFF (any compression that imagecodecs knows, one series) or a PNG.
+
+    Returns
+    -------
+    ndarray
+        Shape (C, H, W), the file's dtype; a grey image has C = 1.
+
+    Raises
+    ------
+    CropRejected
+        No such file, unreadable, cut off, far larger than a crop, or of more than three
+        dimensions.
+    """
+    try:
+        with path.open("rb") as handle:
+            start = handle.read(len(_PNG))
+    except FileNotFoundError as error:
+        raise CropRejected("no such file") from error
+    except (OSError, ValueError) as error:
+        raise CropRejected("the file cannot be opened") from error
+    try:
+        image, axes = _read_png(path) if start == _PNG else _read_tiff(path)
+    except CropRejected:
+        raise
+    # Decoders of a damaged file fail in every way there is: struct, index, value, codec errors.
+    except Exception as error:
+        raise CropRejected("unreadable or cut-off image file") from error
+    if image.ndim == 2:
+        return image[None]
+    if image.ndim != 3:
+        raise CropRejected(f"an image of {image.ndim} dimensions; 2 or 3 expected")
+    return np.moveaxis(image, -1, 0) if axes.endswith("S") else image
+
+
+def stack_channels(images: list[NDArray[Any]], channels: int) -> NDArray[Any]:
+    """Join the images of one crop along the channel axis.
+
+    Parameters
+    ----------
+    images
+        From `read_image`: one image with every channel, or one grey image per channel.
+    channels
+        How many there must be in all.
+
+    Raises
+    ------
+    CropRejected
+        Another number of channels, or channels that differ in size.
+    """
+    if len(images) == 1 and channels > 1:
+        image = images[0]
+        # Nothing in a plain TIFF says which axis the channels are.
+        if image.shape[0] != channels and image.shape[2] == channels:
+            image = np.moveaxis(image, 2, 0)
+        if image.shape[0] != channels:
+            raise CropRejected(f"{image.shape[0]} channels; {channels} expected")
+        return image
+    for image in images:
+        if image.shape[0] != 1:
+            raise CropRejected(f"{image.shape[0]} channels in a file; 1 expected")
+    if len({image.shape for image in images}) > 1:
+        raise CropRejected("the channels differ in size")
+    return np.concatenate(images)
+
+
+def as_stored(image: NDArray[Any]) -> NDArray[Any]:
+    """Bring pixels to a type that a store can hold: float64 to float32, bytes in native order.
+
+    Raises
+    ------
+    CropRejected
+        Of any other type than uint8, uint16, float32 and float64.
+    """
+    if image.dtype == np.float64:
+        image = image.astype(np.float32)
+    image = image.astype(image.dtype.newbyteorder("="), copy=False)
+    if image.dtype.name not in DTYPES:
+        raise CropRejected(f"pixels of type {image.dtype}; {', '.join(DTYPES)} expected")
+    return image
+
+
+def read_mask(path: Path, size: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Read a crop's mask: 0 is background, one other value the centre cell, several every cell.
+
+    Parameters
+    ----------
+    path
+        As `read_image`.
+    size
+        Side of the crop, pixels.
+
+    Returns
+    -------
+    mask, foreground
+        Booleans of shape (size, size): the centre cell, and every cell that the image shows.
+
+    Raises
+    ------
+    CropRejected
+        Unreadable, of another shape, not finite, empty, or without a cell at the centre.
+    """
+    try:
+        image = read_image(path)
+    except CropRejected as rejected:
+        raise CropRejected(f"mask: {rejected.reason}") from rejected
+    if image.shape != (1, size, size):
+        raise CropRejected("a mask of another shape than the crop")
+    if not np.isfinite(image).all():
+        raise CropRejected("a mask with values that are not finite")
+    values, labels = np.unique(image[0], return_inverse=True)
+    # Number 0 must be the background, also where every pixel is a cell.
+    cells = np.where(image[0] == 0, 0, labels.reshape(size, size) + 1).astype(np.int32)
+    if not cells.any():
+        raise CropRejected("an empty mask")
+    if np.count_nonzero(values) == 1:
+        return cells > 0, cells > 0
+    centre = centre_label(cells)
+    if centre == 0:
+        raise CropRejected("a mask without a cell at the centre")
+    return cells == centre, cells > 0
+
+
+def check_crop(image: NDArray[Any], size: int) -> None:
+    """Refuse a crop that a model could not use.
+
+    Parameters
+    ----------
+    image
+        Shape (C, H, W).
+    size
+        Side that every crop of the store has, pixels.
+
+    Raises
+    ------
+    CropRejected
+        Of another size, not finite, or with a channel whose pixels are all the same.
+    """
+    if image.shape[1:] != (size, size):
+        height, width = image.shape[1:]
+        raise CropRejected(f"{height}×{width} pixels; {size}×{size} expected")
+    if not np.isfinite(image).all():
+        raise CropRejected("pixels that are not finite (NaN or infinite)")
+    if (image.min((1, 2)) == image.max((1, 2))).any():
+        raise CropRejected("a channel whose pixels are all the same")
+
+
+def _read_tiff(path: Path) -> tuple[NDArray[Any], str]:
+    # Without OME: its metadata may name further files, which nobody has asked to read.
+    with tifffile.TiffFile(path, is_ome=False) as file:
+        series = file.series[0]
+        if series.size > LARGEST:
+            raise CropRejected("far larger than a crop")
+        return np.asarray(series.asarray()), str(series.axes)
+
+
+def _read_png(path: Path) -> tuple[NDArray[Any], str]:
+    encoded = path.read_bytes()
+    width, height = (int.from_bytes(encoded[at : at + 4], "big") for at in (16, 20))
+    if width * height > LARGEST:
+        raise CropRejected("far larger than a crop")
+    image = np.asarray(imagecodecs.png_decode(encoded))
+    return image, "YXS" if image.ndim == 3 else "YX"

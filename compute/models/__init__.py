@@ -1,0 +1,1 @@
+"""Models: cards, architectures, scaling, weights; crops in, embeddings out."""

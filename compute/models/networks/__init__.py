@@ -1,0 +1,209 @@
+"""The architectures that come with Bystander, as data. Importing this loads no torch.
+
+Adding one: write its file, then `register` it here; cards, loading and tests follow from the
+registry.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from compute.errors import BystanderError, unknown_value
+
+if TYPE_CHECKING:
+    from compute.models.networks.blocks import LayeredNetwork
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """Shape of one activation that may serve as embedding.
+
+    Parameters
+    ----------
+    units
+        Channels (or units of a dense layer) at width 1.
+    side
+        Height and width in pixels; 0 for a dense layer.
+    linear
+        Whether it is a convolution's own output, before its batch normalisation, which must then
+        not be folded into it.
+    """
+
+    units: int
+    side: int = 0
+    linear: bool = False
+
+    def dimension(self, width: float) -> int:
+        """Give the length of the pooled embedding at a network width."""
+        return max(1, round(self.units * width))
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """One architecture: what it reads, how that is scaled, what it gives.
+
+    Parameters
+    ----------
+    title
+        Name as shown.
+    constructor
+        `module:Class`; called with `width` and `classes`. Text, so that reading a model card
+        needs no torch.
+    channels
+        Channels as published, in order.
+    input_size
+        Side of the square input in pixels.
+    crop_size
+        Side of the crop that the input is taken from; larger where windows are averaged.
+    scaling
+        Key of `compute.models.scaling.SCALINGS`.
+    layers
+        Activations allowed as embedding.
+    default_layer
+        The one of the paper's swap experiment.
+    default_windows
+        Key of `compute.models.card.WINDOWS`.
+    classes
+        Whether it ends in one output per class.
+    objective
+        Key of `compute.models.training.objectives.OBJECTIVES`.
+    publication
+        Where it was published, for its cards.
+    """
+
+    title: str
+    constructor: str
+    channels: tuple[str, ...]
+    input_size: int
+    crop_size: int
+    scaling: str
+    layers: Mapping[str, LayerSpec]
+    default_layer: str
+    default_windows: str
+    classes: bool
+    objective: str
+    publication: str
+
+    def build(self, width: float = 1.0, classes: int = 0) -> "LayeredNetwork":
+        """Make the network with freshly drawn weights."""
+        module, name = self.constructor.split(":")
+        constructor = getattr(import_module(module), name)
+        network: LayeredNetwork = constructor(width=width, classes=classes)
+        return network
+
+
+DEFAULT_POOLING = "max"
+"""Of every network: the maximum over space, as in Paired Cell's `extract_features.py`."""
+
+_networks: dict[str, NetworkSpec] = {}
+NETWORKS: Mapping[str, NetworkSpec] = MappingProxyType(_networks)
+"""Every architecture by the name that cards and the command line use."""
+
+
+def register(name: str, spec: NetworkSpec) -> None:
+    """Add an architecture.
+
+    Raises
+    ------
+    BystanderError
+        The name is taken.
+    """
+    if name in _networks:
+        raise BystanderError(
+            f"A network named {name!r} is registered already ({_networks[name].constructor}).",
+            "Give the new one another name.",
+        )
+    _networks[name] = spec
+
+
+def network_spec(name: str) -> NetworkSpec:
+    """Find an architecture by name.
+
+    Raises
+    ------
+    UsageError
+        No such network.
+    """
+    if name not in NETWORKS:
+        raise unknown_value("network", name, NETWORKS)
+    return NETWORKS[name]
+
+
+register(
+    "pifia",
+    NetworkSpec(
+        title="PIFiA",
+        constructor="compute.models.networks.pifia:Pifia",
+        channels=("GFP",),
+        input_size=64,
+        crop_size=64,
+        scaling="pifia",
+        layers=MappingProxyType(
+            {
+                "conv8": LayerSpec(256, 5),
+                "conv8_linear": LayerSpec(256, 5, linear=True),
+                "d2": LayerSpec(64),
+            }
+        ),
+        default_layer="conv8",
+        default_windows="centre",
+        classes=True,
+        objective="protein",
+        publication="Razdaibiedina et al., Molecular Systems Biology 2024",
+    ),
+)
+register(
+    "paired_cell",
+    NetworkSpec(
+        title="Paired Cell Inpainting",
+        constructor="compute.models.networks.paired_cell:PairedCell",
+        channels=("GFP", "RFP"),
+        input_size=64,
+        crop_size=64,
+        scaling="paired_cell",
+        layers=MappingProxyType(
+            {
+                "conv1_1": LayerSpec(96, 64),
+                "conv2_1": LayerSpec(256, 32),
+                "conv3_1": LayerSpec(384, 16),
+                "conv4_1": LayerSpec(384, 16),
+                "conv5_1": LayerSpec(256, 16),
+            }
+        ),
+        default_layer="conv4_1",
+        default_windows="centre",
+        classes=False,
+        objective="paint",
+        publication="Lu et al., PLOS Computational Biology 2019",
+    ),
+)
+register(
+    "deeploc",
+    NetworkSpec(
+        title="DeepLoc",
+        constructor="compute.models.networks.deeploc:DeepLoc",
+        channels=("GFP", "RFP"),
+        input_size=60,
+        crop_size=64,
+        scaling="deeploc",
+        layers=MappingProxyType(
+            {
+                **{
+                    f"conv_{i}": LayerSpec(units, side)
+                    for i, (units, side) in enumerate(
+                        [(64, 60), (64, 60), (128, 30), (128, 30)] + [(256, 15)] * 4, start=1
+                    )
+                },
+                "fc_1": LayerSpec(512),
+                "fc_2": LayerSpec(512),
+            }
+        ),
+        default_layer="conv_5",
+        default_windows="five",
+        classes=True,
+        objective="localization",
+        publication="Kraus et al., Molecular Systems Biology 2017",
+    ),
+)

@@ -1,0 +1,1 @@
+"""The networks' own objectives, to train them on a store."""

@@ -1,0 +1,426 @@
+"""Train a network on any crop store by its own objective.
+
+PIFiA names the protein, Paired Cell Inpainting paints the protein of another cell of the same
+field, DeepLoc names the localization (`compute.models.training.objectives`). The weights and their
+card come out where `compute.models.embedder` can load them.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from compute.errors import BystanderError, InputError, UsageError, unknown_value
+from compute.models.card import ModelCard, make_card, save_card
+from compute.models.networks import NetworkSpec, network_spec
+from compute.models.networks.blocks import LayeredNetwork, channels_last
+from compute.models.scaling import scaling_named
+from compute.models.training.checkpoint import TrainingState, restore_state, save_state
+from compute.models.training.objectives import OBJECTIVES, Objective, Pixels
+from compute.models.training.select_cells import Rows, Selection, select_cells
+from compute.models.weights import DTYPES, weights_of, write_weights
+from compute.schema import SCHEMA_VERSION
+from compute.storage.atomic_files import Progress, silent, write_json
+from compute.storage.locks import lock
+from compute.store.reader import CropStore
+
+VALIDATION_BATCH = 256
+"""Crops at a time where no gradients are kept."""
+
+PRECISIONS: Mapping[str, torch.dtype] = MappingProxyType(
+    {"float32": torch.float32, "bfloat16": torch.bfloat16}
+)
+"""bfloat16 trains up to three times as fast where the processor has instructions for it."""
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How to train.
+
+    Parameters
+    ----------
+    width
+        Network width, above 0; 1 as published.
+    epochs
+        At most, 1 or more.
+    patience
+        Epochs without a lower validation loss after which training stops, 1 or more.
+    batch_size
+        Cells per step, 2 or more (batch normalisation needs two).
+    learning_rate
+        Of Adam, above 0.
+    seed
+        0 or more; decides first weights, held-out fields, order and augmentation.
+    precision
+        Key of `PRECISIONS`: what convolutions compute in; weights and losses stay float32.
+
+    Raises
+    ------
+    UsageError
+        A value is out of range.
+    """
+
+    width: float = 0.25
+    epochs: int = 30
+    patience: int = 6
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    seed: int = 0
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise unknown_value("precision", self.precision, PRECISIONS)
+        limits: dict[str, tuple[float, float]] = {
+            "width": (0.01, 16),
+            "epochs": (1, 100_000),
+            "patience": (1, 100_000),
+            "batch_size": (2, 65_536),
+            "learning_rate": (1e-9, 1),
+            "seed": (0, 2**63 - 1),
+        }
+        for name, (low, high) in limits.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise UsageError(
+                    f"{name.replace('_', ' ')} = {value} is out of range.",
+                    f"Give a value from {low:g} to {high:g}.",
+                )
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One training: everything that stays the same while it runs."""
+
+    card: ModelCard
+    spec: NetworkSpec
+    options: TrainingOptions
+    objective: Objective
+    selection: Selection
+    pixels: Pixels
+    configuration: dict[str, Any]
+    progress: Progress
+    say: Callable[[str], None]
+
+    @property
+    def counts(self) -> str:
+        """How many cells are used and left out, in words."""
+        left_out = ", ".join(f"{n} {why}" for why, n in self.selection.left_out.items())
+        return (
+            f"{len(self.selection.training)} cells to train on, {len(self.selection.validation)} "
+            f"to validate on; left out: {left_out or 'none'}."
+        )
+
+
+def train(
+    model: str,
+    store_path: Path | str,
+    out: Path | str,
+    *,
+    width: float = 0.25,
+    epochs: int = 30,
+    patience: int = 6,
+    batch_size: int = 64,
+    learning_rate: float = 1e-3,
+    seed: int = 0,
+    precision: str = "float32",
+    device: torch.device | str = "cpu",
+    fields: Collection[str] | None = None,
+    dtype: str = "float32",
+    resume: bool = True,
+    name: str | None = None,
+    license: str = "",
+    created_by: str | None = None,
+    progress: Progress = silent,
+    say: Callable[[str], None] = lambda line: None,
+) -> Path:
+    """Train a network and write its weights, card and history.
+
+    Every crop of the store is held in memory, in the store's dtype: 16 KiB per cell of two
+    channels of 64×64 uint16, so 1.6 GB for 100,000 cells.
+
+    A checkpoint is written after every epoch. The same call goes on from there after an
+    interruption and, on the same kind of machine with the same number of threads, ends with the
+    weights it would have had without. Each epoch's last cells are passed over where a single one
+    would be left for a step. Learning uses Adam; running statistics of the batch normalisations
+    follow at torch's default rate (see `compute.models.networks.blocks.MOMENTUM`).
+
+    Parameters
+    ----------
+    model
+        Key of `compute.models.networks.NETWORKS`.
+    store_path
+        A crop store.
+    out
+        Folder for `<name>.safetensors`, `<name>.toml` and `<name>.history.json`.
+    width, epochs, patience, batch_size, learning_rate, seed, precision
+        See `TrainingOptions`.
+    device
+        Where to compute.
+    fields
+        Train on cells of these fields only.
+    dtype
+        How weights are stored: ``"float32"`` or ``"float16"``.
+    resume
+        Whether to go on from a checkpoint; otherwise it is thrown away.
+    name
+        Of the model (default: `model`).
+    license, created_by
+        For the card; by default the latter is the matching `bystander train` command.
+    progress
+        Called after every step with what is trained, steps done and the most there can be.
+    say
+        Called with a line of text: what was left out, then each epoch's figures.
+
+    Returns
+    -------
+    Path
+        The card.
+
+    Raises
+    ------
+    UsageError
+        An unknown network, field or dtype, an option out of range, or a channel that the store
+        lacks.
+    InputError
+        Too few cells or classes; a store of another crop size; a damaged checkpoint.
+    ChangedError
+        The checkpoint belongs to another store or to other options.
+    BystanderError
+        The loss is no longer finite.
+    BusyError
+        Another process trains this model in this folder.
+    """
+    options = TrainingOptions(width, epochs, patience, batch_size, learning_rate, seed, precision)
+    spec = network_spec(model)
+    if dtype not in DTYPES:
+        raise unknown_value("dtype", dtype, DTYPES)
+    store = CropStore(store_path)
+    _check_store(store, spec)
+    objective = OBJECTIVES[spec.objective]
+    selection = select_cells(store.cells, store.localizations, objective, seed, fields)
+    configuration = {
+        "network": model,
+        "store": store.fingerprint,
+        "fields": None if fields is None else sorted(fields),
+        "classes": list(selection.classes),
+        **{k: v for k, v in asdict(options).items() if k not in ("epochs", "patience")},
+    }
+    # Made before the work, so that a name or licence the card refuses is not found out after it.
+    card = _draft_card(
+        model, name or model, options, store, selection, Path(out).name, license, created_by
+    )
+    pixels = _pixels(store, spec, torch.device(device))
+    job = _Job(card, spec, options, objective, selection, pixels, configuration, progress, say)
+    say(f"{spec.title}: {job.counts}")
+    for note in selection.notes:
+        say(note)
+
+    out = Path(out)
+    folder = out / f".{card.name}.training"
+    checkpoint = folder / "checkpoint.safetensors"
+    with lock(folder, "training in"):
+        if not resume:
+            checkpoint.unlink(missing_ok=True)
+        state = _begin(job)
+        if checkpoint.is_file():
+            restore_state(checkpoint, state, configuration)
+            say(f"Going on after epoch {len(state.history)}.")
+        for _ in _epochs(job, state):
+            save_state(checkpoint, state, configuration)
+        path = _finish(job, state, out, dtype)
+        checkpoint.unlink(missing_ok=True)
+    (folder / ".lock").unlink(missing_ok=True)
+    folder.rmdir()
+    return path
+
+
+def _check_store(store: CropStore, spec: NetworkSpec) -> None:
+    """Refuse a store that lacks a channel or has crops smaller than the network's input."""
+    for channel in spec.channels:
+        if channel not in store.channels:
+            raise UsageError(
+                f"{spec.title} reads channel {channel!r}, which {store.path} lacks: it has "
+                f"{', '.join(store.channels)}.",
+                "Import the store with that channel, under that name.",
+            )
+    if store.size < spec.input_size:
+        raise InputError(
+            f"{store.path} has crops of {store.size} pixels; {spec.title} reads {spec.input_size}.",
+            "Import the store with larger crops.",
+        )
+
+
+def _pixels(store: CropStore, spec: NetworkSpec, device: torch.device) -> Pixels:
+    """Load the network's channels of every crop."""
+    images = np.asarray(store.arrays().images)
+    wanted = [store.channels.index(channel) for channel in spec.channels]
+    if wanted != list(range(len(store.channels))):
+        images = images[:, wanted]
+    jitter = spec.default_windows != "centre"
+    return Pixels(images, scaling_named(spec.scaling), spec.input_size, jitter, device)
+
+
+def _begin(job: _Job) -> TrainingState:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(job.options.seed)
+        network = job.spec.build(job.options.width, len(job.selection.classes))
+    network = channels_last(network.to(job.pixels.device))
+    optimiser = torch.optim.Adam(network.parameters(), lr=job.options.learning_rate)
+    return TrainingState(network, optimiser, {}, [])
+
+
+def _epochs(job: _Job, state: TrainingState) -> Iterator[None]:
+    """Train epoch by epoch until it no longer helps; yields after each."""
+    for epoch in range(len(state.history), job.options.epochs):
+        if state.epochs_since_best >= job.options.patience:
+            return
+        began = time.monotonic()
+        stage = f"{job.spec.title}, epoch {epoch + 1} of {job.options.epochs}"
+        # Seeded by epoch, so that resuming repeats what would have happened.
+        rng = np.random.default_rng([job.options.seed, epoch])
+        loss, score = _train_epoch(job, state, rng, epoch)
+        validation_loss, validation_score = _validate(job, state.network)
+        if not np.isfinite([loss, validation_loss]).all():
+            raise BystanderError(
+                f"{stage}: the loss is no longer finite (training {loss}, validation "
+                f"{validation_loss}).",
+                "Start afresh with a lower learning rate.",
+            )
+        if validation_loss < state.best_loss:
+            state.best = {k: t.detach().clone() for k, t in weights_of(state.network).items()}
+        seconds = time.monotonic() - began
+        state.history.append(
+            {
+                "epoch": epoch + 1,
+                "training_loss": loss,
+                "training_score": score,
+                "validation_loss": validation_loss,
+                "validation_score": validation_score,
+                "seconds": round(seconds, 2),
+            }
+        )
+        job.say(
+            f"{stage}: training loss {loss:.4f}, validation loss {validation_loss:.4f}, "
+            f"{job.objective.score_name} {validation_score:.3f}, {seconds:.0f} s"
+            + (", best so far" if state.epochs_since_best == 0 else "")
+        )
+        yield
+
+
+def _train_epoch(
+    job: _Job, state: TrainingState, rng: np.random.Generator, epoch: int
+) -> tuple[float, float]:
+    """Go through the training cells once; gives mean loss and score."""
+    state.network.train()
+    order = rng.permutation(job.selection.training)
+    batches = [rows for rows in _batches(order, job.options.batch_size) if len(rows) > 1]
+    sums = np.zeros(2)
+    for number, rows in enumerate(batches, start=1):
+        state.optimiser.zero_grad(set_to_none=True)
+        loss, score = _loss(job, state.network, rows, rng)
+        loss.backward()
+        state.optimiser.step()
+        sums += np.array([float(loss.detach()), score]) * len(rows)
+        done = epoch * len(batches) + number
+        job.progress(f"training {job.spec.title}", done, job.options.epochs * len(batches))
+    mean = sums / sum(map(len, batches))
+    return float(mean[0]), float(mean[1])
+
+
+@torch.inference_mode()
+def _validate(job: _Job, network: LayeredNetwork) -> tuple[float, float]:
+    """Give mean loss and score on the validation cells, without augmentation."""
+    network.eval()
+    sums = np.zeros(2)
+    for rows in _batches(job.selection.validation, VALIDATION_BATCH):
+        loss, score = _loss(job, network, rows, None)
+        sums += np.array([float(loss), score]) * len(rows)
+    mean = sums / len(job.selection.validation)
+    return float(mean[0]), float(mean[1])
+
+
+def _loss(
+    job: _Job, network: LayeredNetwork, rows: Rows, rng: np.random.Generator | None
+) -> tuple[Tensor, float]:
+    """Give the objective's loss and score, computed in the chosen precision."""
+    dtype = PRECISIONS[job.options.precision]
+    with torch.autocast(job.pixels.device.type, dtype, enabled=dtype != torch.float32):
+        return job.objective.loss(network, job.pixels, job.selection, rows, rng)
+
+
+def _batches(rows: Rows, size: int) -> Iterator[Rows]:
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+def _draft_card(
+    model: str,
+    name: str,
+    options: TrainingOptions,
+    store: CropStore,
+    selection: Selection,
+    out: str,
+    license: str,
+    created_by: str | None,
+) -> ModelCard:
+    """Make the card, but for the weights' hash and the notes on the result."""
+    spec = network_spec(model)
+    cells = store.cells.iloc[selection.training]
+    command = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in asdict(options).items())
+    return make_card(
+        model,
+        name=name,
+        weights=f"{name}.safetensors",
+        sha256="0" * 64,
+        width=options.width,
+        size=store.size,
+        windows=spec.default_windows if store.size > spec.input_size else "centre",
+        classes=selection.classes,
+        trained_on=(
+            f"{len(cells)} {'simulated ' if store.simulated else ''}cells of "
+            f"{cells['protein'].nunique()} proteins in {cells['field'].nunique()} fields of "
+            f"{store.path.name} (store {store.fingerprint})"
+        ),
+        simulated=store.simulated,
+        license=license,
+        created_by=created_by or f"bystander train {model} {store.path.name} --out {out} {command}",
+    )
+
+
+def _finish(job: _Job, state: TrainingState, out: Path, dtype: str) -> Path:
+    """Write history, weights, then the card that names them."""
+    best = min(state.history, key=lambda row: row["validation_loss"])
+    write_json(
+        out / f"{job.card.name}.history.json",
+        {
+            "schema_version": SCHEMA_VERSION,
+            "configuration": job.configuration,
+            "options": asdict(job.options),
+            "training_cells": len(job.selection.training),
+            "validation_cells": len(job.selection.validation),
+            "left_out": job.selection.left_out,
+            "notes": job.selection.notes,
+            "score": job.objective.score_name,
+            "epochs": state.history,
+        },
+    )
+    result = (
+        f"Epoch {best['epoch']} of {len(state.history)}: validation loss "
+        f"{best['validation_loss']:.4f}, {job.objective.score_name} "
+        f"{best['validation_score']:.3f}."
+    )
+    card = replace(
+        job.card,
+        sha256=write_weights(out / job.card.weights, state.best, dtype),
+        notes=" ".join((f"Cells: {job.counts}", result, *job.selection.notes)),
+    )
+    path = out / f"{card.name}.toml"
+    save_card(card, path)
+    return path

@@ -1,0 +1,135 @@
+"""Weights of our networks: by key, to a file and back, into a network whole or not at all.
+
+Layer: tensors and safetensors files; knows no card. Nothing that is loaded here can run code.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from compute.errors import InputError, unknown_value
+from compute.storage.atomic_files import sha256, writing
+
+DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
+    {"float32": torch.float32, "float16": torch.float16}
+)
+"""What weights may be stored as; they are computed with as float32."""
+
+
+def weights_of(network: torch.nn.Module) -> dict[str, Tensor]:
+    """Give a network's weights by key, without the batch counters that nothing here reads."""
+    return {
+        key: tensor
+        for key, tensor in network.state_dict().items()
+        if not key.endswith(".num_batches_tracked")
+    }
+
+
+def load_weights(network: torch.nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Copy weights into a network, all of them and no others.
+
+    Parameters
+    ----------
+    network
+        Gets the weights, as float32.
+    tensors
+        As `weights_of` gives them.
+    where
+        The file they came from, for the message.
+
+    Raises
+    ------
+    InputError
+        Tensors are missing, left over, or of another shape; each is named.
+    """
+    own = weights_of(network)
+    problems = [f"missing {key}" for key in own if key not in tensors]
+    problems += [f"no place for {key}" for key in tensors if key not in own]
+    problems += [
+        f"{key} is {times(tensors[key].shape)}, not {times(tensor.shape)}"
+        for key, tensor in own.items()
+        if key in tensors and tensors[key].shape != tensor.shape
+    ]
+    if problems:
+        raise refusal(where, problems)
+    with torch.no_grad():
+        for key, tensor in own.items():
+            tensor.copy_(tensors[key])
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file; float16 and float32 tensors are allowed.
+
+    Raises
+    ------
+    InputError
+        The file is missing, is not safetensors, or holds another type.
+    """
+    if not path.is_file():
+        raise InputError(f"The weights {path} are missing.", "They belong beside their card.")
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"{path} cannot be read as safetensors: {error}.", "Fetch or convert it again."
+        ) from error
+    for key, tensor in tensors.items():
+        if tensor.dtype not in DTYPES.values():
+            raise InputError(
+                f"{path}: {key} is {tensor.dtype}.", "Weights are stored as float32 or float16."
+            )
+    return {key: tensor.float() for key, tensor in tensors.items()}
+
+
+def write_weights(path: Path, tensors: Mapping[str, Tensor], dtype: str = "float32") -> str:
+    """Write a safetensors file; it appears whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The file.
+    tensors
+        As `weights_of` gives them.
+    dtype
+        Key of `DTYPES`. A tensor with a value beyond float16's range stays float32.
+
+    Returns
+    -------
+    str
+        The file's sha256.
+
+    Raises
+    ------
+    UsageError
+        No such dtype.
+    """
+    if dtype not in DTYPES:
+        raise unknown_value("dtype", dtype, DTYPES)
+    stored = {}
+    for key, tensor in tensors.items():
+        plain = tensor.detach().cpu().float()
+        small = plain.to(DTYPES[dtype])
+        stored[key] = (small if small.isfinite().all() else plain).contiguous()
+    with writing(path) as temporary:
+        save_file(stored, temporary)
+    return sha256(path)
+
+
+def times(shape: tuple[int, ...] | torch.Size) -> str:
+    """Write a shape for people: ``3×3×64``."""
+    return "×".join(map(str, shape)) or "a single number"
+
+
+def refusal(what: str, problems: list[str], shown: int = 12) -> InputError:
+    """Make the error that names the first few weights that do not fit."""
+    listed = "; ".join(problems[:shown])
+    more = f"; and {len(problems) - shown} more" if len(problems) > shown else ""
+    return InputError(
+        f"{what}: the weights do not fit the network: {listed}{more}.",
+        "Check that the weights, the network and its width belong together.",
+    )

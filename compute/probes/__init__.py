@@ -1,0 +1,1 @@
+"""The probe stage: simple classifiers on embeddings, fitted on some proteins, tested on others."""

@@ -1,0 +1,138 @@
+"""The multi-class probe: logistic regression on standardised features. Pure arrays, no files.
+
+It answers with a distribution over localizations, each cell's from a fold that has not seen it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+from compute.probes.folds import Folds
+
+C = 1.0
+"""Inverse regularisation of both probes (the paper's SVM)."""
+
+MAX_ITERATIONS = 1000
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """A fitted multinomial logistic regression, standardisation folded into its weights.
+
+    Parameters
+    ----------
+    weight
+        Shape (D, classes seen).
+    bias
+        Shape (classes seen,).
+    known
+        Classes that were seen, shape (classes seen,).
+    """
+
+    weight: NDArray[np.float64]
+    bias: NDArray[np.float64]
+    known: NDArray[np.int64]
+
+    def __call__(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the probabilities of the classes that were seen, rows summing to 1."""
+        scores = features @ self.weight + self.bias
+        scores = np.exp(scores - scores.max(1, keepdims=True))
+        return scores / scores.sum(1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class Multiclass:
+    """A multi-class probe: one classifier per fold.
+
+    Parameters
+    ----------
+    classifiers
+        One per fold.
+    n_classes
+        Columns of the probabilities; classes never seen have probability 0.
+    folds
+        Who is held out with whom.
+    """
+
+    classifiers: Sequence[Softmax]
+    n_classes: int
+    folds: Folds
+
+    def __call__(
+        self, features: NDArray[np.float32], cell: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return class probabilities, each cell's from the fold that has not seen it.
+
+        Cells that are in no fold (several localizations, or none known) get the mean over folds.
+
+        Parameters
+        ----------
+        features
+            Shape (n, D).
+        cell
+            Rows in the store's `cells`, shape (n,).
+
+        Returns
+        -------
+        ndarray
+            Shape (n, classes), rows summing to 1.
+        """
+        number = len(self.classifiers)
+        rank = self.folds.rank[cell]
+        result = np.zeros((len(cell), self.n_classes), np.float64)
+        for held, classifier in enumerate(self.classifiers):
+            rows = np.flatnonzero((rank < 0) | (rank % number == held))
+            if len(rows) == 0:
+                continue
+            weight = np.where(rank[rows] < 0, 1 / number, 1)[:, None]
+            result[rows[:, None], classifier.known] += weight * classifier(features[rows])
+        return (result / result.sum(1, keepdims=True)).astype(np.float32)
+
+
+def fit_multiclass(
+    features: NDArray[np.float32],
+    cell: NDArray[np.int64],
+    classes: NDArray[np.int64],
+    folds: Folds,
+    n_classes: int,
+) -> Multiclass:
+    """Fit the multi-class probe, once per fold on the other folds' cells.
+
+    Parameters
+    ----------
+    features
+        One crop per cell, shape (n, D); only cells of testable classes.
+    cell
+        Rows in the store's `cells`, shape (n,).
+    classes
+        Class of each, shape (n,).
+    folds
+        Who is held out with whom.
+    n_classes
+        Number of classes in the store.
+    """
+    number = folds.number(*np.unique(classes))
+    fold = folds.rank[cell] % number
+    # The products are too small for threads to pay, and one thread rounds alike everywhere.
+    with threadpool_limits(1):
+        classifiers = [
+            _fit(features[fold != held], classes[fold != held]) for held in range(number)
+        ]
+    return Multiclass(classifiers, n_classes, folds)
+
+
+def _fit(features: NDArray[np.float32], classes: NDArray[np.int64]) -> Softmax:
+    scaler = StandardScaler().fit(features)
+    model = LogisticRegression(C=C, max_iter=MAX_ITERATIONS)
+    model.fit(scaler.transform(features), classes)
+    weight = model.coef_ / scaler.scale_
+    bias = model.intercept_ - weight @ scaler.mean_
+    if len(weight) == 1:
+        # Of two classes scikit-learn keeps the second's score alone.
+        weight, bias = np.concatenate([0 * weight, weight]), np.append(0, bias)
+    return Softmax(weight.T.astype(np.float64), bias.astype(np.float64), model.classes_)

@@ -1,0 +1,355 @@
+"""The probe stage: embeddings to predictions, pair accuracies and tallies.
+
+Layer: reads `trials` and `embeddings`, writes `predictions`, and `pairwise` and tallies below the
+run's `work` folder, one file per model and condition. Embeddings are read shard by shard: once to
+gather what stands in pair tests and trains probes (the grid, whose size does not grow with the
+store), once to answer for every trial.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from compute import schema
+from compute.backgrounds.plan import Plan
+from compute.probes.cells import Cells
+from compute.probes.multiclass import Multiclass, fit_multiclass
+from compute.probes.pair_tests import CONFLICTING, Crops, PairScore, pair_tests
+from compute.probes.solvers import ONE_CORE, Fitting, Hyperplanes
+from compute.probes.tables import predictions_table, tally, work_file, write_pairwise
+from compute.schema import CONDITIONS, Condition, Protocol
+from compute.storage.atomic_files import Progress, silent, table_writer, write_json
+from compute.storage.run_directory import LOCKED, LOCKED_PREDICTIONS, WORK, RunDirectory
+
+GATHERED = 1 << 29
+"""Bytes of grid embeddings gathered in one pass over the shards (one condition at least)."""
+
+FITS = "fits"
+"""Folder of the work folder that says how pair tests were fitted."""
+
+Planes = dict[tuple[int, int], Hyperplanes]
+
+
+@dataclass
+class _Fitted:
+    """What one model's unaltered crops gave, and every condition's own multi-class probe."""
+
+    planes: Planes | None = None
+    probes: dict[Condition, Multiclass | None] = field(default_factory=dict)
+
+
+def probe(
+    run: RunDirectory,
+    plan: Plan,
+    cells: Cells,
+    models: Mapping[str, int],
+    fitting: Fitting = ONE_CORE,
+    progress: Progress = silent,
+) -> None:
+    """Fit and test every probe whose results are not there yet.
+
+    Parameters
+    ----------
+    run
+        With all `trials` and `embeddings`.
+    plan
+        Which conditions there are.
+    cells
+        Labels and folds.
+    models
+        Name and embedding dimension of each.
+    fitting
+        How and where the pair tests are fitted.
+    progress
+        Called with units done (a model under a condition).
+    """
+    conditions = plan.config.composed
+    for done, (model, dimension) in enumerate(models.items()):
+        before = done * len(conditions)
+        progress("probe", before, len(models) * len(conditions))
+        left = [c for c in conditions if not _finished(run, plan, model, c)]
+        if not left and _answered(run, model, conditions):
+            continue
+        fitted = _Fitted()
+        if len(cells.folds.testable()) > 1:
+            # What was fitted on unaltered crops serves every condition.
+            wanted = [c for c in conditions if c in left or c is Condition.UNALTERED]
+            for group in _groups(plan, cells, dimension, wanted):
+                gathered = gather_grid(run, cells, model, group)
+                for condition in group:
+                    crops, first = gathered.pop(condition)
+                    _probe_condition(
+                        run, plan, cells, model, condition, crops, first, fitted, fitting,
+                        condition in left,
+                    )  # fmt: skip
+                    before += 1
+                    progress("probe", before, len(models) * len(conditions))
+            _answer(run, cells, model, conditions, left, fitted)
+            _answer_locked(run, cells, model, conditions, fitted.probes[Condition.UNALTERED])
+    total = len(models) * len(conditions)
+    progress("probe", total, total)
+
+
+def _finished(run: RunDirectory, plan: Plan, model: str, condition: Condition) -> bool:
+    """Tell whether everything of one model under one condition is there."""
+    names = [condition]
+    if condition is Condition.DIFFERENT and Condition.CONFLICTING in plan.config.conditions:
+        names.append(Condition.CONFLICTING)
+    files = [run.part("predictions", plan.config.composed.index(condition), model)]
+    files += [
+        work_file(run, kind, model, name) for kind in ("pairwise", "tallies") for name in names
+    ]
+    return all(file.is_file() for file in files)
+
+
+def _locked_conditions(conditions: Sequence[Condition]) -> list[tuple[int, Condition]]:
+    """List the conditions that have a second reading, with their numbers."""
+    without = (Condition.UNALTERED, Condition.SHAM)
+    return [(n, c) for n, c in enumerate(conditions) if c not in without]
+
+
+def _answered(run: RunDirectory, model: str, conditions: Sequence[Condition]) -> bool:
+    """Tell whether the second readings, if there are any, have their answers."""
+    if not run.parts(LOCKED, model):
+        return True
+    files = [run.part(LOCKED_PREDICTIONS, n, model) for n, _ in _locked_conditions(conditions)]
+    return all(file.is_file() for file in files)
+
+
+def _groups(
+    plan: Plan, cells: Cells, dimension: int, conditions: Sequence[Condition]
+) -> Iterator[list[Condition]]:
+    """Cut conditions into groups whose grid embeddings are held together."""
+    per_condition = int(cells.tested.sum()) * plan.config.repeats * 4 * dimension
+    group: list[Condition] = []
+    size = 0
+    for condition in conditions:
+        each = per_condition * (len(plan.backgrounds) if CONDITIONS[condition].grid else 1)
+        if group and size + each > GATHERED:
+            yield group
+            group, size = [], 0
+        group.append(condition)
+        size += each
+    yield group
+
+
+def _probe_condition(
+    run: RunDirectory,
+    plan: Plan,
+    cells: Cells,
+    model: str,
+    condition: Condition,
+    crops: Crops,
+    first: NDArray[np.bool_],
+    fitted: _Fitted,
+    fitting: Fitting,
+    write: bool,
+) -> None:
+    """Do one condition's pair tests and fit its multi-class probe.
+
+    Parameters
+    ----------
+    crops
+        The grid's embeddings.
+    first
+        Which of them are of repeat 0.
+    fitted
+        Takes what is fitted here.
+    write
+        Whether its tables are wanted; else it is fitted again for other conditions' sake.
+    """
+    scores, planes = _tests(crops, condition, plan, cells, fitted.planes, fitting)
+    if condition is Condition.UNALTERED:
+        fitted.planes = planes
+    if write:
+        _write_scores(run, model, condition, scores, cells, fitting)
+        if condition is Condition.DIFFERENT and Condition.CONFLICTING in plan.config.conditions:
+            against, _ = _tests(crops, Condition.CONFLICTING, plan, cells, fitted.planes, fitting)
+            _write_scores(run, model, Condition.CONFLICTING, against, cells, fitting)
+    present = np.unique(crops.classes[first])
+    enough = len(present) > 1 and cells.folds.number(*present) > 1
+    fitted.probes[condition] = (
+        fit_multiclass(
+            crops.features[first], crops.cell[first], crops.classes[first], cells.folds,
+            len(cells.names),
+        )
+        if enough
+        else None
+    )  # fmt: skip
+
+
+def _tests(
+    crops: Crops,
+    condition: Condition,
+    plan: Plan,
+    cells: Cells,
+    frozen: Planes | None,
+    fitting: Fitting,
+) -> tuple[list[tuple[str, PairScore]], Planes]:
+    """Choose each pair's backgrounds under a condition, and test."""
+    pairs = list(combinations(cells.folds.testable().tolist(), 2))
+    if condition is Condition.CONFLICTING:
+        choice: dict[tuple[int, int], Sequence[int]] = {key: [CONFLICTING] for key in pairs}
+    elif CONDITIONS[condition].grid:
+        shared = plan.backgrounds.tolist()
+        choice = {pair: [k for k in shared if k not in pair] for pair in pairs}
+    else:
+        choice = {key: [-1] for key in pairs}
+    return pair_tests(crops, pairs, choice, cells.folds, frozen, fitting)
+
+
+def _shards(
+    run: RunDirectory, table: str, model: str
+) -> Iterator[tuple[pd.DataFrame, NDArray[np.float32]]]:
+    """Read embeddings a shard at a time, with what the plan says of each."""
+    columns = ["trial", "cell", "condition", "donor_localization", "repeat"]
+    for trials_file, file in zip(run.parts("trials"), run.parts(table, model), strict=True):
+        found = pq.read_table(file, partitioning=None)
+        trials = pq.read_table(trials_file, columns=columns, partitioning=None)
+        if len(found) < len(trials):
+            trials = trials.filter(pc.is_in(trials["trial"], found["trial"].combine_chunks()))
+        flat = np.asarray(found.column("embedding").combine_chunks().flatten())
+        yield trials.to_pandas(), flat.reshape(len(found), -1)
+
+
+def gather_grid(
+    run: RunDirectory, cells: Cells, model: str, conditions: Sequence[Condition]
+) -> dict[Condition, tuple[Crops, NDArray[np.bool_]]]:
+    """Gather the grid's embeddings under some conditions, in one pass over the shards.
+
+    Returns
+    -------
+    dict
+        For each condition its crops, and which of them are of repeat 0.
+    """
+    tested = cells.tested
+    gathered: dict[Condition, list[tuple[NDArray[Any], ...]]] = {c: [] for c in conditions}
+    for trials, vectors in _shards(run, "embeddings", model):
+        cell, first = trials["cell"].to_numpy(), trials["repeat"].to_numpy() == 0
+        donor = pd.Categorical(trials["donor_localization"], categories=list(cells.names)).codes
+        for condition in conditions:
+            here = tested[cell] & (trials["condition"] == str(condition)).to_numpy()
+            if here.any() or not gathered[condition]:
+                gathered[condition].append((vectors[here], cell[here], donor[here], first[here]))
+    found = {}
+    for condition in conditions:
+        # A shard's parts, not its frames, which would take more than the embeddings.
+        vectors, cell, donor, first = map(
+            np.concatenate, zip(*gathered.pop(condition), strict=True)
+        )
+        grid = CONDITIONS[condition].grid
+        background = donor.astype(np.int64) if grid else np.full(len(cell), -1)
+        found[condition] = (Crops(vectors, cell, cells.classes[cell], background), first)
+    return found
+
+
+def _answer(
+    run: RunDirectory,
+    cells: Cells,
+    model: str,
+    conditions: Sequence[Condition],
+    left: Sequence[Condition],
+    fitted: _Fitted,
+) -> None:
+    """Write the conditions' predictions, in the plan's order, which is by protein."""
+    expected = schema.predictions_schema(len(cells.names))
+    lead = fitted.probes[Condition.UNALTERED]
+    missing = [
+        (c, path)
+        for n, c in enumerate(conditions)
+        if c in left and not (path := run.part("predictions", n, model)).is_file()
+    ]
+    with ExitStack() as files:
+        add = {c: files.enter_context(table_writer(path, expected)) for c, path in missing}
+        for trials, vectors in _shards(run, "embeddings", model) if add else ():
+            name = trials["condition"].to_numpy(dtype=object)
+            for condition in add:
+                here = name == str(condition)
+                both = ((Protocol.REFIT, fitted.probes[condition]), (Protocol.FROZEN, lead))
+                if here.any():
+                    add[condition](
+                        predictions_table(cells, trials[here], vectors[here], condition, both)
+                    )
+
+
+def _answer_locked(
+    run: RunDirectory,
+    cells: Cells,
+    model: str,
+    conditions: Sequence[Condition],
+    frozen: Multiclass | None,
+) -> None:
+    """Write what the frozen probe says to the second readings, if there are any."""
+    if not run.parts(LOCKED, model):
+        return
+    expected = schema.predictions_schema(len(cells.names))
+    missing = [
+        (c, path)
+        for n, c in _locked_conditions(conditions)
+        if not (path := run.part(LOCKED_PREDICTIONS, n, model)).is_file()
+    ]
+    with ExitStack() as files:
+        add = {c: files.enter_context(table_writer(path, expected)) for c, path in missing}
+        for trials, vectors in _shards(run, LOCKED, model) if add else ():
+            name = trials["condition"].to_numpy(dtype=object)
+            for condition in add:
+                here = name == str(condition)
+                if here.any():
+                    add[condition](
+                        predictions_table(
+                            cells, trials[here], vectors[here], condition,
+                            ((Protocol.FROZEN, frozen),),
+                        )
+                    )  # fmt: skip
+
+
+def _write_scores(
+    run: RunDirectory,
+    model: str,
+    condition: Condition,
+    scores: Sequence[tuple[str, PairScore]],
+    cells: Cells,
+    fitting: Fitting,
+) -> None:
+    """Write one model's and condition's `pairwise` and `pair_tallies`, and how they came."""
+    file = work_file(run, FITS, model, condition).with_suffix(".json")
+    left = sum(score.unsolved for _, score in scores)
+    write_json(file, {"solver": str(fitting.solver), "fits_left_to_the_reference": left})
+    write_pairwise(run, model, condition, scores, cells.names)
+    run.write(
+        work_file(run, "tallies", model, condition),
+        _tally(model, condition, scores, cells),
+        schema.PAIR_TALLIES,
+    )
+
+
+def _tally(
+    model: str, condition: Condition, scores: Sequence[tuple[str, PairScore]], cells: Cells
+) -> pa.Table:
+    """Sum held-out answers by protein (or by cell where proteins are few) and other class."""
+    return tally(
+        model, condition, scores, cells.classes, cells.protein, cells.names, cells.by_protein
+    )
+
+
+def how_fitted(run: RunDirectory) -> dict[str, Any]:
+    """Say which solvers fitted the pair tests, and how many SVMs they left to the reference.
+
+    More than one solver is named where a run was gone on with on another device.
+    """
+    files = sorted((run.path / WORK / FITS).glob("[!.]*.json"))
+    found = [json.loads(file.read_text("utf-8")) for file in files]
+    return {
+        "solvers": sorted({each["solver"] for each in found}),
+        "fits_left_to_the_reference": sum(each["fits_left_to_the_reference"] for each in found),
+    }

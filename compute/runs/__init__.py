@@ -1,0 +1,1 @@
+"""A run from start to end, and what is said of it. On top of every stage."""

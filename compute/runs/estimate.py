@@ -1,0 +1,222 @@
+"""What a run would take: trials, disk, and time from a short calibration on this machine."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from compute.amounts import duration, size
+from compute.backgrounds.compose import compose
+from compute.backgrounds.harmonise import Scales
+from compute.devices import choose_device, cores
+from compute.embedding.worker import SHARD_CELLS, embed_crops, second_readings
+from compute.models.card import select_channels
+from compute.models.embedder import load_model, resolve_models
+from compute.probes.folds import Folds
+from compute.probes.multiclass import C
+from compute.probes.svm_folds import fit_folds
+from compute.runs.pipeline import RunConfig, prepare
+from compute.schema import CONDITIONS, Condition
+from compute.store.reader import CropArrays, CropStore
+
+CALIBRATION_CROPS = 256
+TIMED_TESTS = 3
+"""Pair tests that are timed, the one that compiles not counted."""
+
+DISTANCE = 3.0
+"""Between the classes of those tests, in standard deviations: some crops on the wrong side."""
+
+BYTES_PER_TRIAL = 40
+"""Of the `trials` table, compressed (measured on the demo: 31)."""
+
+BYTES_PER_EXAMPLE = 13_000
+"""One cell under one condition, two 64×64 channels as 16-bit PNG (measured on the demo)."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run would do.
+
+    Parameters
+    ----------
+    trials
+        By condition.
+    cells, cells_in_pair_tests, proteins
+        Counts.
+    crops_per_second
+        By model, composing and embedding together.
+    fits
+        Linear SVMs in all.
+    seconds
+        By stage.
+    disk
+        Bytes of the finished run; `work` more while it runs.
+    work
+        Bytes of the temporary copy of the pixels.
+    rejections
+        As in `run.json`.
+    """
+
+    trials: dict[str, int]
+    cells: int
+    cells_in_pair_tests: int
+    proteins: int
+    crops_per_second: dict[str, float]
+    fits: int
+    seconds: dict[str, float]
+    disk: int
+    work: int
+    rejections: list[dict[str, object]]
+
+
+def estimate(
+    store_path: Path, models: Sequence[str], config: RunConfig, device: str, jobs: int | None
+) -> Estimate:
+    """Plan a run without doing it.
+
+    Parameters
+    ----------
+    store_path
+        A crop store.
+    models, config, device
+        As for a run.
+    jobs
+        Processes for the pair tests.
+
+    Raises
+    ------
+    BystanderError
+        As a run would.
+    """
+    store = CropStore(store_path)
+    plan, cells = prepare(store, config)
+    where = choose_device(device)
+    loaded = [load_model(path, where) for path in resolve_models(models)]
+    trials = plan.trials(*plan.shards(SHARD_CELLS)[0])
+    again = len(second_readings(trials)) / len(trials) if config.embed.rescaling else 0.0
+    trials, arrays, scales = _calibration(store, trials.head(CALIBRATION_CROPS))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in the embedding stage, where each thread has its own batch
+    try:
+        started = time.perf_counter()
+        crops = compose(trials, arrays, scales, config.embed.donor_centre)
+        composing = (time.perf_counter() - started) / len(trials) / threads
+        speed, embedding, width = {}, composing * plan.count, 0
+        for model in loaded:
+            channels = select_channels(model.card, store.channels)
+            args = (crops, channels, config.embed.batch_size, config.embed.normalisation)
+            embed_crops(model, *args)
+            started = time.perf_counter()
+            embed_crops(model, *args)
+            _wait(where)
+            each = (time.perf_counter() - started) / len(trials)
+            each = each * (1 + again) / (threads if where.type == "cpu" else 1)
+            speed[model.name] = 1 / (each + composing / len(loaded))
+            embedding += each * plan.count
+            width += model.dimension
+    finally:
+        torch.set_num_threads(threads)
+    fits = len(loaded) * _fits(plan.config.conditions, plan.backgrounds.tolist(), cells.folds)
+    testable = cells.folds.testable()
+    each_fit = _time_fit(
+        int(cells.grid.sum()), len(testable), loaded[0].dimension, cells.folds.number(*testable)
+    )
+    classes = len(store.localizations)
+    per_trial = BYTES_PER_TRIAL + 2 * len(loaded) * 3 * classes
+    if config.keep_embeddings:
+        per_trial += 4 * width
+    shown = int(min(config.examples, 1000)) * len(set(cells.protein[plan.rows]))
+    disk = plan.count * per_trial + shown * len(plan.config.composed) * BYTES_PER_EXAMPLE
+    image = int(np.prod(arrays.images.shape[1:])) * store.dtype.itemsize
+    pixels = len(store.cells) * (image + 2 * arrays.masks.shape[1]) + len(store.windows) * image
+    work = pixels + round(4 * width * plan.count * (1 + again))
+    return Estimate(
+        {str(c): plan.counts[c] for c in plan.config.composed},
+        len(plan.rows),
+        int(cells.grid.sum()),
+        len(set(cells.protein[plan.rows])),
+        speed,
+        fits,
+        {"embed": embedding, "probe": fits * each_fit / (jobs or cores())},
+        disk,
+        work,
+        plan.rejections,
+    )
+
+
+def _calibration(store: CropStore, trials: pd.DataFrame) -> tuple[pd.DataFrame, CropArrays, Scales]:
+    """Give some trials whose pixels are the store's first: as fast as any, and soon read."""
+    arrays = store.arrays(first=CALIBRATION_CROPS)
+    cells, windows = len(arrays.images), max(1, len(arrays.windows))
+    window = trials["condition"] == str(Condition.CELL_FREE)
+    donor = trials["donor"].where(trials["donor"] < 0, trials["donor"] % cells)
+    donor = donor.mask(window, trials["donor"] % windows)
+    nearby = trials.assign(cell=trials["cell"] % cells, donor=donor)
+    channels = len(store.channels)
+    scales = Scales(
+        np.zeros((cells, channels), np.float32),
+        np.ones((cells, channels), np.float32),
+        np.arange(cells),
+        np.zeros(windows, np.int64),
+    )
+    return nearby, arrays, scales
+
+
+def _fits(conditions: Sequence[str], backgrounds: Sequence[int], folds: Folds) -> int:
+    """Count one model's SVM fits: pairs × backgrounds × folds."""
+    testable = folds.testable().tolist()
+    total = 0
+    for pair in combinations(testable, 2):
+        tests = 0
+        for name in conditions:
+            grid = CONDITIONS[Condition(name)].grid
+            tests += len([k for k in backgrounds if k not in pair]) if grid else 1
+        total += tests * folds.number(*pair)
+    return total
+
+
+def _time_fit(cells: int, classes: int, dimension: int, number: int) -> float:
+    """Time one SVM of a pair test of the size that the run has, on random vectors.
+
+    The folds of a test are fitted together, as in the run; the first of them only compiles.
+    """
+    n = max(2 * number, 2 * cells // max(classes, 1))
+    rng = np.random.default_rng(0)
+    second = np.arange(n) % 2 == 1
+    fold = np.arange(n) // 2 % number
+    apart = DISTANCE / np.sqrt(dimension) * second[:, None]
+    features = (rng.standard_normal((n, dimension)) + apart).astype(np.float32)
+    fit_folds(features, second, fold, number, C)
+    started = time.perf_counter()
+    for _ in range(TIMED_TESTS):
+        fit_folds(features, second, fold, number, C)
+    return (time.perf_counter() - started) / (TIMED_TESTS * number)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def report(found: Estimate) -> Iterator[str]:
+    """Say in lines what a run would do."""
+    yield (
+        f"{found.cells} cells of {found.proteins} proteins stand in trials, "
+        f"{found.cells_in_pair_tests} of them in pair tests"
+    )
+    for condition, count in found.trials.items():
+        yield f"  {condition:<16} {count:>12,} trials"
+    yield f"  {'in all':<16} {sum(found.trials.values()):>12,} trials for each model"
+    for model, speed in found.crops_per_second.items():
+        yield f"{model}: {speed:,.0f} crops per second, composed and embedded (measured just now)"
+    yield f"{found.fits:,} linear SVMs"
+    for stage, seconds in found.seconds.items():
+        yield f"{stage}: about {duration(seconds)}"
+    yield f"disk: about {size(found.disk)}, and {size(found.work)} more while it runs"
+    for item in found.rejections:
+        yield f"left out: {item['count']} × {item['reason']}"

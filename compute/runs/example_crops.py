@@ -1,0 +1,303 @@
+"""Crops to look at: for some cells of every protein, each condition with every model's answer.
+
+Layer: composes a few trials again, reads their predictions, writes `examples`.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from imagecodecs import png_encode
+from numpy.typing import NDArray
+from skimage.measure import find_contours
+
+from compute import schema
+from compute.backgrounds.compose import compose
+from compute.backgrounds.harmonise import Scales
+from compute.hashing import mix
+from compute.schema import Condition, Protocol
+from compute.storage.atomic_files import Progress, silent, write_stream
+from compute.storage.run_directory import RunDirectory
+from compute.store.reader import CropArrays
+
+LEVELS = 2**16 - 1
+
+TRIALS_TOGETHER = 30_000
+"""Trials (about 4,000 cells) whose predictions are looked at together."""
+
+ROWS_TOGETHER = 1000
+"""Examples per Parquet row group, about 13 MB."""
+
+KEEP_THE_CELL = {"unaltered", "same", "different", "cell_free"}
+"""Conditions that change the background alone, and not to zero."""
+
+
+def write_examples(
+    run: RunDirectory,
+    table: pd.DataFrame,
+    windows: pd.DataFrame,
+    arrays: CropArrays,
+    scales: Scales,
+    donor_centre: str,
+    per_protein: int,
+    models: Sequence[str],
+    seed: int,
+    progress: Progress = silent,
+) -> None:
+    """Write the `examples` table if it is not there.
+
+    Of every protein, half of the cells are those whose probabilities move most on another class's
+    background (frozen protocol, all models), half are drawn by hash.
+
+    Parameters
+    ----------
+    run
+        With all predictions.
+    table, windows
+        The store's tables.
+    arrays, scales, donor_centre
+        As in the embedding stage.
+    per_protein
+        Cells per protein; 0 writes an empty table.
+    models
+        Whose predictions to add.
+    seed
+        For the cells drawn by hash.
+    progress
+        Called with shards of trials done.
+    """
+    path = run.summary("examples")
+    if path.is_file():
+        return
+    composed = [c for c in schema.COMPOSED if c in run.meta["conditions"]]
+
+    def tables() -> Iterator[pa.Table]:
+        for trials in _by_protein(run, table["protein"], progress):
+            chosen = _chosen(run, trials, models, composed, per_protein, seed)
+            if chosen.empty:
+                continue
+            found = _predictions(run, models, chosen)
+            for _, some in chosen.groupby("protein", sort=True):
+                yield _rows(some.reset_index(drop=True), found, table, windows, arrays, scales,
+                            donor_centre)  # fmt: skip
+
+    write_stream(path, tables(), schema.EXAMPLES, ROWS_TOGETHER)
+
+
+def _by_protein(
+    run: RunDirectory, protein: "pd.Series[str]", progress: Progress
+) -> Iterator[pd.DataFrame]:
+    """Read every cell's first trial under each condition: some whole proteins at a time.
+
+    Trials lie in the plan's order, which is by protein.
+    """
+    files = run.parts("trials")
+    waiting: list[pd.DataFrame] = []
+    for done, file in enumerate(files):
+        progress("examples", done, len(files))
+        first = pc.field("repeat") == 0
+        frame = pq.read_table(file, filters=first, partitioning=None, pre_buffer=False).to_pandas()
+        frame["donor"] = frame["donor"].fillna(-1).astype(np.int64)
+        frame["protein"] = protein.iloc[frame["cell"]].to_numpy()
+        waiting.append(frame)
+        if sum(map(len, waiting)) >= TRIALS_TOGETHER:
+            several = pd.concat(waiting, ignore_index=True)
+            unfinished = several["protein"] == several["protein"].iloc[-1]
+            waiting = [several[unfinished]]
+            if not unfinished.all():
+                yield several[~unfinished].reset_index(drop=True)
+    if waiting:
+        yield pd.concat(waiting, ignore_index=True)
+    progress("examples", len(files), len(files))
+
+
+def _chosen(
+    run: RunDirectory,
+    trials: pd.DataFrame,
+    models: Sequence[str],
+    conditions: Sequence[str],
+    per_protein: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Keep the trials of the cells that are shown."""
+    if per_protein == 0:
+        return trials.iloc[:0]
+    span = trials["protein"].iloc[0], trials["protein"].iloc[-1]
+    moved = trials.merge(_movement(run, models, conditions, span), on="cell", how="left")
+    return trials[trials["cell"].isin(_choose(moved, per_protein, seed))]
+
+
+def _rows(
+    trials: pd.DataFrame,
+    predictions: dict[int, list[dict[str, Any]]],
+    table: pd.DataFrame,
+    windows: pd.DataFrame,
+    arrays: CropArrays,
+    scales: Scales,
+    donor_centre: str,
+) -> pa.Table:
+    """Compose one protein's trials again and describe them."""
+    crops = compose(trials, arrays, scales, donor_centre)
+    masks = arrays.unpack(arrays.masks[trials["cell"].to_numpy()])
+    rows: list[dict[str, Any]] = []
+    trial: Any
+    for i, trial in enumerate(trials.itertuples()):
+        rows.append(
+            {
+                "protein": trial.protein,
+                **_row(trial, table, windows),
+                **_pixels(crops.images[i], arrays.images.dtype),
+                "outline": outline(masks[i]),
+                "predictions": predictions.get(trial.trial, []),
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=schema.EXAMPLES)
+
+
+def _movement(
+    run: RunDirectory, models: Sequence[str], conditions: Sequence[str], span: tuple[str, str]
+) -> pd.DataFrame:
+    """Measure how far each cell's probabilities move when only its background changes.
+
+    Parameters
+    ----------
+    run, models, conditions
+        Whose predictions; the conditions that have trials, in order.
+    span
+        First and last of the proteins to read.
+
+    Returns
+    -------
+    DataFrame
+        `cell` and `moved`: total variation between unaltered and another class's background
+        (without that condition: the farthest that keeps the cell), summed over models.
+    """
+    total: pd.Series[Any] | None = None
+    for model in models:
+        means = {}
+        for number, condition in enumerate(conditions):
+            path = run.part("predictions", number, model)
+            if condition in KEEP_THE_CELL and path.is_file():
+                means[condition] = _mean_probabilities(path, span)
+        before = means.pop(str(Condition.UNALTERED), None)
+        if before is None:
+            continue
+        chosen = {str(Condition.DIFFERENT)} & set(means) or set(means)
+        moves = [(means[c] - before).abs().sum(axis=1) / 2 for c in sorted(chosen)]
+        if moves:
+            farthest = pd.concat(moves, axis=1).max(axis=1)
+            total = farthest if total is None else total.add(farthest, fill_value=0)
+    if total is None:
+        return pd.DataFrame({"cell": pd.Series(dtype=np.int64), "moved": pd.Series(dtype=float)})
+    return total.rename("moved").rename_axis("cell").reset_index()
+
+
+def _mean_probabilities(path: Path, span: tuple[str, str]) -> pd.DataFrame:
+    """Average each cell's probabilities over its trials (frozen protocol)."""
+    wanted = _between(span) & (pc.field("protocol") == str(Protocol.FROZEN))
+    found = pq.read_table(
+        path, columns=["cell", "probabilities"], filters=wanted, partitioning=None
+    )
+    column = found.column("probabilities")
+    flat, size = column.combine_chunks().flatten(), column.type.list_size
+    frame = pd.DataFrame(np.asarray(flat, np.float64).reshape(len(found), size))
+    return frame.groupby(found.column("cell").to_numpy()).mean()
+
+
+def _between(span: tuple[str, str]) -> pc.Expression:
+    """Match the rows of a range of proteins; files are sorted by it, so little is read."""
+    return (pc.field("protein") >= span[0]) & (pc.field("protein") <= span[1])
+
+
+def _choose(trials: pd.DataFrame, per_protein: int, seed: int) -> NDArray[np.int64]:
+    """Choose cells: of every protein the most moved, then some by hash.
+
+    Parameters
+    ----------
+    trials
+        With `cell`, `protein` and `moved`.
+    per_protein, seed
+        How many cells, and which lots they draw.
+    """
+    cells = trials.drop_duplicates("cell")[["cell", "protein", "moved"]].copy()
+    cells["lot"] = mix(seed, 501, cells["cell"].to_numpy())
+    cells["moved"] = cells["moved"].fillna(0)
+    moved = cells.sort_values(["protein", "moved", "cell"], ascending=[True, False, True])
+    first = moved.groupby("protein").head((per_protein + 1) // 2)
+    rest = cells[~cells["cell"].isin(first["cell"])].sort_values(["protein", "lot"])
+    return np.union1d(first["cell"], rest.groupby("protein").head(per_protein // 2)["cell"])
+
+
+def _predictions(
+    run: RunDirectory, models: Sequence[str], trials: pd.DataFrame
+) -> dict[int, list[dict[str, Any]]]:
+    """Collect every model's and protocol's answer to some trials, by trial."""
+    found: dict[int, list[dict[str, Any]]] = {}
+    span = trials["protein"].min(), trials["protein"].max()
+    wanted = _between(span) & pc.field("trial").isin(pa.array(trials["trial"].to_numpy()))
+    for model in models:
+        for file in run.parts("predictions", model):
+            for row in pq.read_table(
+                file, filters=wanted, partitioning=None, pre_buffer=False
+            ).to_pylist():
+                found.setdefault(row["trial"], []).append(
+                    {
+                        "model": model,
+                        "protocol": row["protocol"],
+                        "predicted": row["predicted"],
+                        "probability": max(row["probabilities"]),
+                    }
+                )
+    return found
+
+
+def _row(trial: Any, table: pd.DataFrame, windows: pd.DataFrame) -> dict[str, Any]:
+    """Describe one trial."""
+    cell = table.iloc[trial.cell]
+    donor_protein = None
+    if trial.donor >= 0:
+        source = windows if trial.condition == Condition.CELL_FREE else table
+        donor_protein = str(source["protein"].iloc[trial.donor])
+    localization, labels = cell["localization"], cell["labels"]
+    background = trial.donor_localization
+    return {
+        "cell": trial.cell,
+        "condition": trial.condition,
+        "trial": trial.trial,
+        "localization": localization if isinstance(localization, str) else None,
+        "labels": None if labels is None else list(labels),
+        "donor": trial.donor if trial.donor >= 0 else None,
+        "donor_localization": background if isinstance(background, str) else None,
+        "donor_protein": donor_protein,
+        "flags": trial.flags,
+    }
+
+
+def _pixels(image: NDArray[np.float32], dtype: np.dtype[Any]) -> dict[str, Any]:
+    """Encode each channel as a 16-bit PNG; integer stores keep their very values."""
+    images, offsets, gains = [], [], []
+    for channel in image.astype(np.float64):
+        low, high = float(channel.min()), float(channel.max())
+        offset, gain = low, (high - low) / LEVELS or 1.0
+        whole = min(0.0, float(np.floor(low)))
+        if dtype.kind == "u" and high - whole <= LEVELS:
+            offset, gain = whole, 1.0
+        stored = np.rint((channel - offset) / gain).astype(np.uint16)
+        images.append(bytes(png_encode(stored, level=9)))
+        offsets.append(offset)
+        gains.append(gain)
+    return {"images": images, "offset": offsets, "gain": gains}
+
+
+def outline(mask: NDArray[np.bool_]) -> list[list[float]]:
+    """Trace a mask's edge: closed contours as x0, y0, x1, y1, … in pixels."""
+    padded = np.pad(mask.astype(float), 1)
+    return [
+        (np.flip(contour, 1) - 1).ravel().round(2).tolist()
+        for contour in find_contours(padded, 0.5)
+    ]

@@ -1,0 +1,266 @@
+"""A run from start to end: plan, embed, probe, effects, examples; resumable at any point.
+
+Layer: joins the stages; what each does is in its own file, where it is done in
+`compute.runs.engines`.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from compute import schema
+from compute.backgrounds.harmonise import measure
+from compute.backgrounds.plan import Plan
+from compute.devices import choose_device as choose_device
+from compute.devices import cores as cores
+from compute.effects.stage import summarise
+from compute.embedding.worker import EmbedJob, ShardWorker
+from compute.errors import UsageError
+from compute.memory import give_back, give_back_at_once
+from compute.models.embedder import Embedder, load_model, resolve_models
+from compute.probes.cells import Cells
+from compute.probes.solvers import Fitting
+from compute.probes.stage import how_fitted
+from compute.runs.config import RunConfig as RunConfig
+from compute.runs.config import prepare as prepare
+from compute.runs.engines import EngineConfig, EngineName, IncompleteError, open_engine
+from compute.runs.example_crops import write_examples
+from compute.runs.provenance import describe, flagged_trials, plain, sham_difference
+from compute.runs.units_of_work import embed_task, probe_task
+from compute.storage.atomic_files import Progress, silent, write_stream
+from compute.storage.run_directory import LOCKED, WORK, Notice, RunDirectory, begin, unheard
+from compute.store.reader import CropStore
+
+
+def run_store(
+    store_path: Path,
+    out: Path,
+    models: Sequence[str],
+    config: RunConfig,
+    *,
+    engine: EngineConfig | None = None,
+    device: str = "auto",
+    jobs: int | None = None,
+    fresh: bool = False,
+    name: str | None = None,
+    progress: Progress = silent,
+    notice: Notice = unheard,
+) -> tuple[RunDirectory, bool]:
+    """Run models over all conditions of a store, or go on with a run that was interrupted.
+
+    Parameters
+    ----------
+    store_path
+        A crop store.
+    out
+        The run directory, new or begun with the same settings.
+    models
+        Names of shipped models or paths of model cards.
+    config
+        Everything else the tables depend on.
+    engine
+        Where shards and probes are done; in this process by default.
+    device
+        Where to embed; on CUDA pair tests are fitted there too.
+    jobs
+        Processes for the pair tests; the number of cores by default.
+    fresh
+        Begin anew even if something is there.
+    name
+        Shown in the dashboard; the folder's name by default.
+    progress
+        Called with the stage's name, units done and units in all.
+    notice
+        Told what a person should know at once.
+
+    Returns
+    -------
+    RunDirectory
+        Complete.
+    bool
+        Whether anything was left to do.
+
+    Raises
+    ------
+    IncompleteError
+        Shards or probes failed again and again; everything else that could be done was.
+    BystanderError
+        Bad input, a busy or changed run directory, a full disk.
+    """
+    engine = engine or EngineConfig()
+    store = CropStore(store_path)
+    plan, cells = prepare(store, config)
+    # On Ray the workers have the devices; this process only reads what the models are.
+    where = choose_device(device if engine.name == EngineName.LOCAL else "cpu")
+    cards = [Path(path) for path in resolve_models(models)]
+    loaded = [load_model(path, where) for path in cards]
+    if len({model.name for model in loaded}) < len(loaded):
+        raise UsageError("Two models have the same name.", "Change `name` in one of the cards.")
+    header = {
+        "configuration": plain(asdict(config)),
+        "store": store.fingerprint,
+        "models": {model.name: model.hash for model in loaded},
+    }
+    details = describe(store, plan, cells, loaded, config, where, name or out.resolve().name)
+    with begin(out, header, details, fresh=fresh, notice=notice, progress=progress) as run:
+        worked = not run.complete
+        if worked:
+            run.record(engine={"name": str(engine.name), "workers": engine.workers})
+            stages = _Stages(
+                run, store, plan, cells, cards, loaded, config, device, jobs or cores(), progress
+            )
+            stages.work(engine)
+        return run, worked
+
+
+class _Stages:
+    """What is not done yet of a run, stage after stage.
+
+    Parameters
+    ----------
+    run, store, plan, cells, config
+        Of the run.
+    cards, models
+        Paths of the model cards, and the models themselves in the same order.
+    device, jobs, progress
+        As in `run_store`.
+    """
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        store: CropStore,
+        plan: Plan,
+        cells: Cells,
+        cards: Sequence[Path],
+        models: Sequence[Embedder],
+        config: RunConfig,
+        device: str,
+        jobs: int,
+        progress: Progress,
+    ) -> None:
+        self._run, self._store, self._plan, self._cells = run, store, plan, cells
+        self._cards, self._models, self._config = cards, models, config
+        self._device, self._jobs, self._progress = device, jobs, progress
+        self._started = time.perf_counter()
+
+    def work(self, engine: EngineConfig) -> None:
+        """Do every stage.
+
+        Raises
+        ------
+        IncompleteError
+            Units failed; what needs them was left out.
+        """
+        run, store, plan, cells, config = (
+            self._run, self._store, self._plan, self._cells, self._config,
+        )  # fmt: skip
+        if not run.summary("cells").is_file():
+            write_stream(run.summary("cells"), store.cell_tables(), schema.cells_schema())
+        arrays = store.arrays(cache=run.path / WORK / "pixels")
+        scales = measure(
+            config.embed.harmonise, store.cells, store.windows, arrays, config.plan.seed
+        )
+        self._lap("read")
+        names = [model.name for model in self._models]
+        shards = ShardWorker(run, store, plan, arrays, scales, self._models, config.embed)
+        self._units(engine, shards)
+        conditions = plan.config.conditions
+        summarise(
+            run, cells, store.cells, names, conditions, config.bootstrap, self._progress,
+            truth=store.truth, normalisation=config.embed.normalisation,
+        )  # fmt: skip
+        self._lap("effects")
+        write_examples(
+            run, store.cells, store.windows, arrays, scales, config.embed.donor_centre,
+            config.examples, names, config.plan.seed, self._progress,
+        )  # fmt: skip
+        self._lap("examples")
+        del arrays, shards
+        self._finish(names)
+
+    def _units(self, engine: EngineConfig, shards: ShardWorker) -> None:
+        """Do the stages that are cut into units, where the engine does them.
+
+        Raises
+        ------
+        IncompleteError
+            Units failed; the probes of models that have all their embeddings were fitted.
+        """
+        run = self._run
+        job = EmbedJob(
+            run.path.resolve(), self._store.path.resolve(), tuple(self._cards),
+            self._plan.config, self._config.embed, self._device,
+        )  # fmt: skip
+        with open_engine(engine) as opened:
+            embedding = embed_task(self._plan, shards, self._models[0].device, job)
+            outcome = opened.run(embedding, self._progress)
+            failures = outcome.failures
+            run.record(failures=[failure.record() for failure in failures])
+            if outcome.measured:
+                measured = dict(outcome.measured[0])
+                run.record(device=measured.pop("device"), measured=measured)
+            self._lap("embed")
+            give_back_at_once()
+            whole = {
+                model.name: model.dimension
+                for model in self._models
+                if not failures or self._has_all_shards(model.name, shards.count)
+            }
+            if whole:
+                # In this process the probes tell of every condition; engines count whole models.
+                inside = engine.name == EngineName.LOCAL
+                fitting = Fitting.on(str(self._models[0].device), self._jobs)
+                probing = probe_task(
+                    run, self._store, self._plan, self._cells, whole, fitting, self._config,
+                    self._device, self._progress,
+                )  # fmt: skip
+                outcome = opened.run(probing, silent if inside else self._progress)
+                failures += outcome.failures
+                run.record(failures=[failure.record() for failure in failures])
+                self._lap("probe")
+        if failures:
+            raise IncompleteError(failures)
+
+    def _has_all_shards(self, model: str, count: int) -> bool:
+        """Tell whether every shard of a model is there."""
+        tables: list[tuple[str, str | None]] = [("trials", None), ("embeddings", model)]
+        if self._config.embed.rescaling:
+            tables.append((LOCKED, model))
+        return all(
+            self._run.part(table, number, name).is_file()
+            for number in range(count)
+            for table, name in tables
+        )
+
+    def _finish(self, names: Sequence[str]) -> None:
+        """Count, and mark the run complete."""
+        run, plan, cells = self._run, self._plan, self._cells
+        unwanted = [WORK] if self._config.keep_embeddings else [WORK, "embeddings"]
+        run.finish(
+            without=unwanted,
+            counts={
+                "cells": len(self._store.cells),
+                "cells_in_trials": len(plan.rows),
+                "cells_in_pair_tests": int(cells.grid.sum()),
+                "proteins": len(set(cells.protein[plan.rows])),
+                "trials": plan.count,
+                **{f"trials_{name}": count for name, count in plan.counts.items()},
+                "trials_with_seam": flagged_trials(run, schema.TrialFlag.SEAM),
+            },
+            checks={
+                "sham_max_difference": sham_difference(run, names, plan),
+                "pair_tests": how_fitted(run),
+                **run.meta.get("measured", {}),
+            },
+        )
+
+    def _lap(self, stage: str) -> None:
+        """Add to the stage's seconds, those before an interruption included; tidy up after it."""
+        give_back()
+        now = time.perf_counter()
+        before = self._run.meta.get("timings", {})
+        seconds = round(before.get(stage, 0) + now - self._started, 3)
+        self._run.record(timings={**before, stage: seconds})
+        self._started = now

@@ -1,0 +1,178 @@
+"""The stages that are cut into units, as engines take them: shards to embed, probes to fit.
+
+Layer: joins `compute.embedding.worker` and `compute.probes.stage` to `compute.runs.engines`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from compute.backgrounds.plan import Plan
+from compute.devices import choose_device
+from compute.embedding.worker import SHARD_CELLS, EmbedJob, ShardError, ShardWorker
+from compute.errors import BystanderError
+from compute.probes.cells import Cells
+from compute.probes.solvers import Fitting
+from compute.probes.stage import probe
+from compute.runs.config import RunConfig, prepare
+from compute.runs.engines import Task, UnitError
+from compute.runs.provenance import describe_device
+from compute.storage.atomic_files import Progress, silent
+from compute.storage.run_directory import WORK, RunDirectory
+from compute.store.reader import CropStore
+
+SHARDS_AT_A_TIME = 16
+"""Shards given to a worker at once: it does several at a time. A lost worker loses none of those
+it had written."""
+
+
+class _Shards:
+    """Shards of the plan through all models."""
+
+    def __init__(self, worker: ShardWorker, device: torch.device) -> None:
+        self._worker, self._device = worker, device
+
+    def work(self, units: Iterable[int]) -> Iterator[int]:
+        try:
+            yield from self._worker.work(units)
+        except ShardError as error:
+            raise UnitError(error.number, error.problem, error.remedy) from error
+
+    def measured(self) -> dict[str, Any]:
+        return {"device": describe_device(self._device), **self._worker.measured()}
+
+
+def open_shards(job: EmbedJob) -> _Shards:
+    """Open a worker from paths and settings alone, on the device of its process."""
+    device = choose_device(job.device)
+    return _Shards(ShardWorker.open(replace(job, device=str(device))), device)
+
+
+def embed_task(plan: Plan, worker: ShardWorker, device: torch.device, job: EmbedJob) -> Task:
+    """Cut the embedding stage into shards.
+
+    Parameters
+    ----------
+    plan
+        Which cells and trials each shard has.
+    worker, device
+        Of this process.
+    job
+        What another process needs to make its own.
+    """
+    ranges = plan.shards(SHARD_CELLS)
+
+    def describe(number: int) -> dict[str, Any]:
+        start, stop = ranges[number]
+        trials = plan.trials(start, stop)["trial"]
+        first, last = int(trials.iloc[0]), int(trials.iloc[-1])
+        return {"trials": f"{first} to {last}", "cells": plan.rows[start:stop].tolist()}
+
+    return Task(
+        stage="embed",
+        total=worker.count,
+        missing=worker.missing,
+        here=lambda: _Shards(worker, device),
+        there=partial(open_shards, job),
+        describe=describe,
+        block=SHARDS_AT_A_TIME,
+    )
+
+
+class _Probes:
+    """One model's probes after the other's."""
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        plan: Plan,
+        cells: Cells,
+        models: Mapping[str, int],
+        fitting: Fitting,
+        progress: Progress = silent,
+    ) -> None:
+        self._run, self._plan, self._cells = run, plan, cells
+        self._models, self._fitting, self._progress = models, fitting, progress
+
+    def work(self, units: Iterable[str]) -> Iterator[str]:
+        for unit in units:
+            model = {unit: self._models[unit]}
+            before = list(self._models).index(unit)
+
+            def tell(stage: str, done: int, total: int, before: int = before) -> None:
+                self._progress(stage, before * total + done, len(self._models) * total)
+
+            try:
+                probe(self._run, self._plan, self._cells, model, self._fitting, tell)
+            except BystanderError as error:
+                raise UnitError(unit, error.problem, error.remedy) from error
+            except Exception as error:
+                raise UnitError(unit, f"{type(error).__name__}: {error}.") from error
+            _probed(self._run, unit).parent.mkdir(parents=True, exist_ok=True)
+            _probed(self._run, unit).touch()
+            yield unit
+
+    def measured(self) -> dict[str, Any]:
+        return {}
+
+
+def _probed(run: RunDirectory, model: str) -> Path:
+    """Return the mark that a model's probes are done: it is of this session alone."""
+    return run.path / WORK / "probed" / model
+
+
+def open_probes(
+    run: Path, store: Path, config: RunConfig, models: Mapping[str, int], device: str
+) -> _Probes:
+    """Open a worker from paths and settings alone; its engine gave it cores, and a GPU or none."""
+    plan, cells = prepare(CropStore(store), config)
+    fitting = Fitting.on(str(choose_device(device)), torch.get_num_threads())
+    return _Probes(RunDirectory(run), plan, cells, models, fitting)
+
+
+def probe_task(
+    run: RunDirectory,
+    store: CropStore,
+    plan: Plan,
+    cells: Cells,
+    models: Mapping[str, int],
+    fitting: Fitting,
+    config: RunConfig,
+    device: str,
+    progress: Progress = silent,
+) -> Task:
+    """Cut the probe stage into models.
+
+    What a model's probes are fitted on once (its unaltered crops) serves all its conditions, so a
+    model is not cut further.
+
+    Parameters
+    ----------
+    run
+        With all embeddings of the models.
+    store, plan, cells, config
+        Of the run.
+    models
+        Name and embedding dimension of each.
+    fitting
+        How and where pair tests are fitted in this process.
+    device
+        What another process is to choose its own from.
+    progress
+        Told of every condition where the probes are fitted in this process.
+    """
+    for model in models:
+        _probed(run, model).unlink(missing_ok=True)
+    places = run.path.resolve(), store.path.resolve()
+    return Task(
+        stage="probe",
+        total=len(models),
+        missing=lambda: [model for model in models if not _probed(run, model).exists()],
+        here=lambda: _Probes(run, plan, cells, models, fitting, progress),
+        there=partial(open_probes, *places, config, models, device),
+        describe=lambda model: {"model": model, "trials": f"0 to {plan.count - 1}"},
+    )

@@ -1,0 +1,278 @@
+"""Whether a run is as it was written: checksums, schemas, counts, references between tables.
+
+Layer: reads a run directory, a batch of rows at a time, so memory does not grow with the run.
+No torch.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from compute import schema
+from compute.errors import InputError
+from compute.hashing import mix
+from compute.schema import Protocol
+from compute.storage.atomic_files import Progress, sha256, silent
+from compute.storage.checksums import read_manifest, verify
+from compute.storage.run_directory import NAMED, RunDirectory
+
+BATCH = 50_000
+"""Rows looked at together."""
+
+ANEW = "Run again with --fresh."
+
+_NAMES = {
+    "model": "models", "condition": "conditions", "localization": "localizations",
+    "localization_a": "localizations", "localization_b": "localizations",
+    "background": "localizations", "other": "localizations", "predicted": "localizations",
+    "donor_localization": "localizations", "top_before": "localizations",
+    "top_after": "localizations", "protocol": "protocols",
+}  # fmt: skip
+"""Columns that hold names, and where `run.json` lists these."""
+
+
+@dataclass
+class _Tally:
+    """Trials of each condition: how many, and a sum of hashes that tells sets apart.
+
+    Two tables with equal tallies name the same trials, each as often, in whatever order: a trial
+    that is missing, doubled or exchanged changes the sum (64 bits, so by chance 1 in 10¹⁹).
+
+    Parameters
+    ----------
+    counts, sums
+        By condition (and protocol).
+    """
+
+    counts: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    sums: dict[tuple[str, ...], int] = field(default_factory=dict)
+
+    def add(self, table: pa.RecordBatch, keys: tuple[str, ...]) -> None:
+        """Add rows with `trial`, `cell` and the columns that make a key."""
+        trial = table.column("trial").to_numpy()
+        hashes = mix(trial, table.column("cell").to_numpy())
+        codes = [table.column(key).dictionary_encode() for key in keys]
+        for combination in {*zip(*(code.indices.to_pylist() for code in codes), strict=True)}:
+            here = np.logical_and.reduce(
+                [c.indices.to_numpy() == i for c, i in zip(codes, combination, strict=True)]
+            )
+            key = tuple(
+                code.dictionary[i].as_py() for code, i in zip(codes, combination, strict=True)
+            )
+            self.counts[key] += int(here.sum())
+            total = int(hashes[here].sum(dtype=np.uint64))
+            self.sums[key] = (self.sums.get(key, 0) + total) % 2**64
+
+
+def check_run(run: RunDirectory, progress: Progress = silent) -> Iterator[str]:
+    """Verify a finished run; gives lines that say what was found.
+
+    Parameters
+    ----------
+    run
+        The run directory.
+    progress
+        Called with files hashed.
+
+    Raises
+    ------
+    InputError
+        Something is missing, altered, or points to what is not there; names it.
+    """
+    if not run.complete:
+        yield f"{run.path} is not finished: the same command goes on with it."
+        for failure in run.meta.get("failures", []):
+            yield f"  failed: {failure['stage']} {failure['unit']}: {failure['error']}"
+        return
+    yield _check_bytes(run, progress)
+    _check_schemas(run)
+    if run.parts("trials"):
+        yield from _check_trials(run)
+    for name in schema.SUMMARY_TABLES:
+        yield f"{name}: {_check_summary(run, name)}"
+    yield "Tables, counts and references agree."
+
+
+def _check_bytes(run: RunDirectory, progress: Progress) -> str:
+    """Compare every file with its checksum."""
+    if "checksums" not in run.meta:  # made before runs had them
+        known = run.meta.get("tables", {})
+        for name, digest in known.items():
+            path = run.summary(name)
+            if not path.is_file() or sha256(path) != digest:
+                raise InputError(f"{path} is missing or was altered.", ANEW)
+        return f"checksums of the {len(known)} summary tables agree; its shards have none"
+    listed = read_manifest(run.path, run.meta["checksums"])
+    bad = [verdict for verdict in verify(listed, progress) if verdict.problem]
+    extra = {*run.tables()} - {path for path, _ in listed}
+    told = [f"{v.path} ({v.problem})" for v in bad] + [
+        f"{path} (not of this run)" for path in sorted(extra)
+    ]
+    if told:
+        more = f" and {len(told) - NAMED} more" if len(told) > NAMED else ""
+        raise InputError(f"Not as written: {', '.join(told[:NAMED])}{more}.", ANEW)
+    return f"checksums of {len(listed)} files agree"
+
+
+def _expected(run: RunDirectory) -> Iterator[tuple[Path, pa.Schema]]:
+    """Give every file of the run with the schema it must have."""
+    if run.summary("cells").is_file():
+        yield run.summary("cells"), schema.cells_schema()
+    yield from ((file, schema.trials_schema()) for file in run.parts("trials"))
+    for model in run.meta["models"]:
+        name = model["name"]
+        predictions = schema.predictions_schema(len(run.localizations))
+        yield from ((file, predictions) for file in run.parts("predictions", name))
+        for file in run.parts("embeddings", name):
+            yield file, schema.embeddings_schema(model["dimension"])
+    for name, expected in schema.SUMMARY_TABLES.items():
+        yield run.summary(name), expected
+
+
+def _check_schemas(run: RunDirectory) -> None:
+    """Check the columns of every file, from its footer alone."""
+    for path, expected in _expected(run):
+        if not path.is_file():
+            raise InputError(f"{run.path} has no table {path.stem!r}.", ANEW)
+        try:
+            found = pq.read_schema(path)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise InputError(f"{path} cannot be read: {error}.", ANEW) from error
+        schema.check_table(found.empty_table(), expected, str(path))
+
+
+def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """Read some columns of a file, a batch at a time."""
+    try:
+        yield from pq.ParquetFile(path, pre_buffer=False).iter_batches(BATCH, columns=columns)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path} cannot be read: {error}.", ANEW) from error
+
+
+def _check_trials(run: RunDirectory) -> Iterator[str]:
+    """Check that trials name cells, and that predictions and embeddings name trials."""
+    cells = _count_cells(run)
+    examples = _example_trials(run)
+    tally, count, shown = _Tally(), 0, 0
+    for file in run.parts("trials"):
+        for batch in _batches(file, ["trial", "cell", "condition"]):
+            trial, cell = batch.column("trial").to_numpy(), batch.column("cell").to_numpy()
+            if not np.array_equal(trial, np.arange(count, count + len(trial))):
+                raise InputError(
+                    f"{file} does not begin with trial {count}, or leaves some out.", ANEW
+                )
+            unknown = int(((cell < 0) | (cell >= cells)).sum())
+            if unknown:
+                raise InputError(f"{file}: {unknown} trials of unknown cells.", ANEW)
+            tally.add(batch, ("condition",))
+            shown += int(np.isin(mix(trial, cell), examples).sum())
+            count += len(trial)
+    _same_count(run, "trials", count, run.meta["counts"]["trials"])
+    if shown != len(examples):
+        raise InputError(f"{run.path}: {len(examples) - shown} examples of unknown trials.", ANEW)
+    yield f"trials: {count}"
+    for model in run.meta["models"]:
+        yield f"predictions of {model['name']}: {_check_predictions(run, model['name'], tally)}"
+        if run.parts("embeddings", model["name"]):
+            found = _check_embeddings(run, model["name"])
+            yield f"embeddings of {model['name']}: {found}"
+
+
+def _same_count(run: RunDirectory, what: str, found: int, said: int) -> None:
+    if found != said:
+        raise InputError(f"{run.path}: {found} {what}, run.json says {said}.", ANEW)
+
+
+def _count_cells(run: RunDirectory) -> int:
+    """Count the cells, which are numbered from 0."""
+    count = 0
+    for batch in _batches(run.summary("cells"), ["cell"]):
+        cell = batch.column("cell").to_numpy()
+        if not np.array_equal(cell, np.arange(count, count + len(cell))):
+            raise InputError(f"{run.summary('cells')}: cells are not in order.", ANEW)
+        count += len(cell)
+    _same_count(run, "cells", count, run.meta["counts"]["cells"])
+    return count
+
+
+def _example_trials(run: RunDirectory) -> NDArray[np.uint64]:
+    """Hash the trials that examples show: a few cells of every protein."""
+    hashes = [
+        mix(batch.column("trial").to_numpy(), batch.column("cell").to_numpy())
+        for batch in _batches(run.summary("examples"), ["trial", "cell"])
+    ]
+    return np.concatenate([np.zeros(0, np.uint64), *hashes])
+
+
+def _check_predictions(run: RunDirectory, model: str, trials: _Tally) -> int:
+    """Check that every trial has one prediction of each protocol."""
+    tally = _Tally()
+    for file in run.parts("predictions", model):
+        for batch in _batches(file, ["trial", "cell", "condition", "protocol", "predicted"]):
+            _known_names(run, file, batch)
+            tally.add(batch, ("condition", "protocol"))
+    for (condition,), count in trials.counts.items():
+        for protocol in Protocol:
+            key = (condition, str(protocol))
+            if tally.counts[key] != count:
+                raise InputError(
+                    f"{run.path}: {tally.counts[key]} predictions of {model} for {count} trials "
+                    f"under {condition} ({protocol}).",
+                    ANEW,
+                )
+            if tally.sums[key] != trials.sums[condition,]:
+                raise InputError(
+                    f"{run.path}: predictions of {model} under {condition} ({protocol}) are not of "
+                    "the run's trials.",
+                    ANEW,
+                )
+    found = sum(tally.counts.values())
+    _same_count(run, f"predictions of {model}", found, 2 * sum(trials.counts.values()))
+    return found
+
+
+def _check_embeddings(run: RunDirectory, model: str) -> int:
+    """Check that every shard of embeddings has its trials, in their order."""
+    planned, made = run.parts("trials"), run.parts("embeddings", model)
+    columns, count = ["trial", "cell", "condition"], 0
+    _same_count(run, f"shards of embeddings of {model}", len(made), len(planned))
+    for trials, embeddings in zip(planned, made, strict=True):
+        left = pq.read_table(trials, columns=columns, partitioning=None)
+        right = pq.read_table(embeddings, columns=columns, partitioning=None)
+        if not left.equals(right):
+            raise InputError(f"{embeddings} does not hold the trials of {trials}.", ANEW)
+        count += len(right)
+    return count
+
+
+def _check_summary(run: RunDirectory, name: str) -> int:
+    """Check that a summary table speaks of the run's models, conditions and localizations."""
+    path = run.summary(name)
+    columns = [c for c in schema.SUMMARY_TABLES[name].names if c in _NAMES]
+    if name in run.meta.get("tables", {}) and columns:
+        for batch in _batches(path, columns):
+            _known_names(run, path, batch)
+    return pq.read_metadata(path).num_rows
+
+
+def _known_names(run: RunDirectory, path: Path, batch: pa.RecordBatch) -> None:
+    """Check that names in a table are those that `run.json` lists."""
+    listed = {
+        "models": [model["name"] for model in run.meta["models"]],
+        "conditions": run.meta["conditions"],
+        "localizations": run.localizations,
+        "protocols": [str(protocol) for protocol in Protocol],
+    }
+    for column in batch.schema.names:
+        if column in _NAMES and pa.types.is_string(batch.schema.field(column).type):
+            found = set(pc.unique(batch.column(column)).to_pylist()) - {None}
+            unknown = sorted(found - set(listed[_NAMES[column]]))
+            if unknown:
+                raise InputError(f"{path}: unknown {column} {unknown[0]!r}.", ANEW)

@@ -1,0 +1,1 @@
+"""The simulated microscope: proteome, geometry, layout, organelles, optics. No torch."""

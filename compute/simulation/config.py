@@ -1,0 +1,178 @@
+"""What a simulated plate looks like and how large it is: checked parameters. No files.
+
+Lengths are pixels. Cells and light follow the 64×64 crops of the Paired Cell Inpainting toy data
+(github.com/alexxijielu/paired_cell_inpainting), crowding follows those and the two example fields
+of CycleNET (github.com/BooneAndrewsLab/CycleNET). Share of a crop that other cells cover, median
+(quartiles): 0.143 (0.084, 0.210) of 546 Paired Cell crops and 0.169 (0.104, 0.240) of simulated
+ones, both found by `compute.images.segmentation` on the marker; 0.232 of 533 windows around
+CycleNET's labels, whose cells are smaller (612 and 699 pixels); 0.170 of both real sets together.
+The centre cell covers a median of 1,087 pixels in the Paired Cell crops and 957 in simulated ones
+by that segmentation; the simulation's own masks, with the bud as part of the cell, give 1,023.
+"""
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from compute.errors import UsageError
+
+
+def ranged(default: float, low: float, high: float, unit: str) -> Any:
+    """Declare a dataclass field with its range and unit."""
+    return field(default=default, metadata={"low": low, "high": high, "unit": unit})
+
+
+def check_ranges(settings: Any) -> None:
+    """Compare every ranged field of a dataclass with its range.
+
+    Raises
+    ------
+    UsageError
+        Names the field, its value, its range and its unit.
+    """
+    for item in fields(settings):
+        if "low" not in item.metadata:
+            continue
+        value, low, high = getattr(settings, item.name), item.metadata["low"], item.metadata["high"]
+        whole = isinstance(item.default, int)
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int if whole else (int, float))
+            or not low <= value <= high
+        ):
+            raise UsageError(
+                f"{item.name} = {value!r} cannot be simulated.",
+                f"Allowed: {'whole numbers ' if whole else ''}{low} to {high} "
+                f"({item.metadata['unit']}).",
+            )
+
+
+@dataclass(frozen=True)
+class SimulationConfig:
+    """How a field looks: cells, crowding, light and camera.
+
+    Parameters
+    ----------
+    size
+        Side of a crop, pixels, 48 to 128.
+    cell_diameter
+        Median diameter of a mother cell, pixels, 12 to 60.
+    crowding
+        Share of the field's area that is offered to cells, 0.02 to 0.45.
+    clumping
+        Chance that a cell lies against one already placed, 0 to 1.
+    budded
+        Share of cells that have a bud, 0 to 1.
+    defocused
+        Share of cells that lie out of focus, 0 to 0.5.
+    psf_sigma
+        Width of the point-spread function's core, pixels, 0.5 to 4.
+    halo
+        Share of the light that lands far from where it belongs, 0 to 0.5.
+    brightness
+        Median over proteins of the light from the protein, photons per cell pixel, 1 to 2000.
+    brightness_spread
+        Standard deviation of its natural logarithm over proteins, 0 to 1.5.
+    contrast
+        Median over proteins of the brightest place of a cell, in the protein's mean over the
+        cell, 2 to 100. What a localization cannot hold at this contrast is in the cytoplasm, as
+        with real proteins: light in one dot would outshine all else.
+    contrast_spread
+        Standard deviation of its natural logarithm over proteins, 0 to 1.
+    marker
+        Light from the cytosolic marker, photons per cell pixel, 1 to 5000.
+    autofluorescence
+        Light of the cell itself in GFP, photons per pixel, 0 to 500.
+    medium
+        Light from the medium, photons per pixel, 0 to 500.
+    gain
+        Camera counts per photon, 0.1 to 50.
+    offset
+        Camera counts without light, 0 to 5000.
+    read_noise
+        Standard deviation of the camera's own noise, counts, 0 to 100.
+    batch
+        Strength of the differences between replicates, 0 (none) to 2.
+    windows
+        Windows without cells to look for in a field, 0 to 16.
+
+    Raises
+    ------
+    UsageError
+        A value is outside its range; names the value and the range.
+    """
+
+    size: int = ranged(64, 48, 128, "pixels")
+    cell_diameter: float = ranged(35.0, 12.0, 60.0, "pixels")
+    crowding: float = ranged(0.30, 0.02, 0.5, "share of the field's area")
+    clumping: float = ranged(0.65, 0.0, 1.0, "probability")
+    budded: float = ranged(0.42, 0.0, 1.0, "share of cells")
+    defocused: float = ranged(0.06, 0.0, 0.5, "share of cells")
+    psf_sigma: float = ranged(1.4, 0.5, 4.0, "pixels")
+    halo: float = ranged(0.12, 0.0, 0.5, "share of the light")
+    brightness: float = ranged(55.0, 1.0, 2000.0, "photons per cell pixel")
+    brightness_spread: float = ranged(0.7, 0.0, 1.5, "natural logarithm")
+    contrast: float = ranged(6.0, 2.0, 100.0, "cell mean")
+    contrast_spread: float = ranged(0.3, 0.0, 1.0, "natural logarithm")
+    marker: float = ranged(360.0, 1.0, 5000.0, "photons per cell pixel")
+    autofluorescence: float = ranged(10.0, 0.0, 500.0, "photons per pixel")
+    medium: float = ranged(60.0, 0.0, 500.0, "photons per pixel")
+    gain: float = ranged(2.2, 0.1, 50.0, "counts per photon")
+    offset: float = ranged(100.0, 0.0, 5000.0, "counts")
+    read_noise: float = ranged(3.0, 0.0, 100.0, "counts")
+    batch: float = ranged(1.0, 0.0, 2.0, "strength")
+    windows: int = ranged(4, 0, 16, "windows a field")
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.cell_diameter > 0.65 * self.size:
+            raise UsageError(
+                f"cell_diameter = {self.cell_diameter} pixels is too large for crops of size = "
+                f"{self.size}: most cells would be cut.",
+                f"Allowed: up to {0.65 * self.size:.0f} pixels, or larger crops.",
+            )
+
+
+@dataclass(frozen=True)
+class StudyDesign:
+    """How much is simulated, and from which seeds.
+
+    Parameters
+    ----------
+    proteins_per_class
+        Proteins with one localization, per localization, 1 to 1000.
+    mixed_proteins
+        Proteins in two places, 0 to 5000: by turns in both in every cell alike, and in a
+        proportion that differs from cell to cell.
+    cells_per_protein
+        Crops per protein over all its fields, 1 to 5000.
+    fields_per_protein
+        Fields per protein, 1 to 100; dealt out over the replicates in turn.
+    replicates
+        Plates, each with its own light, gain, background and focus, 1 to 20.
+    seed
+        Decides cells, fields, batch effects and noise.
+    proteome_seed
+        Decides the proteins: their places and brightness.
+
+    Raises
+    ------
+    UsageError
+        A value is outside its range, or there are fewer cells than fields.
+    """
+
+    proteins_per_class: int = ranged(6, 1, 1000, "proteins")
+    mixed_proteins: int = ranged(12, 0, 5000, "proteins")
+    cells_per_protein: int = ranged(40, 1, 5000, "cells")
+    fields_per_protein: int = ranged(2, 1, 100, "fields")
+    replicates: int = ranged(2, 1, 20, "replicates")
+    seed: int = ranged(0, 0, 2**63 - 1, "seed")
+    proteome_seed: int = ranged(1, 0, 2**63 - 1, "seed")
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.cells_per_protein < self.fields_per_protein:
+            raise UsageError(
+                f"cells_per_protein = {self.cells_per_protein} cannot be spread over "
+                f"fields_per_protein = {self.fields_per_protein}.",
+                "Allowed: at least one cell a field.",
+            )

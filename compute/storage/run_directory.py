@@ -1,0 +1,331 @@
+"""Run directories: begun, filled in shards, resumed, finished, read. No torch.
+
+A run directory holds `run.json` and the tables named in `compute.schema.RUN_TABLES`. A file that
+is there is whole; what is not there is still to be done. That is all the state there is, so an
+interrupted run goes on from its files. Files that were cut short or altered since they were written
+do not have the checksum they should have: they are deleted when a run goes on, and made again.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from compute import __version__, schema
+from compute.errors import ChangedError, InputError, UsageError
+from compute.storage.atomic_files import RUN_FILE as RUN_FILE
+from compute.storage.atomic_files import (
+    Progress,
+    fingerprint,
+    read_json,
+    remove_leftovers,
+    sha256,
+    silent,
+    write_json,
+    write_table,
+)
+from compute.storage.checksums import ALTERED, MANIFEST, drop_altered, forget, gather
+from compute.storage.locks import LOCK_FILE, OWNER_FILE, lock
+
+PARTS = ("trials", "embeddings", "predictions")
+"""Tables of many files."""
+
+WORK = "work"
+"""Folder of what only an unfinished run needs."""
+
+LOCKED, LOCKED_PREDICTIONS = f"{WORK}/locked", f"{WORK}/locked_predictions"
+"""Second readings, under the other normalisation, and what the frozen probe answers to them."""
+
+NAMED = 5
+"""Files that a message names; it counts the others."""
+
+Notice = Callable[[str], None]
+"""Called with what a person should know at once."""
+
+
+def unheard(text: str) -> None:
+    """Tell nobody."""
+
+
+class RunDirectory:
+    """A run directory, finished or not.
+
+    Parameters
+    ----------
+    path
+        The folder.
+
+    Raises
+    ------
+    InputError
+        No run there, or of another schema version.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.meta = read_json(self.path / RUN_FILE, "run")
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run was finished."""
+        return self.meta.get("status") == "complete"
+
+    @property
+    def localizations(self) -> list[str]:
+        """Class names in the order of every `probabilities` column."""
+        return list(self.meta["localizations"])
+
+    def part(self, table: str, number: int, model: str | None = None) -> Path:
+        """Return the path of one shard of a table."""
+        folder = self.path / table if model is None else self.path / table / f"model={model}"
+        return folder / f"part-{number:05d}.parquet"
+
+    def parts(self, table: str, model: str | None = None) -> list[Path]:
+        """Return the shards of a table that are there, in order."""
+        folder = self.path / table if model is None else self.path / table / f"model={model}"
+        return sorted(folder.glob("part-*.parquet"))
+
+    def summary(self, table: str) -> Path:
+        """Return the path of a table that is one file."""
+        return self.path / f"{table}.parquet"
+
+    def write(self, path: Path, table: pa.Table, expected: pa.Schema) -> None:
+        """Check a table against its schema and write it atomically."""
+        write_table(path, schema.check_table(table, expected, path.name))
+
+    def read(self, table: str, model: str | None = None) -> pa.Table:
+        """Read a whole table.
+
+        Raises
+        ------
+        InputError
+            It is not there, or cannot be read.
+        """
+        files = self.parts(table, model) if table in PARTS else [self.summary(table)]
+        if not files or not files[0].is_file():
+            raise InputError(
+                f"{self.path} has no table {table!r}.", "Finish the run with the same command."
+            )
+        try:
+            return pa.concat_tables(pq.read_table(file, partitioning=None) for file in files)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise InputError(
+                f"{self.path}: table {table!r} cannot be read: {error}.",
+                "Run again with --fresh.",
+            ) from error
+
+    def record(self, **more: Any) -> None:
+        """Add to `run.json`, or replace what it says."""
+        self.meta = {**self.meta, **more}
+        write_json(self.path / RUN_FILE, self.meta)
+
+    def tables(self, *, without: Sequence[str] = ()) -> list[Path]:
+        """Return every file of the run's tables that is there, unfinished work included.
+
+        Parameters
+        ----------
+        without
+            Folders to leave out.
+        """
+        folders = [name for name in (*PARTS, WORK) if name not in without]
+        shards = [
+            file
+            for name in folders
+            for file in sorted((self.path / name).rglob("*.parquet"))
+            if not file.name.startswith(".")
+        ]
+        single = [self.summary(name) for name in sorted(("cells", *schema.SUMMARY_TABLES))]
+        return [*(file for file in single if file.is_file()), *shards]
+
+    def finish(self, *, without: Sequence[str] = (WORK,), **more: Any) -> None:
+        """Mark the run complete and record what it holds.
+
+        The fingerprint is of the summary tables, so equal results have equal fingerprints.
+
+        Parameters
+        ----------
+        without
+            Folders whose files do not belong to the finished run; they are deleted afterwards, so
+            that a run that is killed here has lost nothing.
+        **more
+            For `run.json`.
+        """
+        files = self.tables(without=without)
+        checksums = gather(self.path, files)
+        tables = {
+            name: sha256(self.summary(name))
+            for name in schema.SUMMARY_TABLES
+            if self.summary(name).is_file()
+        }
+        self.record(
+            **more,
+            status="complete",
+            finished=_now(),
+            tables=tables,
+            fingerprint=fingerprint(tables),
+            checksums=checksums,
+            unwanted=list(without),
+            failures=[],
+        )
+        forget(files)
+        self.clear_unwanted()
+
+    def clear_unwanted(self) -> None:
+        """Delete the folders that a finished run needs no longer."""
+        for name in self.meta.get("unwanted", [WORK]):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+
+
+@contextmanager
+def begin(
+    path: Path,
+    header: Mapping[str, Any],
+    details: Mapping[str, Any],
+    *,
+    fresh: bool = False,
+    notice: Notice = unheard,
+    progress: Progress = silent,
+) -> Iterator[RunDirectory]:
+    """Hold a run directory for writing: new, or one that was begun with the same header.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    header
+        Everything the tables depend on: configuration, store and model fingerprints. A directory
+        that was begun with another header is refused.
+    details
+        Further content of `run.json` (names, definitions, versions, device).
+    fresh
+        Delete what is there and begin anew.
+    notice
+        Told which files are made again because they were altered.
+    progress
+        Called while the files of an interrupted run are verified.
+
+    Yields
+    ------
+    RunDirectory
+        `complete` is true where there is nothing left to do.
+
+    Raises
+    ------
+    BusyError
+        Another process is writing to it.
+    ChangedError
+        It was begun with another header; names what changed.
+    UsageError
+        The folder holds something that is not a run.
+    """
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{path} is a file.", "Give a folder for the run.")
+    foreign = path.is_dir() and not (path / RUN_FILE).is_file()
+    if foreign and not all(_left_by_a_start(item.name) for item in path.iterdir()):
+        raise UsageError(f"{path} is not empty and holds no run.", "Give another folder.")
+    with lock(path, "run"):
+        remove_leftovers(path)
+        if fresh:
+            _clear(path)
+        header_now = {"schema_version": schema.SCHEMA_VERSION, "version": __version__, **header}
+        if (path / RUN_FILE).is_file():
+            run = RunDirectory(path)
+            changed = differences(run.meta["header"], header_now)
+            if changed:
+                raise ChangedError(
+                    f"{path} was begun with other settings: {'; '.join(changed)}.",
+                    "Give another --out, the earlier settings, or --fresh to begin anew.",
+                )
+            if run.complete:
+                forget(run.tables())
+                run.clear_unwanted()
+            else:
+                _verify(run, notice, progress)
+        else:
+            write_json(
+                path / RUN_FILE,
+                {
+                    "schema_version": schema.SCHEMA_VERSION,
+                    "status": "running",
+                    "bystander_version": __version__,
+                    "created": _now(),
+                    "header": header_now,
+                    **details,
+                },
+            )
+            run = RunDirectory(path)
+        yield run
+
+
+def _verify(run: RunDirectory, notice: Notice, progress: Progress) -> None:
+    """Delete the files of an unfinished run that are not as they were written.
+
+    What later stages made of an altered file may be wrong too, so it is deleted with it.
+    """
+    files = run.tables()
+    bad = drop_altered(files, progress) if files else []
+    if not bad:
+        return
+    told = {v.path: f"{v.path.relative_to(run.path)} ({v.problem})" for v in bad}
+    altered = [_stage(run, v.path) for v in bad if v.problem == ALTERED]
+    later = [
+        file for file in files if altered and file not in told and _stage(run, file) > min(altered)
+    ]
+    for file in later:
+        file.unlink(missing_ok=True)
+    forget(later)
+    shown = ", ".join(list(told.values())[:NAMED])
+    more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
+    after = f", and the {len(later)} files of later stages" if later else ""
+    notice(f"Not as written, so made again: {shown}{more}{after}.")
+    run.record(made_again=[*run.meta.get("made_again", []), *told.values()])
+
+
+def _stage(run: RunDirectory, file: Path) -> int:
+    """Order a run's files by what they are made of."""
+    first, *rest = file.relative_to(run.path).parts
+    if first in ("trials", "embeddings") or (first == WORK and rest[0] == "locked"):
+        return 0
+    return 1 if first in ("predictions", WORK) else 2
+
+
+def differences(before: Any, now: Any, place: str = "") -> list[str]:
+    """Say in words where two JSON-able objects differ."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        return [
+            text
+            for key in sorted({*before, *now})
+            for text in differences(
+                before.get(key), now.get(key), f"{place}.{key}" if place else str(key)
+            )
+        ]
+    return [] if before == now else [f"{place} was {before!r}, now {now!r}"]
+
+
+def _clear(path: Path) -> None:
+    """Delete a run's own files, and nothing that a person may have put beside them."""
+    with suppress(InputError):
+        # Killed half-way, what is left must not call itself complete.
+        RunDirectory(path).record(status="running")
+    for name in (*PARTS, WORK):
+        shutil.rmtree(path / name, ignore_errors=True)
+    single = [path / f"{name}.parquet" for name in (*schema.SUMMARY_TABLES, "cells", "tallies")]
+    forget(single)
+    for file in (*single, path / MANIFEST, path / RUN_FILE):
+        file.unlink(missing_ok=True)
+
+
+def _left_by_a_start(name: str) -> bool:
+    """Tell whether a file is what a run leaves that was killed before it had its `run.json`."""
+    return name in (LOCK_FILE, OWNER_FILE) or (
+        name.startswith(f".{RUN_FILE}.") and name.endswith(".tmp")
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

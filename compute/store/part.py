@@ -1,0 +1,313 @@
+"""What a store holds, as tables: crops and windows checked, flagged and packed. No files.
+
+A `Part` gathers the tables of some cells, numbered from 0, with what was rejected on the way. Any
+process can make one; `compute.store.writer` numbers them on and writes them.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from compute import schema
+from compute.errors import InputError, UsageError
+from compute.images.cell_quality import flag_cells
+
+DTYPES = ("uint8", "uint16", "float32")
+
+EXAMPLES = 20
+"""Places that are kept of everything that was rejected for one reason."""
+
+_TEXTS = ("protein", "orf", "localization", "labels", "field", "replicate", "split")
+
+
+@dataclass(frozen=True)
+class StoreFormat:
+    """What all crops of a store have in common.
+
+    Parameters
+    ----------
+    channels
+        Their names in order, such as ``("GFP", "RFP")``; all different.
+    size
+        Side of a crop, pixels, at least 8.
+    dtype
+        ``"uint8"``, ``"uint16"`` or ``"float32"``.
+    localizations
+        All class names, in the order that every table uses.
+
+    Raises
+    ------
+    UsageError
+        A value is out of range.
+    """
+
+    channels: tuple[str, ...]
+    size: int
+    dtype: str
+    localizations: tuple[str, ...] = tuple(schema.LOCALIZATIONS)
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if self.dtype not in DTYPES:
+            raise UsageError(f"Unknown dtype {self.dtype!r}.", f"Allowed: {', '.join(DTYPES)}.")
+        if self.size < 8 or not self.channels or len(set(self.channels)) != len(self.channels):
+            raise UsageError(
+                f"A store needs crops of at least 8 pixels (got {self.size}) and distinct channel "
+                f"names (got {list(self.channels)}).",
+            )
+
+    @property
+    def crops(self) -> pa.Schema:
+        """Columns of its `crops` table."""
+        return schema.crops_schema(len(self.channels), self.size, np.dtype(self.dtype).itemsize)
+
+    @property
+    def windows(self) -> pa.Schema:
+        """Columns of its `windows` table."""
+        return schema.windows_schema(len(self.channels), self.size, np.dtype(self.dtype).itemsize)
+
+
+class Rejections:
+    """Counts what could not be taken, by reason, and keeps the first places of each."""
+
+    def __init__(self, listed: Iterable[Mapping[str, Any]] = ()) -> None:
+        self._count: Counter[str] = Counter()
+        self._where: dict[str, list[str]] = {}
+        self.extend(listed)
+
+    def add(self, reason: str, where: str) -> None:
+        """Count one."""
+        self.extend([{"reason": reason, "count": 1, "examples": [where]}])
+
+    def extend(self, listed: Iterable[Mapping[str, Any]]) -> None:
+        """Add what another one has listed."""
+        for item in listed:
+            self._count[item["reason"]] += item["count"]
+            places = self._where.setdefault(item["reason"], [])
+            places.extend(item["examples"][: EXAMPLES - len(places)])
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Return `reason`, `count` and `examples`, sorted by reason."""
+        return [
+            {"reason": reason, "count": count, "examples": list(self._where[reason])}
+            for reason, count in sorted(self._count.items())
+        ]
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        return "; ".join(f"{item['count']} × {item['reason']}" for item in self.listed())
+
+
+class Part:
+    """Tables of some cells and windows, numbered from 0, and what was rejected among them.
+
+    Parameters
+    ----------
+    form
+        The store that they are for.
+
+    Attributes
+    ----------
+    tables
+        Name of a table (``cells``, ``crops``, ``windows``, ``truth``, ``digests``) → its pieces.
+    rows
+        Cells and windows so far.
+    found
+        What the source holds of it, taken or not.
+    counts
+        What else the source's importer has counted, for its notes.
+    """
+
+    def __init__(self, form: StoreFormat) -> None:
+        self.form = form
+        self.tables: dict[str, list[pa.Table]] = {}
+        self.rows = {"cells": 0, "windows": 0}
+        self.rejections = Rejections()
+        self.found = 0
+        self.counts: Counter[str] = Counter()
+
+    def add(
+        self,
+        images: NDArray[Any],
+        masks: NDArray[np.bool_],
+        foregrounds: NDArray[np.bool_],
+        cells: pd.DataFrame,
+        truth: NDArray[np.floating[Any]] | None = None,
+    ) -> None:
+        """Add cells; area, neighbour fraction and quality flags are computed here.
+
+        Parameters
+        ----------
+        images
+            Shape (n, C, H, W), finite, cast to the store's dtype.
+        masks, foregrounds
+            Centre cell and every cell, shape (n, H, W).
+        cells
+            n rows with `protein` and `field`; optional `orf`, `localization`, `labels` (list),
+            `replicate`, `split`. A `localization` given without `labels` is its only label.
+            Optional `flags`: `compute.schema.CellFlag` bits that the source knows of (0 for
+            none), added to those found here.
+        truth
+            Proportion of the protein at each of the store's localizations, shape
+            (n, len(localizations)); simulated cells only.
+
+        Raises
+        ------
+        InputError
+            Shapes differ, a value is not finite, or a localization is not among the store's.
+        """
+        n = len(cells)
+        self._check(images, masks, foregrounds, n)
+        if n == 0:
+            return
+        foregrounds = foregrounds | masks
+        frame = pd.DataFrame(index=range(n))
+        frame["cell"] = np.arange(n) + self.rows["cells"]
+        for name in _TEXTS:
+            given = cells[name].to_numpy() if name in cells else np.full(n, None, object)
+            frame[name] = pd.Series(list(given), dtype=object)
+        frame = frame.astype(object).where(frame.notna(), None)
+        labels = [
+            list(several) if several is not None else ([one] if one is not None else None)
+            for several, one in zip(frame["labels"], frame["localization"], strict=True)
+        ]
+        frame["labels"] = pd.Series(labels, dtype=object)
+        self._check_labels(frame)
+        frame["mask_area"] = masks.sum((1, 2))
+        frame["neighbour_fraction"] = (foregrounds & ~masks).mean((1, 2))
+        given_flags = cells["flags"].to_numpy(np.int32) if "flags" in cells else np.int32(0)
+        frame["flags"] = flag_cells(masks, foregrounds) | given_flags
+        table = pa.table({name: list(frame[name]) for name in frame}, schema=schema.cells_schema())
+        self._push("cells", table)
+        crops = self.form.crops
+        values = images.astype(self.form.dtype, copy=False)
+        self._push(
+            "crops",
+            pa.table(
+                [
+                    table.column("cell"),
+                    _binary(values, crops.field("image").type),
+                    _binary(np.packbits(masks.reshape(n, -1), axis=1), crops.field("mask").type),
+                    _binary(
+                        np.packbits(foregrounds.reshape(n, -1), axis=1),
+                        crops.field("foreground").type,
+                    ),
+                ],
+                schema=crops,
+            ),
+        )
+        if truth is not None:
+            row, column = np.nonzero(truth)
+            self._push(
+                "truth",
+                pa.table(
+                    {
+                        "cell": row + self.rows["cells"],
+                        "localization": [self.form.localizations[c] for c in column],
+                        "proportion": np.asarray(truth)[row, column],
+                    },
+                    schema=schema.truth_schema(),
+                ),
+            )
+        self.rows["cells"] += n
+
+    def add_windows(
+        self,
+        images: NDArray[Any],
+        *,
+        field: str,
+        protein: str,
+        localization: str | None,
+        replicate: str | None = None,
+        filled: bool = False,
+    ) -> None:
+        """Add windows without cells of one field.
+
+        Parameters
+        ----------
+        images
+            Shape (n, C, H, W).
+        field, protein, localization, replicate
+            Where they come from.
+        filled
+            True where cells were replaced by medium, because no free window was there.
+        """
+        n = len(images)
+        if n == 0:
+            return
+        windows = self.form.windows
+        values = images.astype(self.form.dtype, copy=False)
+        self._push(
+            "windows",
+            pa.table(
+                [
+                    pa.array(np.arange(n) + self.rows["windows"]),
+                    pa.array([field] * n, pa.string()),
+                    pa.array([protein] * n, pa.string()),
+                    pa.array([localization] * n, pa.string()),
+                    pa.array([replicate] * n, pa.string()),
+                    pa.array([filled] * n),
+                    _binary(values, windows.field("image").type),
+                ],
+                schema=windows,
+            ),
+        )
+        self.rows["windows"] += n
+
+    def add_digests(self, digests: NDArray[np.uint64]) -> None:
+        """Add what tells repeated images (`compute.importers.duplicates`), shape (n,)."""
+        self._push("digests", pa.table({"digest": digests}, schema=DIGESTS))
+
+    def reject(self, reason: str, where: str) -> None:
+        """Count something that could not be taken, with its place."""
+        self.rejections.add(reason, where)
+
+    def _push(self, kind: str, table: pa.Table) -> None:
+        self.tables.setdefault(kind, []).append(table)
+
+    def _check(
+        self,
+        images: NDArray[Any],
+        masks: NDArray[np.bool_],
+        foregrounds: NDArray[np.bool_],
+        n: int,
+    ) -> None:
+        pixels = (n, len(self.form.channels), self.form.size, self.form.size)
+        if (
+            images.shape != pixels
+            or masks.shape != (n, *pixels[2:])
+            or masks.shape != foregrounds.shape
+        ):
+            raise InputError(
+                f"Crops of shape {images.shape} with masks {masks.shape} and foregrounds "
+                f"{foregrounds.shape}; expected {pixels} and {(n, *pixels[2:])}."
+            )
+        if not np.isfinite(images).all():
+            raise InputError("An image holds values that are not finite.", "Reject it before.")
+
+    def _check_labels(self, frame: pd.DataFrame) -> None:
+        known = set(self.form.localizations)
+        for labels, one, protein in zip(
+            frame["labels"], frame["localization"], frame["protein"], strict=True
+        ):
+            for label in {*(labels or ()), *([one] if one is not None else ())} - known:
+                raise InputError(
+                    f"Protein {protein}: unknown localization {label!r}.",
+                    f"This store's are: {', '.join(self.form.localizations)}.",
+                )
+
+
+DIGESTS = pa.schema([pa.field("digest", pa.uint64(), nullable=False)])
+"""Columns of the digests, which only an import that is not finished keeps."""
+
+
+def _binary(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
+    """View rows of an array as fixed-size binary without copying per row."""
+    contiguous = np.ascontiguousarray(values)
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(contiguous)])

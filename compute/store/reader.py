@@ -1,0 +1,413 @@
+"""The crop store, for reading: cells, their pixels and masks, windows without cells. No torch.
+
+A store is a folder: `store.json`, `cells.parquet`, `crops-*.parquet`, `windows-*.parquet` and,
+for simulated cells, `truth.parquet`. `compute.store.writer` makes it.
+"""
+
+import fcntl
+import os
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from compute import schema
+from compute.errors import InputError, unknown_value
+from compute.images.dilation import Words, bytes_to_words, to_words
+from compute.storage.atomic_files import disk_error, read_json, sha256, writing
+
+CROP_ROW_GROUP = 256
+"""Crops per Parquet row group: what is decoded at a time."""
+
+ROWS = 8192
+"""Rows without pixels that are decoded at a time."""
+
+
+class PixelFile:
+    """An uncompressed array on disk (`.npy`) whose rows are read when they are asked for.
+
+    Unlike a memory map it keeps nothing: what was read is the caller's, so a process that goes
+    through a store of any size stays as small as its batches.
+
+    Parameters
+    ----------
+    path
+        The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path.open("rb", buffering=0)
+        version = np.lib.format.read_magic(self._file)
+        read_header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        self.shape, _, self.dtype = read_header(self._file)
+        self._start = self._file.tell()
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> NDArray[Any]:
+        """Read rows, in the order given; each run of following ones at once.
+
+        Parameters
+        ----------
+        rows
+            Row numbers ≥ 0, shape (n,), or a slice.
+
+        Raises
+        ------
+        InputError
+            The file is shorter than it was.
+        IndexError
+            There is no such row.
+        """
+        number = np.arange(len(self))[rows] if isinstance(rows, slice) else np.asarray(rows)
+        found = np.empty((len(number), *self.shape[1:]), self.dtype)
+        self.read_into(found, number)
+        return found
+
+    def read_into(self, found: NDArray[Any], number: NDArray[np.integer[Any]]) -> None:
+        """Read rows to where they are wanted, as asking for them would.
+
+        Parameters
+        ----------
+        found
+            C-contiguous, of this dtype, shape (n, ...).
+        number
+            Row numbers ≥ 0, shape (n,).
+
+        Raises
+        ------
+        InputError
+            The file is shorter than it was.
+        IndexError
+            There is no such row.
+        """
+        if len(number) == 0:
+            return
+        if not 0 <= number.min() <= number.max() < len(self):
+            raise IndexError(f"Rows {number.min()} to {number.max()} of {len(self)}.")
+        target, file = memoryview(found.data).cast("B"), self._file.fileno()
+        step = self.dtype.itemsize * int(np.prod(self.shape[1:]))
+        edges = np.flatnonzero(np.diff(number) != 1) + 1
+        for first, last in pairwise([0, *edges.tolist(), len(number)]):
+            part = target[first * step : last * step]
+            at = self._start + int(number[first]) * step
+            while part:
+                read = os.preadv(file, [part], at)
+                if read == 0:
+                    raise InputError(f"{self.path} was cut short.", "Delete it and run again.")
+                part, at = part[read:], at + read
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Read everything."""
+        return np.asarray(self[:], dtype)
+
+
+Pixels = NDArray[Any] | PixelFile
+
+
+@dataclass(frozen=True)
+class CropArrays:
+    """Pixels of a whole store, in memory or on disk; row i is cell row i.
+
+    Parameters
+    ----------
+    images
+        Shape (N, C, H, W), the store's dtype.
+    masks, foregrounds
+        Packed bits, shape (N, ceil(H·W / 8)), uint8.
+    windows
+        Windows without cells, shape (M, C, H, W), the store's dtype.
+    """
+
+    images: Pixels
+    masks: Pixels
+    foregrounds: Pixels
+    windows: Pixels
+
+    def unpack(self, packed: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Turn packed mask rows into booleans of shape (n, H, W)."""
+        height, width = self.images.shape[2:]
+        bits = np.unpackbits(packed, axis=1, count=height * width)
+        return bits.reshape(-1, height, width).view(bool)
+
+    def words(self, packed: NDArray[np.uint8]) -> Words:
+        """Turn packed mask rows into words of `compute.images.dilation`, shape (n, H, ⌈W/64⌉)."""
+        height, width = self.images.shape[2:]
+        if width % 8:
+            return to_words(self.unpack(packed))
+        return bytes_to_words(packed.reshape(-1, height, width // 8))
+
+
+class CropStore:
+    """A finished crop store, opened for reading.
+
+    Parameters
+    ----------
+    path
+        The store's folder.
+
+    Raises
+    ------
+    InputError
+        No store there, another schema version, or a table that is not as `store.json` says.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.meta = read_json(self.path / "store.json", "crop store")
+        self.channels: list[str] = self.meta["channels"]
+        self.size: int = self.meta["size"]
+        self.dtype = np.dtype(self.meta["dtype"])
+        self.localizations: list[str] = self.meta["localizations"]
+        self.simulated: bool = self.meta["source"].get("simulated", False)
+        self.fingerprint: str = self.meta["fingerprint"]
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """The `cells` table, one row per cell, in the order of the pixels.
+
+        Texts are categories in alphabetical order, and cells of the same `labels` share one list.
+        """
+        return _compact([self.path / "cells.parquet"], schema.cells_schema())
+
+    @cached_property
+    def windows(self) -> pd.DataFrame:
+        """The `windows` table without its pixels, in their order; texts as in `cells`."""
+        full = schema.windows_schema(len(self.channels), self.size, self.dtype.itemsize)
+        return _compact(self._files("windows"), full, without=("image",))
+
+    def cell_tables(self) -> Iterator[pa.Table]:
+        """Give the `cells` table as it lies on disk, some rows at a time."""
+        for batch in self._batches(self.path / "cells.parquet", schema.cells_schema().names, ROWS):
+            yield pa.Table.from_batches([batch])
+
+    @property
+    def truth(self) -> pd.DataFrame | None:
+        """True proportions per cell and localization (simulated cells), else nothing."""
+        if not (self.path / "truth.parquet").is_file():
+            return None
+        return _compact([self.path / "truth.parquet"], schema.truth_schema())
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """Which cells can stand in trials: none of the `UNUSABLE` flags, shape (N,)."""
+        return np.asarray((self.cells["flags"] & int(schema.UNUSABLE)) == 0)
+
+    def fields_of(self, split: str) -> list[str]:
+        """Return the fields of a split.
+
+        Raises
+        ------
+        UsageError
+            No cell is of that split; names those there are.
+        """
+        inside = self.cells["split"] == split
+        if not inside.any():
+            raise unknown_value("split", split, sorted(set(self.cells["split"].dropna())))
+        return sorted(set(self.cells["field"][inside]))
+
+    def arrays(self, cache: Path | None = None, first: int | None = None) -> CropArrays:
+        """Return the pixels of the store.
+
+        Parameters
+        ----------
+        cache
+            A folder for uncompressed copies, made at first use and used again while the store is
+            the same, by other processes too; without it everything is read into memory.
+        first
+            Read no more than so many cells and windows, into memory; None reads all.
+
+        Returns
+        -------
+        CropArrays
+            Rows in the order of `cells` and `windows`.
+        """
+        pixels = (len(self.channels), self.size, self.size)
+        bits = ((self.size * self.size + 7) // 8,)
+        n, m = self.meta["counts"]["cells"], self.meta["counts"]["windows"]
+        if first is not None:
+            n, m, cache = min(n, first), min(m, first), None
+        wanted = {
+            "images": ("crops", "image", (n, *pixels), self.dtype),
+            "masks": ("crops", "mask", (n, *bits), np.dtype(np.uint8)),
+            "foregrounds": ("crops", "foreground", (n, *bits), np.dtype(np.uint8)),
+            "windows": ("windows", "image", (m, *pixels), self.dtype),
+        }
+        return CropArrays(
+            **{name: self._array(name, *s, cache, first is None) for name, s in wanted.items()}
+        )
+
+    def _array(
+        self,
+        name: str,
+        table: str,
+        column: str,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        cache: Path | None,
+        whole: bool,
+    ) -> Pixels:
+        if cache is None or shape[0] == 0:
+            array = np.empty(shape, dtype)
+            start = 0
+            for rows in self._decoded(table, column, shape, dtype, whole):
+                array[start : start + len(rows)] = rows
+                start += len(rows)
+            return array
+        path = cache / f"{self.fingerprint}-{name}.npy"
+        if not path.is_file():
+            with alone(cache):
+                if not path.is_file():
+                    self._write_pixels(path, table, column, shape, dtype)
+        return PixelFile(path)
+
+    def _write_pixels(
+        self, path: Path, table: str, column: str, shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> None:
+        with writing(path) as temporary, temporary.open("wb") as file:
+            header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for rows in self._decoded(table, column, shape, dtype):
+                file.write(np.ascontiguousarray(rows).data)
+
+    def _decoded(
+        self,
+        table: str,
+        column: str,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        whole: bool = True,
+    ) -> Iterator[NDArray[Any]]:
+        """Decode a column of pixels, some rows at a time; `whole` expects no more than asked for.
+
+        Raises
+        ------
+        InputError
+            There are more or fewer rows than the store's tables have.
+        """
+        count = 0
+        for file in self._files(table):
+            for batch in self._batches(file, [column], CROP_ROW_GROUP):
+                flat = batch.column(0)
+                step = dtype.itemsize * int(np.prod(shape[1:]))
+                raw = np.frombuffer(flat.buffers()[1], np.uint8)
+                raw = raw[flat.offset * step : (flat.offset + len(flat)) * step]
+                rows = raw.view(dtype).reshape(len(flat), *shape[1:])
+                yield rows[: shape[0] - count] if count < shape[0] else rows[:0]
+                count += len(flat)
+                if not whole and count >= shape[0]:
+                    return
+        if count != shape[0]:
+            raise InputError(
+                f"{self.path}: {count} rows of {table} pixels for {shape[0]} rows of metadata.",
+                "Make the store anew.",
+            )
+
+    def _batches(self, file: Path, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from pq.ParquetFile(file, pre_buffer=False).iter_batches(rows, columns=columns)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise InputError(f"{file} cannot be read: {error}.", "Make the store anew.") from error
+
+    def _files(self, table: str) -> list[Path]:
+        return [self.path / item["file"] for item in self.meta["files"] if item["table"] == table]
+
+    def check(self) -> None:
+        """Compare every file's hash with `store.json`.
+
+        Raises
+        ------
+        InputError
+            A file is missing or was altered; names it.
+        """
+        for item in self.meta["files"]:
+            path = self.path / item["file"]
+            if not path.is_file():
+                raise InputError(f"{path} is missing.", "Make the store anew.")
+            if sha256(path) != item["sha256"]:
+                raise InputError(
+                    f"{path} was altered after it was written.", "Make the store anew."
+                )
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process makes files in a folder of pixels."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = (folder / ".pixels.lock").open("a")
+    except OSError as error:
+        raise disk_error(error, folder) from error
+    with handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _compact(
+    files: Sequence[Path], expected: pa.Schema, without: Collection[str] = ()
+) -> pd.DataFrame:
+    """Read a table column by column, to a frame that takes a few bytes a row.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read, or is not as expected.
+    """
+    columns: dict[str, Any] = {}
+    try:
+        for file in files:
+            schema.check_table(pq.read_schema(file).empty_table(), expected, str(file))
+        for field in expected:
+            if field.name in without:
+                continue
+            one = pa.schema([field])
+            parts = [one.empty_table()]
+            for file in files:
+                part = pq.read_table(file, columns=one.names, partitioning=None, pre_buffer=False)
+                parts.append(schema.check_table(part, one, str(file)))
+            columns[field.name] = _column(pa.concat_tables(parts).column(0))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{file} cannot be read: {error}.", "Make the store anew.") from error
+    return pd.DataFrame(columns, copy=False)
+
+
+def _column(values: pa.ChunkedArray) -> Any:
+    """Turn a column into what a frame holds."""
+    if pa.types.is_list(values.type):
+        return pd.Series(_shared(values), dtype=object)
+    if not pa.types.is_string(values.type):
+        return values.to_pandas()
+    encoded = values.combine_chunks().dictionary_encode()
+    names = np.array(encoded.dictionary.to_pylist(), dtype=object)
+    order = np.argsort(names)
+    rank = np.append(np.argsort(order), -1)
+    code = rank[encoded.indices.fill_null(-1).to_numpy()]
+    return pd.Categorical.from_codes(code, pd.Index(names[order], dtype=object))
+
+
+def _shared(lists: pa.ChunkedArray) -> list[NDArray[Any] | None]:
+    """Turn a column of lists into objects, one for all rows that hold the same."""
+    kept: dict[tuple[str, ...] | None, NDArray[Any] | None] = {None: None}
+    found: list[NDArray[Any] | None] = []
+    for start in range(0, len(lists), CROP_ROW_GROUP):
+        for each in lists.slice(start, CROP_ROW_GROUP).to_pylist():
+            key = None if each is None else tuple(each)
+            if key not in kept:
+                kept[key] = np.array(each, dtype=object)
+            found.append(kept[key])
+    return found

@@ -1,0 +1,406 @@
+"""Writes crop stores in flat memory; every source of crops goes through here. No torch.
+
+A store appears whole, by one rename, or not at all. Until then it lies in a folder beside it, with
+its `cells` in pieces. With a header, that folder outlives an interruption: what was committed is
+kept, and the next writer with the same header goes on behind it.
+"""
+
+import os
+import shutil
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from compute import __version__, schema
+from compute.errors import ChangedError, InputError, UsageError
+from compute.hashing import mix
+from compute.storage.atomic_files import (
+    disk_error,
+    fingerprint,
+    read_json,
+    sha256,
+    write_json,
+    write_stream,
+    write_table,
+)
+from compute.storage.locks import lock
+from compute.storage.run_directory import differences
+from compute.store.part import Part, Rejections, StoreFormat
+from compute.store.reader import CROP_ROW_GROUP
+
+SHARD_ROWS = 4096
+"""Crops per Parquet file (about 70 MB of 2×64×64 16-bit pixels)."""
+
+PIECE_ROWS = 50_000
+"""Rows of `cells` and `truth` held in memory, and per row group of the finished tables."""
+
+_STATE = "state.json"
+
+
+class CropStoreWriter:
+    """Writes a crop store in flat memory; the folder appears when the block ends well.
+
+    Use as a context manager. Cells are numbered in the order in which they are added.
+
+    Parameters
+    ----------
+    path
+        Folder to make.
+    channels, size, dtype, localizations
+        What all crops have in common (`compute.store.part.StoreFormat`).
+    source
+        Where the crops come from: at least ``kind`` (text) and ``simulated`` (bool); anything
+        else that JSON holds.
+    train_share
+        Share of every protein's fields that become split ``train``, 0 to 1; the others become
+        ``test``. Cells that were given a split keep it. None leaves it empty. One row per field
+        is held in memory for it.
+    overwrite
+        Replace a store that is there already.
+    header
+        All that the store depends on. Where it is given, what was committed before an
+        interruption is gone on with, if it was begun with the same header.
+    fresh
+        Delete what was begun and begin anew.
+
+    Attributes
+    ----------
+    progress
+        What the last commit said of itself, before an interruption; empty in a new store.
+
+    Raises
+    ------
+    UsageError
+        Something is at `path` already, or a parameter is out of range.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        channels: Sequence[str],
+        size: int,
+        dtype: str,
+        source: Mapping[str, Any],
+        localizations: Sequence[str] = schema.LOCALIZATIONS,
+        train_share: float | None = None,
+        overwrite: bool = False,
+        header: Mapping[str, Any] | None = None,
+        fresh: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        if train_share is not None and not 0 < train_share < 1:
+            raise UsageError(f"train_share is {train_share}; it must lie between 0 and 1.")
+        self._train_share = train_share
+        self.form = StoreFormat(tuple(channels), size, dtype, tuple(localizations))
+        refuse_to_replace(self.path, overwrite)
+        self.source = dict(source)
+        self.progress: dict[str, Any] = {}
+        self._header = header and {
+            "schema_version": schema.SCHEMA_VERSION,
+            "version": __version__,
+            **header,
+        }
+        self._fresh = fresh
+        self._rejections = Rejections()
+        self._files: list[dict[str, Any]] = []
+        self._pieces: Counter[str] = Counter()
+        self._count = {"cells": 0, "windows": 0}
+        self._pending: dict[str, list[pa.Table]] = {}
+
+    def __enter__(self) -> Self:
+        """Make the folder beside the final one, or open the one that was begun.
+
+        Raises
+        ------
+        BusyError
+            Another process is writing the same store.
+        ChangedError
+            It was begun with another header; names what changed.
+        """
+        ending = f"{os.getpid()}.tmp" if self._header is None else "import"
+        self._work = self.path.with_name(f".{self.path.name}.{ending}")
+        self._folder = self._work / "store"
+        with ExitStack() as held:
+            if self._header is not None:
+                held.enter_context(lock(self._work, "store"))
+                if not self._fresh and (self._work / _STATE).is_file():
+                    self._go_on()
+            self._clean()
+            self._held = held.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Finish the store, or remove what was begun and cannot be gone on with."""
+        done = False
+        with self._held:
+            try:
+                if kind is None:
+                    self._finish()
+                    done = True
+            finally:
+                if done or not (self._work / _STATE).is_file() or self._count["cells"] == 0:
+                    shutil.rmtree(self._work, ignore_errors=True)
+
+    def add(
+        self,
+        images: NDArray[Any],
+        masks: NDArray[np.bool_],
+        foregrounds: NDArray[np.bool_],
+        cells: pd.DataFrame,
+        truth: NDArray[np.floating[Any]] | None = None,
+    ) -> None:
+        """Add cells, as `compute.store.part.Part.add`."""
+        part = Part(self.form)
+        part.add(images, masks, foregrounds, cells, truth)
+        self.append(part)
+
+    def add_windows(self, images: NDArray[Any], **where: Any) -> None:
+        """Add windows without cells, as `compute.store.part.Part.add_windows`."""
+        part = Part(self.form)
+        part.add_windows(images, **where)
+        self.append(part)
+
+    def reject(self, reason: str, where: str) -> None:
+        """Count something that could not be taken, with its place; the first ones are kept."""
+        self._rejections.add(reason, where)
+
+    def append(self, part: Part) -> None:
+        """Add a part of the store, numbered on from what is there."""
+        starts = {
+            "cell": pa.scalar(self._count["cells"]),
+            "window": pa.scalar(self._count["windows"]),
+        }
+        for kind, tables in part.tables.items():
+            for table in tables:
+                name = table.schema.names[0]
+                if name in starts:
+                    numbers = pc.add(table.column(0), starts[name])
+                    table = table.set_column(0, table.schema.field(0), numbers)
+                self._push(kind, table)
+        for name, rows in part.rows.items():
+            self._count[name] += rows
+        self._rejections.extend(part.rejections.listed())
+
+    @property
+    def rejections(self) -> list[dict[str, Any]]:
+        """Everything rejected so far: `reason`, `count`, `examples`."""
+        return self._rejections.listed()
+
+    def commit(self, progress: Mapping[str, Any]) -> None:
+        """Keep all that was added so far through any interruption.
+
+        Parameters
+        ----------
+        progress
+            How far the source has been read, and whatever else is needed to go on behind it.
+        """
+        self._flush_all()
+        write_json(
+            self._work / _STATE,
+            {
+                "schema_version": schema.SCHEMA_VERSION,
+                "header": self._header,
+                "files": self._files,
+                "pieces": self._pieces,
+                "count": self._count,
+                "rejections": self.rejections,
+                "progress": progress,
+            },
+        )
+
+    def pieces(self, kind: str) -> Iterator[pa.Table]:
+        """Read back what was written of ``cells``, ``truth`` or ``digests``, piece by piece."""
+        for number in range(self._pieces[kind]):
+            yield pq.read_table(self._piece(kind, number))
+
+    def _go_on(self) -> None:
+        """Take up the state of the last commit."""
+        state = read_json(self._work / _STATE, "begun store")
+        changed = differences(state["header"], self._header)
+        if changed:
+            raise ChangedError(
+                f"{self.path} was begun otherwise: {'; '.join(changed)}.",
+                "Give the same source and options to go on, or --fresh to begin anew.",
+            )
+        files = [self._folder / item["file"] for item in state["files"]]
+        pieces = [self._piece(k, i) for k, n in state["pieces"].items() for i in range(n)]
+        # A store that was finished took its files along: there is nothing to go on with.
+        if not all(file.is_file() for file in (*files, *pieces)):
+            return
+        self._files, self._pieces = state["files"], Counter(state["pieces"])
+        self._count, self.progress = state["count"], state["progress"]
+        self._rejections = Rejections(state["rejections"])
+
+    def _clean(self) -> None:
+        """Make the folders, and delete what no commit knows of."""
+        known = {self._folder / item["file"] for item in self._files}
+        known |= {self._piece(kind, i) for kind, n in self._pieces.items() for i in range(n)}
+        if known:
+            known.add(self._work / _STATE)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            for file in (*self._folder.iterdir(), *self._work.iterdir()):
+                if file.is_file() and file not in known and not file.name.startswith(".lock"):
+                    file.unlink()
+        except OSError as error:
+            raise disk_error(error, self._work) from error
+
+    def _push(self, kind: str, table: pa.Table) -> None:
+        pending = self._pending.setdefault(kind, [])
+        pending.append(table)
+        rows = SHARD_ROWS if kind in ("crops", "windows") else PIECE_ROWS
+        while sum(map(len, self._pending[kind])) >= rows:
+            self._flush(kind, rows)
+
+    def _flush_all(self) -> None:
+        for kind in self._pending:
+            rows = sum(map(len, self._pending[kind]))
+            if rows:
+                self._flush(kind, rows)
+
+    def _flush(self, kind: str, rows: int) -> None:
+        """Write the first rows that wait: crops and windows for good, the others as a piece."""
+        pending = pa.concat_tables(self._pending[kind])
+        self._pending[kind] = [pending.slice(rows)] if len(pending) > rows else []
+        table = pending.slice(0, rows).combine_chunks()
+        if kind in ("crops", "windows"):
+            number = sum(item["table"] == kind for item in self._files)
+            path = self._folder / f"{kind}-{number:05d}.parquet"
+            write_table(path, table, CROP_ROW_GROUP)
+            self._record(kind, path, rows)
+            return
+        write_table(self._piece(kind, self._pieces[kind]), table)
+        self._pieces[kind] += 1
+
+    def _piece(self, kind: str, number: int) -> Path:
+        return self._work / f"{kind}-{number:05d}.parquet"
+
+    def _record(self, kind: str, path: Path, rows: int) -> None:
+        self._files.append({"table": kind, "file": path.name, "rows": rows, "sha256": sha256(path)})
+
+    def _finish(self) -> None:
+        if self._count["cells"] == 0:
+            why = f": {self._rejections}." if self.rejections else "."
+            raise InputError(f"No cell could be taken for {self.path}{why}", "Check the source.")
+        self._flush_all()
+        flags: Counter[str] = Counter()
+        cells = self._folder / "cells.parquet"
+        pieces = self.pieces("cells")
+        if self._train_share is not None:
+            pieces = _deal_fields(pieces, _deal(self.pieces("cells"), self._train_share))
+        write_stream(cells, _counted(pieces, flags), schema.cells_schema(), PIECE_ROWS)
+        self._record("cells", cells, self._count["cells"])
+        if self._pieces["truth"]:
+            truth = self._folder / "truth.parquet"
+            write_stream(truth, self.pieces("truth"), schema.truth_schema(), PIECE_ROWS)
+            self._record("truth", truth, pq.read_metadata(truth).num_rows)
+        content = {
+            "channels": list(self.form.channels),
+            "size": self.form.size,
+            "dtype": self.form.dtype,
+            "localizations": list(self.form.localizations),
+            "source": self.source,
+            "files": self._files,
+        }
+        write_json(
+            self._folder / "store.json",
+            {
+                "schema_version": schema.SCHEMA_VERSION,
+                "fingerprint": fingerprint(content),
+                **content,
+                "counts": {
+                    **self._count,
+                    "usable": flags["usable"],
+                    "flags": {flag.name: flags[str(flag.name)] for flag in schema.CELL_FLAGS},
+                },
+                "rejections": self.rejections,
+            },
+        )
+        try:
+            if self.path.exists():
+                shutil.rmtree(self.path)
+            os.replace(self._folder, self.path)
+        except OSError as error:
+            raise disk_error(error, self.path) from error
+
+
+def refuse_to_replace(path: Path, overwrite: bool) -> None:
+    """Refuse a path where something is that may not be replaced.
+
+    Raises
+    ------
+    UsageError
+        A store is there and `overwrite` was not given, or what is there is no store.
+    """
+    if path.exists() and not overwrite:
+        raise UsageError(
+            f"{path} exists already.", "Give another folder, or --overwrite to replace it."
+        )
+    if path.exists() and not (path / "store.json").is_file() and _not_empty(path):
+        raise UsageError(
+            f"{path} is not a crop store, so it is not replaced.", "Give another folder."
+        )
+
+
+def _not_empty(path: Path) -> bool:
+    return not path.is_dir() or any(path.iterdir())
+
+
+def _counted(pieces: Iterator[pa.Table], flags: Counter[str]) -> Iterator[pa.Table]:
+    """Pass `cells` on and count their flags, and as ``usable`` those fit for trials."""
+    for piece in pieces:
+        given = piece.column("flags").to_numpy()
+        flags["usable"] += int(((given & int(schema.UNUSABLE)) == 0).sum())
+        for flag in schema.CELL_FLAGS:
+            flags[str(flag.name)] += int(((given & int(flag)) != 0).sum())
+        yield piece
+
+
+def _deal(pieces: Iterator[pa.Table], share: float) -> pd.DataFrame:
+    """Deal every protein's fields out to the splits ``train`` and ``test``, by hash.
+
+    Returns
+    -------
+    DataFrame
+        `protein`, `field`, `split`: a row per field.
+    """
+    names = ["protein", "field"]
+    known = pa.schema([pa.field(name, pa.string()) for name in names]).empty_table()
+    for piece in pieces:
+        both = pa.concat_tables([known, piece.select(names).cast(known.schema)])
+        known = both.group_by(names, use_threads=False).aggregate([])
+    pairs = known.to_pandas()
+    lot = [zlib.crc32(name.encode()) for name in pairs["field"]]
+    pairs["lot"] = mix(601, np.asarray(lot))
+    pairs = pairs.sort_values(["protein", "lot"])
+    rank = pairs.groupby("protein").cumcount()
+    many = pairs.groupby("protein")["field"].transform("size")
+    pairs["split"] = np.where(rank < np.rint(share * many), "train", "test")
+    return pairs[["protein", "field", "split"]]
+
+
+def _deal_fields(pieces: Iterator[pa.Table], dealt: pd.DataFrame) -> Iterator[pa.Table]:
+    """Fill the empty splits of `cells` from `_deal`."""
+    for piece in pieces:
+        frame = piece.select(["protein", "field", "split"]).to_pandas()
+        own = frame.merge(dealt, on=["protein", "field"], how="left", suffixes=("", "_dealt"))
+        split = own["split"].where(own["split"].notna(), own["split_dealt"])
+        place = piece.schema.get_field_index("split")
+        yield piece.set_column(place, piece.schema.field(place), pa.array(split, pa.string()))

@@ -1,0 +1,1 @@
+"""Descriptions of charts, and crops, to pixels and files without a browser. No Streamlit."""

@@ -1,0 +1,215 @@
+"""The door of the dashboard: who sees pages, who gets files, and what the server takes in.
+
+`dashboard.server.sign_in` says who may read. Streamlit's own ``/media`` answers whoever knows a
+file's address, and its ``/_stcore/upload_file`` takes files from anyone, so `Gate` stands before
+both.
+"""
+
+import logging
+import sys
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from functools import lru_cache
+from http.cookies import CookieError, SimpleCookie
+from json import JSONDecodeError, loads
+from threading import Event
+from typing import Any
+
+import streamlit as st
+from streamlit import config
+from streamlit.auth_util import get_cookie_with_chunks
+from streamlit.web.server.starlette.starlette_app_utils import decode_signed_value
+from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
+
+from compute.errors import BystanderError, InputError
+from dashboard.server import sign_in
+from dashboard.server.sign_in import SignIn
+
+GUARDED = ("media", "component")
+"""Parts of an address below which files are handed out."""
+
+CORE = "_stcore"
+OPEN_CORE = (["health"], ["host-config"], ["stream"])
+"""What of Streamlit's own a browser needs before sign-in; the rest is guarded."""
+
+METHODS = ("GET", "HEAD", "OPTIONS")
+"""All that a reader needs: the dashboard takes nothing in."""
+
+CLOSED = (
+    "The server's sign-in configuration cannot be read, so nothing is shown. Whoever runs the "
+    "server finds the reason in its log."
+)
+PAGE = f"<!doctype html><html lang=en><title>Bystander</title><h1>Bystander</h1><p>{CLOSED}</p>\n"
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_asked = Event()
+"""Set once this process has seen that sign-in is on."""
+
+
+def read() -> SignIn:
+    """Read who may read, from every place where Streamlit looks for secrets.
+
+    Raises
+    ------
+    InputError
+        A secrets file is not understood, or sign-in was on and its configuration is gone: a file
+        that is deleted, or away for a moment, does not open a server that runs.
+    """
+    places = config.get_option("secrets.files")
+    if not isinstance(places, list | tuple):  # a text would be read letter by letter
+        raise InputError(
+            f"The setting secrets.files is {places!r}, not a list.", 'Write ["FILE.toml"].'
+        )
+    rules = sign_in.read(places, named=config.is_manually_set("secrets.files"))
+    if rules.required:
+        _asked.set()
+    elif _asked.is_set():
+        raise InputError(
+            f"Sign-in was on when the server started, and no [auth] is left in {places}.",
+            "Put it back, or start the server anew.",
+        )
+    return rules
+
+
+def current() -> SignIn | None:
+    """Return who may read now; None where that is not understood, so that nobody may."""
+    try:
+        return read()
+    except BystanderError as error:
+        _log(str(error))
+    except Exception as error:  # whatever it is, it must not open the door
+        _log(repr(error))
+    return None
+
+
+@lru_cache(maxsize=1)
+def _log(problem: str) -> None:
+    """Log a problem, once as long as it stays the same."""
+    logging.getLogger("bystander").error("Everything is refused: %s", problem)
+
+
+def announce() -> None:
+    """Say at the start who may read; end the process where that is not understood."""
+    try:
+        print(read(), file=sys.stderr, flush=True)
+    except BystanderError as error:
+        print(error, file=sys.stderr, flush=True)
+        raise SystemExit(1) from None
+
+
+def admit() -> bool:
+    """Ask a reader to sign in where that is needed; whether the page may go on."""
+    rules = current()
+    if rules is None:
+        st.title("Bystander", anchor=False)
+        st.error(CLOSED, icon=":material/lock:")
+        return False
+    if not rules.required:
+        return True
+    user = st.user.to_dict()
+    if rules.admits(user):
+        with st.sidebar:
+            st.button(
+                "Sign out", on_click=st.logout, icon=":material/logout:", type="tertiary", key="out"
+            )
+        return True
+    st.title("Bystander", anchor=False)
+    if user.get("is_logged_in") is True:
+        st.warning(
+            "You are signed in, but this server's list of readers does not hold your address. Ask "
+            "whoever runs it to add it.",
+            icon=":material/person_off:",
+        )
+        st.button("Sign out", on_click=st.logout, icon=":material/logout:", key="out")
+    else:
+        st.markdown("These results are private. Sign in to see them.")
+        st.button("Sign in", on_click=st.login, icon=":material/login:", type="primary", key="in")
+    return False
+
+
+class Gate:
+    """Lets through what a reader may ask for. An ASGI middleware; no body is read."""
+
+    def __init__(self, app: Application) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer for the app where a request is refused; pass all else on.
+
+        405 for what would take something in, 503 where the sign-in configuration is not
+        understood, 403 for a file without a valid cookie. The health check always passes.
+        """
+        kind = scope["type"]
+        if kind == "http":
+            refusal = _refusal(scope)
+            if refusal:
+                await _answer(send, *refusal)
+                return
+        elif kind == "websocket" and current() is None:
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        await self.app(scope, receive, send)
+
+
+def _refusal(scope: Scope) -> tuple[int, str] | None:
+    """Return the status and text that a request is refused with; None where it passes."""
+    base = "/" + str(config.get_option("server.baseUrlPath") or "").strip("/")
+    path = str(scope["path"]).removeprefix(base.rstrip("/"))
+    parts = path.lower().split("/")
+    if scope["method"] not in METHODS or "upload_file" in parts:
+        return 405, "The dashboard takes nothing in.\n"
+    if path == f"/{CORE}/health":
+        return None
+    rules = current()
+    if rules is None:
+        return 503, PAGE
+    if _guarded(parts) and not rules.admits(_user(scope, rules.cookie_secret)):
+        return 403, "Sign in to take this file.\n"
+    return None
+
+
+async def _answer(send: Send, status: int, text: str) -> None:
+    kind = b"text/html" if text is PAGE else b"text/plain"
+    headers = [
+        (b"content-type", kind + b"; charset=utf-8"),
+        (b"cache-control", b"no-store"),
+        (b"connection", b"close"),  # so that the body of what is refused is not waited for
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": text.encode()})
+
+
+def _guarded(parts: list[str]) -> bool:
+    if CORE in parts and parts[parts.index(CORE) + 1 :] not in OPEN_CORE:
+        return True
+    return any(part in GUARDED for part in parts)
+
+
+def _user(scope: Scope, secret: str) -> Mapping[str, Any]:
+    """Return whom a request's signed cookie names; empty for none, or one that was tampered."""
+    if not secret:
+        return {}
+    jar = SimpleCookie()
+    for name, value in scope.get("headers", []):
+        if name == b"cookie":
+            try:
+                jar.load(value.decode("latin-1"))
+            except CookieError:
+                return {}
+    cookies = {name: morsel.value for name, morsel in jar.items()}
+
+    def one(name: str) -> bytes | None:
+        signed = cookies.get(name)
+        return decode_signed_value(secret, name, signed.encode("latin-1")) if signed else None
+
+    found = get_cookie_with_chunks(one, USER_COOKIE_NAME)
+    if not found:
+        return {}
+    try:
+        user = loads(found)
+    except (JSONDecodeError, UnicodeDecodeError):
+        return {}
+    return user if isinstance(user, dict) else {}

@@ -1,0 +1,1 @@
+"""What a reader has chosen: kept in the address, shared by pages."""

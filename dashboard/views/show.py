@@ -1,0 +1,252 @@
+"""Charts and tables on a page, each with its finding, caption and downloads."""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal
+
+import pandas as pd
+import streamlit as st
+
+from compute.errors import BystanderError
+from dashboard import cache, theme
+from dashboard.charts import plotly
+from dashboard.charts.description import Chart, Panel, Rule
+from dashboard.render import figures
+from dashboard.report import keys
+from dashboard.report.keys import FigureKey
+from dashboard.state import kept_figures
+from dashboard.state.shared import Shared
+from dashboard.wording import plain_name
+
+SIMULATED = "simulated cells"
+PERCENT = "%.1f%%"
+POINTS = "%.1f"
+"""Formats of columns of shares; `data` shows a hundred times their values."""
+
+
+def header(title: str, shared: Shared, intro: str = "") -> None:
+    """Head a page: title, which run, whether its cells are simulated."""
+    st.title(title, anchor=False)
+    kind = ":blue-badge[:material/biotech: imaged cells]"
+    if shared.run.simulated:
+        kind = f":orange-badge[:material/science: {SIMULATED}]"
+    elif shared.published:
+        kind = ":blue-badge[:material/article: numbers from a publication, no cells]"
+    state = "" if shared.run.complete else " :red-badge[:material/hourglass: not finished]"
+    st.markdown(f"{kind}{state} Run **{plain_name(shared.run.title)}**")
+    if intro:
+        st.markdown(intro)
+
+
+def chart(
+    drawn: Chart,
+    shared: Shared,
+    table: pd.DataFrame | None = None,
+    *,
+    keep: FigureKey | None = None,
+    on_pick: Callable[[str], None] | None = None,
+) -> None:
+    """Show a chart: its finding as heading, its panels, its caption, its downloads.
+
+    Parameters
+    ----------
+    drawn
+        The chart.
+    table
+        Its numbers, for CSV.
+    keep
+        What the figure is called among those kept for presenting.
+    on_pick
+        Called with the pick (see `charts.description`) of a point, bar or square that is chosen.
+    """
+    st.subheader(plain_name(drawn.title), anchor=False)
+    if drawn.empty:
+        st.info(drawn.caption or "There is nothing to show for this choice.")
+        return
+    drawings = plotly.figures(drawn, shared.dark)
+    panels = zip(drawn.panels, drawings, strict=True)
+    if len(drawings) == 1:
+        place: Any = st.container()
+    else:
+        place = st.grid(min(3, len(drawings)), min_column_width=300, gap="small")
+    for number, (panel, figure) in enumerate(panels):
+        with place.cell() if len(drawings) > 1 else place:
+            if panel.title:
+                st.markdown(f"**{plain_name(panel.title)}**")
+            key = f"chart_{drawn.name}_{number}"
+            select: Any = "ignore"
+            if on_pick is not None and _pickable(panel):
+                select = functools.partial(_picked, key, on_pick)
+            st.plotly_chart(
+                figure,
+                theme=None,
+                key=key,
+                config=plotly.CONFIG,
+                on_select=select,
+                selection_mode="points",
+                alt=f"{drawn.alt} {panel.title}".strip(),
+            )
+    caption(drawn.caption, shared)
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        downloads(drawn, shared, table)
+        if keep is not None:
+            kept_figures.button(keep)
+
+
+def kept(name: str, shared: Shared, **values: str | float | None) -> FigureKey:
+    """Name a figure for presenting, with the filters that made it (see `report.keys.of`)."""
+    return keys.of(name, shared, **values)
+
+
+def _pickable(panel: Panel) -> bool:
+    return any(not isinstance(layer, Rule) and bool(layer.picks) for layer in panel.layers)
+
+
+def _picked(key: str, on_pick: Callable[[str], None]) -> None:
+    """Hand on what was chosen in a chart; its text comes from the browser, so widgets check it."""
+    points = (st.session_state.get(key) or {}).get("selection", {}).get("points", [])
+    data = points[0].get("customdata") if points else None
+    if isinstance(data, Mapping):
+        data = list(data.values())
+    if data and isinstance(data[0], str):
+        on_pick(data[0])
+
+
+def caption(text: str, shared: Shared) -> None:
+    """Write a caption; says simulated where cells are."""
+    made = " Simulated cells." if shared.run.simulated else ""
+    st.caption(plain_name(f"{text}{made}"))
+
+
+def downloads(drawn: Chart, shared: Shared, table: pd.DataFrame | None) -> None:
+    """Offer a chart as SVG, PDF and PNG, and its numbers as CSV; made when asked for."""
+    with st.popover("Download", icon=":material/download:", type="tertiary"):
+        for kind, mime in figures.FORMATS.items():
+            st.download_button(
+                kind.upper(),
+                functools.partial(cache.file_of, drawn, kind, shared.source),
+                f"{drawn.name}.{kind}",
+                mime,
+                key=f"save_{drawn.name}_{kind}",
+                on_click="ignore",
+                width="stretch",
+            )
+        if table is not None:
+            _csv_button(table, drawn.name, "CSV (the numbers)")
+
+
+def data(
+    frame: pd.DataFrame,
+    shared: Shared,
+    name: str,
+    columns: Mapping[str, Any],
+    note: str,
+    *,
+    on_select: Callable[[], None] | None = None,
+    height: int | Literal["auto"] = "auto",
+) -> None:
+    """Show a table with its caption and a CSV download.
+
+    Parameters
+    ----------
+    frame
+        What to show; the CSV holds all of it.
+    name
+        For the file and the widget.
+    columns
+        Column configuration; only these columns are shown, in this order.
+    note
+        Caption: what it shows, with which n.
+    on_select
+        Called when a row is chosen (its widget is named ``table_…``).
+    """
+    selecting: Any = on_select or "ignore"
+    shares = [
+        name
+        for name, column in columns.items()
+        if (column.get("type_config") or {}).get("format") in (PERCENT, POINTS)
+    ]
+    st.dataframe(
+        frame.assign(**{name: 100 * frame[name] for name in shares}),
+        column_config=columns,
+        column_order=list(columns),
+        hide_index=True,
+        key=f"table_{name}",
+        on_select=selecting,
+        selection_mode="single-row",
+        height=height,
+        placeholder="–",
+        alt=f"Table. {note}",
+    )
+    caption(note, shared)
+    _csv_button(frame, name, "Download as CSV")
+
+
+def _csv_button(frame: pd.DataFrame, name: str, label: str) -> None:
+    st.download_button(
+        label,
+        functools.partial(_as_csv, frame),
+        f"{name}.csv",
+        "text/csv",
+        key=f"save_{name}_csv",
+        on_click="ignore",
+        icon=":material/table:" if label.startswith("Download") else None,
+        type="tertiary" if label.startswith("Download") else "secondary",
+        width="stretch" if not label.startswith("Download") else "content",
+    )
+
+
+def _as_csv(frame: pd.DataFrame) -> bytes:
+    return frame.to_csv(index=False).encode()
+
+
+@contextlib.contextmanager
+def guarded(what: str) -> Iterator[None]:
+    """Explain in place what keeps a section from being shown; the rest of the page goes on."""
+    try:
+        yield
+    except BystanderError as error:
+        problem(error, what)
+
+
+def problem(error: BystanderError, what: str = "") -> None:
+    """Say what is wrong and what to do."""
+    start = f"**{what} cannot be shown.** " if what else ""
+    st.info(
+        f"{start}{plain_name(error.problem)} {plain_name(error.remedy)}", icon=":material/info:"
+    )
+
+
+def named(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with models and conditions by title, in the order of charts."""
+    order = {str(name): i for i, name in enumerate(theme.READING_ORDER)}
+    titles = {"condition": theme.condition_title}
+    ranks = [[order.get(name, len(order)) for name in table["condition"]]]
+    if "model" in table:
+        marks = list(theme.model_marks(table["model"]))
+        titles["model"] = theme.model_title
+        ranks.insert(0, [marks.index(name) for name in table["model"]])
+    rows = sorted(range(len(table)), key=lambda row: [rank[row] for rank in ranks])
+    named = {column: [title(name) for name in table[column]] for column, title in titles.items()}
+    return table.assign(**named).iloc[rows]
+
+
+def percent(label: str, help_: str | None = None) -> Any:
+    """Return a column of shares shown as percent, to one decimal."""
+    return st.column_config.NumberColumn(label, help=help_, format=PERCENT)
+
+
+def points(label: str, help_: str | None = None) -> Any:
+    """Return a column of differences of shares, shown in percentage points."""
+    return st.column_config.NumberColumn(label, help=help_, format=POINTS)
+
+
+def number(label: str, form: str = "%.3f", help_: str | None = None) -> Any:
+    """Return a column of numbers."""
+    return st.column_config.NumberColumn(label, help=help_, format=form)
+
+
+def text(label: str, help_: str | None = None) -> Any:
+    """Return a column of text."""
+    return st.column_config.TextColumn(label, help=help_)

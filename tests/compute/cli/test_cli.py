@@ -1,0 +1,166 @@
+"""The command line: help with examples, exit status, errors that name what is allowed."""
+
+import subprocess
+import sys
+
+import pytest
+import typer.main
+
+from compute.cli.main import app
+
+
+def bystander(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from compute.cli.main import main; main()", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def commands(group=None, before=()):
+    group = group or typer.main.get_command(app)
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*before, name))
+        else:
+            yield (*before, name), command
+
+
+COMMANDS = dict(commands())
+
+
+@pytest.mark.parametrize("name", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example_that_is_right(name):
+    command = COMMANDS[name]
+    example = command.help.rsplit("Example:", 1)[1].split()
+    assert example[: 1 + len(name)] == ["bystander", *name]
+    options = {text for parameter in command.params for text in parameter.opts}
+    used = {word for word in example if word.startswith("--")}
+    assert used <= options
+    for parameter in command.params:
+        assert parameter.help, f"{' '.join(name)}: {parameter.name} has no help"
+
+
+def test_help_and_version():
+    assert bystander("--help").returncode == 0
+    assert bystander("run", "--help").returncode == 0
+    assert bystander("--version").stdout.startswith("bystander ")
+
+
+def test_further_processes_take_no_code_from_the_current_folder(tmp_path):
+    """As `bystander` is started: by a script that lies elsewhere."""
+    here, script = tmp_path / "here", tmp_path / "elsewhere" / "bystander.py"
+    for folder in (here, script.parent):
+        folder.mkdir()
+    script.write_text("if __name__ == '__main__':\n    from compute.cli.main import main; main()\n")
+    for name in ("pickle", "struct", "numpy", "compute"):
+        (here / f"{name}.py").write_text(f"open({str(here / name)!r} + '.ran', 'w')\n")
+    options = ["--proteins-per-class=1", "--mixed-proteins=0", "--cells-per-protein=2"]
+    command = [sys.executable, str(script), "simulate", "store", *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=here)
+    assert not list(here.glob("*.ran"))
+    assert done.returncode == 0, done.stderr
+
+
+def test_nothing_heavy_is_imported_for_help():
+    code = (
+        "import sys, compute, compute.cli.main;"
+        "print([m for m in ('torch', 'sklearn', 'streamlit', 'duckdb') if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--conditions", "unaltered,diferent"], ["'diferent'", "'different'", "background_only"]),
+        (["--models", "pifa"], ["'pifa'", "pifia"]),
+        (["--harmonise", "cell"], ["'cell'", "protein, field, none"]),
+        (["--donor-centre", "keep"], ["'keep'", "remove, paper"]),
+        (["--normalisation", "no"], ["'no'", "crop, locked"]),
+        (["--folds-by", "chance"], ["'chance'", "grouped, paper"]),
+        (["--folds", "1"], ["folds is 1", "at least 2"]),
+        (["--repeats", "0"], ["repeats is 0", "between 1 and 1000"]),
+        (["--draws", "3"], ["draws is 3", "at least 100"]),
+        (["--device", "abacus"], ["'abacus'", "auto, cpu, cuda"]),
+        (["--split", "train"], ["'train'"]),
+        (["--engine", "spark"], ["'spark'", "local, ray"]),
+        (["--workers", "2"], ["--workers", "--engine ray"]),
+        (["--engine", "ray", "--workers", "0"], ["workers is 0", "1 to 10,000"]),
+        (["--nonsense"], ["--nonsense"]),
+    ],
+)
+def test_wrong_use_ends_with_status_2_and_names_the_value(store, cards, tmp_path, arguments, named):
+    models = [] if "--models" in arguments else ["--models", str(cards["pifia"])]
+    done = bystander("run", str(store), "--out", str(tmp_path / "run"), *models, *arguments)
+    assert done.returncode == 2, done.stderr
+    for text in named:
+        assert text in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_a_missing_store_ends_with_status_1(tmp_path):
+    done = bystander("run", str(tmp_path / "nothing"), "--out", str(tmp_path / "run"))
+    assert done.returncode == 1
+    assert "is not a crop store" in done.stderr
+
+
+def test_a_url_of_an_unknown_kind_is_wrong_use(tmp_path):
+    done = bystander("run", "nonsense://bucket/store", "--out", str(tmp_path / "run"))
+    assert done.returncode == 2
+    assert "nonsense://bucket/store cannot be used" in done.stderr
+
+
+def test_a_store_of_another_schema_version_is_refused(store, tmp_path):
+    import json
+    import shutil
+
+    copy = tmp_path / "store"
+    shutil.copytree(store, copy)
+    meta = json.loads((copy / "store.json").read_text())
+    (copy / "store.json").write_text(json.dumps({**meta, "schema_version": 99}))
+    done = bystander("check", str(copy))
+    assert done.returncode == 1
+    assert "schema version 99" in done.stderr
+
+
+def test_an_altered_store_is_noticed(store, tmp_path):
+    import shutil
+
+    copy = tmp_path / "store"
+    shutil.copytree(store, copy)
+    crops = copy / "crops-00000.parquet"
+    data = bytearray(crops.read_bytes())
+    data[len(data) // 2] ^= 1
+    crops.write_bytes(bytes(data))
+    done = bystander("check", str(copy))
+    assert done.returncode == 1
+    assert "crops-00000.parquet was altered" in done.stderr
+
+
+def test_check_describes_a_run_and_a_store(run, store):
+    assert "Tables, counts and references agree." in bystander("check", str(run)).stdout
+    found = bystander("check", str(store)).stdout
+    assert "204 simulated cells" in found
+    assert "as it was written" in found
+
+
+def test_plan_counts_what_a_run_then_has(run, store, cards):
+    import json
+
+    models = ",".join(map(str, cards.values()))
+    done = bystander("plan", str(store), "--models", models, "--backgrounds", "3", "--folds", "2")
+    assert done.returncode == 0, done.stderr
+    counts = json.loads((run / "run.json").read_text())["counts"]
+    assert f"{counts['trials']:,} trials for each model" in done.stdout
+    for condition in ("unaltered", "different", "cell_free"):
+        assert f"{counts[f'trials_{condition}']:,} trials" in done.stdout
+
+
+def test_models_lists_what_is_shipped_and_checks_a_card(store, cards):
+    listed = bystander("models").stdout
+    for name in ("pifia", "paired_cell", "deeploc"):
+        assert f"{name}:" in listed
+    checked = bystander("models", "check", str(cards["deeploc"]), str(store))
+    assert checked.returncode == 0, checked.stderr
+    assert "all finite" in checked.stdout
+    assert bystander("models", "burn").returncode == 2

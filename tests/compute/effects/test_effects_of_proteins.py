@@ -1,0 +1,83 @@
+"""What is said of each protein: distributions, shifts and truth against plain loops."""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import jensenshannon
+
+from compute.schema import COMPOSED, Protocol
+from tests.compute.summarised_run import by_cell
+from tests.compute.synthetic_cells import CLASSES
+
+
+def test_distributions_are_means_over_cells(made):
+    found = made.frame("distributions")
+    sums = found.groupby(["model", "condition", "protocol", "protein"])
+    assert np.allclose(sums[["proportion", "mean_probability"]].sum(), 1)
+    for condition, protocol in itertools.product(COMPOSED, Protocol):
+        naive = by_cell(made, "one", condition, protocol)
+        some = found[(found["model"] == "one") & (found["condition"] == condition)
+                     & (found["protocol"] == protocol)]  # fmt: skip
+        for protein, rows in some.groupby("protein"):
+            own = [c for c in naive if made.cells.protein[c] == protein]
+            assert rows["localization"].tolist() == CLASSES
+            assert np.allclose(rows["mean_probability"], np.mean([naive[c][0] for c in own], 0),
+                               atol=1e-6)  # fmt: skip
+            assert np.allclose(rows["proportion"], np.mean([naive[c][1] for c in own], 0))
+            assert (rows["n_cells"] == len(own)).all()
+
+
+def test_shifts_compare_the_same_cells_before_and_after(made):
+    found = made.frame("shifts")
+    assert set(found["condition"]) == set(map(str, COMPOSED)) - {"unaltered"}
+    for (condition, protocol), rows in found[found["model"] == "two"].groupby(
+        ["condition", "protocol"]
+    ):
+        before = by_cell(made, "two", "unaltered", protocol)
+        after = by_cell(made, "two", condition, protocol)
+        assert set(rows["protein"]) == {made.cells.protein[c] for c in after}
+        for row in rows.itertuples():
+            own = [c for c in after if made.cells.protein[c] == row.protein]
+            p, q = (np.mean([some[c][0] for c in own], 0) for some in (before, after))
+            assert row.n_cells == len(own)
+            assert row.tv == pytest.approx(np.abs(p - q).sum() / 2, abs=1e-6)
+            assert row.jsd == pytest.approx(jensenshannon(p, q, base=2) ** 2, abs=1e-5)
+            assert row.top_before == CLASSES[p.argmax()]
+            assert row.top_after == CLASSES[q.argmax()]
+            # The chance that a trial drawn before and one drawn after name different classes.
+            flips = [1 - before[c][1] @ after[c][1] for c in own]
+            assert row.flipped_fraction == pytest.approx(np.mean(flips))
+            labels = made.table["labels"][own[0]]
+            assert (None if row.labels is None else list(row.labels)) == labels
+        p = rows["p_value"].to_numpy()
+        q = [min(min(1, x * len(p) / (p <= x).sum()) for x in p if x >= one) for one in p]
+        assert np.allclose(rows["q_value"], q), "adjusted over proteins, within the condition"
+
+
+def test_the_sham_swap_shifts_nothing(made):
+    sham = made.frame("shifts").query("condition == 'sham' and protocol == 'frozen'")
+    assert np.allclose(sham[["jsd", "tv"]], 0, atol=1e-9)
+    assert (sham[["p_value", "q_value"]] == 1).all(axis=None)
+
+
+def test_the_truth_is_compared_with_the_same_cells_before_and_after(made):
+    found, shifts, truth = made.frame("truth"), made.frame("shifts"), made.truth
+    keys = ["model", "condition", "protocol", "protein", "top_before", "top_after", "n_cells"]
+    assert found[keys].equals(shifts[keys]), "the same rows"
+    wide = truth.pivot(index="cell", columns="localization", values="proportion")
+    wide = wide.reindex(columns=CLASSES).fillna(0).to_numpy(float)
+    for (condition, protocol), rows in found[found["model"] == "one"].groupby(
+        ["condition", "protocol"]
+    ):
+        before = by_cell(made, "one", "unaltered", protocol)
+        after = by_cell(made, "one", condition, protocol)
+        for row in rows.itertuples():
+            own = [c for c in after if made.cells.protein[c] == row.protein]
+            true = wide[own].mean(0)
+            assert row.top_true == CLASSES[true.argmax()]
+            for when, some in (("before", before), ("after", after)):
+                p = np.mean([some[c][0] for c in own], 0)
+                tv, jsd = getattr(row, f"tv_{when}"), getattr(row, f"jsd_{when}")
+                assert tv == pytest.approx(np.abs(p - true).sum() / 2, abs=1e-6)
+                assert jsd == pytest.approx(jensenshannon(p, true, base=2) ** 2, abs=1e-5)

@@ -1,0 +1,381 @@
+"""Shards through models: the naive twin, the second reading, resuming, failures, precision."""
+
+import hashlib
+import threading
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from compute.backgrounds import compose_compiled
+from compute.backgrounds.compose import compose
+from compute.backgrounds.harmonise import measure
+from compute.backgrounds.plan import Plan, PlanConfig
+from compute.embedding import worker as module
+from compute.embedding.worker import (
+    EmbedConfig,
+    EmbedJob,
+    ShardError,
+    ShardWorker,
+    embed,
+    second_readings,
+)
+from compute.errors import BystanderError, DiskError, UsageError
+from compute.models import scaling_compiled
+from compute.models.card import select_channels
+from compute.models.embedder import load_model
+from compute.storage.run_directory import LOCKED, begin
+from compute.store.reader import CropStore
+
+NAMES = ("pifia", "paired_cell", "deeploc")
+CELLS = 8
+"""Of a shard here."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_shards():
+    patch = pytest.MonkeyPatch()
+    patch.setattr(module, "SHARD_CELLS", CELLS)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def parts(store, cards):
+    """Everything a worker is made of; three shards."""
+    opened = CropStore(store)
+    there = np.flatnonzero(opened.usable)
+    usable = np.zeros(len(opened.usable), bool)
+    usable[there[np.linspace(0, len(there) - 1, 3 * CELLS).astype(int)]] = True
+    plan = Plan(
+        opened.cells, usable, opened.windows, opened.localizations,
+        PlanConfig(backgrounds=2, repeats=2),
+    )  # fmt: skip
+    arrays = opened.arrays()
+    scales = measure("protein", opened.cells, opened.windows, arrays, 0)
+    models = [load_model(cards[name]) for name in NAMES]
+    return opened, plan, arrays, scales, models
+
+
+def make(out, parts, config=None, models=None, numbers=None):
+    """Embed into a new run directory; return it."""
+    with begin(out, {}, {}) as run:
+        worker = ShardWorker(run, *parts[:4], models or parts[4], config or EmbedConfig())
+        assert list(worker.work(worker.missing() if numbers is None else numbers))
+    return run
+
+
+@pytest.fixture(scope="module")
+def made(parts, tmp_path_factory):
+    return make(tmp_path_factory.mktemp("embed") / "run", parts)
+
+
+def vectors(run, table, model):
+    files = run.parts(table, model)
+    tables = [pq.read_table(file, partitioning=None) for file in files]
+    column = [np.stack(t["embedding"].to_numpy(zero_copy_only=False)) for t in tables]
+    trial = np.concatenate([t["trial"].to_numpy() for t in tables])
+    return trial, np.concatenate(column)
+
+
+def digests(path: Path) -> dict[str, str]:
+    return {
+        str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(path.rglob("*.parquet"))
+    }
+
+
+def naive(parts, number, normalisation):
+    """Compose and embed a model's trials one by one."""
+    store, plan, arrays, scales, models = parts
+    model = models[number]
+    picked = select_channels(model.card, store.channels)
+    trials = plan.trials(0, len(plan.rows))
+    found = []
+    for i in range(0, len(trials), 23):
+        crops = compose(trials.iloc[[i]], arrays, scales)
+        image, own = (torch.from_numpy(a[:, picked]) for a in (crops.images, crops.unaltered))
+        found.append(model(image, own if normalisation == "locked" else None)[0].numpy())
+    return trials.iloc[::23], np.array(found)
+
+
+@pytest.mark.parametrize("number", range(len(NAMES)))
+def test_embeddings_equal_the_naive_twin(made, parts, number):
+    trial, found = vectors(made, "embeddings", NAMES[number])
+    trials, expected = naive(parts, number, "crop")
+    assert trial.tolist() == list(range(parts[1].count))
+    assert np.allclose(found[trials["trial"]], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("number", range(len(NAMES)))
+def test_the_second_reading_is_scaled_by_the_unaltered_crop(made, parts, number):
+    trial, found = vectors(made, LOCKED, NAMES[number])
+    trials, expected = naive(parts, number, "locked")
+    read = trials["trial"].isin(trial).to_numpy()
+    assert read.sum() > 3
+    place = np.searchsorted(trial, trials["trial"][read])
+    assert np.allclose(found[place], expected[read], rtol=1e-4, atol=1e-5)
+    plain = dict(zip(*vectors(made, "embeddings", NAMES[number]), strict=True))
+    apart = [np.abs(plain[t] - v).max() for t, v in zip(trial, found, strict=True)]
+    assert np.mean(np.array(apart) > 1e-3) > 0.5, "the two readings differ"
+
+
+def test_the_second_reading_has_one_trial_per_cell_and_condition(made, parts):
+    trial, _ = vectors(made, LOCKED, "pifia")
+    trials = parts[1].trials(0, len(parts[1].rows)).set_index("trial").loc[trial]
+    assert (trials["repeat"] == 0).all()
+    conditions = {"same", "different", "cell_free", "masked", "background_only"}
+    assert set(trials["condition"]) == conditions
+    assert not trials.duplicated(["cell", "condition"]).any()
+    assert len(second_readings(parts[1].trials(0, 3 * CELLS))) == len(trials)
+
+
+def test_with_locked_normalisation_the_readings_change_places(made, parts, tmp_path):
+    locked = make(tmp_path / "run", parts, EmbedConfig(normalisation="locked"))
+    for model in NAMES:
+        own, again = (
+            dict(zip(*vectors(made, t, model), strict=True)) for t in ("embeddings", LOCKED)
+        )
+        trial, found = vectors(locked, LOCKED, model)
+        assert np.allclose(found, [own[t] for t in trial], rtol=1e-5, atol=1e-6)
+        trial, found = vectors(locked, "embeddings", model)
+        read = np.isin(trial, list(again))
+        assert np.allclose(found[read], [again[t] for t in trial[read]], rtol=1e-5, atol=1e-6)
+
+
+def test_without_rescaling_there_is_no_second_reading(made, parts, tmp_path):
+    config = EmbedConfig(rescaling=False)
+    run = make(tmp_path / "run", parts, config, [parts[4][0]])
+    assert not (run.path / "work").exists()
+    kept = digests(run.path)
+    assert kept.items() <= digests(made.path).items()
+    with begin(run.path, {}, {}) as again:
+        assert ShardWorker(again, *parts[:4], [parts[4][0]], config).missing() == []
+
+
+@pytest.mark.parametrize("batch_size", [5, 256])
+def test_nothing_depends_on_the_batch_size(made, parts, tmp_path, batch_size):
+    run = make(tmp_path / "run", parts, EmbedConfig(batch_size=batch_size), numbers=[1])
+    for model in NAMES:
+        for table in ("embeddings", LOCKED):
+            paths = [r.part(table, 1, model) for r in (run, made)]
+            one, other = (pq.read_table(p, partitioning=None)["embedding"] for p in paths)
+            one, other = (np.stack(x.to_numpy(zero_copy_only=False)) for x in (one, other))
+            assert np.allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_shards_in_any_order_and_interrupted_give_the_same_bytes(made, parts, tmp_path):
+    out = tmp_path / "run"
+    with begin(out, {}, {}) as run:
+        worker = ShardWorker(run, *parts[:4], parts[4], EmbedConfig())
+        going = worker.work(iter([2, 0, 1]))
+        first = next(going)
+        going.close()
+        assert first not in worker.missing()
+        run.part("embeddings", first, "paired_cell").unlink()
+        run.part(LOCKED, first, "deeploc").unlink()
+        assert first in worker.missing()
+        again = ShardWorker(run, *parts[:4], parts[4], EmbedConfig())
+        todo = again.missing()
+        assert sorted(again.work(reversed(todo))) == todo
+        assert again.missing() == []
+    assert digests(out) == digests(made.path)
+
+
+def test_a_worker_opened_from_paths_writes_the_same_bytes(store, cards, tmp_path):
+    models = tuple(cards[name] for name in NAMES)
+    runs = []
+    for name in ("here", "there"):
+        with begin(tmp_path / name, {}, {}) as run:
+            job = EmbedJob(
+                run.path, store, models, PlanConfig(backgrounds=2), EmbedConfig(), "cpu",
+                tmp_path / "cache" if name == "there" else None,
+            )  # fmt: skip
+            worker = ShardWorker.open(job)
+            worker.run(0)
+            worker.run(worker.count - 1)
+        runs.append(digests(run.path))
+    assert runs[0] == runs[1]
+    assert len(runs[0]) == 2 * (1 + 2 * len(NAMES))
+    assert (tmp_path / "here" / "work" / "pixels").is_dir()
+    assert not (tmp_path / "there" / "work" / "pixels").exists()
+
+
+class Failing:
+    """A model that fails at one shard."""
+
+    def __init__(self, model, error):
+        self._model, self.error, self.calls = model, error, 0
+
+    def __getattr__(self, name):
+        return getattr(self._model, name)
+
+    def __call__(self, images, reference=None, precision="float32"):
+        self.calls += 1
+        if self.error and self.calls > 15:
+            raise self.error
+        return self._model(images, reference, precision)
+
+
+def test_a_failing_shard_is_named_and_those_before_it_are_kept(parts, tmp_path):
+    model = Failing(parts[4][0], ValueError("broken"))
+    with begin(tmp_path / "run", {}, {}) as run:
+        worker = ShardWorker(run, *parts[:4], [model], EmbedConfig())
+        with pytest.raises(
+            ShardError, match=r"Shard \d \(trials \d+ to \d+\): ValueError: broken"
+        ) as caught:
+            list(worker.work(worker.missing()))
+        error = caught.value
+        start, stop = parts[1].shards(CELLS)[error.number]
+        trials = parts[1].trials(start, stop)["trial"]
+        assert (error.first_trial, error.last_trial) == (trials.iloc[0], trials.iloc[-1])
+        assert isinstance(error.__cause__, ValueError)
+        assert error.number in worker.missing()
+        assert set(range(error.number)).isdisjoint(worker.missing())
+
+
+def test_a_full_disk_says_what_to_do(parts, tmp_path, monkeypatch):
+    import errno
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with begin(tmp_path / "run", {}, {}) as run:
+        worker = ShardWorker(run, *parts[:4], parts[4][:1], EmbedConfig())
+        monkeypatch.setattr("compute.storage.atomic_files.os.replace", full)
+        with pytest.raises(ShardError, match=r"disk is full.*same command") as caught:
+            worker.run(0)
+        assert isinstance(caught.value.__cause__, DiskError)
+
+
+def test_values_that_are_not_finite_name_the_model(parts, tmp_path):
+    class Broken(Failing):
+        def __call__(self, images, reference=None, precision="float32"):
+            return self._model(images, reference, precision) * float("nan")
+
+    with begin(tmp_path / "run", {}, {}) as run:
+        worker = ShardWorker(run, *parts[:4], [Broken(parts[4][0], None)], EmbedConfig())
+        with pytest.raises(ShardError, match=r"'pifia'.*not finite.*models check"):
+            worker.run(0)
+        assert not run.part("embeddings", 0, "pifia").exists()
+
+
+def test_memory_that_runs_out_halves_the_batch_and_changes_nothing(made, parts, tmp_path):
+    class Small(Failing):
+        def __call__(self, images, reference=None, precision="float32"):
+            if len(images) > 10:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return self._model(images, reference, precision)
+
+    with begin(tmp_path / "run", {}, {}) as run:
+        worker = ShardWorker(run, *parts[:4], [Small(parts[4][0], None)], EmbedConfig())
+        worker.run(1)
+        assert worker.measured()["batch_size"] <= 10
+    one, other = (r.part("embeddings", 1, "pifia").read_bytes() for r in (run, made))
+    assert one == other
+
+
+def test_a_model_that_never_fits_is_refused(parts, tmp_path):
+    class Large(Failing):
+        def __call__(self, images, reference=None, precision="float32"):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with begin(tmp_path / "run", {}, {}) as run:
+        worker = ShardWorker(run, *parts[:4], [Large(parts[4][0], None)], EmbedConfig())
+        with pytest.raises(ShardError, match="Not even one crop"):
+            worker.run(0)
+
+
+def test_shards_that_take_turns_at_a_device_give_the_same_bytes(made, parts, tmp_path):
+    computing = []
+
+    class Alone(Failing):
+        def __call__(self, images, reference=None, precision="float32"):
+            computing.append(len(computing))
+            vectors = self._model(images, reference, precision)
+            assert computing.pop() == 0
+            return vectors
+
+    with begin(tmp_path / "run", {}, {}) as run:
+        worker = ShardWorker(run, *parts[:4], [Alone(m, None) for m in parts[4]], EmbedConfig())
+        # As on an accelerator: a shard at a time, by several threads.
+        worker._on_cpu, worker._turn = False, threading.Lock()
+        assert sorted(worker.work(worker.missing())) == list(range(worker.count))
+    assert digests(run.path) == digests(made.path)
+
+
+def test_a_processor_joins_and_scales_with_compiled_code(parts, tmp_path, monkeypatch):
+    asked = Counter()
+
+    def counted(function):
+        def wrapper(*given):
+            asked[function.__name__] += 1
+            return function(*given)
+
+        return wrapper
+
+    for place, function in (
+        (compose_compiled, compose_compiled.join),
+        (scaling_compiled, scaling_compiled.scale),
+    ):
+        monkeypatch.setattr(place, function.__name__, counted(function))
+    make(tmp_path / "run", parts, EmbedConfig(rescaling=False), numbers=[0])
+    assert asked["scale"] == len(NAMES) * asked["join"] > 0
+
+
+def test_threads_are_as_many_afterwards_as_before(parts, tmp_path):
+    before = torch.get_num_threads()
+    make(tmp_path / "run", parts, EmbedConfig(rescaling=False), parts[4][:1], [0])
+    assert torch.get_num_threads() == before
+
+
+def test_bfloat16_is_near_float32_and_the_error_is_told(made, parts, tmp_path):
+    config = EmbedConfig(precision="bfloat16")
+    with begin(tmp_path / "run", {}, {}) as run:
+        worker = ShardWorker(run, *parts[:4], parts[4], config)
+        worker.run(0)
+        rough = worker.measured()
+    exact = ShardWorker(made, *parts[:4], parts[4], EmbedConfig()).measured()
+    assert (rough["precision"], exact["precision"]) == ("bfloat16", "float32")
+    for model in NAMES:
+        assert exact["rounding"][model] < 1e-5
+        assert 1e-4 < rough["rounding"][model] < 0.1
+        one, other = (
+            np.stack(
+                pq.read_table(r.part("embeddings", 0, model), partitioning=None)[
+                    "embedding"
+                ].to_numpy(zero_copy_only=False)
+            )
+            for r in (run, made)
+        )
+        away = np.linalg.norm(one - other, axis=1) / np.linalg.norm(other, axis=1)
+        assert 0 < away.max() < 0.1
+
+
+def test_progress_counts_shards_already_there(made, parts):
+    seen = []
+    embed(made, *parts[:4], parts[4][:1], EmbedConfig(), lambda *step: seen.append(step))
+    assert seen == [("embed", 3, 3)]
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"precision": "float16"}, "precision"),
+        ({"batch_size": -1}, "batch_size is -1"),
+        ({"batch_size": 65537}, "0 to have it found"),
+        ({"normalisation": "cell"}, "normalisation"),
+    ],
+)
+def test_values_out_of_range_are_refused(more, words):
+    with pytest.raises(UsageError, match=words):
+        replace(EmbedConfig(), **more)
+
+
+def test_shard_errors_are_errors_for_people():
+    error = ShardError(3, 10, 20, BystanderError("It is full.", "Empty it."))
+    assert (error.problem, error.remedy) == ("Shard 3 (trials 10 to 20): It is full.", "Empty it.")

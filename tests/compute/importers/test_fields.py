@@ -1,0 +1,316 @@
+"""The importer of whole fields: crops, masks, windows, tables, and fields that cannot be taken."""
+
+import numpy as np
+import pytest
+import tifffile
+from scipy import ndimage
+
+from compute.errors import InputError, UsageError
+from compute.importers import part_builder
+from compute.importers.cut_fields import (
+    CuttingConfig,
+    find_cells,
+    find_unlabelled,
+    number_labels,
+    place_windows,
+    separate,
+)
+from compute.importers.fields import import_fields
+from compute.store.reader import CropStore
+
+SIDE, SIZE = 160, 32
+CONFIG = CuttingConfig(size=SIZE, windows=4)
+
+
+def disc(y, x, radius, side=SIDE):
+    rows, columns = np.ogrid[:side, :side]
+    return (rows - y) ** 2 + (columns - x) ** 2 <= radius**2
+
+
+def field(seed=0, unlabelled=()):
+    """Three channels and labels: five whole cells, one at the edge, numbered with gaps."""
+    rng = np.random.default_rng(seed)
+    labels = np.zeros((SIDE, SIDE), np.int16)
+    places = [(30, 30), (30, 52), (60, 40), (100, 30), (130, 60), (5, 140)]
+    for number, place in zip((2, 3, 5, 9, 40, 41), places, strict=True):
+        labels[disc(*place, 9) & (labels == 0)] = number
+    light = (labels > 0).astype(float)
+    for place in unlabelled:
+        light[disc(*place, 8)] = 0.6
+    light = ndimage.gaussian_filter(light, 1)
+    image = 100 + 1000 * light + rng.normal(0, 5, (3, SIDE, SIDE))
+    return image.astype(np.uint16), labels
+
+
+def write_field(folder, name="r01c01f01p01", image=None, labels=None, **options):
+    folder.mkdir(parents=True, exist_ok=True)
+    made = field()
+    image = made[0] if image is None else image
+    labels = made[1] if labels is None else labels
+    for number, channel in enumerate(image, 1):
+        tifffile.imwrite(folder / f"{name}-ch{number}sk1fk1fl1.tiff", channel, **options)
+    tifffile.imwrite(folder / f"{name}_labeled.tiff", labels, **options)
+
+
+def rejections(report):
+    return {item["reason"]: item["count"] for item in report.rejections}
+
+
+def test_round_trip(tmp_path):
+    write_field(tmp_path / "s", compression="lzw")
+    report = import_fields(tmp_path / "s", tmp_path / "store", config=CONFIG)
+    assert (report.found, report.stored, report.rejected) == (6, 5, 1)
+    assert rejections(report) == {"too near the field's edge for a whole 32×32 crop": 1}
+    assert report.rejections[0]["examples"] == ["r01c01f01p01, label 41"]
+    store = CropStore(tmp_path / "store")
+    store.check()
+    assert store.channels == ["GFP", "nuclear", "RFP"]
+    assert (store.dtype, store.size) == (np.uint16, SIZE)
+    assert set(store.cells["protein"]) == {"r01c01"}
+    image, labels = field()
+    arrays = store.arrays()
+    masks, foregrounds = arrays.unpack(arrays.masks), arrays.unpack(arrays.foregrounds)
+    for row, (y, x) in enumerate([(30, 30), (30, 52), (60, 40), (100, 30), (130, 60)]):
+        box = slice(y - 15, y + 17), slice(x - 15, x + 17)
+        # A centroid on half a pixel may round either way.
+        found = [
+            (dy, dx)
+            for dy in (-1, 0, 1)
+            for dx in (-1, 0, 1)
+            if np.array_equal(
+                arrays.images[row],
+                image[
+                    :, box[0].start + dy : box[0].stop + dy, box[1].start + dx : box[1].stop + dx
+                ],
+            )
+        ]
+        assert len(found) == 1
+        (dy, dx), cut = found[0], labels
+        cut = cut[box[0].start + dy : box[0].stop + dy, box[1].start + dx : box[1].stop + dx]
+        assert np.array_equal(masks[row], cut == labels[y, x])
+        assert np.array_equal(foregrounds[row], cut > 0)
+    windows = store.windows
+    assert not windows["filled"].any()
+    assert len(windows) == report.windows == 4
+    assert arrays.windows.max() < 150  # the marker of any cell is at 1100
+    assert any("4 windows were cut" in note for note in report.notes)
+    assert store.meta["source"]["notes"] == list(report.notes)
+
+
+def test_twice_is_the_same_and_the_seed_moves_windows(tmp_path):
+    write_field(tmp_path / "s")
+    prints = {
+        name: CropStore(
+            import_fields(tmp_path / "s", tmp_path / name, config=config).path
+        ).fingerprint
+        for name, config in (
+            ("a", CONFIG), ("b", CONFIG), ("c", CuttingConfig(size=SIZE, windows=4, seed=1)),
+        )
+    }  # fmt: skip
+    assert prints["a"] == prints["b"] != prints["c"]
+
+
+def test_cells_without_a_label_are_neighbours_and_in_no_window(tmp_path):
+    places = [(100, 110), (60, 62)]
+    write_field(tmp_path / "s", image=field(0, places)[0])
+    report = import_fields(tmp_path / "s", tmp_path / "store", config=CONFIG)
+    assert any("About 2 cells that the marker shows" in note for note in report.notes)
+    arrays = CropStore(tmp_path / "store").arrays()
+    foregrounds = arrays.unpack(arrays.foregrounds)
+    assert foregrounds[2, 16, 31]  # at (60, 56), inside the one at (60, 62)
+    assert arrays.windows.max() < 150
+    blind = import_fields(
+        tmp_path / "s", tmp_path / "blind", channels=("GFP", "b", "c"), config=CONFIG
+    )
+    assert any("No channel 'RFP'" in note for note in blind.notes)
+
+
+def test_a_full_field_gets_filled_windows(tmp_path):
+    rows, columns = np.ogrid[:SIDE, :SIDE]
+    grid = ((rows % 26 - 13) ** 2 + (columns % 26 - 13) ** 2 <= 49) & (rows < 156) & (columns < 156)
+    labels, _ = ndimage.label(grid)
+    image = 100 + 1000 * grid + np.random.default_rng(0).normal(0, 5, (3, SIDE, SIDE))
+    write_field(tmp_path / "s", image=image.astype(np.uint16), labels=labels.astype(np.int16))
+    report = import_fields(tmp_path / "s", tmp_path / "store", config=CONFIG)
+    windows = CropStore(tmp_path / "store").windows
+    assert len(windows) == part_builder.WINDOWS_PER_FIELD
+    assert windows["filled"].all()
+    assert report.windows == part_builder.WINDOWS_PER_FIELD
+
+
+def test_tables_and_names(tmp_path):
+    for number, name in enumerate(("r01c01f01p01", "r01c02f01p01", "r02c01f01p01", "loose")):
+        write_field(tmp_path / "s", name, image=field(number)[0])
+    (tmp_path / "t.csv").write_text(
+        "field,protein,localization,orf,split\nr01c01f01p01,AAC1,mitochondria,YMR056C,train\n"
+        "r01c02,NOP1,,,\nr09c09,XYZ1,ER,,\n"
+    )
+    (tmp_path / "l.csv").write_text("protein,localization\nNOP1,nucleolus\nWT,cytosol;nuclei\n")
+    report = import_fields(
+        tmp_path / "s", tmp_path / "store", table=tmp_path / "t.csv", protein="WT",
+        localizations=tmp_path / "l.csv", config=CONFIG,
+    )  # fmt: skip
+    store = CropStore(tmp_path / "store")
+    first = store.cells.groupby("field").first()
+    assert first["protein"].to_dict() == {
+        "loose": "WT", "r01c01f01p01": "AAC1", "r01c02f01p01": "NOP1", "r02c01f01p01": "WT",
+    }  # fmt: skip
+    assert first.loc["r01c01f01p01", ["localization", "orf", "split"]].tolist() == [
+        "mitochondrion", "YMR056C", "train",
+    ]  # fmt: skip
+    assert first.loc["r01c02f01p01", "localization"] == "nucleolus"
+    assert list(first.loc["loose", "labels"]) == ["cytoplasm", "nucleus"]
+    assert set(store.windows["localization"].dropna()) == {"mitochondrion", "nucleolus"}
+    assert any("1 row(s) of the table name no field here: r09c09" in n for n in report.notes)
+
+
+def test_bad_fields_are_counted_and_the_rest_goes_on(tmp_path):
+    source = tmp_path / "s"
+    image, labels = field()
+    write_field(source, "a")
+    write_field(source, "missing", image=field(1)[0])
+    (source / "missing-ch2sk1fk1fl1.tiff").unlink()
+    write_field(source, "unlabelled", image=field(2)[0])
+    (source / "unlabelled_labeled.tiff").unlink()
+    write_field(source, "cut", image=field(3)[0])
+    path = source / "cut-ch1sk1fk1fl1.tiff"
+    path.write_bytes(path.read_bytes()[:900])
+    write_field(source, "cutlabels", image=field(4)[0])
+    path = source / "cutlabels_labeled.tiff"
+    path.write_bytes(path.read_bytes()[:900])
+    write_field(source, "sizes", image=field(5)[0], labels=labels[:100, :120])
+    write_field(source, "empty", image=field(6)[0], labels=labels * 0)
+    write_field(source, "minus", image=field(7)[0], labels=labels - 1)
+    write_field(source, "bytes", image=(image // 8).astype(np.uint8))
+    write_field(source, "twin", image=image)
+    write_field(source, "double")
+    (source / "double-ch1.tif").write_bytes((source / "double-ch1sk1fk1fl1.tiff").read_bytes())
+    tifffile.imwrite(source / "a_imm.tiff", image[0])
+    report = import_fields(source, tmp_path / "store", config=CONFIG)
+    assert rejections(report) == {
+        "a field without its image of ch2": 1,
+        "a field without a label image": 1,
+        "unreadable or cut-off image file": 1,
+        "label image: unreadable or cut-off image file": 1,
+        "a label image of 100×120 pixels; its channels have 160×160": 1,
+        "a label image without a label": 1,
+        "a label image with negative or fractional numbers": 1,
+        "pixels of type uint8; uint16 expected": 1,
+        "the same pixels as an earlier field": 2,
+        "a second file for the same field and channel": 1,
+        "a name that is neither <field>-ch<n> nor <field>_labeled": 1,
+        "too near the field's edge for a whole 32×32 crop": 1,
+    }
+    assert report.stored == 5
+    assert report.found == report.stored + report.rejected
+
+
+def test_nan_rejects_the_crops_that_hold_it(tmp_path):
+    image = field()[0].astype(np.float32)
+    image[0, 30, 41] = np.nan  # between the first two cells
+    write_field(tmp_path / "s", image=image)
+    report = import_fields(tmp_path / "s", tmp_path / "store", config=CONFIG)
+    assert rejections(report)["pixels that are not finite (NaN or infinite)"] == 2
+    assert report.found == report.stored + report.rejected == 6
+    assert np.isfinite(CropStore(tmp_path / "store").arrays().windows).all()
+
+
+def test_labels_in_another_folder(tmp_path):
+    write_field(tmp_path / "s")
+    (tmp_path / "l").mkdir()
+    (tmp_path / "s" / "r01c01f01p01_labeled.tiff").rename(
+        tmp_path / "l" / "r01c01f01p01_labeled.tif"
+    )
+    with pytest.raises(InputError, match="no field with a label image"):
+        import_fields(tmp_path / "s", tmp_path / "store", config=CONFIG)
+    report = import_fields(tmp_path / "s", tmp_path / "store", labels=tmp_path / "l", config=CONFIG)
+    assert report.stored == 5
+
+
+def test_errors_say_what_to_do(tmp_path):
+    with pytest.raises(InputError, match="no such folder"):
+        import_fields(tmp_path / "none", tmp_path / "store")
+    write_field(tmp_path / "s")
+    with pytest.raises(InputError, match=r"not one field could be read.*image of ch4"):
+        import_fields(tmp_path / "s", tmp_path / "store", channels=("a", "b", "c", "d"))
+    with pytest.raises(UsageError, match="names must be there and differ"):
+        import_fields(tmp_path / "s", tmp_path / "store", channels=("a", "a"))
+    with pytest.raises(UsageError, match="size = 4 is out of range"):
+        CuttingConfig(size=4)
+    table = tmp_path / "t.csv"
+    for text, match in (
+        ("field,protein\na,\n", "row 2: no field or no protein"),
+        ("field,protein\na,P\na,Q\n", "row 3: a is there already"),
+        ("field,protein,localization\na,P,lysosome\n", "row 2: unknown class name.*'lysosome'"),
+        ("field\na\n", "missing column"),
+    ):
+        table.write_text(text)
+        with pytest.raises(InputError, match=match):
+            import_fields(tmp_path / "s", tmp_path / "store", table=table)
+
+
+def test_pieces_of_a_label_are_parted_unless_they_nearly_touch():
+    labels = np.zeros((SIDE, SIDE), np.int32)
+    labels[disc(40, 40, 8) | disc(120, 120, 4)] = 1
+    labels[20:30, 100:110] = 2
+    labels[20:30, 112:118] = 2  # two empty columns between
+    parted, split = separate(labels)
+    assert split.tolist() == [True, False]
+    assert (parted == 1).sum() == disc(40, 40, 8).sum()
+    assert (parted == 3).sum() == disc(120, 120, 4).sum()
+    assert find_cells(parted, split, SIZE)[0].corner == (24, 24)
+
+
+@pytest.mark.parametrize("first", [0, 7])
+def test_numbering(first):
+    numbered, names = number_labels(np.array([[first, 9], [9, 30_000]], np.int16))
+    assert names.tolist() == [n for n in (first, 9, 30_000) if n]
+    assert np.array_equal(np.concatenate([[0], names])[numbered], [[first, 9], [9, 30_000]])
+
+
+def test_windows_lie_apart_where_there_is_room():
+    occupied = disc(80, 80, 20)
+    for seed in range(5):
+        config = CuttingConfig(size=SIZE, windows=6, seed=seed)
+        corners = place_windows(occupied, None, config, 1)
+        cover = np.zeros((SIDE, SIDE), int)
+        for y, x in corners:
+            cover[y : y + SIZE, x : x + SIZE] += 1
+        assert len(corners) == 6
+        assert cover.max() == 1
+        assert not (cover.astype(bool) & ndimage.binary_dilation(occupied, np.ones((11, 11)))).any()
+    assert place_windows(np.ones((SIDE, SIDE), bool), None, CONFIG, 1) == []
+    assert place_windows(np.zeros((20, 200), bool), None, CONFIG, 1) == []
+
+
+def test_a_marker_that_does_not_show_cells_tells_nothing():
+    noise = np.random.default_rng(0).normal(100, 5, (SIDE, SIDE))
+    assert find_unlabelled(noise, disc(80, 80, 20), CONFIG) is None
+
+
+def test_real_fields(shared, tmp_path):
+    report = import_fields(shared / "cyclenet_fields", tmp_path / "store", protein="WT")
+    assert report.found == 589 == report.stored + report.rejected
+    assert set(rejections(report)) == {"too near the field's edge for a whole 64×64 crop"}
+    assert report.usable >= 0.95 * report.stored
+    store = CropStore(tmp_path / "store")
+    arrays = store.arrays()
+    masks = arrays.unpack(arrays.masks)[store.usable]
+    assert masks[:, 24:40, 24:40].any((1, 2)).all()
+    assert store.windows["field"].value_counts().tolist() == [8, 8]
+    for name, rows in store.windows.groupby("field").indices.items():
+        folder = shared / "cyclenet_fields"
+        labels = tifffile.imread(folder / f"{name}_labeled.tiff")
+        gfp = tifffile.imread(folder / f"{name}-ch1sk1fk1fl1.tiff")
+        views = np.lib.stride_tricks.sliding_window_view(gfp, (64, 64))
+        for window in arrays.windows[rows]:
+            near = np.argwhere(views[..., 0, 0] == window[0, 0, 0])
+            place = [(y, x) for y, x in near if np.array_equal(views[y, x], window[0])]
+            assert len(place) == 1
+            (y, x), margin = place[0], 5
+            around = labels[max(y - margin, 0) : y + 64 + margin, max(x - margin, 0) :][
+                :, : 64 + margin + min(x, margin)
+            ]
+            assert not around.any()
+            # Nor a cell without a label: cells stand at about 3,700 in the marker, medium at 300.
+            assert window[2].max() < 600

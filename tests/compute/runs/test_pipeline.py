@@ -1,0 +1,227 @@
+"""A whole run: what it writes, that it is repeatable, that it survives being killed."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from compute import schema
+from compute.errors import BystanderError, ChangedError, InputError
+from compute.runs.describe import check_path
+from compute.runs.pipeline import run_store
+from compute.storage.run_directory import RunDirectory
+
+RUN_ARGUMENTS = ["--backgrounds=3", "--draws=200", "--folds=2", "--examples=1", "--jobs=1"]
+
+
+def digests(run: Path) -> dict[str, str]:
+    """Hash every table of a run, byte for byte."""
+    return {
+        str(path.relative_to(run)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(run.rglob("*.parquet"))
+    }
+
+
+def test_a_run_has_every_table_and_passes_its_check(run):
+    lines = list(check_path(run))
+    assert lines[-1] == "Tables, counts and references agree."
+    for name, pattern in schema.RUN_TABLES.items():
+        assert list(run.glob(pattern)), f"no table {name}"
+    assert not (run / "work").exists()
+    assert not list(run.rglob("*.tmp"))
+
+
+def test_predictions_cover_every_trial_and_protocol_once(run):
+    trials = pd.concat(pd.read_parquet(f) for f in sorted(run.glob("trials/*.parquet")))
+    for model in ("pifia", "paired_cell", "deeploc"):
+        parts = sorted(run.glob(f"predictions/model={model}/*.parquet"))
+        found = pd.concat(pq.read_table(f, partitioning=None).to_pandas() for f in parts)
+        assert not found.duplicated(["trial", "protocol"]).any()
+        assert set(found["trial"]) == set(trials["trial"])
+        sums = np.stack(found["probabilities"]).sum(1)
+        assert np.allclose(sums, 1, atol=1e-5)
+        for part in parts:
+            protein = pq.read_table(part, partitioning=None).column("protein").to_pylist()
+            assert protein == sorted(protein)
+
+
+def test_sham_embeddings_equal_unaltered_ones(run):
+    worst = RunDirectory(run).meta["checks"]["sham_max_difference"]
+    assert set(worst) == {"pifia", "paired_cell", "deeploc"}
+    assert max(worst.values()) <= 1e-5
+
+
+def test_a_run_says_how_its_pair_tests_were_fitted(run):
+    found = RunDirectory(run).meta["checks"]["pair_tests"]
+    assert found == {"solvers": ["shared"], "fits_left_to_the_reference": 0}
+
+
+def test_sham_answers_equal_unaltered_ones(run):
+    accuracy = pd.read_parquet(run / "accuracy.parquet")
+    keys = ["model", "protocol", "probe", "aggregation", "scope", "localization"]
+    table = accuracy.fillna({"localization": ""}).pivot(
+        index=keys, columns="condition", values="estimate"
+    )
+    assert np.allclose(table["sham"], table["unaltered"], equal_nan=True)
+
+
+def test_every_rejection_is_counted(run, store):
+    meta = RunDirectory(run).meta
+    flagged = sum(item["count"] for item in meta["rejections"] if item["stage"] == "masks")
+    assert meta["counts"]["cells"] == meta["counts"]["cells_in_trials"] + flagged
+
+
+def test_the_same_seed_gives_the_same_bytes(run, store, cards, config, tmp_path):
+    models = [str(card) for card in cards.values()]
+    again, worked = run_store(store, tmp_path / "again", models, config, jobs=2)
+    assert worked
+    assert digests(again.path) == digests(run)
+    assert again.meta["fingerprint"] == RunDirectory(run).meta["fingerprint"]
+
+
+def test_a_finished_run_does_nothing(run, store, cards, config):
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
+    before.pop(run / ".lock", None)
+    _, worked = run_store(store, run, [str(card) for card in cards.values()], config)
+    assert not worked
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_another_configuration_is_refused_and_named(run, store, cards, config):
+    with pytest.raises(ChangedError, match="models"):
+        run_store(store, run, [str(cards["pifia"])], config)
+
+
+@pytest.mark.parametrize("what", ["store", "model", "option", "version"])
+def test_what_changed_since_a_run_was_begun_is_named(
+    what, run, store, cards, config, tmp_path, monkeypatch
+):
+    from dataclasses import replace
+
+    from compute.storage import run_directory
+
+    models, said = [str(card) for card in cards.values()], ""
+    if what == "store":
+        shutil.copytree(store, tmp_path / "store")
+        meta = json.loads((store / "store.json").read_text())
+        store, said = tmp_path / "store", f"store was {meta['fingerprint']!r}, now 'other'"
+        (store / "store.json").write_text(json.dumps({**meta, "fingerprint": "other"}))
+    elif what == "model":
+        text = cards["pifia"].read_text()
+        assert 'pooling = "max"' in text
+        for path in cards["pifia"].parent.iterdir():
+            shutil.copy(path, tmp_path)
+        (tmp_path / "pifia.toml").write_text(text.replace('pooling = "max"', 'pooling = "mean"'))
+        models[models.index(str(cards["pifia"]))] = str(tmp_path / "pifia.toml")
+        said = "models.pifia was"
+    elif what == "option":
+        config, said = replace(config, folds=3), "configuration.folds was 2, now 3"
+    else:
+        monkeypatch.setattr(run_directory, "__version__", "99")
+        said = "version was"
+    with pytest.raises(ChangedError) as caught:
+        run_store(store, run, models, config)
+    assert said in caught.value.problem
+    assert caught.value.problem.count(", now ") == 1, "nothing else is said to have changed"
+    assert "--fresh" in caught.value.remedy
+
+
+def test_a_class_with_one_protein_is_reported(store, cards, config, tmp_path):
+    """Unlabel all but one protein of a class: no same-class donor, no pair test, both said."""
+    from compute.store.reader import CropStore
+    from compute.store.writer import CropStoreWriter
+
+    source = CropStore(store)
+    cells, arrays = source.cells.copy(), source.arrays()
+    keep = cells["labels"].str.len() == 1
+    actin = cells["localization"] == "actin"
+    lone = cells.loc[actin, "protein"].iloc[0]
+    rows = np.flatnonzero(keep & (~actin | (cells["protein"] == lone)))
+    path = tmp_path / "store"
+    with CropStoreWriter(
+        path, channels=["GFP", "RFP"], size=64, dtype="uint16",
+        source={"kind": "test", "simulated": True},
+    ) as writer:  # fmt: skip
+        writer.add(
+            arrays.images[rows], arrays.unpack(arrays.masks[rows]),
+            arrays.unpack(arrays.foregrounds[rows]), cells.iloc[rows].drop(columns="labels"),
+        )  # fmt: skip
+        for number, window in source.windows.dropna(subset="localization").iterrows():
+            writer.add_windows(
+                arrays.windows[[number]], field=window["field"], protein=window["protein"],
+                localization=window["localization"],
+            )  # fmt: skip
+    done, _ = run_store(path, tmp_path / "run", [str(cards["pifia"])], config, jobs=1)
+    reasons = {item["reason"]: item["count"] for item in done.meta["rejections"]}
+    usable = int((CropStore(path).usable & (CropStore(path).cells["protein"] == lone)).sum())
+    assert reasons["same: no other protein of the same localization"] == usable
+    assert any(text.startswith("actin: only one of its proteins") for text in reasons)
+    pairwise = done.read("pairwise").to_pandas()
+    assert "actin" not in {*pairwise["localization_a"], *pairwise["localization_b"]}
+
+
+def test_a_store_without_labels_is_refused(cards, config, tmp_path):
+    from compute.store.writer import CropStoreWriter
+
+    rng = np.random.default_rng(0)
+    masks = np.zeros((4, 64, 64), bool)
+    masks[:, 20:44, 20:44] = True
+    with CropStoreWriter(
+        tmp_path / "store", channels=["GFP", "RFP"], size=64, dtype="uint16",
+        source={"kind": "test", "simulated": False},
+    ) as writer:  # fmt: skip
+        writer.add(
+            rng.integers(0, 99, (4, 2, 64, 64)), masks, masks,
+            pd.DataFrame({"protein": list("abcd"), "field": list("abcd")}),
+        )  # fmt: skip
+    with pytest.raises(InputError, match="fewer than two localizations"):
+        run_store(tmp_path / "store", tmp_path / "run", [str(cards["pifia"])], config)
+
+
+def start(store: Path, out: Path, models: list[str]) -> subprocess.Popen[bytes]:
+    """Start a run in a process of its own."""
+    command = [sys.executable, "-c", "from compute.cli.main import main; main()", "run", str(store)]
+    command += ["--out", str(out), "--models", ",".join(models), *RUN_ARGUMENTS]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+def test_a_busy_run_directory_names_the_process(store, cards, tmp_path):
+    from compute.storage.locks import lock
+
+    with lock(tmp_path / "run", "run"):
+        process = start(store, tmp_path / "run", [str(cards["pifia"])])
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert f"process {os.getpid()}" in errors.decode()
+
+
+def test_a_full_disk_keeps_what_is_done_and_says_what_to_do(
+    store, cards, config, tmp_path, monkeypatch
+):
+    import errno
+
+    from compute.storage import atomic_files
+
+    replace, calls = os.replace, []
+
+    def full(source, target):
+        calls.append(target)
+        if len(calls) > 8:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(atomic_files.os, "replace", full)
+    with pytest.raises(BystanderError, match=r"disk is full.*same command"):
+        run_store(store, tmp_path / "run", [str(cards["pifia"])], config, jobs=1)
+    assert not list((tmp_path / "run").rglob("*.tmp"))
+    monkeypatch.setattr(atomic_files.os, "replace", replace)
+    done, _ = run_store(store, tmp_path / "run", [str(cards["pifia"])], config, jobs=1)
+    assert done.complete

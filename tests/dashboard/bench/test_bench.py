@@ -1,0 +1,254 @@
+"""Measuring the dashboard: the run that is made, serving copies, readers without a browser."""
+
+import math
+import os
+import random
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import plotly.graph_objects as go
+import pyarrow.parquet as pq
+import pytest
+from conftest import DEMO
+
+from compute import schema
+from compute.errors import UsageError
+from dashboard.bench import measure, visits
+from dashboard.bench.measure import Measured, Sample
+from dashboard.bench.synthetic_run import CONDITIONS, MODELS, Size, make_run
+from dashboard.charts import accuracy as drawings
+from dashboard.charts import plotly
+from dashboard.queries import accuracy, copies, examples, open_runs, proteins, provenance
+from dashboard.queries.filters import AccuracyFilter, CropFilter
+from dashboard.queries.open_runs import Run, connect, open_library
+
+SIZE = Size(predictions=20_000, proteins=30, examples=2)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("made") / "run", SIZE)
+
+
+@pytest.fixture
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A cache folder of its own, and every run large enough for a copy."""
+    monkeypatch.setenv(copies.FOLDER_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setattr(copies, "MANY_FILES", 2)
+    return tmp_path / "cache"
+
+
+def opened(path: Path, *, copied: bool = False) -> Run:
+    plain = open_library([path], connect([path])).runs[0]
+    if not copied:
+        return plain
+    return open_library([path], connect([path], copies.present([plain]))).runs[0]
+
+
+def test_made_run_has_every_table_as_the_schema_says(small):
+    run = opened(small)
+    assert SIZE.rows >= SIZE.predictions
+    assert run.query("SELECT count(*) AS n FROM {predictions}", ("predictions",))["n"][0] == (
+        SIZE.rows
+    )
+    for table, layout in schema.SUMMARY_TABLES.items():
+        found = pq.read_table(small / f"{table}.parquet")
+        schema.check_table(found, layout, table)
+        assert len(found), table
+    for file in (small / "predictions").rglob("*.parquet"):
+        column = pq.read_table(file, columns=["protein"], partitioning=None)["protein"]
+        assert column.to_pylist() == sorted(column.to_pylist())
+
+
+def test_made_distributions_follow_from_predictions(small):
+    run = opened(small)
+    protein, frame = "GEN07", pq.read_table(small / "distributions.parquet").to_pandas()
+    said = run.query(
+        "SELECT * FROM {predictions} WHERE protein = $protein",
+        ("predictions",),
+        {"protein": protein},
+    )
+    assert len(said) == SIZE.cells_each * len(MODELS) * len(CONDITIONS) * 2
+    for key, some in said.groupby(["model", "condition", "protocol"]):
+        mean = np.stack(some["probabilities"].to_list()).mean(axis=0)
+        mine = frame[(frame[["model", "condition", "protocol"]] == list(key)).all(axis=1)]
+        mine = mine[mine["protein"] == protein].set_index("localization")
+        share = some["predicted"].value_counts(normalize=True)
+        for place, value in zip(schema.LOCALIZATIONS, mean, strict=True):
+            assert mine.loc[place, "mean_probability"] == pytest.approx(value, abs=1e-5)
+            assert mine.loc[place, "proportion"] == pytest.approx(share.get(place, 0.0))
+
+
+def test_same_seed_same_run(small, tmp_path):
+    again = make_run(tmp_path / "again", SIZE)
+    other = make_run(tmp_path / "other", replace(SIZE, seed=1))
+    name = "predictions/model=pifia/part-00002.parquet"
+    assert (again / name).read_bytes() == (small / name).read_bytes()
+    assert (other / name).read_bytes() != (small / name).read_bytes()
+
+
+def test_a_run_is_not_made_over_something(small):
+    with pytest.raises(UsageError, match="not empty"):
+        make_run(small, SIZE)
+    with pytest.raises(UsageError, match="proteins"):
+        Size(proteins=3)
+
+
+def test_predictions_of_a_protein_lie_in_few_row_groups(tmp_path, monkeypatch):
+    """What look-ups rest on: statistics of `protein` tell which row groups hold it."""
+    monkeypatch.setattr("compute.storage.atomic_files.ROW_GROUP", 50_000)
+    path = make_run(tmp_path / "run", Size(predictions=2_000_000, proteins=60, examples=1))
+    for file in (path / "predictions").rglob("*.parquet"):
+        groups = pq.ParquetFile(file).metadata
+        holding = [
+            i
+            for i in range(groups.num_row_groups)
+            if groups.row_group(i).column(0).statistics.min
+            <= "GEN31"
+            <= groups.row_group(i).column(0).statistics.max
+        ]
+        assert groups.num_row_groups >= 2
+        assert len(holding) == 1
+
+
+def answers_of(run: Run) -> list:
+    chosen = CropFilter("refit", ("pifia", "deeploc"), CONDITIONS, direction="lost")
+    return [
+        *examples.cells(run, chosen, "most changed", 1, 20),
+        *examples.cells(run, replace(chosen, direction="", background="ER"), "gene", 1, 20),
+        proteins.neighbours(run, "GEN07", "refit", "different"),
+        examples.answers(run, 3),
+        proteins.distributions(run, "GEN07", "frozen"),
+        proteins.protein_shifts(run, "GEN07", "frozen"),
+        proteins.truth(run, "GEN07", "frozen"),
+        provenance.trials_by_condition(run),
+        provenance.contents(run),
+        accuracy.tested(run),
+    ]
+
+
+def test_a_copy_answers_as_the_files_do(small, cache):
+    plain = opened(small)
+    made = copies.make(plain, lambda text: None)
+    assert made is not None
+    assert made.parent == cache
+    copied = opened(small, copied=True)
+    assert {*copies.COPIED, "contents", "example_answers"} <= copied.copied
+    assert not plain.copied
+    for one, other in zip(answers_of(plain), answers_of(copied), strict=True):
+        if isinstance(one, int):
+            assert one == other
+        else:
+            assert one.astype(str).to_csv() == other.astype(str).to_csv()
+
+
+def test_a_changed_run_is_read_from_its_own_files(cache, tmp_path):
+    path = make_run(tmp_path / "run", SIZE)
+    copies.make(opened(path), lambda text: None)
+    assert opened(path, copied=True).copied
+    os.utime(path / "accuracy.parquet", (1, 1))
+    assert not opened(path, copied=True).copied
+    before = opened(path).token
+    (path / "trials" / "part-00000.parquet").rename(path / "trials" / "part-99999.parquet")
+    assert opened(path).token != before
+
+
+def test_small_or_unwritable_gets_no_copy(small, cache, monkeypatch):
+    said: list[str] = []
+    cache.parent.mkdir(exist_ok=True)
+    cache.write_text("a file where the folder should be")
+    assert copies.make(opened(small), said.append) is None
+    assert "has no copy" in said[-1]
+    monkeypatch.setattr(copies, "MANY_FILES", 10_000)
+    assert copies.make(opened(small), said.append) is None
+    assert len(said) == 2
+
+
+def test_a_copy_is_only_read_and_old_ones_go(small, cache):
+    cache.mkdir()
+    for number in range(copies.KEPT + 2):
+        old = cache / f"run-0-x-{number}.duckdb"
+        old.write_bytes(b"")
+        os.utime(old, (number, number))
+    copies.make(opened(small), lambda text: None)
+    left = {path.name for path in cache.glob("*.duckdb")}
+    assert len(left) == copies.KEPT
+    assert "run-0-x-0.duckdb" not in left
+    run = opened(small, copied=True)
+    name = f"{open_runs.COPY_PREFIX}{run.token}"
+    with pytest.raises(duckdb.Error, match="read-only"):
+        run.connection.execute(f'DROP TABLE "{name}".trials')
+
+
+def test_a_broken_copy_is_left_out(small, cache):
+    plain = opened(small)
+    target = copies.path_of(plain)
+    target.parent.mkdir(parents=True)
+    target.write_bytes(b"no database")
+    run = opened(small, copied=True)
+    assert not run.copied
+    assert len(provenance.trials_by_condition(run)) == len(CONDITIONS)
+
+
+def test_memory_of_the_connection_is_limited(small):
+    with closing(connect([small])) as connection:
+        limit, threads = connection.execute(
+            "SELECT current_setting('memory_limit'), current_setting('threads')"
+        ).fetchone()
+    assert limit.endswith("MiB")
+    assert float(limit.split()[0]) < 800
+    assert 1 <= threads <= open_runs.MOST_THREADS
+
+
+def filled(layout: dict) -> dict:
+    """Leave out what is empty, which a check drops."""
+    return {name: value for name, value in layout.items() if value not in (None, [], {})}
+
+
+def test_figures_that_are_not_checked_would_pass_the_check(small):
+    run = opened(small)
+    chosen = AccuracyFilter(models=tuple(run.models), conditions=CONDITIONS)
+    chart = drawings.by_class(accuracy.by_class(run, chosen, "different"), "different", "")
+    for dark in (False, True):
+        for figure in plotly.figures(chart, dark):
+            made = figure.to_dict()
+            # Raises where something is wrong.
+            checked = go.Figure(made, layout_template="none").to_dict()
+            del checked["layout"]["template"]
+            assert checked["data"] == made["data"]
+            assert filled(checked["layout"]) == filled(made["layout"])
+
+
+def test_walks_take_every_step_and_name_what_there_is(small):
+    of = visits.choices(opened(small))
+    walk = visits.walk(of, random.Random(0), 3)
+    assert len(walk) == 3 * len(visits.STEPS)
+    assert {(visit.page, visit.step) for visit in walk} == set(visits.STEPS)
+    assert walk == visits.walk(of, random.Random(0), 3)
+
+
+def test_rows_are_judged_by_the_95th_percentile():
+    visit = visits.Visit("", "open", {})
+    samples = tuple(Sample(visit, wall, 0.1) for wall in [0.1] * 90 + [0.2] * 10)
+    few = Measured(samples[:1], samples, 1400.0, 100)
+    found = {row.what: row for row in measure.rows(few)}
+    assert found["All pages"].met is False
+    assert "p50 100 ms, p95 200 ms" in found["All pages"].value
+    assert found["Memory of the server, most"].met is True
+    large = {row.what: row for row in measure.rows(replace(few, predictions=45_000_000))}
+    assert large["All pages"].met is True
+    assert math.isnan(measure.percentile([], 95))
+
+
+@pytest.mark.long
+def test_one_reader_sees_every_page_without_a_problem():
+    found = measure.alone(DEMO, 1)
+    assert {sample.visit.title for sample in found.samples} == {
+        "Overview", "Accuracy", "Proteins", "Crops", "Compare", "Present", "Methods"
+    }  # fmt: skip
+    assert found.predictions == 85_098
+    assert found.p95 > 0
+    assert not found.peak > measure.MOST_MEMORY

@@ -1,0 +1,221 @@
+"""Charts say what their tables say; figures are real files; words match numbers."""
+
+import json
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from compute.paper.table_1 import TABLE_1
+from dashboard import wording
+from dashboard.charts import accuracy as accuracies
+from dashboard.charts import answers as changes
+from dashboard.charts import calibration, plotly
+from dashboard.charts import protein_lists as lists
+from dashboard.charts import proteins as shifts
+from dashboard.charts.description import Axis, Chart, Panel, Points, pick, picked
+from dashboard.queries import accuracy, answers, proteins
+from dashboard.queries.filters import AccuracyFilter, ShiftFilter
+from dashboard.queries.open_runs import Run
+from dashboard.render import figures
+from dashboard.theme import CONDITION_INKS, Ink
+from tests.dashboard.opening import SMALL, opened
+from tests.dashboard.synthetic_run import write_run
+
+MODELS = ("pifia", "paired_cell", "deeploc")
+
+
+def every_chart(run: Run) -> list[Chart]:
+    chosen = AccuracyFilter(models=tuple(run.models), conditions=tuple(run.conditions))
+    shift = ShiftFilter("refit", run.models[0], "different")
+    gene = proteins.names(run)["protein"].iloc[0]
+    shares = proteins.shares(run, "refit", chosen.models, 0.2)
+    own = proteins.distributions(run, gene, "refit")
+    grid = answers.backgrounds(run, "refit", run.models[0], "different")
+    return [
+        accuracies.by_condition(
+            accuracy.overall(run, chosen), chosen.sentence(), published=True, chance=0.5
+        ),
+        accuracies.by_class(accuracy.by_class(run, chosen, "different"), "different", "Said."),
+        accuracies.background_grid(
+            accuracy.background_grid(run, "refit", run.models[0], "different"),
+            run.models[0],
+            "different",
+        ),
+        accuracies.protocols(accuracy.protocols(run, chosen)),
+        changes.flips(answers.flips(run, chosen)),
+        changes.rescaling(answers.rescaling(run, chosen.models, chosen.conditions)),
+        changes.backgrounds(grid, run.models[0], "different"),
+        changes.backgrounds(grid, run.models[0], "different", "attraction"),
+        calibration.by_condition(answers.calibration(run, chosen)),
+        calibration.reliability(
+            answers.reliability(run, "refit", chosen.models, ("unaltered", "different")),
+            "different",
+        ),
+        lists.listed(
+            proteins.listed(run, "refit", "different", chosen.models, (gene,)), "different", 0.2
+        ),
+        lists.neighbours(
+            proteins.neighbours(run, gene, "refit", "different").assign(taken=1, share=0.5),
+            gene,
+            "different",
+        ),
+        shifts.histogram(proteins.histogram(run, shift), shares, shift),
+        shifts.curve(proteins.curve(run, "refit", "different", chosen.models), "different", 0.2),
+        shifts.shares(shares, 0.2),
+        shifts.before_and_after(own, gene, "different"),
+        shifts.all_conditions(own, gene),
+        shifts.moves(proteins.moves(run, gene, "refit", "different"), gene, "different"),
+    ]
+
+
+@pytest.fixture(scope="session")
+def charts(run: Run) -> list[Chart]:
+    return every_chart(run)
+
+
+def test_every_chart_has_a_finding_and_its_n(charts):
+    assert len({chart.name for chart in charts}) == len(charts)
+    for chart in charts:
+        assert chart.title
+        assert not chart.empty
+        assert "n = " in chart.caption or "in all" in chart.caption
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_plotly_draws_every_panel_with_explicit_colours(charts, dark):
+    for chart in charts:
+        drawn = plotly.figures(chart, dark)
+        assert len(drawn) == len(chart.panels)
+        for figure in drawn:
+            spec = json.loads(figure.to_json())
+            assert spec["data"]
+            assert spec["layout"]["font"]["color"] == ("#e8eaee" if dark else "#1b1f27")
+
+
+def test_every_figure_is_saved_without_a_browser(charts):
+    for chart in charts:
+        picture = ElementTree.fromstring(figures.render(chart, "svg", "From here."))
+        text = " ".join("".join(picture.itertext()).split())
+        assert picture.tag.endswith("svg")
+        assert chart.title.split()[0] in text
+        assert "From here." in " ".join(text.split())
+    assert figures.render(charts[0], "pdf").startswith(b"%PDF-")
+    assert figures.render(charts[0], "png").startswith(b"\x89PNG")
+    assert figures.render(charts[0], "svg") == figures.render(charts[0], "svg")
+
+
+def test_an_unknown_format_is_refused(charts):
+    with pytest.raises(ValueError, match="svg, pdf, png"):
+        figures.render(charts[0], "gif")  # type: ignore[arg-type]
+
+
+def test_accuracy_marks_are_the_table(run):
+    chosen = AccuracyFilter(models=MODELS, conditions=tuple(run.conditions))
+    table = accuracy.overall(run, chosen)
+    chart = accuracies.by_condition(table, "Said.", published=True)
+    drawn = [layer for layer in chart.panels[0].layers if isinstance(layer, Points)]
+    filled = [layer for layer in drawn if not layer.open_]
+    assert sorted(v for layer in filled for v in layer.y) == pytest.approx(
+        sorted(table["estimate"])
+    )
+    assert sum(len(layer.y) for layer in drawn if layer.open_) == len(TABLE_1)
+    assert "Gupta" in chart.caption
+
+
+def test_a_condition_has_its_colour_in_every_chart(charts):
+    by_name = {chart.name: chart for chart in charts}
+    ink = CONDITION_INKS["different"]  # type: ignore[index]
+    for name in ("accuracy_by_class", "shift_histogram", "protein_distributions"):
+        layers = by_name[name].panels[0].layers
+        assert ink in [getattr(layer, "ink", None) for layer in layers]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"models": ("pifia",)},
+        {"models": ("mine <b>", "タンパク")},
+        {"conditions": ("unaltered", "different")},
+        {"localizations": ("nucleus", "vacuole", "ER")},
+        {"odd_names": True},
+    ],
+)
+def test_charts_of_small_and_odd_runs(tmp_path, change):
+    small = replace(SMALL, proteins_per_class=1, mixed=1, examples=False, **change)
+    for chart in every_chart(opened(write_run(tmp_path / "run", small))):
+        plotly.figures(chart, False)
+        figures.render(chart, "svg")
+
+
+def test_names_from_data_are_not_markup():
+    layer = Points("<b>x</b>", (0.0,), (1.0,), Ink("#000000", "#ffffff"), hover=("a<i>\nb",))
+    chart = Chart("c", "t", "n = 1", (Panel(Axis("<s>"), Axis(), (layer,)),))
+    spec = json.loads(plotly.figures(chart, False)[0].to_json())
+    assert spec["data"][0]["hovertext"] == ["a&lt;i&gt;<br>b"]
+    assert "$" in wording.plain_name("$x$")
+    assert wording.plain_name("<b>*x*</b>") == r"\<b\>\*x\*\</b\>"
+
+
+def overall(drop: float, low: float, high: float) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            ["pifia", "unaltered", 0.9, None, None, None, 100, 20],
+            ["pifia", "different", 0.9 - drop, drop, low, high, 100, 20],
+            ["pifia", "background_only", 0.5, 0.4, 0.3, 0.5, 100, 20],
+        ],
+        columns=[
+            *("model", "condition", "estimate", "drop_estimate", "drop_low", "drop_high"),
+            *("n_cells", "n_proteins"),
+        ],
+    )
+
+
+def test_the_finding_names_model_condition_points_interval_and_n():
+    text = wording.drop_finding(overall(0.158, 0.131, 0.184))
+    for part in (
+        "PIFiA",
+        "15.8 points",
+        "13.1 to 18.4",
+        "100 cells",
+        "20 proteins",
+        "another class",
+    ):
+        assert part in text
+    assert "90.0% to 74.2%" in text
+
+
+def test_a_conflicting_background_is_said_apart():
+    table = overall(0.158, 0.131, 0.184)
+    table.loc[2, "condition"] = "conflicting"
+    assert "different" in wording.worst_drop(table).condition
+    assert "40.0 points" in wording.conflict_finding(table)
+    assert wording.conflict_finding(table.iloc[:2]) == ""
+
+
+def test_the_finding_says_when_nothing_falls():
+    assert "includes zero" in wording.drop_finding(overall(0.004, -0.01, 0.02))
+    assert "hardly" in wording.drop_finding(overall(0.01, 0.002, 0.02))
+    assert "No drop" in wording.drop_finding(overall(0.1, 0, 0).iloc[:1])
+
+
+def test_a_drop_without_an_interval_is_not_called_small():
+    table = overall(0.144, None, None)
+    assert "falls most for PIFiA" in wording.short_finding(table)
+    assert "no interval" in wording.drop_finding(table)
+    assert "stays within" in wording.short_finding(overall(0.144, -0.01, 0.3))
+
+
+def test_numbers_in_words():
+    assert wording.points(-0.0501) == "−5.0 points"
+    assert wording.points(-0.0001) == "0.0 points"
+    assert wording.percent(None) == "–"
+    assert wording.p_text(0.0004) == "p < 0.001"
+    assert wording.count(1200, "cell") == "1,200 cells"
+    assert wording.count(1, "class", "classes") == "1 class"
+
+
+@pytest.mark.parametrize("values", [("a|b",), ("different", "my|model"), ("Golgi", "", "ER | x")])
+def test_a_pick_gives_back_what_it_stands_for_whatever_the_names_hold(values):
+    assert picked(pick(*values)) == values

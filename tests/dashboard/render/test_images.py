@@ -1,0 +1,104 @@
+"""Pixels: nothing smoothed, contrast shared as asked, names escaped."""
+
+import base64
+import re
+from dataclasses import replace
+
+import imagecodecs
+import numpy as np
+import pytest
+
+from dashboard.queries import examples
+from dashboard.queries.filters import CropFilter
+from dashboard.queries.open_runs import Run
+from dashboard.render import images, strips
+from tests.dashboard.opening import SMALL, opened
+from tests.dashboard.synthetic_run import write_run
+
+
+def test_decode_undoes_offset_and_gain():
+    stored = np.arange(16, dtype=np.uint16).reshape(4, 4)
+    found = images.decode([imagecodecs.png_encode(stored)] * 2, [5.0, 0.0], [0.5, 2.0])
+    np.testing.assert_allclose(found[0], 5 + 0.5 * stored)
+    np.testing.assert_allclose(found[1], 2 * stored)
+
+
+def test_colour_keeps_every_pixel_and_its_order():
+    crop = np.random.default_rng(0).uniform(0, 900, (2, 9, 9)).astype(np.float32)
+    grey = images.colour(crop, [(0, 900), (0, 900)], [1])
+    np.testing.assert_array_equal(grey, np.rint(255 * crop[1] / 900).astype(np.uint8))
+    both = images.colour(crop, [(0, 900), (0, 900)], [0, 1])
+    np.testing.assert_array_equal(both[..., 0], grey)
+    assert both.shape == (9, 9, 3)
+    flat = images.colour(np.zeros((1, 3, 3), np.float32), [(0, 0)], [0])
+    assert flat.max() == 0
+
+
+def request(run: Run, **change) -> strips.Request:
+    cells = tuple(
+        int(c)
+        for c in sorted(
+            examples.cells(run, CropFilter("refit", ("pifia",), ("unaltered",)), "gene", 1, 3)[0][
+                "cell"
+            ]
+        )
+    )
+    base = strips.Request(cells, ("unaltered", "different"), tuple(run.models), "refit")
+    return replace(base, **change)
+
+
+def pictures(html: str) -> list[np.ndarray]:
+    found = re.findall(r'src="data:image/png;base64,([^"]+)"', html)
+    return [imagecodecs.png_decode(base64.b64decode(text)) for text in found]
+
+
+@pytest.mark.parametrize("contrast", strips.CONTRASTS)
+@pytest.mark.parametrize("channels", [(0,), (1,), (0, 1)])
+def test_a_picture_for_each_cell_and_condition(run, contrast, channels):
+    asked = request(run, contrast=contrast, channels=channels, outline=True)
+    html = strips.table(run, asked)
+    found = pictures(html)
+    assert len(found) == 6
+    assert found[0].shape == ((64, 64) if len(channels) == 1 else (64, 64, 3))
+    assert html.count('alt=""') == 6  # outlines
+    assert html.count(" scope=") == 3 + 3
+
+
+def test_changed_answers_are_marked_in_words_too(run):
+    asked = request(run, conditions=("unaltered", "background_only"))
+    html = strips.table(run, asked)
+    shown = examples.images(run, asked.cells, asked.conditions)
+    said = {
+        (row.cell, row.condition, item["model"]): item["predicted"]
+        for row in shown.itertuples()
+        for item in row.predictions
+        if item["protocol"] == "refit"
+    }
+    twin = sum(
+        said[c, "background_only", m] != said[c, "unaltered", m]
+        for c in asked.cells
+        for m in asked.models
+    )
+    assert html.count('aria-label="changed to"') == twin > 0
+
+
+def test_unaltered_is_compared_with_even_when_it_is_not_shown(run):
+    with_it = strips.table(run, request(run))
+    without = strips.table(run, request(run, conditions=("different",)))
+    marks = 'aria-label="changed to"'
+    assert without.count(marks) == with_it.count(marks)
+
+
+def test_gallery_shows_one_cell(run):
+    asked = request(run)
+    html = strips.gallery(run, replace(asked, cells=asked.cells[:1]))
+    assert html.count("<figure>") == 2
+
+
+def test_names_are_escaped(tmp_path):
+    plan = replace(SMALL, odd_names=True, example_cells=10_000, models=("pifia",))
+    run = opened(write_run(tmp_path / "run", plan))
+    cells = examples.of_protein(run, "α-tubulin <b>'\";--", 2)
+    html = strips.table(run, replace(request(run), cells=tuple(cells)))
+    assert "α-tubulin &lt;b&gt;" in html
+    assert "<b>'" not in html
