@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from compute.errors import unknown_value
-from compute.hashing import mix
+from compute.hashing import Stream, mix
 from compute.storage.atomic_files import writing
 from compute.store.reader import CropArrays, alone
 
@@ -165,7 +165,7 @@ def _ends(
 def _sample(groups: NDArray[np.int64], seed: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """Go through the groups with up to `CROPS_PER_GROUP` rows of each, chosen by hash."""
     rows = np.arange(len(groups))
-    order = np.lexsort((mix(seed, 201, rows), groups))
+    order = np.lexsort((mix(seed, Stream.SCALE_CROPS, rows), groups))
     edges = np.flatnonzero(np.diff(groups[order])) + 1
     for first, last in pairwise([0, *edges.tolist(), len(order)]):
         part = order[first:last]

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from compute.errors import InputError, UsageError, unknown_value
-from compute.hashing import mix
+from compute.hashing import Stream, mix
 from compute.schema import COMPOSED, CONDITIONS, Condition
 
 CELLS_AT_A_TIME = 8192
@@ -199,14 +199,14 @@ class Plan:
     def _choose_grid(self) -> NDArray[np.bool_]:
         """Take up to `grid_cells` of each class, by hash, and the shared background classes."""
         seed, classes = self.config.seed, self._class[self.rows]
-        rank = mix(seed, 101, self.rows)
+        rank = mix(seed, Stream.PAIR_TEST_CELLS, self.rows)
         order = np.lexsort((rank, classes))
         first = np.searchsorted(classes[order], classes[order], "left")
         position = np.arange(len(order)) - first
         chosen = np.zeros(len(self.rows), bool)
         chosen[order] = position < self.config.grid_cells
         chosen &= classes >= 0
-        backgrounds = self.present[np.argsort(mix(seed, 102, self.present))]
+        backgrounds = self.present[np.argsort(mix(seed, Stream.BACKGROUND_CLASSES, self.present))]
         self.backgrounds = np.sort(backgrounds[: self.config.backgrounds])
         return chosen
 
@@ -227,7 +227,13 @@ class Plan:
         allowed = np.broadcast_to(size > 0, (len(rows), len(classes))) & ~self._labels[rows]
         limited = np.isin(classes, self.backgrounds)
         allowed = allowed & (limited | ~self.grid[index][:, None])
-        score = mix(self.config.seed, 103, _CODE[condition], rows[:, None], classes[None, :])
+        score = mix(
+            self.config.seed,
+            Stream.CELL_BACKGROUNDS,
+            _CODE[condition],
+            rows[:, None],
+            classes[None, :],
+        )
         score[~allowed] = np.iinfo(np.uint64).max
         return np.argsort(score, axis=1, kind="stable"), allowed.sum(1)
 
@@ -341,13 +347,15 @@ class Plan:
         position = np.repeat(np.arange(len(index)), many)
         repeat = np.arange(len(position)) - np.repeat(np.cumsum(many) - many, many)
         rows = self.rows[index][position]
-        seed = mix(self.config.seed, 104, _CODE[condition], rows, repeat) >> np.uint64(1)
+        seed = mix(
+            self.config.seed, Stream.TRIAL_SEED, _CODE[condition], rows, repeat
+        ) >> np.uint64(1)
         donor = np.full(len(rows), -1)
         donor_class = np.full(len(rows), -1)
         if CONDITIONS[condition].grid:
             order, taken = self._choices(condition, index)
             donor_class = order[position, repeat % np.maximum(taken[position], 1)]
-            pick = mix(self.config.seed, 105, _CODE[condition], rows, repeat)
+            pick = mix(self.config.seed, Stream.DONOR, _CODE[condition], rows, repeat)
             if condition is Condition.CELL_FREE:
                 inside = pick % self._window_size[donor_class].astype(np.uint64)
                 place = self._window_start[donor_class] + inside.astype(np.int64)
@@ -372,7 +380,9 @@ class Plan:
     ) -> NDArray[np.int64]:
         """Pick a cell of another protein, evenly among all that share a localization."""
         size = self._same_size(rows).astype(np.uint64)
-        pick = (mix(self.config.seed, 105, _CODE[condition], rows, repeat) % size).astype(np.int64)
+        pick = (mix(self.config.seed, Stream.DONOR, _CODE[condition], rows, repeat) % size).astype(
+            np.int64
+        )
         donor = np.full(len(rows), -1)
         for k in self.present:
             here = self._labels[rows, k] & (donor < 0)

@@ -11,6 +11,7 @@ from compute.backgrounds.harmonise import HARMONISE
 from compute.backgrounds.plan import PlanConfig
 from compute.errors import BystanderError, UsageError, unknown_value
 from compute.models.embedder import PRECISIONS
+from compute.storage.paths import RunPaths
 
 NORMALISATION = ("crop", "locked")
 """Where a model's scaling takes its range: from each crop, or from the cell's unaltered crop."""
@@ -118,4 +119,4 @@ class EmbedJob:
     @property
     def pixels(self) -> Path:
         """The folder for the uncompressed pixels."""
-        return self.run / "work" / "pixels" if self.cache is None else self.cache
+        return RunPaths(self.run).pixels if self.cache is None else self.cache

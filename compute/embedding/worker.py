@@ -37,7 +37,8 @@ from compute.embedding.tables import (
 from compute.models.card import select_channels
 from compute.models.embedder import Embedder, load_model
 from compute.storage.atomic_files import Progress, silent
-from compute.storage.run_directory import LOCKED, RunDirectory
+from compute.storage.paths import LOCKED
+from compute.storage.run_directory import RunDirectory
 from compute.store.reader import CropArrays, CropStore
 
 __all__ = [

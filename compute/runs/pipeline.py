@@ -29,7 +29,8 @@ from compute.runs.example_crops import write_examples
 from compute.runs.provenance import describe, flagged_trials, plain, sham_difference
 from compute.runs.units_of_work import embed_task, probe_task
 from compute.storage.atomic_files import Progress, silent, write_stream
-from compute.storage.run_directory import LOCKED, WORK, Notice, RunDirectory, begin, unheard
+from compute.storage.paths import LOCKED, WORK
+from compute.storage.run_directory import Notice, RunDirectory, begin, unheard
 from compute.store.reader import CropStore
 
 
@@ -158,7 +159,7 @@ class _Stages:
         )  # fmt: skip
         if not run.summary("cells").is_file():
             write_stream(run.summary("cells"), store.cell_tables(), schema.cells_schema())
-        arrays = store.arrays(cache=run.path / WORK / "pixels")
+        arrays = store.arrays(cache=run.pixels)
         scales = measure(
             config.embed.harmonise, store.cells, store.windows, arrays, config.plan.seed
         )

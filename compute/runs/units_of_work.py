@@ -22,7 +22,7 @@ from compute.runs.config import RunConfig, prepare
 from compute.runs.engines import Task, UnitError
 from compute.runs.provenance import describe_device
 from compute.storage.atomic_files import Progress, silent
-from compute.storage.run_directory import WORK, RunDirectory
+from compute.storage.run_directory import RunDirectory
 from compute.store.reader import CropStore
 
 SHARDS_AT_A_TIME = 16
@@ -112,17 +112,12 @@ class _Probes:
                 raise UnitError(unit, error.problem, error.remedy) from error
             except Exception as error:
                 raise UnitError(unit, f"{type(error).__name__}: {error}.") from error
-            _probed(self._run, unit).parent.mkdir(parents=True, exist_ok=True)
-            _probed(self._run, unit).touch()
+            self._run.probed(unit).parent.mkdir(parents=True, exist_ok=True)
+            self._run.probed(unit).touch()
             yield unit
 
     def measured(self) -> dict[str, Any]:
         return {}
-
-
-def _probed(run: RunDirectory, model: str) -> Path:
-    """Return the mark that a model's probes are done: it is of this session alone."""
-    return run.path / WORK / "probed" / model
 
 
 def open_probes(
@@ -166,12 +161,12 @@ def probe_task(
         Told of every condition where the probes are fitted in this process.
     """
     for model in models:
-        _probed(run, model).unlink(missing_ok=True)
+        run.probed(model).unlink(missing_ok=True)
     places = run.path.resolve(), store.path.resolve()
     return Task(
         stage="probe",
         total=len(models),
-        missing=lambda: [model for model in models if not _probed(run, model).exists()],
+        missing=lambda: [model for model in models if not run.probed(model).exists()],
         here=lambda: _Probes(run, plan, cells, models, fitting, progress),
         there=partial(open_probes, *places, config, models, device),
         describe=lambda model: {"model": model, "trials": f"0 to {plan.count - 1}"},

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from compute.errors import UsageError
+from compute.hashing import Stream
 from compute.simulation.config import SimulationConfig, StudyDesign
 from compute.simulation.fields import FieldCrops, cut_crops, simulate_field
 from compute.simulation.optics import CHANNELS, draw_batch
@@ -26,9 +27,6 @@ from compute.storage.atomic_files import Progress, silent
 from compute.store.writer import CropStoreWriter
 
 __all__ = ["SimulationConfig", "StudyDesign", "simulate"]
-
-_BATCH, _FIELD = 0, 1
-"""First numbers of the random streams below a seed."""
 
 
 @dataclass(frozen=True)
@@ -186,8 +184,12 @@ def _tasks(design: StudyDesign, config: SimulationConfig) -> list[FieldTask]:
 
 def draw_field(task: FieldTask) -> FieldCrops:
     """Simulate one field and cut its crops; depends on nothing but the task."""
-    batch_seed = np.random.SeedSequence(task.seed, spawn_key=(_BATCH, task.replicate))
-    field_seed = np.random.SeedSequence(task.seed, spawn_key=(_FIELD, task.number, task.index))
+    batch_seed = np.random.SeedSequence(
+        task.seed, spawn_key=(Stream.SIMULATED_BATCH, task.replicate)
+    )
+    field_seed = np.random.SeedSequence(
+        task.seed, spawn_key=(Stream.SIMULATED_FIELD, task.number, task.index)
+    )
     batch = draw_batch(task.config, np.random.default_rng(batch_seed))
     rng = np.random.default_rng(field_seed)
     field = simulate_field(task.protein, task.config, batch, task.crops, rng)

@@ -27,7 +27,7 @@ from compute.models.training.select_cells import Rows, Selection, select_cells
 from compute.models.weights import DTYPES, weights_of, write_weights
 from compute.schema import SCHEMA_VERSION
 from compute.storage.atomic_files import Progress, silent, write_json
-from compute.storage.locks import lock
+from compute.storage.locks import LOCK_FILE, lock
 from compute.store.reader import CropStore
 
 VALIDATION_BATCH = 256
@@ -236,7 +236,7 @@ def train(
             save_state(checkpoint, state, configuration)
         path = _finish(job, state, out, dtype)
         checkpoint.unlink(missing_ok=True)
-    (folder / ".lock").unlink(missing_ok=True)
+    (folder / LOCK_FILE).unlink(missing_ok=True)
     folder.rmdir()
     return path
 
