@@ -14,13 +14,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from compute.backgrounds.config import HARMONISE
 from compute.errors import unknown_value
 from compute.hashing import Stream, mix
 from compute.storage.atomic_files import writing
 from compute.store.reader import CropArrays, alone
-
-HARMONISE = ("protein", "field", "none")
-"""What shares a scale: all crops of a protein, of a field, or nothing is changed."""
 
 PERCENTILES = (1.0, 99.5)
 """Low and high ends of a group's scale: medium, and nearly its brightest pixels."""

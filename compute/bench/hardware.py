@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from compute.bench.config import ROUNDS
 from compute.bench.timing import alternate
 from compute.devices import cores
 
@@ -55,7 +56,7 @@ class Machine:
         )
 
 
-def measure(device: torch.device, repeats: int = 5) -> Machine:
+def measure(device: torch.device, repeats: int = ROUNDS) -> Machine:
     """Describe the machine and measure its two limits.
 
     Parameters

@@ -7,17 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from compute.bench.config import SimulationConfig as SimulationConfig
 from compute.bench.simulated_answers import AnswersConfig
-from compute.errors import UsageError
-from compute.statistics.bootstrap import BootstrapConfig, Resampling
+from compute.statistics.bootstrap import Resampling
+from compute.statistics.config import ALPHA as ALPHA
+from compute.statistics.config import BootstrapConfig
 from compute.statistics.effect_rows import effect_rows
 from compute.statistics.effects import Tallies
 
 HELD = (0.93, 0.97)
 """Share of data sets whose 95% interval must hold the truth."""
-
-LEVEL = 0.05
-"""Of tests, and of false discoveries."""
 
 Bounds = tuple[float | None, float | None]
 
@@ -25,40 +24,6 @@ MANY = AnswersConfig()
 FEW = AnswersConfig(proteins=6, cells=(5, 15))
 SETTINGS = {"20 proteins a class": MANY, "6 proteins a class": FEW}
 """What the shipped demo (6) and a screen (20 or more) have, in 15 localizations."""
-
-
-@dataclass(frozen=True)
-class SimulationConfig:
-    """How much is simulated.
-
-    Parameters
-    ----------
-    data_sets
-        Of each setting, at least 2.
-    draws
-        Bootstrap draws of each interval, at least 100. Runs take 2,000; with 400 an
-        interval's length is off by 4% (standard deviation), which the shares include.
-    flips
-        Sign flips of each test, at least 100.
-    seed
-        Any integer ≥ 0.
-    """
-
-    data_sets: int = 1000
-    draws: int = 400
-    flips: int = 999
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Check every value."""
-        for what, least in (("data_sets", 2), ("draws", 100), ("flips", 100), ("seed", 0)):
-            if getattr(self, what) < least:
-                raise UsageError(f"{what} is {getattr(self, what)}; it must be at least {least}.")
-
-    def each(self, *stream: int) -> Iterator[tuple[int, np.random.Generator]]:
-        """Count through the data sets, each with random numbers of its own."""
-        for number in range(self.data_sets):
-            yield number, np.random.default_rng([self.seed, *stream, number])
 
 
 @dataclass(frozen=True)

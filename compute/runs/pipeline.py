@@ -23,9 +23,9 @@ from compute.probes.cells import Cells
 from compute.probes.solvers import Fitting
 from compute.probes.stage import how_fitted
 from compute.runs.config import RunConfig as RunConfig
-from compute.runs.config import prepare as prepare
 from compute.runs.engines import EngineConfig, EngineName, IncompleteError, open_engine
 from compute.runs.example_crops import write_examples
+from compute.runs.prepare import prepare
 from compute.runs.provenance import describe, flagged_trials, plain, sham_difference
 from compute.runs.units_of_work import embed_task, probe_task
 from compute.storage.atomic_files import Progress, silent, write_stream

@@ -18,8 +18,9 @@ from compute.errors import BystanderError
 from compute.probes.cells import Cells
 from compute.probes.solvers import Fitting
 from compute.probes.stage import probe
-from compute.runs.config import RunConfig, prepare
+from compute.runs.config import RunConfig
 from compute.runs.engines import Task, UnitError
+from compute.runs.prepare import prepare
 from compute.runs.provenance import describe_device
 from compute.storage.atomic_files import Progress, silent
 from compute.storage.run_directory import RunDirectory

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from compute.hashing import Stream, mix
 from compute.schema import DISTRIBUTIONS, SHIFTS, TRUTH
+from compute.statistics.config import ALPHA
 from compute.statistics.shifts import (
-    CALLED,
     DRAWS,
     FINER,
     benjamini_hochberg,
@@ -194,7 +194,7 @@ class Shifts:
         frame = pd.DataFrame(self.rows).assign(**key)
         frame["q_value"] = benjamini_hochberg(frame["p_value"].to_numpy())
         least = frame["p_value"] == LEAST
-        if (frame.loc[least, "q_value"] > CALLED).any():
+        if (frame.loc[least, "q_value"] > ALPHA).any():
             frame.loc[list(self.finer), "p_value"] = list(self.finer.values())
             frame["q_value"] = benjamini_hochberg(frame["p_value"].to_numpy())
         cells = table.iloc[self.first]

@@ -13,7 +13,7 @@ from compute.probes import stage
 from compute.probes.solvers import Fitting, Solver
 from compute.probes.stage import how_fitted, probe
 from compute.runs import units_of_work
-from compute.runs.config import prepare
+from compute.runs.prepare import prepare
 from compute.schema import Condition
 from compute.storage.paths import LOCKED, LOCKED_PREDICTIONS
 from compute.storage.run_directory import begin
