@@ -1,9 +1,10 @@
 """Run directories: begun, filled in shards, resumed, finished, read. No torch.
 
-A run directory holds `run.json` and the tables named in `compute.schema.RUN_TABLES`. A file that
-is there is whole; what is not there is still to be done. That is all the state there is, so an
-interrupted run goes on from its files. Files that were cut short or altered since they were written
-do not have the checksum they should have: they are deleted when a run goes on, and made again.
+A run directory holds `run.json` and the tables named in `compute.storage.paths.RUN_TABLES`. A
+file that is there is whole; what is not there is still to be done. That is all the state there is,
+so an interrupted run goes on from its files. Files that were cut short or altered since they were
+written do not have the checksum they should have: they are deleted when a run goes on, and made
+again.
 """
 
 import shutil
