@@ -242,7 +242,7 @@ def test_missing_extra_and_misshapen_variables_are_named(name):
 
 def test_a_network_without_published_weights_is_told(monkeypatch):
     monkeypatch.delitem(LAYOUTS, "deeploc")
-    with pytest.raises(UsageError, match="published weights 'deeploc'.*pifia, paired_cell"):
+    with pytest.raises(UsageError, match=r"published weights 'deeploc'.*pifia, paired_cell"):
         from_published("deeploc", {})
 
 
