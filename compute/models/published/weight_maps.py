@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from compute.errors import unknown_value
 from compute.models.networks import network_spec
 from compute.models.networks.blocks import LayeredNetwork, scaled
 from compute.models.networks.deeploc import FLAT_SIDE as DEEPLOC_FLAT_SIDE
@@ -218,7 +219,21 @@ LAYOUTS: dict[str, Layout] = {
         ("Variable", "beta?_power", "*/Adam", "*/Adam_1"),
     ),
 }
-"""By the names of `compute.models.networks.NETWORKS`."""
+"""By the names of `compute.models.networks.NETWORKS`, those that were published with weights."""
+
+
+def layout_of(network: str) -> Layout:
+    """Return how a network was published.
+
+    Raises
+    ------
+    UsageError
+        No such network, or none with published weights.
+    """
+    network_spec(network)
+    if network not in LAYOUTS:
+        raise unknown_value("network with published weights", network, LAYOUTS)
+    return LAYOUTS[network]
 
 
 def from_published(network: str, variables: Mapping[str, Array]) -> ConvertedWeights:
@@ -240,12 +255,11 @@ def from_published(network: str, variables: Mapping[str, Array]) -> ConvertedWei
     Raises
     ------
     UsageError
-        No such network.
+        No such network, or none with published weights.
     InputError
         Variables are missing, left over, or of another shape; each is named.
     """
-    spec = network_spec(network)
-    layout = LAYOUTS[network]
+    spec, layout = network_spec(network), layout_of(network)
     sources = {move.source for move in layout.moves}
     extra = [name for name in variables if name not in sources]
     ignored = tuple(n for n in extra if any(fnmatchcase(n, pattern) for pattern in layout.ignored))
