@@ -38,7 +38,7 @@ _VALUES = ("Accuracy", "StdDev")
 
 
 @dataclass(frozen=True)
-class PairTest:
+class PublishedTest:
     """One row of a file: a pair of classes, on a background where one applies."""
 
     first: str
@@ -58,7 +58,7 @@ class PairTest:
         return self.background in (self.first, self.second)
 
 
-Tests = Mapping[tuple[str, Condition], list[PairTest]]
+Tests = Mapping[tuple[str, Condition], list[PublishedTest]]
 """Every file's tests, by model and condition."""
 
 
@@ -89,7 +89,7 @@ def published_files(source: Path) -> dict[tuple[str, Condition], Path]:
     return files
 
 
-def read_tests(path: Path) -> list[PairTest]:
+def read_tests(path: Path) -> list[PublishedTest]:
     """Read one file.
 
     Raises
@@ -100,7 +100,7 @@ def read_tests(path: Path) -> list[PairTest]:
     """
     grid = CONDITIONS[_condition_of(path)].grid
     expected = (*_PAIR, *(("Background",) if grid else ()), *_VALUES)
-    tests: list[PairTest] = []
+    tests: list[PublishedTest] = []
     seen: dict[tuple[frozenset[str], str | None], int] = {}
     try:
         with path.open(newline="", encoding="utf-8-sig") as handle:
@@ -149,7 +149,7 @@ def classes_of(found: Tests, files: Mapping[tuple[str, Condition], Path]) -> lis
             test
             for a, b in combinations(names, 2)
             for k in (names if grid else [None])
-            if (test := PairTest(a, b, k, 0, 0)).key not in present and not test.own
+            if (test := PublishedTest(a, b, k, 0, 0)).key not in present and not test.own
         ]
         if absent:
             more = f" (and {len(absent) - 1} more)" if len(absent) > 1 else ""
@@ -211,7 +211,7 @@ def _check_columns(path: Path, found: Iterable[str], expected: tuple[str, ...]) 
         raise InputError(f"{path}: {'; '.join(parts)}.", f"Expected: {', '.join(expected)}.")
 
 
-def _test(row: Mapping[str | None, Any], grid: bool, place: str) -> PairTest:
+def _test(row: Mapping[str | None, Any], grid: bool, place: str) -> PublishedTest:
     """Check one row."""
     if None in row:
         raise InputError(f"{place}: more values than columns.", "Remove the surplus ones.")
@@ -221,7 +221,9 @@ def _test(row: Mapping[str | None, Any], grid: bool, place: str) -> PairTest:
         raise InputError(
             f"{place}: Location1 and Location2 are both {first!r}.", "A pair has two classes."
         )
-    return PairTest(first, second, background, *(_share(row, column, place) for column in _VALUES))
+    return PublishedTest(
+        first, second, background, *(_share(row, column, place) for column in _VALUES)
+    )
 
 
 def _class(row: Mapping[str | None, Any], column: str, place: str) -> str:
@@ -249,7 +251,7 @@ def _share(row: Mapping[str | None, Any], column: str, place: str) -> float:
     return value
 
 
-def _words(test: PairTest) -> str:
+def _words(test: PublishedTest) -> str:
     on = f" on background {test.background}" if test.background else ""
     return f"{test.first} and {test.second}{on}"
 

@@ -25,7 +25,7 @@ from compute.probes.solvers import (
     fit_test,
     fit_together,
 )
-from compute.probes.svm_folds import Planes
+from compute.probes.svm_folds import Solutions
 from compute.probes.svm_path import compiled
 
 CONFLICTING = -2
@@ -180,7 +180,7 @@ _Asked = tuple[
     bool,
     Hyperplanes | None,
     Solver,
-    Sequence[Planes],
+    Sequence[Solutions],
 ]
 """The arguments of `_score_pair_tests`."""
 
@@ -195,7 +195,7 @@ def _score_pair_tests(
     unaltered: bool,
     frozen: Hyperplanes | None,
     solver: Solver,
-    solved: Sequence[Planes],
+    solved: Sequence[Solutions],
 ) -> tuple[list[tuple[str, PairScore]], Hyperplanes | None]:
     """Do every test of one pair: refit, then frozen, on each background."""
     scores: list[tuple[str, PairScore]] = []
@@ -247,7 +247,7 @@ def pair_tests(
     dict
         The SVMs fitted here.
     """
-    solved: list[list[Planes]] = [[] for _ in pairs]
+    solved: list[list[Solutions]] = [[] for _ in pairs]
 
     # Two threads of the linear algebra would fight over the cores, and might round differently.
     with threadpool_limits(1):
@@ -292,7 +292,7 @@ def _solve_together(
     backgrounds: Mapping[tuple[int, int], Sequence[int]],
     folds: Folds,
     device: str,
-) -> list[list[Planes]]:
+) -> list[list[Solutions]]:
     """Fit the SVMs of all pairs in batches; give them for each pair and test."""
     tests = [list(each_test(crops, pair, backgrounds[pair], folds)) for pair in pairs]
     found = iter(fit_together(crops.features, [test for some in tests for test in some], device))

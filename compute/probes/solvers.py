@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.svm import SVC
 
 from compute.probes.multiclass import C
-from compute.probes.svm_folds import Planes, fit_folds
+from compute.probes.svm_folds import Solutions, fit_folds
 
 
 class Solver(StrEnum):
@@ -124,7 +124,7 @@ def fit_pair(
 
 
 def fit_test(
-    features: NDArray[np.float32], test: PairTest, solver: Solver, solved: Planes | None = None
+    features: NDArray[np.float32], test: PairTest, solver: Solver, solved: Solutions | None = None
 ) -> tuple[Hyperplanes, int]:
     """Fit the SVM of every fold of one pair test.
 
@@ -161,7 +161,7 @@ def fit_test(
 
 def fit_together(
     features: NDArray[np.float32], tests: Sequence[PairTest], device: str
-) -> list[Planes]:
+) -> list[Solutions]:
     """Fit the SVMs of all pair tests of a condition in batches, on a device.
 
     Parameters
@@ -190,5 +190,5 @@ def fit_together(
     ]
     found = fit_batched(features, problems, C, device)
     ends = np.cumsum([test.number for test in tests])[:-1]
-    parts = (np.split(part, ends) for part in (found.weight, found.bias, found.gap))
-    return [Planes(*part) for part in zip(*parts, strict=True)] if tests else []
+    parts = (np.split(part, ends) for part in (found.weight, found.bias, found.kkt_violation))
+    return [Solutions(*part) for part in zip(*parts, strict=True)] if tests else []

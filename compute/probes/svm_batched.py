@@ -1,12 +1,12 @@
 """The SVMs of many pair tests at once, on a GPU. Pure tensors, no files.
 
-Minimises the same function as scikit-learn's ``SVC(kernel="linear")`` (hinge loss, free intercept),
-by an interior-point method in 64 bits (Mehrotra, 1992, SIAM Journal on Optimization 2:575; Ferris
-and Munson, 2003, SIAM Journal on Optimization 13:783, for linear SVMs): a step asks for one product
-of the embeddings with themselves and one Cholesky factor, of as many rows as an embedding has
-numbers, and 10 to 20 steps suffice whatever the crops. Steps are the same for every SVM, so a batch
-of them keeps a GPU busy. Every step ends with libsvm's own question: how far is the solution, with
-multipliers at their bounds where they are about to be, from optimal?
+Minimises the same function as scikit-learn's ``SVC(kernel="linear")`` (hinge loss, free intercept)
+by a primal-dual interior-point method in 64 bits (predictor and corrector: Mehrotra, 1992, SIAM
+Journal on Optimization 2:575; for linear SVMs: Ferris and Munson, 2003, SIAM Journal on
+Optimization 13:783). A step takes one product of the embeddings with themselves and one Cholesky
+factor, of as many rows as an embedding has numbers, and 10 to 20 steps suffice whatever the crops.
+All SVMs take the same steps, so a batch of them keeps a GPU busy. After every step multipliers are
+put to 0 or C where they are about to be, and the KKT violation is computed as libsvm defines it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,37 +20,37 @@ from torch import Tensor
 
 from compute.devices import BatchSize
 from compute.errors import UsageError
-from compute.probes.svm_folds import Planes
+from compute.probes.svm_folds import Solutions
 from compute.probes.svm_path import TOLERANCE
 
 BUDGET = 1 << 30
 """Bytes that a batch of SVMs may take on the device; halved where memory runs out."""
 
 GRADES = 8
-"""Numbers of crops are rounded up to so many steps between a power of two and the next: SVMs of one
-size go together, and at most an eighth of the rows is empty."""
+"""Between a power of two and the next, numbers of crops are rounded up to one of so many sizes.
+SVMs of one size go together, and at most an eighth of the rows is empty."""
 
-AIM = TOLERANCE / 10
-"""Violation of optimality at which an SVM leaves the batch: a step further than need be, so that
-how the batch was made up hardly shows."""
+TARGET = TOLERANCE / 10
+"""KKT violation below which an SVM leaves the batch. It is a step further than need be, so that the
+make-up of the batch hardly shows in the result."""
 
-STEPS = 60
-"""Most steps; what does not fulfil `TOLERANCE` by then goes to the reference."""
+MAX_STEPS = 60
+"""Most steps; what is not below `TOLERANCE` by then goes to scikit-learn."""
 
-STAY = 0.995
+STEP_SHARE = 0.995
 """Share of the way to the nearest bound that a step goes."""
 
-AHEAD = 3.5
+START_SURPLUS = 3.5
 """How far beyond the margin every crop is said to be at first, in units of the margin. Found by
 trying on embeddings: from 0.5 to 60 the number of steps changes by a fifth."""
 
-WIDE = 0.75
-"""The batch is packed anew once so few of its SVMs are left."""
+REPACK_SHARE = 0.75
+"""The batch is packed anew once at most this share of its SVMs is left."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One SVM to fit: a pair test without one of its folds.
+    """One SVM to fit: a pair test without the crops of one of its folds.
 
     Parameters
     ----------
@@ -78,29 +78,29 @@ class Problem:
 def fit_batched(
     features: NDArray[np.float32],
     problems: Sequence[Problem],
-    bound: float,
+    box: float,
     device: str = "cpu",
     budget: int = BUDGET,
-) -> Planes:
+) -> Solutions:
     """Fit many SVMs, each on its own crops.
 
     Parameters
     ----------
     features
-        Embeddings of all crops, brought to the device once, shape (N, D).
+        Embeddings of all crops, shape (N, D). They are brought to the device once.
     problems
-        The SVMs, P of them.
-    bound
-        The SVMs' C.
+        The SVMs to fit.
+    box
+        Their C, above 0.
     device
-        PyTorch's name of a device that has 64-bit numbers.
+        PyTorch's name of a device that has 64-bit numbers, by default the CPU.
     budget
-        Bytes that a batch may take there.
+        Bytes that a batch may take there, by default `BUDGET`.
 
     Returns
     -------
-    Planes
-        One row per problem, in their order.
+    Solutions
+        One SVM per problem, in their order. Check `converged`.
 
     Raises
     ------
@@ -109,8 +109,8 @@ def fit_batched(
     BystanderError
         Its memory does not hold the embeddings, or not even one SVM.
     """
-    where = torch.device(device)
-    if where.type == "mps":
+    there = torch.device(device)
+    if there.type == "mps":
         raise UsageError(
             f"Pair tests cannot be fitted in batches on device {device!r}: it has no 64-bit "
             "numbers.",
@@ -118,27 +118,27 @@ def fit_batched(
         )
     width = features.shape[1]
     weight, bias = np.zeros((len(problems), width)), np.zeros(len(problems))
-    gap = np.full(len(problems), np.inf)
-    there = _brought(features, where)
-    for members, room in _sizes(problems):
+    violation = np.full(len(problems), np.inf)
+    embeddings = _to_device(features, there)
+    for members, room in _by_size(problems):
         each = _bytes(room, width)
         asked = max(1, budget // each)
-        size, start = BatchSize(asked, where, of="SVM"), 0
+        size, start = BatchSize(asked, there, of="SVM"), 0
         while start < len(members):
             chosen = members[start : start + size.now]
 
             def fit(chosen: NDArray[np.int64] = chosen, room: int = room) -> None:
                 index, sign = _gather([problems[k] for k in chosen], room)
-                given = _given(there, index, sign)
-                weight[chosen], bias[chosen], gap[chosen] = _solve(given, bound)
+                batch = _make_batch(embeddings, index, sign)
+                weight[chosen], bias[chosen], violation[chosen] = _solve(batch, box)
 
             start = size.attempt(fit, start, start + len(chosen))
         if size.now < asked:  # what was too much for one size is for the next
             budget = size.now * each
-    return Planes(weight, bias, gap)
+    return Solutions(weight, bias, violation)
 
 
-def _brought(features: NDArray[np.float32], device: torch.device) -> Tensor:
+def _to_device(features: NDArray[np.float32], device: torch.device) -> Tensor:
     """Bring a condition's embeddings to the device."""
     kept: list[Tensor] = []
     whole = BatchSize(1, device, of="condition's embeddings")
@@ -146,8 +146,16 @@ def _brought(features: NDArray[np.float32], device: torch.device) -> Tensor:
     return kept[0]
 
 
-def _sizes(problems: Sequence[Problem]) -> Iterator[tuple[NDArray[np.int64], int]]:
-    """Put problems of similar size together; give their places and the rows they take."""
+def _by_size(problems: Sequence[Problem]) -> Iterator[tuple[NDArray[np.int64], int]]:
+    """Group problems of similar size, largest first.
+
+    Yields
+    ------
+    members : ndarray
+        Places in `problems`.
+    room : int
+        Rows of a batch that each of them takes.
+    """
     size = np.array([problem.size for problem in problems], np.int64)
     grade = 2.0 ** np.floor(np.log2(np.maximum(size, GRADES))) / GRADES
     room = (np.ceil(size / grade) * grade).astype(np.int64)
@@ -156,14 +164,22 @@ def _sizes(problems: Sequence[Problem]) -> Iterator[tuple[NDArray[np.int64], int
 
 
 def _bytes(room: int, width: int) -> int:
-    """Bytes of one SVM at work: its crops three times, some vectors, some small matrices."""
+    """Estimate the bytes that one SVM takes: its crops three times, vectors, small matrices."""
     return 8 * (room * (3 * (width + 1) + 40) + 4 * (width + 1) ** 2)
 
 
 def _gather(
     problems: Sequence[Problem], room: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """List each problem's crops and their classes as ±1; an empty row is one of them times 0."""
+    """List the crops of each problem, in as many rows as `room` says.
+
+    Returns
+    -------
+    index : ndarray
+        Rows of the embeddings, shape (B, room). An empty row repeats the problem's first crop.
+    sign : ndarray
+        Labels: 1 for the second class, −1 for the first, 0 in an empty row; shape (B, room).
+    """
     index = np.empty((len(problems), room), np.int64)
     sign = np.zeros((len(problems), room))
     for k, problem in enumerate(problems):
@@ -175,177 +191,215 @@ def _gather(
 
 
 @dataclass(frozen=True)
-class _Given:
-    """What a batch of B SVMs is given.
+class _Batch:
+    """The data of B SVMs; n rows for each.
 
-    `rows` are the embeddings less their mean, with a 1 for the intercept, times ±1: (B, n, D + 1);
-    `sign` ±1, 0 in empty rows, (B, n); `centre` the mean, (B, D); `square` the mean squared length
-    of an embedding, (B, 1).
+    Parameters
+    ----------
+    signed_x
+        Embeddings less their mean, followed by a 1 for the intercept, times the label; shape
+        (B, n, D + 1).
+    y
+        Labels, ±1, and 0 in empty rows, shape (B, n).
+    centre
+        Mean of the embeddings, shape (B, D).
+    mean_square
+        Mean squared length of an embedding less the mean, shape (B, 1).
     """
 
-    rows: Tensor
-    sign: Tensor
+    signed_x: Tensor
+    y: Tensor
     centre: Tensor
-    square: Tensor
+    mean_square: Tensor
 
 
 @dataclass(frozen=True)
-class _Point:
-    """Where the SVMs of a batch stand.
+class _Iterate:
+    """Where the interior-point method stands in a batch of B SVMs.
 
-    `plane` are weights and intercept, (B, D + 1); of every crop `share` is its multiplier, `rest`
-    what is left of it to C, `beyond` how far the crop is beyond the margin, `lack` how far short
-    of it, all above zero, (B, n). At the solution share × beyond and rest × lack are zero.
+    All but `plane` are above 0. At a solution y (w·x + b) − 1 = surplus − slack, and both
+    alpha · surplus and complement · slack are 0.
+
+    Parameters
+    ----------
+    plane
+        Weights and intercept, shape (B, D + 1).
+    alpha
+        Multiplier of each crop, shape (B, n).
+    complement
+        C − alpha, which is the multiplier of slack ≥ 0; shape (B, n).
+    surplus
+        How far a crop is beyond the margin, shape (B, n).
+    slack
+        ξ, how far it falls short of the margin, shape (B, n).
     """
 
     plane: Tensor
-    share: Tensor
-    rest: Tensor
-    beyond: Tensor
-    lack: Tensor
+    alpha: Tensor
+    complement: Tensor
+    surplus: Tensor
+    slack: Tensor
 
 
-def _given(features: Tensor, index: NDArray[np.int64], sign: NDArray[np.float64]) -> _Given:
-    signs = torch.as_tensor(sign, device=features.device)
-    full = signs.abs()
-    count = full.sum(1, keepdim=True)
-    batch, room = index.shape
-    rows = signs.new_empty(batch, room, features.shape[1] + 1)
-    inner = rows[:, :, :-1]
-    inner.copy_(features[torch.as_tensor(index, device=features.device)])
+def _make_batch(features: Tensor, index: NDArray[np.int64], sign: NDArray[np.float64]) -> _Batch:
+    """Lay the crops that `_gather` listed into a batch, in 64 bits."""
+    y = torch.as_tensor(sign, device=features.device)
+    real = y.abs()
+    n_crops = real.sum(1, keepdim=True)
+    count, room = index.shape
+    signed_x = y.new_empty(count, room, features.shape[1] + 1)
+    x = signed_x[:, :, :-1]
+    x.copy_(features[torch.as_tensor(index, device=features.device)])
     # The intercept is free, so a shift of all crops changes nothing but the rounding.
-    centre = torch.bmm(full[:, None], inner)[:, 0] / count
-    inner.sub_(centre[:, None])
-    rows[:, :, -1] = 1.0
-    rows.mul_(signs[:, :, None])
-    square = rows.square().sum((1, 2))[:, None] / count - 1
-    return _Given(rows, signs, centre, square)
+    centre = torch.bmm(real[:, None], x)[:, 0] / n_crops
+    x.sub_(centre[:, None])
+    signed_x[:, :, -1] = 1.0
+    signed_x.mul_(y[:, :, None])
+    mean_square = signed_x.square().sum((1, 2))[:, None] / n_crops - 1
+    return _Batch(signed_x, y, centre, mean_square)
 
 
 def _solve(
-    given: _Given, bound: float
+    batch: _Batch, box: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Fit a batch; give weights (B, D), intercepts (B,) and violations of optimality (B,)."""
-    batch = len(given.rows)
-    left = torch.arange(batch, device=given.rows.device)
-    weight, centre = torch.zeros_like(given.centre), given.centre
-    bias = weight.new_zeros(batch)
-    gap = torch.full_like(bias, torch.inf)
-    point, going = _start(given, bound), None
-    for _ in range(STEPS):
-        point = _step(given, point)
-        w, b, far = _rounded(given, point, bound)
-        better = far < gap[left]
+    """Fit a batch; return weights (B, D), intercepts (B,) and KKT violations (B,)."""
+    size = len(batch.signed_x)
+    left = torch.arange(size, device=batch.signed_x.device)
+    weight, centre = torch.zeros_like(batch.centre), batch.centre
+    bias = weight.new_zeros(size)
+    violation = torch.full_like(bias, torch.inf)
+    point, going = _start(batch, box), None
+    for _ in range(MAX_STEPS):
+        point = _step(batch, point)
+        w, b, now = _at_bounds(batch, point, box)
+        better = now < violation[left]
         if going is not None:
             better &= going
-        # Without asking which: an answer would have the device wait.
+        # `where` rather than a mask: to ask which are better would have the device wait.
         weight[left] = torch.where(better[:, None], w, weight[left])
         bias[left] = torch.where(better, b, bias[left])
-        gap[left] = torch.where(better, far, gap[left])
+        violation[left] = torch.where(better, now, violation[left])
         sound = torch.isfinite(point.plane).all(1)
-        going = (gap[left] >= AIM) & sound
+        going = (violation[left] >= TARGET) & sound
         count = int(going.sum())
         if count == 0:
             break
-        if count <= WIDE * len(left):
+        if count <= REPACK_SHARE * len(left):
             kept = torch.nonzero(going)[:, 0]
-            given, point, left, going = _of(given, kept), _of(point, kept), left[kept], None
+            batch, point, left, going = _take(batch, kept), _take(point, kept), left[kept], None
     bias -= (weight * centre).sum(1)
-    return weight.cpu().numpy(), bias.cpu().numpy(), gap.cpu().numpy()
+    return weight.cpu().numpy(), bias.cpu().numpy(), violation.cpu().numpy()
 
 
-Tensors = TypeVar("Tensors", _Given, _Point)
+Tensors = TypeVar("Tensors", _Batch, _Iterate)
 
 
-def _of(tensors: Tensors, kept: Tensor) -> Tensors:
+def _take(tensors: Tensors, kept: Tensor) -> Tensors:
     """Take some of the SVMs of a batch."""
     return type(tensors)(*(getattr(tensors, f.name)[kept] for f in fields(tensors)))
 
 
-def _start(given: _Given, bound: float) -> _Point:
-    """Start in the middle of all bounds: no plane yet, and every crop alike."""
-    like = given.sign
-    beyond, lack = torch.full_like(like, AHEAD), torch.full_like(like, AHEAD + 1)
-    # Both products are the same.
-    share = torch.full_like(like, bound * (AHEAD + 1) / (2 * AHEAD + 1))
-    plane = like.new_zeros(len(like), given.rows.shape[2])
-    return _Point(plane, share, bound - share, beyond, lack)
+def _start(batch: _Batch, box: float) -> _Iterate:
+    """Start away from all bounds: weights and intercept 0, and every crop alike."""
+    like = batch.y
+    surplus, slack = torch.full_like(like, START_SURPLUS), torch.full_like(like, START_SURPLUS + 1)
+    # So chosen that alpha · surplus equals complement · slack.
+    alpha = torch.full_like(like, box * (START_SURPLUS + 1) / (2 * START_SURPLUS + 1))
+    plane = like.new_zeros(len(like), batch.signed_x.shape[2])
+    return _Iterate(plane, alpha, box - alpha, surplus, slack)
 
 
-def _step(given: _Given, at: _Point) -> _Point:
-    """Take one step: first where Newton's would lead, then the one that stays clear of bounds."""
-    rows, full = given.rows, given.sign.abs()
-    count = 2 * full.sum(1, keepdim=True)
-    gets = torch.bmm(rows, at.plane[:, :, None])[:, :, 0]
-    # What rounding, and a start that is none, leave of the conditions that are linear.
-    short = full * (gets - 1 + at.lack - at.beyond)
-    stiff = full / (at.lack / at.rest + at.beyond / at.share)
-    system = torch.bmm((rows * stiff[:, :, None]).mT, rows)
+def _step(batch: _Batch, point: _Iterate) -> _Iterate:
+    """Take one step: predict how far Newton's step could go, then correct its direction by that."""
+    signed_x, real = batch.signed_x, batch.y.abs()
+    pairs = 2 * real.sum(1, keepdim=True)
+    margins = torch.bmm(signed_x, point.plane[:, :, None])[:, :, 0]
+    # By how much y (w·x + b) − 1 = surplus − slack fails, at the start and by rounding.
+    infeasibility = real * (margins - 1 + point.slack - point.surplus)
+    scaling = real / (point.slack / point.complement + point.surplus / point.alpha)
+    system = torch.bmm((signed_x * scaling[:, :, None]).mT, signed_x)
     system.diagonal(dim1=1, dim2=2)[:, :-1] += 1
     factor, _ = torch.linalg.cholesky_ex(system)
 
-    def solve(out: Tensor, inn: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Move so that share × beyond grows by `out`, and rest × lack by `inn`."""
-        wanted = out / at.share - inn / at.rest - short
-        right = torch.bmm((at.share + stiff * wanted)[:, None], rows)[:, 0]
-        right[:, :-1] -= at.plane[:, :-1]
-        move = torch.cholesky_solve(right[:, :, None], factor)
-        more = stiff * (wanted - torch.bmm(rows, move)[:, :, 0])
-        away = full * (out - at.beyond * more) / at.share
-        near = full * (inn + at.lack * more) / at.rest
-        return move[:, :, 0], more, away, near
+    def solve(
+        alpha_surplus_change: Tensor, complement_slack_change: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Solve for the Newton step that changes alpha · surplus and complement · slack so."""
+        wanted = (
+            alpha_surplus_change / point.alpha
+            - complement_slack_change / point.complement
+            - infeasibility
+        )
+        right_side = torch.bmm((point.alpha + scaling * wanted)[:, None], signed_x)[:, 0]
+        right_side[:, :-1] -= point.plane[:, :-1]
+        plane_step = torch.cholesky_solve(right_side[:, :, None], factor)
+        alpha_step = scaling * (wanted - torch.bmm(signed_x, plane_step)[:, :, 0])
+        surplus_step = real * (alpha_surplus_change - point.surplus * alpha_step) / point.alpha
+        slack_step = real * (complement_slack_change + point.slack * alpha_step) / point.complement
+        return plane_step[:, :, 0], alpha_step, surplus_step, slack_step
 
-    def length(more: Tensor, away: Tensor, near: Tensor) -> Tensor:
-        """How far every multiplier and slack stays above zero, at most 1."""
+    def longest(alpha_step: Tensor, surplus_step: Tensor, slack_step: Tensor) -> Tensor:
+        """Return which share of the step keeps all that must be above 0 there, at most 1."""
         fall = torch.stack(
-            [-(more / at.share), more / at.rest, -(away / at.beyond), -(near / at.lack)]
+            [
+                -(alpha_step / point.alpha),
+                alpha_step / point.complement,
+                -(surplus_step / point.surplus),
+                -(slack_step / point.slack),
+            ]
         )
         return 1 / fall.amax((0, 2)).clamp_min(1.0)[:, None]
 
-    one, two = at.share * at.beyond, at.rest * at.lack
-    now = (full * (one + two)).sum(1, keepdim=True) / count
-    _, more, away, near = solve(-one, -two)
-    far = length(more, away, near)
-    then = (at.share + far * more) * (at.beyond + far * away)
-    then += (at.rest - far * more) * (at.lack + far * near)
-    aim = now * ((full * then).sum(1, keepdim=True) / count / now) ** 3
-    move, more, away, near = solve(aim - one - more * away, aim - two + more * near)
-    far = STAY * length(more, away, near)
-    return _Point(
-        at.plane + far * move, at.share + far * more, at.rest - far * more,
-        at.beyond + far * away, at.lack + far * near,
+    alpha_surplus, complement_slack = point.alpha * point.surplus, point.complement * point.slack
+    mu = (real * (alpha_surplus + complement_slack)).sum(1, keepdim=True) / pairs
+    _, alpha_step, surplus_step, slack_step = solve(-alpha_surplus, -complement_slack)
+    share = longest(alpha_step, surplus_step, slack_step)
+    affine_mu = (point.alpha + share * alpha_step) * (point.surplus + share * surplus_step)
+    affine_mu += (point.complement - share * alpha_step) * (point.slack + share * slack_step)
+    target = mu * ((real * affine_mu).sum(1, keepdim=True) / pairs / mu) ** 3
+    plane_step, alpha_step, surplus_step, slack_step = solve(
+        target - alpha_surplus - alpha_step * surplus_step,
+        target - complement_slack + alpha_step * slack_step,
+    )
+    share = STEP_SHARE * longest(alpha_step, surplus_step, slack_step)
+    return _Iterate(
+        point.plane + share * plane_step, point.alpha + share * alpha_step,
+        point.complement - share * alpha_step, point.surplus + share * surplus_step,
+        point.slack + share * slack_step,
     )  # fmt: skip
 
 
-def _rounded(given: _Given, at: _Point, bound: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Put multipliers to the bounds they tend to; compute the violation of optimality anew.
+def _at_bounds(batch: _Batch, point: _Iterate, box: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Put multipliers to 0 or C where they tend to; compute the KKT violation anew.
 
     Returns
     -------
-    weight, bias, gap
-        Shapes (B, D), (B,), (B,); defined as in `compute.probes.svm_path`.
+    weight, bias, violation : Tensor
+        Shapes (B, D), (B,), (B,); defined as in `compute.probes.svm_path`. The violation is
+        infinite where the multipliers are not in 0 to C or do not sum to 0.
     """
-    rows, sign = given.rows, given.sign
-    there = sign != 0
-    # Which does less harm: to move a plane by a multiplier, or to leave a crop off the margin.
-    harm = given.square + 1 / bound
-    zero = there & (at.share * harm < at.beyond)
-    full = there & ~zero & (at.rest * harm < at.lack)
-    free = there & ~zero & ~full
-    share = torch.where(free, at.share, full * torch.full_like(at.share, bound))
-    excess = (sign * share).sum(1, keepdim=True)
+    signed_x, y = batch.signed_x, batch.y
+    real = y != 0
+    # To put a multiplier to 0 or C moves the plane; to leave it free leaves the crop off the
+    # margin. Which is less, in the units of a residual?
+    scale = batch.mean_square + 1 / box
+    at_zero = real & (point.alpha * scale < point.surplus)
+    at_c = real & ~at_zero & (point.complement * scale < point.slack)
+    free = real & ~at_zero & ~at_c
+    alpha = torch.where(free, point.alpha, at_c * torch.full_like(point.alpha, box))
+    excess = (y * alpha).sum(1, keepdim=True)
     count = free.sum(1, keepdim=True)
-    share = torch.where(free, share - sign * excess / count, share)
-    inside = ((share >= 0) & (share <= bound)).all(1)
-    inside &= (sign * share).sum(1).abs() <= 1e-9 * bound * there.sum(1)
-    weight = torch.bmm(share[:, None], rows)[:, 0, :-1]
-    error = sign - sign * torch.bmm(rows[:, :, :-1], weight[:, :, None])[:, :, 0]
-    up = free | (zero & (sign > 0)) | (full & (sign < 0))
-    down = free | (zero & (sign < 0)) | (full & (sign > 0))
-    most = torch.where(up, error, -torch.inf).amax(1)
-    least = torch.where(down, error, torch.inf).amin(1)
-    # As libsvm chooses it.
-    mean = torch.where(free, error, 0.0).sum(1) / count[:, 0]
-    bias = torch.where(count[:, 0] > 0, mean, (most + least) / 2)
-    gap = torch.where(inside, (most - least).clamp_min(0.0), torch.inf)
-    return weight, bias, torch.where(gap.isnan(), torch.inf, gap)
+    alpha = torch.where(free, alpha - y * excess / count, alpha)
+    inside = ((alpha >= 0) & (alpha <= box)).all(1)
+    inside &= (y * alpha).sum(1).abs() <= 1e-9 * box * real.sum(1)
+    weight = torch.bmm(alpha[:, None], signed_x)[:, 0, :-1]
+    residual = y - y * torch.bmm(signed_x[:, :, :-1], weight[:, :, None])[:, :, 0]
+    up = free | (at_zero & (y > 0)) | (at_c & (y < 0))
+    down = free | (at_zero & (y < 0)) | (at_c & (y > 0))
+    highest = torch.where(up, residual, -torch.inf).amax(1)
+    lowest = torch.where(down, residual, torch.inf).amin(1)
+    # The intercept that libsvm chooses.
+    mean = torch.where(free, residual, 0.0).sum(1) / count[:, 0]
+    bias = torch.where(count[:, 0] > 0, mean, (highest + lowest) / 2)
+    violation = torch.where(inside, (highest - lowest).clamp_min(0.0), torch.inf)
+    return weight, bias, torch.where(violation.isnan(), torch.inf, violation)

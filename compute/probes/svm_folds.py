@@ -1,10 +1,9 @@
-"""The SVMs of a pair test, all folds together. Pure arrays, no files.
+"""The linear SVMs of one pair test, all folds together. Pure arrays, no files.
 
-Minimises the same function as scikit-learn's ``SVC(kernel="linear")`` (hinge loss, free intercept),
-but follows its solution along a path (`compute.probes.svm_path`) instead of moving pairs of
-multipliers. One path leads to the solution on all crops: what is asked of each crop rises from what
-a first plane gives to 1. From there a path leads to every fold: the multipliers of its held-out
-crops shrink to 0. A fold needs few changes, so each costs a small part of a fit.
+Minimises the same function as scikit-learn's ``SVC(kernel="linear")`` (hinge loss, free intercept)
+by following solution paths (`compute.probes.svm_path`) instead of optimising pairs of multipliers.
+One path leads from a cheap start to the solution on all crops, and from there one path to every
+fold. The folds share most of their crops, so each of these is short and costs little.
 """
 
 from dataclasses import dataclass
@@ -14,64 +13,64 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compute.probes.svm_path import (
-    BOUND,
+    AT_C,
+    AT_ZERO,
     FREE,
-    SOFT,
+    RIDGE,
     TOLERANCE,
-    ZERO,
     Floats,
     Singles,
     centred,
     compiled,
-    folds_from,
-    folds_from_two,
+    folds_from_two_crops,
+    folds_from_warm_start,
 )
 
-CROWDED = 10
-"""Crops for each number in an embedding from which many lie on the wrong side, as a rule: then the
-first plane is that of a rounded hinge, else that of two crops."""
+CROPS_PER_DIMENSION = 10
+"""With more crops than this for each number in an embedding, many lie as a rule on the wrong side
+of the margin. The path then starts from the smoothed hinge, else from two crops."""
 
-SAMPLE = 4
-"""One crop of so many finds the first rounded plane."""
+SUBSAMPLE = 4
+"""One crop of so many is used for the first fit of the smoothed hinge."""
 
-ZONES, LAST = np.array([2.0], np.float32), np.array([0.5, 0.15], np.float32)
-"""Widths of the zone in which a hinge is rounded off, for the sample and then for all crops; the
-first is above 1, or no crop would lie in it at the start."""
+SUBSAMPLE_ZONES, ZONES = np.array([2.0], np.float32), np.array([0.5, 0.15], np.float32)
+"""Widths of the zone in which the hinge is smoothed, for the subsample and then for all crops. The
+first is above 1: at the start every crop lies at 1, and a narrower zone would hold none."""
 
-SETTLED, STEPS, SHORTER = 5, 60, 6
-"""Crops that may have entered or left the zone in the last Newton step on it; most steps; most
-times that one is shortened."""
+SETTLED, MAX_STEPS, MAX_SHORTENINGS = 5, 60, 6
+"""A zone is done with when at most so many crops entered or left it in the last Newton step; most
+Newton steps; most times that a step is shortened."""
 
-FIRM, DAMP = 1e-9, 1e-3
-"""What is added to the diagonal of a Newton step's system, as a share of it, so that rounding does
-not make it singular, and for the intercept as a share of all crops. Both only shorten steps: where
-they end is not changed."""
+JITTER, INTERCEPT_DAMPING = 1e-9, 1e-3
+"""Added to the diagonal of the Hessian: for weights a share of the diagonal itself, so that
+rounding does not make it singular, for the intercept a share of all crops. Both only shorten steps;
+the minimum stays where it is."""
 
 
 @dataclass(frozen=True)
-class Planes:
-    """The SVMs of one pair test; positive is the second class.
+class Solutions:
+    """Linear SVMs and how near to optimal they are; a positive score means the second class.
 
     Parameters
     ----------
     weight
-        Shape (folds, D).
+        Shape (SVMs, D).
     bias
-        Shape (folds,).
-    gap
-        Violation of optimality (Fan, Chen and Lin, 2005, JMLR 6: how far two multipliers are from
-        no longer wanting to move against each other), computed anew from the weights; infinite
-        where a path was given up. Shape (folds,).
+        Intercepts, shape (SVMs,).
+    kkt_violation
+        How far the multipliers are from fulfilling the KKT conditions, as libsvm measures it (Fan,
+        Chen and Lin, 2005, JMLR 6:1889), computed anew from the weights; infinite where the SVM was
+        given up. Shape (SVMs,).
     """
 
     weight: Floats
     bias: Floats
-    gap: Floats
+    kkt_violation: Floats
 
     @property
     def converged(self) -> NDArray[np.bool_]:
-        """Whether each SVM fulfils `TOLERANCE`."""
-        return np.asarray(self.gap < TOLERANCE)
+        """Whether the KKT violation of each SVM is below `TOLERANCE`, shape (SVMs,)."""
+        return np.asarray(self.kkt_violation < TOLERANCE)
 
 
 def fit_folds(
@@ -79,144 +78,178 @@ def fit_folds(
     second: NDArray[np.bool_],
     fold: NDArray[np.int64],
     number: int,
-    bound: float,
-) -> Planes:
+    box: float,
+) -> Solutions:
     """Fit one SVM per fold, on the other folds' crops.
 
     Parameters
     ----------
     features
-        Shape (n, D).
+        Embeddings of the pair test's crops, shape (n, D).
     second
         Which crops are of the pair's second class, shape (n,).
     fold
-        Fold in which each crop is held out, shape (n,).
+        Fold in which each crop is held out, 0 to `number` − 1, shape (n,).
     number
-        Number of folds; each must leave crops of both classes.
-    bound
-        The SVM's C.
+        Number of folds; without any one of them crops of both classes must be left.
+    box
+        The SVM's C, above 0.
+
+    Returns
+    -------
+    Solutions
+        One SVM per fold. Check `converged`: what is not may be far from optimal.
+
+    Examples
+    --------
+    Two classes that differ in their first number, in two folds:
+
+    >>> import numpy as np
+    >>> features = np.array([[0, 0], [0, 1], [2, 0], [2, 1]], np.float32)
+    >>> second = np.array([False, False, True, True])
+    >>> fitted = fit_folds(features, second, np.array([0, 1, 0, 1]), 2, 1.0)
+    >>> fitted.weight.round(2)
+    array([[1., 0.],
+           [1., 0.]])
+    >>> fitted.bias.round(2)
+    array([-1., -1.])
+    >>> fitted.converged
+    array([ True,  True])
     """
     n, width = features.shape
-    starts = [folds_from_two, _folds_from_rounded]
-    for start in starts if n <= CROWDED * width else starts[::-1]:
-        found = start(features, second, fold, number, float(bound))
+    starts = [folds_from_two_crops, _folds_from_smoothed_hinge]
+    for start in starts if n <= CROPS_PER_DIMENSION * width else starts[::-1]:
+        found = start(features, second, fold, number, float(box))
         if np.isfinite(found[2]).any():
             break
-    return Planes(*found)
+    return Solutions(*found)
 
 
-def _folds_from_rounded(
+def _folds_from_smoothed_hinge(
     features: NDArray[np.floating[Any]],
     second: NDArray[np.bool_],
     fold: NDArray[np.int64],
     number: int,
-    bound: float,
+    box: float,
 ) -> tuple[Floats, Floats, Floats]:
-    """Start from a plane whose hinge is rounded off.
+    """Fit the SVM of every fold; the path starts from the minimum with a smoothed hinge.
 
-    Its multipliers need not be optimal, nor sum to zero: what they lack is left to the path.
+    Its multipliers need be neither optimal nor sum to 0: the path makes up for both. The arguments
+    are those of `fit_folds`, and what is returned are the fields of `Solutions`.
     """
-    centre, rows = centred(features)
-    sign = np.where(second, np.float32(1), np.float32(-1))
-    plane = np.zeros(rows.shape[1] + 1)
-    some, signs = np.ascontiguousarray(rows[::SAMPLE]), np.ascontiguousarray(sign[::SAMPLE])
-    plane, _ = _rounded(some, signs, bound * SAMPLE, plane, ZONES)
-    plane, share = _rounded(rows, sign, bound, plane, LAST)
-    signed = sign * share
-    state = np.where(share <= 0, ZERO, np.where(share >= 1, BOUND, FREE)).astype(np.int8)
-    error = sign - rows @ (bound * (signed @ rows)) - float(plane[-1]) - SOFT * signed
-    wants = np.where(state == ZERO, sign, -sign) * error > 0
-    rate = np.where((state == FREE) | wants, error, np.float32(0))
-    return folds_from(
-        rows, centre, second, fold, number, bound, bound * signed.astype(np.float64),
-        error - rate, state, rate,
+    centre, x = centred(features)
+    y = np.where(second, np.float32(1), np.float32(-1))
+    plane = np.zeros(x.shape[1] + 1)
+    subsample, subsample_y = (
+        np.ascontiguousarray(x[::SUBSAMPLE]),
+        np.ascontiguousarray(y[::SUBSAMPLE]),
+    )
+    plane, _ = _fit_smoothed_hinge(subsample, subsample_y, box * SUBSAMPLE, plane, SUBSAMPLE_ZONES)
+    plane, alpha = _fit_smoothed_hinge(x, y, box, plane, ZONES)
+    dual_coef = y * alpha
+    status = np.where(alpha <= 0, AT_ZERO, np.where(alpha >= 1, AT_C, FREE)).astype(np.int8)
+    residual = y - x @ (box * (dual_coef @ x)) - float(plane[-1]) - RIDGE * dual_coef
+    wants = np.where(status == AT_ZERO, y, -y) * residual > 0
+    target_change = np.where((status == FREE) | wants, residual, np.float32(0))
+    return folds_from_warm_start(
+        x, centre, second, fold, number, box, box * dual_coef.astype(np.float64),
+        residual - target_change, status, target_change,
     )  # fmt: skip
 
 
 @compiled
-def _rounded(
-    rows: Singles, sign: Singles, bound: float, plane: Floats, zones: Singles
+def _fit_smoothed_hinge(
+    x: Singles, y: Singles, box: float, plane: Floats, zones: Singles
 ) -> tuple[Floats, Singles]:
-    """Take Newton steps on the weights (Chapelle, 2007, Neural Computation 19:1155).
+    """Minimise ½‖w‖² + C Σ loss with a smoothed hinge, by Newton steps on weights and intercept.
 
-    The hinge is a parabola in a zone that grows narrower.
+    As in Chapelle (2007, Training a support vector machine in the primal, Neural Computation
+    19:1155): within a zone the hinge is a parabola, and the zone grows narrower.
 
     Parameters
     ----------
-    rows, sign, bound
-        As in `Given`, in 32 bits.
+    x
+        Embeddings less their mean, shape (n, D).
+    y
+        Labels, ±1, shape (n,).
+    box
+        C.
     plane
         Weights and intercept to start from, shape (D + 1,).
     zones
-        Widths of the zone.
+        Widths of the zone, in units of the margin, in their order.
 
     Returns
     -------
     plane : ndarray
         Weights and intercept, shape (D + 1,).
-    share : ndarray
-        Multipliers over C, shape (n,).
+    alpha : ndarray
+        Multipliers over C, 0 to 1, shape (n,).
     """
-    n, width = rows.shape
-    one, nothing = np.float32(1), np.float32(0)
-    lack, change = np.ones(n, np.float32), np.empty(n, np.float32)
-    inside, taken = np.zeros(n, np.bool_), np.ones((n, width + 1), np.float32)
-    # The way to the plane that is given is the first step, which is never shortened.
-    move, slope, plane = plane, np.zeros(width + 1), np.zeros(width + 1)
-    place, zone = 0, zones[0]
-    for turn in range(STEPS):
-        way, ahead = move.astype(np.float32), move[:width]
-        first, base = float(np.dot(slope, move)), float(np.dot(plane[:width], ahead))
-        curve = float(np.dot(ahead, ahead))
+    n, width = x.shape
+    one, zero = np.float32(1), np.float32(0)
+    deficit, change = np.ones(n, np.float32), np.empty(n, np.float32)
+    inside, inside_x = np.zeros(n, np.bool_), np.ones((n, width + 1), np.float32)
+    # Of each crop `deficit` is 1 − y (w·x + b): above 0 it falls short of the margin. All start at
+    # the plane 0; the step to the plane that is given is the first, and never shortened.
+    newton_step, gradient, plane = plane, np.zeros(width + 1), np.zeros(width + 1)
+    stage, zone = 0, zones[0]
+    for iteration in range(MAX_STEPS):
+        step_32, weight_step = newton_step.astype(np.float32), newton_step[:width]
+        slope, weight_slope = (
+            float(np.dot(gradient, newton_step)),
+            float(np.dot(plane[:width], weight_step)),
+        )
+        weight_curvature = float(np.dot(weight_step, weight_step))
         for i in range(n):
-            reached = way[width]
+            score = step_32[width]
             for d in range(width):
-                reached += rows[i, d] * way[d]
-            change[i] = -sign[i] * reached
+                score += x[i, d] * step_32[d]
+            change[i] = -y[i] * score
         length = 1.0
-        for _ in range(SHORTER if turn > 0 else 0):
-            total, part = nothing, np.float32(length)
+        for _ in range(MAX_SHORTENINGS if iteration > 0 else 0):
+            total, part = zero, np.float32(length)
             for i in range(n):
-                gone = (lack[i] + part * change[i]) / zone
-                total += change[i] * min(max(gone, nothing), one)
-            later = float(base + length * curve + bound * total)
-            if later <= 1e-3 * abs(first):
+                loss_slope = (deficit[i] + part * change[i]) / zone
+                total += change[i] * min(max(loss_slope, zero), one)
+            later_slope = float(weight_slope + length * weight_curvature + box * total)
+            if later_slope <= 1e-3 * abs(slope):
                 break
-            length *= max(0.1, first / (first - later))
+            length *= max(0.1, slope / (slope - later_slope))
         for d in range(width + 1):
-            plane[d] += length * move[d]
+            plane[d] += length * newton_step[d]
         part, moved = np.float32(length), 0
         for i in range(n):
-            lack[i] += part * change[i]
-            within = (lack[i] > 0) & (lack[i] < zone)
+            deficit[i] += part * change[i]
+            within = (deficit[i] > 0) & (deficit[i] < zone)
             moved += within != inside[i]
             inside[i] = within
-        if turn > 0 and moved <= SETTLED:
-            place += 1
-            if place == len(zones):
+        if iteration > 0 and moved <= SETTLED:
+            stage += 1
+            if stage == len(zones):
                 break
-            zone = zones[place]
-        # How crops in the zone and beyond it push the plane, and the products of those in it.
-        push, count = np.zeros(width + 1, np.float32), 0
+            zone = zones[stage]
+        # The gradient of the loss, and for its Hessian the crops within the zone.
+        pull, count = np.zeros(width + 1, np.float32), 0
         for i in range(n):
-            inside[i] = (lack[i] > 0) & (lack[i] < zone)
-            if lack[i] > 0:
-                part = sign[i] * min(lack[i] / zone, one)
-                push[width] += part
+            inside[i] = (deficit[i] > 0) & (deficit[i] < zone)
+            if deficit[i] > 0:
+                part = y[i] * min(deficit[i] / zone, one)
+                pull[width] += part
                 for d in range(width):
-                    push[d] += part * rows[i, d]
+                    pull[d] += part * x[i, d]
             if inside[i]:
                 for d in range(width):
-                    taken[count, d] = rows[i, d]
+                    inside_x[count, d] = x[i, d]
                 count += 1
-        near, scale = taken[:count], bound / np.float64(zone)
-        system = scale * np.dot(near.T, near).astype(np.float64)
+        near, scale = inside_x[:count], box / np.float64(zone)
+        hessian = scale * np.dot(near.T, near).astype(np.float64)
         for d in range(width):
-            system[d, d] += 1.0 + FIRM * system[d, d]
-            slope[d] = plane[d] - bound * push[d]
-        system[width, width] += scale * DAMP * n
-        slope[width] = -bound * push[width]
-        move = -np.linalg.solve(system, slope)
+            hessian[d, d] += 1.0 + JITTER * hessian[d, d]
+            gradient[d] = plane[d] - box * pull[d]
+        hessian[width, width] += scale * INTERCEPT_DAMPING * n
+        gradient[width] = -box * pull[width]
+        newton_step = -np.linalg.solve(hessian, gradient)
     for i in range(n):
-        lack[i] = min(max(lack[i] / zone, nothing), one)
-    return plane, lack
+        deficit[i] = min(max(deficit[i] / zone, zero), one)
+    return plane, deficit

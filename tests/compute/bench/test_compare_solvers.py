@@ -30,7 +30,7 @@ def test_a_wrong_solver_shows(monkeypatch):
 
     def turned(*args):
         found = real(*args)
-        return type(found)(-found.weight, -found.bias, found.gap)
+        return type(found)(-found.weight, -found.bias, found.kkt_violation)
 
     monkeypatch.setattr(solvers, "fit_folds", turned)
     table = compare_solvers(once(noisy(1, 2.0)), PAIRS, EVERY, dealt())

@@ -231,7 +231,7 @@ def test_what_a_solver_cannot_solve_goes_to_the_reference(monkeypatch, solver, p
 
     def half(*args):
         found = real(*args)
-        found.gap[:2] = 1
+        found.kkt_violation[:2] = 1
         found.weight[:2] = np.nan
         return found
 
@@ -249,7 +249,7 @@ def test_what_takes_too_many_steps_goes_to_the_reference(monkeypatch):
     crops, folds = once(noisy(4)), dealt()
     every = {pair: [-1] for pair in PAIRS}
     expected, planes = pair_tests(crops, PAIRS, every, folds, {}, PLAIN)
-    monkeypatch.setattr(svm_batched, "STEPS", 1)
+    monkeypatch.setattr(svm_batched, "MAX_STEPS", 1)
     scores, mine = pair_tests(crops, PAIRS, every, folds, {}, Fitting(Solver.BATCHED, 2))
     assert [score.unsolved for _, score in scores] == [5] * len(PAIRS)
     assert [s.accuracy for _, s in scores] == [s.accuracy for _, s in expected]

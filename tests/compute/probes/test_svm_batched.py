@@ -9,7 +9,7 @@ from sklearn.svm import SVC
 
 from compute.errors import BystanderError, UsageError
 from compute.probes import svm_batched
-from compute.probes.svm_batched import AIM, Problem, fit_batched
+from compute.probes.svm_batched import TARGET, Problem, fit_batched
 from compute.probes.svm_path import TOLERANCE
 from tests.compute.probes.test_svm_folds import FOLDS, ODD, objective, problem, reference
 
@@ -43,7 +43,7 @@ def test_the_objective_is_svcs(seed, n, width, distance, share, copies):
     made = problem(seed, n, width, distance, share=share)
     features, second, fold = (np.concatenate([part] * copies) for part in made)
     found = fit_batched(features, problems(second, fold), 1.0)
-    assert (found.gap < AIM).all()
+    assert (found.kkt_violation < TARGET).all()
     for held in range(FOLDS):
         train = fold != held
         svm = SVC(kernel="linear", C=1, tol=1e-5).fit(features[train], second[train])
@@ -52,7 +52,7 @@ def test_the_objective_is_svcs(seed, n, width, distance, share, copies):
             for w, b in ((found.weight[held], found.bias[held]), (svm.coef_[0], svm.intercept_[0]))
         )
         # It is within its violation times the multipliers' sum of the least value.
-        assert mine <= its + AIM * train.sum()
+        assert mine <= its + TARGET * train.sum()
         assert np.abs(found.weight[held] - svm.coef_[0]).max() < 0.01
 
 
@@ -99,71 +99,71 @@ def test_numbers_that_never_change_and_crops_of_both_classes():
     assert np.abs(twins.weight).max() < 1e-3
 
 
-def naive_violation(features, second, share, bound):
+def naive_violation(features, second, alpha, box):
     """What libsvm asks (Fan, Chen and Lin, 2005), and the intercept it chooses."""
     sign = np.where(second, 1.0, -1.0)
-    weight = (share * sign) @ features
-    error = sign - features @ weight
+    weight = (alpha * sign) @ features
+    residual = sign - features @ weight
     up, down, free = [], [], []
-    for y, a, e in zip(sign, share, error, strict=True):
-        if (a < bound and y > 0) or (a > 0 and y < 0):
-            up.append(e)
-        if (a < bound and y < 0) or (a > 0 and y > 0):
-            down.append(e)
-        if 0 < a < bound:
-            free.append(e)
+    for y, a, r in zip(sign, alpha, residual, strict=True):
+        if (a < box and y > 0) or (a > 0 and y < 0):
+            up.append(r)
+        if (a < box and y < 0) or (a > 0 and y > 0):
+            down.append(r)
+        if 0 < a < box:
+            free.append(r)
     bias = np.mean(free) if free else (max(up) + min(down)) / 2
     return weight, bias, max(max(up) - min(down), 0.0)
 
 
-@pytest.mark.parametrize("bound", [1.0, 0.05])
+@pytest.mark.parametrize("box", [1.0, 0.05])
 @pytest.mark.parametrize("distance", [0.3, 4.0])
-def test_the_violation_and_the_intercept_are_libsvms(bound, distance):
+def test_the_violation_and_the_intercept_are_libsvms(box, distance):
     features, second, _ = problem(10, n=90, distance=distance)
     features = (features - features.mean(0)).astype(np.float64)
-    svm = SVC(kernel="linear", C=bound, tol=1e-2).fit(features, second)
-    share = np.zeros(90)
-    share[svm.support_] = np.abs(svm.dual_coef_[0])
-    weight, bias, gap = naive_violation(features, second, share, bound)
+    svm = SVC(kernel="linear", C=box, tol=1e-2).fit(features, second)
+    alpha = np.zeros(90)
+    alpha[svm.support_] = np.abs(svm.dual_coef_[0])
+    weight, bias, violation = naive_violation(features, second, alpha, box)
     assert bias == pytest.approx(svm.intercept_[0], abs=1e-6)  # libsvm's products have 32 bits
-    assert 0 < gap < 1e-2
+    assert 0 < violation < 1e-2
     index, sign = svm_batched._gather(whole(second), 96)
-    there = svm_batched._given(torch.as_tensor(features), index, sign)
+    batch = svm_batched._make_batch(torch.as_tensor(features), index, sign)
     # Small, so that every multiplier between the bounds counts as between them.
-    slack = torch.full((1, 96), 1e-15, dtype=torch.float64)
+    tiny = torch.full((1, 96), 1e-15, dtype=torch.float64)
     wide = torch.zeros(1, 96, dtype=torch.float64)
-    wide[0, :90] = torch.as_tensor(share)
-    point = svm_batched._Point(
-        torch.zeros(1, 9, dtype=torch.float64), wide, bound - wide,
-        torch.where(wide == 0, 1.0, slack), torch.where(wide == bound, 1.0, slack),
+    wide[0, :90] = torch.as_tensor(alpha)
+    point = svm_batched._Iterate(
+        torch.zeros(1, 9, dtype=torch.float64), wide, box - wide,
+        torch.where(wide == 0, 1.0, tiny), torch.where(wide == box, 1.0, tiny),
     )  # fmt: skip
-    mine = svm_batched._rounded(there, point, bound)
+    mine = svm_batched._at_bounds(batch, point, box)
     assert np.allclose(mine[0][0].numpy(), weight, atol=1e-6)
     assert mine[1].item() == pytest.approx(bias, abs=1e-5)
-    assert mine[2].item() == pytest.approx(gap, abs=1e-5)
+    assert mine[2].item() == pytest.approx(violation, abs=1e-5)
 
 
 def test_what_rounding_adds_is_shared_out_among_those_on_the_margin():
     features, second, _ = problem(16, n=40)
     index, sign = svm_batched._gather(whole(second), 40)
-    there = svm_batched._given(torch.as_tensor(features), index, sign)
+    batch = svm_batched._make_batch(torch.as_tensor(features), index, sign)
     like = torch.ones(1, 40, dtype=torch.float64)
     # Two crops of each class are on the margin, the others' multipliers are nearly zero.
     free = torch.zeros(1, 40, dtype=torch.bool)
     for side in (1, -1):
         free[0, np.flatnonzero(sign[0] == side)[:2]] = True
-    share = torch.where(free, 0.5 * like, 1e-4 * like)
-    share[0, np.flatnonzero(sign[0] > 0)[0]] += 1e-3
-    point = svm_batched._Point(
-        torch.zeros(1, 9, dtype=torch.float64), share, 1 - share,
+    alpha = torch.where(free, 0.5 * like, 1e-4 * like)
+    alpha[0, np.flatnonzero(sign[0] > 0)[0]] += 1e-3
+    point = svm_batched._Iterate(
+        torch.zeros(1, 9, dtype=torch.float64), alpha, 1 - alpha,
         torch.where(free, 1e-9 * like, like), torch.where(free, 1e-9 * like, like),
     )  # fmt: skip
-    weight, _, gap = svm_batched._rounded(there, point, 1.0)
-    fair = np.where(free[0].numpy(), share[0].numpy() - sign[0] * 2.5e-4, 0)
+    weight, _, violation = svm_batched._at_bounds(batch, point, 1.0)
+    fair = np.where(free[0].numpy(), alpha[0].numpy() - sign[0] * 2.5e-4, 0)
     assert np.abs(fair @ sign[0]) < 1e-12
-    want, _, violation = naive_violation(features - features.mean(0), second, fair, 1.0)
+    want, _, expected = naive_violation(features - features.mean(0), second, fair, 1.0)
     assert np.allclose(weight[0].numpy(), want, atol=1e-5)
-    assert gap.item() == pytest.approx(violation, abs=1e-4)
+    assert violation.item() == pytest.approx(expected, abs=1e-4)
 
 
 def mixed(seed=0):
@@ -225,11 +225,11 @@ def watch(monkeypatch, fits=10**9):
     """Note the batches, on a device that holds no more than some SVMs; return the notes."""
     real, batches = svm_batched._solve, []
 
-    def solve(given, bound):
-        if len(given.rows) > fits:
-            raise torch.OutOfMemoryError(f"tried to allocate {len(given.rows)} SVMs")
-        batches.append(tuple(given.rows.shape))
-        return real(given, bound)
+    def solve(batch, box):
+        if len(batch.signed_x) > fits:
+            raise torch.OutOfMemoryError(f"tried to allocate {len(batch.signed_x)} SVMs")
+        batches.append(tuple(batch.signed_x.shape))
+        return real(batch, box)
 
     monkeypatch.setattr(svm_batched, "_solve", solve)
     return batches
@@ -288,10 +288,10 @@ def test_a_device_without_64_bit_numbers_is_refused():
 
 def test_what_takes_too_many_steps_is_not_called_solved(monkeypatch):
     features, second, fold = problem(3, n=300, width=5, distance=0.6)
-    monkeypatch.setattr(svm_batched, "STEPS", 2)
+    monkeypatch.setattr(svm_batched, "MAX_STEPS", 2)
     found = fit_batched(features, problems(second, fold), 1.0)
     assert not found.converged.any()
-    assert (found.gap >= TOLERANCE).all()
+    assert (found.kkt_violation >= TOLERANCE).all()
 
 
 def test_numbers_that_are_none_do_not_harm_the_others():

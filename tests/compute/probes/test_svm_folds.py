@@ -86,8 +86,8 @@ def test_odd_data(name):
 
 def objective(weight, bias, features, second):
     """What both solvers minimise."""
-    lack = 1 - np.where(second, 1, -1) * (features.astype(np.float64) @ weight + bias)
-    return weight @ weight / 2 + np.maximum(0, lack).sum()
+    hinge = 1 - np.where(second, 1, -1) * (features.astype(np.float64) @ weight + bias)
+    return weight @ weight / 2 + np.maximum(0, hinge).sum()
 
 
 @pytest.mark.parametrize("scale", [100.0, 30.0, 1e-3, 1e-6])
@@ -197,4 +197,4 @@ def test_the_violation_is_that_of_the_weights():
             features[fold != held], second[fold != held]
         )
         assert np.abs(loose.weight[held] - svm.coef_[0]).max() < 0.01
-    assert (loose.gap < TOLERANCE).all()
+    assert (loose.kkt_violation < TOLERANCE).all()
