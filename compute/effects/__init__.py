@@ -1,1 +1,1 @@
-"""The effects stage: predictions to the tables that the dashboard shows."""
+"""The effects stage: from predictions to the tables that the dashboard shows."""

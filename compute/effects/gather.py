@@ -1,7 +1,7 @@
-"""One model's predictions to sums: a single way through its files, block by block.
+"""From one model's predictions to sums, in a single pass over its files, block by block.
 
-Layer: takes blocks of whole proteins, keeps what is summed by unit, and what is said of each
-protein. What it holds does not grow with the number of cells.
+Layer: takes blocks of whole proteins; keeps sums by resampling unit, and distributions and shifts
+by protein. Memory does not grow with the number of cells. No files.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -26,7 +26,9 @@ Key = tuple[Protocol, Condition]
 
 @dataclass
 class Sums:
-    """Tested cells' answers under one condition and protocol, by unit; every cell counts once.
+    """Sums of tested cells' answers under one condition and protocol, by U resampling units.
+
+    Every cell counts once: its trials share its weight.
 
     Parameters
     ----------
@@ -35,11 +37,11 @@ class Sums:
     n
         Cells, shape (U, 1).
     flips
-        Answers that changed, by direction, shape (U, 3).
+        Answers that changed, in the directions of `Flip`, shape (U, 3).
     calibration
-        At each temperature.
+        Sums at temperature 1 and at the fitted temperature.
     grid
-        By background class, where there are donors.
+        Sums by background class, from `begin_grid`; None where there are no donors.
     """
 
     right: NDArray[np.float64]
@@ -51,7 +53,15 @@ class Sums:
 
 @dataclass
 class Readings:
-    """Right answers of trials that were read twice, shape (U, 3), and their number, (U, 1)."""
+    """Sums of trials that were read twice, by U resampling units.
+
+    Parameters
+    ----------
+    right
+        Right answers under each of `READINGS`, shape (U, 3).
+    n
+        Number of these trials, one per cell, shape (U, 1).
+    """
 
     right: NDArray[np.float64]
     n: NDArray[np.float64]
@@ -59,7 +69,15 @@ class Readings:
 
 @dataclass
 class Gathered:
-    """What is kept of one model's predictions."""
+    """What is kept of one model's predictions.
+
+    Parameters
+    ----------
+    sums, distributions, shifts
+        By protocol and condition.
+    readings
+        By condition.
+    """
 
     sums: dict[Key, Sums] = field(default_factory=dict)
     readings: dict[Condition, Readings] = field(default_factory=dict)
@@ -80,17 +98,18 @@ class Gatherer:
     names
         Class names.
     units
-        What is resampled.
+        The resampling unit of each cell.
     conditions
-        Those with trials of their own, in order.
+        The conditions with trials of their own, in the run's order.
     temperatures
-        Fitted on unaltered crops, by protocol.
+        Temperature of each protocol, fitted on unaltered crops.
     locked
-        Whether the first reading has the scale locked, and the second not.
+        Whether the scale is locked in the first reading of a trial and not in the second, rather
+        than the reverse.
     seed
-        Of the run.
+        Seed of the run.
     truth
-        True proportions, on simulated cells.
+        True proportions, on simulated cells; else None.
     """
 
     classes: NDArray[np.int64]
@@ -106,14 +125,25 @@ class Gatherer:
     def gather(
         self, blocks: Iterable[Block], progress: Callable[[int], None] = lambda protein: None
     ) -> Gathered:
-        """Go through all blocks.
+        """Go through all blocks and sum their answers.
 
         Parameters
         ----------
         blocks
-            Of one model.
+            Predictions of one model, from `compute.effects.predictions.blocks`.
         progress
-            Called with the number of the last protein that was done.
+            Called after each block with the number of its last protein; by default nothing is
+            called.
+
+        Returns
+        -------
+        Gathered
+            Sums, distributions and shifts.
+
+        Raises
+        ------
+        InputError
+            A condition has cells or trials that are missing where it is compared.
         """
         found = Gathered()
         for block in blocks:
@@ -151,6 +181,7 @@ class Gatherer:
                 self._read_twice(found, condition, tested, mine, block.second[condition])
 
     def _sums(self, found: Gathered, key: Key) -> Sums:
+        """Return the sums of a protocol and condition, begun where they are not there yet."""
         if key not in found.sums:
             u, (protocol, condition) = self.units.count, key
             found.sums[key] = Sums(
@@ -170,7 +201,19 @@ class Gatherer:
         condition: Condition,
         backgrounds: Backgrounds,
     ) -> None:
-        """Add tested cells' trials under one condition."""
+        """Add the trials of tested cells under one condition to its sums.
+
+        Parameters
+        ----------
+        sums
+            Changed in place.
+        before, after
+            Answers to the unaltered crops and to the trials, of tested cells.
+        condition
+            The condition of the trials.
+        backgrounds
+            Class of the background of each trial.
+        """
         position = after.position
         weight = 1 / after.many[position]
         unit, own = self.units.of[after.cell][position], self.classes[after.cell][position]
@@ -193,7 +236,19 @@ class Gatherer:
         first: Answers,
         second: Answers,
     ) -> None:
-        """Add tested cells' trials that were read with both scalings."""
+        """Add the trials of tested cells that were read with both scalings.
+
+        Parameters
+        ----------
+        found
+            Its `readings` are changed in place.
+        condition
+            The condition of the trials.
+        before
+            Answers to the unaltered crops.
+        first, second
+            Answers to both readings; of the first also other trials.
+        """
         second = second.cells(self.units.of[second.cell] >= 0)
         if len(second.cell) == 0:
             return
@@ -211,28 +266,36 @@ class Gatherer:
             add(sums.right, unit, column, answer == own)
 
     def _by_cell(self, answers: Answers) -> CellAnswers:
+        """Average answers by cell."""
         cell = answers.cell
         return CellAnswers(cell, answers.mean(), answers.share(), self.protein[cell])
 
     def _answer_before(self, before: Answers, after: Answers) -> NDArray[np.int64]:
-        """Return each trial's cell's answer to its unaltered crop."""
+        """Return for each trial of `after` the answer to its cell's unaltered crop, shape (T,)."""
         place = self._places(before.cell, after.cell)
         return before.predicted[before.starts][place][after.position]
 
     def _places(self, among: NDArray[np.int64], cell: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Find cells among others; both are ordered by protein, then cell."""
+        """Return the places of cells in a list; both are ordered by protein, then by cell."""
         n = len(self.protein)
         one, two = (self.protein[some].astype(np.int64) * n + some for some in (among, cell))
         return _places(one, two, "cell")
 
 
 def _places(among: NDArray[np.int64], wanted: NDArray[np.int64], what: str) -> NDArray[np.int64]:
-    """Find numbers in an ascending list.
+    """Return the places of numbers in an ascending list.
+
+    Parameters
+    ----------
+    among, wanted
+        The list, and the numbers to find in it.
+    what
+        What they are numbers of, for the error.
 
     Raises
     ------
     InputError
-        One is missing.
+        A number is not in the list.
     """
     place = np.searchsorted(among, wanted)
     there = place < len(among)

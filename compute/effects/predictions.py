@@ -1,8 +1,8 @@
-"""One model's predictions under all conditions, in step: some whole proteins at a time.
+"""One model's predictions under all conditions together, some whole proteins at a time.
 
-Layer: reads `predictions`, `trials` and the second reading below `work`. Predictions lie in the
-plan's order, which is by protein, so every file is gone through once and what is held at a time
-does not grow with the number of cells.
+Layer: reads `predictions`, `trials` and the second readings' predictions below `work`. Predictions
+lie in the plan's order, which is by protein. So every file is read once from its beginning to its
+end, and memory does not grow with the number of cells.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +25,8 @@ BATCH = 8192
 """Rows that are decoded at a time."""
 
 BLOCK = 8192
-"""Rows of unaltered predictions (both protocols) from which on a block ends with its protein."""
+"""Rows of unaltered predictions, of both protocols, after which a block ends where its last protein
+does."""
 
 _PROTOCOLS = list(Protocol)
 _NONE = np.iinfo(np.int64).min
@@ -35,16 +36,18 @@ _NONE = np.iinfo(np.int64).min
 class Answers:
     """A probe's answers under one condition and protocol; T trials of n cells, K classes.
 
+    The trials of a cell lie together.
+
     Parameters
     ----------
     trial, predicted
-        Number and answer of each trial, shape (T,).
+        Number and answered class of each trial, shape (T,).
     probabilities
-        Shape (T, K).
+        Probability of each class, shape (T, K).
     cell
-        Rows in the store's `cells`, in the plan's order (by protein), shape (n,).
+        Row of each cell in the store's `cells`, in the plan's order (by protein), shape (n,).
     starts
-        Each cell's first trial; its trials lie together, shape (n,).
+        Place of each cell's first trial, shape (n,).
     """
 
     trial: NDArray[np.int64]
@@ -61,18 +64,26 @@ class Answers:
         predicted: NDArray[np.int64],
         probabilities: NDArray[np.float64],
     ) -> "Answers":
-        """Gather trials, one row each, whose cells lie together."""
+        """Make answers from four arrays with an entry per trial; trials of a cell lie together.
+
+        Parameters
+        ----------
+        cell, trial, predicted
+            Shape (T,).
+        probabilities
+            Shape (T, K).
+        """
         starts = np.flatnonzero(np.diff(cell, prepend=_NONE))
         return cls(trial, predicted, probabilities, cell[starts], starts)
 
     @property
     def many(self) -> NDArray[np.int64]:
-        """Trials of each cell, shape (n,)."""
+        """Number of trials of each cell, shape (n,)."""
         return np.diff(np.append(self.starts, len(self.trial)))
 
     @property
     def position(self) -> NDArray[np.int64]:
-        """Place in `cell` of each trial, shape (T,)."""
+        """Place in `cell` of each trial's cell, shape (T,)."""
         return np.repeat(np.arange(len(self.cell)), self.many)
 
     def mean(self) -> NDArray[np.float64]:
@@ -89,27 +100,28 @@ class Answers:
         return counts / self.many[:, None]
 
     def trials(self, rows: NDArray[Any]) -> "Answers":
-        """Choose trials, by number or mask; cells without any are left out."""
+        """Choose trials, by place or by a mask of shape (T,); cells without any are left out."""
         cell = self.cell[self.position[rows]]
         return Answers.of(cell, self.trial[rows], self.predicted[rows], self.probabilities[rows])
 
     def cells(self, chosen: NDArray[np.bool_]) -> "Answers":
-        """Choose cells, by a mask."""
+        """Choose cells by a mask, shape (n,)."""
         return self.trials(chosen[self.position])
 
 
 @dataclass(frozen=True)
 class Block:
-    """Some whole proteins' answers.
+    """Answers to all trials of some whole proteins.
 
     Parameters
     ----------
     answers
-        By protocol and condition; what has no trials is left out.
+        By protocol and condition; only those with trials.
     second
-        By condition: the trials that were read a second time, with the other scaling (frozen).
+        By condition, the frozen probe's answers to trials that were read a second time, with the
+        other scaling.
     background
-        Class of the background of every trial in the block with a donor, by trial; −1 for none.
+        Class of the background of every trial in the block that has a donor.
     """
 
     answers: Mapping[tuple[Protocol, Condition], Answers]
@@ -119,13 +131,21 @@ class Block:
 
 @dataclass(frozen=True)
 class Backgrounds:
-    """What stands behind some trials: `trial`, ascending, and `background`, shape (T,) each."""
+    """Backgrounds of T trials.
+
+    Parameters
+    ----------
+    trial
+        Number of each trial, ascending, shape (T,).
+    background
+        Class of its background, −1 for none, shape (T,).
+    """
 
     trial: NDArray[np.int64]
     background: NDArray[np.int64]
 
     def of(self, trial: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Look up the background class of trials; −1 for none.
+        """Return the background class of trials, −1 for none, in their order.
 
         Raises
         ------
@@ -164,11 +184,17 @@ class Predictions:
         self._names = names
 
     def block(self) -> int | None:
-        """Return the protein with which the next block ends; None at the end of the file."""
+        """Return the number of the protein with which the next block ends; None at the end."""
         return self._reader.boundary(BLOCK)
 
     def until(self, protein: int | None) -> dict[Protocol, Answers]:
-        """Take the answers of all further proteins up to this one (None: all there are)."""
+        """Return the answers of the following proteins up to this one (all with None), by protocol.
+
+        Raises
+        ------
+        InputError
+            The file is not sorted by protein.
+        """
         columns = self._reader.until(protein)
         found = {}
         for code, protocol in enumerate(_PROTOCOLS):
@@ -184,7 +210,15 @@ class Predictions:
 
 
 class _Reader:
-    """Batches of columns, sorted by `protein`, cut at proteins instead of rows."""
+    """Batches of columns, sorted by `protein`, cut where a protein ends.
+
+    Parameters
+    ----------
+    batches
+        Arrays of equal length by name; one is called `protein`.
+    path
+        Where they are from, for the error.
+    """
 
     def __init__(self, batches: Iterator[dict[str, NDArray[Any]]], path: Path) -> None:
         self._batches = batches
@@ -194,7 +228,7 @@ class _Reader:
         self._empty: dict[str, NDArray[Any]] | None = None
 
     def _next(self) -> bool:
-        """Read a batch; tell whether there was one."""
+        """Read the next batch that has rows; return whether there was one."""
         for batch in self._batches:
             protein = batch["protein"]
             self._empty = {name: values[:0] for name, values in batch.items()}
@@ -210,7 +244,10 @@ class _Reader:
         return False
 
     def boundary(self, rows: int) -> int | None:
-        """Read at least so many rows, and to the end of a protein; return that protein."""
+        """Read at least so many rows, and on to the end of a protein; return its number.
+
+        None where no rows are left.
+        """
         held = sum(len(batch["protein"]) for batch in self._waiting)
         while held < rows and self._next():
             held += len(self._waiting[-1]["protein"])
@@ -222,7 +259,7 @@ class _Reader:
         return last
 
     def until(self, protein: int | None) -> dict[str, NDArray[Any]]:
-        """Take the rows of proteins up to one."""
+        """Return the rows of the following proteins up to this one, or with None all, by column."""
         while (protein is None or self._last <= protein) and self._next():
             pass
         taken, kept = [], []
@@ -242,10 +279,17 @@ class _Reader:
 def _decoded(
     path: Path, names: Sequence[str], protein: NDArray[np.int32]
 ) -> Iterator[dict[str, NDArray[Any]]]:
-    """Turn batches of a predictions file into arrays, with numbers for words."""
+    """Read a predictions file in batches of arrays, with numbers in place of names.
+
+    Yields
+    ------
+    dict
+        `protein`, `cell`, `trial`, `protocol` and `predicted`, shape (rows,), and `probabilities`,
+        shape (rows, classes).
+    """
     columns = ["cell", "trial", "protocol", "predicted", "probabilities"]
     protocols = [str(protocol) for protocol in _PROTOCOLS]
-    # Buffered ahead, a file would be held whole.
+    # Without `pre_buffer=False` the whole file would be held in memory.
     with pq.ParquetFile(path, read_dictionary=["protocol", "predicted"], pre_buffer=False) as file:
         for batch in file.iter_batches(BATCH, columns=columns):
             cell = batch.column("cell").to_numpy()
@@ -261,7 +305,7 @@ def _decoded(
 
 
 def _codes(column: pa.DictionaryArray, names: Sequence[str]) -> NDArray[np.int64]:
-    """Turn the values of a column into their places in `names`."""
+    """Return the place in `names` of each value of a column, shape (rows,)."""
     place = pc.index_in(column.dictionary, pa.array(list(names), pa.string()))
     return np.asarray(place.to_numpy(zero_copy_only=False)[column.indices.to_numpy()], np.int64)
 
@@ -269,7 +313,13 @@ def _codes(column: pa.DictionaryArray, names: Sequence[str]) -> NDArray[np.int64
 def _trials(
     run: RunDirectory, names: Sequence[str], protein: NDArray[np.int32]
 ) -> Iterator[dict[str, NDArray[Any]]]:
-    """Go through the trials with a donor, a shard at a time."""
+    """Read the trials that have a donor, a shard at a time.
+
+    Yields
+    ------
+    dict
+        `protein`, `trial` and `background`, the class behind the cell or −1, shape (trials,).
+    """
     conditions = [str(c) for c, spec in CONDITIONS.items() if spec.donors != "none"]
     with_donor = pc.is_in(pc.field("condition"), pa.array(conditions))
     for path in run.parts("trials"):
@@ -294,20 +344,25 @@ def blocks(
     names: Sequence[str],
     protein: NDArray[np.int32],
 ) -> Iterator[Block]:
-    """Go through one model's predictions, some whole proteins at a time, all conditions in step.
+    """Go through one model's predictions, some whole proteins at a time, all conditions together.
 
     Parameters
     ----------
     run
-        With the probe stage finished.
+        The run; its probe stage is finished.
     model
-        Name.
+        Name of the model.
     conditions
-        Those with trials of their own, in the order of their files.
+        The conditions with trials of their own, in the order of their files.
     names
         Class names.
     protein
-        Number of each cell's protein, in the order of names, shape (N,).
+        Number of each cell's protein, in the order of the proteins' names, shape (N,).
+
+    Yields
+    ------
+    Block
+        Blocks of whole proteins, which together have all.
 
     Raises
     ------

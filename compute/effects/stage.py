@@ -1,7 +1,7 @@
-"""The effects stage: tallies and predictions to the run's summary tables.
+"""The effects stage: from tallies and predictions to the run's summary tables.
 
-Layer: reads `predictions`, `trials` and the probe stage's work files, writes every summary table
-but `examples`. What each table says is computed in `compute.statistics`.
+Layer: reads `predictions`, `trials` and the probe stage's work files; writes every summary table
+but `examples`. The numbers are computed in `compute.statistics`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,16 +34,16 @@ from compute.storage.atomic_files import Progress, silent, write_stream
 from compute.storage.run_directory import RunDirectory
 
 COPIED = ("pairwise", "pair_tallies")
-"""Tables that the probe stage has made in parts."""
+"""Summary tables that the probe stage has written in parts, which are joined here."""
 
 MADE = tuple(name for name in schema.SUMMARY_TABLES if name not in (*COPIED, "examples"))
-"""Tables that are made here."""
+"""Summary tables that are computed here."""
 
 BY_PROTEIN = ("shifts", "distributions", "truth")
-"""Those of them that have rows for every protein."""
+"""Those of them that have rows for every protein, and are written in parts first."""
 
 FIT_CELLS = 50_000
-"""Cells that a temperature is fitted on at most: its error is then below 1%."""
+"""Most cells that a temperature is fitted on, on average; its error is then below 1%."""
 
 
 def summarise(
@@ -63,21 +63,27 @@ def summarise(
     Parameters
     ----------
     run
-        With the probe stage finished.
+        The run; its probe stage is finished.
     cells
-        Labels and folds.
+        Labels and folds of the store's cells.
     table
         The store's `cells`.
     models, conditions
-        What the run holds.
+        Names of the run's models and conditions.
     config
-        Draws, seed and margin.
+        Says how many bootstrap draws and sign flips are made, with which seed, and the margin.
     progress
-        Called with units done (a protein under a model).
+        Called with the stage's name, how many units are done and how many there are; a unit is one
+        protein under one model. By default nothing is called.
     truth
-        The store's `truth`, on simulated cells.
+        The store's `truth`, on simulated cells; by default None.
     normalisation
-        Of the first reading of every trial; one of `compute.embedding.worker.NORMALISATION`.
+        Scaling in the first reading of every trial, ``"crop"`` (the default) or ``"locked"``.
+
+    Raises
+    ------
+    InputError
+        Predictions are not sorted by protein, or lack cells or trials.
     """
     for name in COPIED:
         _copy(run, name, models, conditions)
@@ -92,7 +98,7 @@ def summarise(
 
 
 def _copy(run: RunDirectory, name: str, models: Sequence[str], conditions: Sequence[str]) -> None:
-    """Join a table's parts, one per model and condition."""
+    """Write a summary table from its parts, one per model and condition, if it is not there."""
     if run.summary(name).is_file():
         return
     kind = "tallies" if name == "pair_tallies" else name
@@ -102,7 +108,7 @@ def _copy(run: RunDirectory, name: str, models: Sequence[str], conditions: Seque
 
 
 class _Stage:
-    """The rows of all tables, model by model."""
+    """Collects the rows of all tables, model by model; the arguments are those of `summarise`."""
 
     def __init__(
         self,
@@ -131,7 +137,7 @@ class _Stage:
         self._resampling = cache(self._draw)
 
     def gather(self, progress: Progress) -> None:
-        """Go through every model's predictions."""
+        """Go through every model's predictions and collect the rows that come from them."""
         size = len(self.proteins)
         for done, model in enumerate(self.models):
 
@@ -150,7 +156,7 @@ class _Stage:
         progress("effects", len(self.models) * size, len(self.models) * size)
 
     def tables(self) -> Iterator[tuple[str, Iterator[pa.Table]]]:
-        """Give every table, in parts."""
+        """Yield the name of every table and its parts."""
         accuracy, effects = self._effects()
         for name in MADE:
             if name in BY_PROTEIN:
@@ -161,7 +167,10 @@ class _Stage:
                 yield name, iter([_table(frame, schema.SUMMARY_TABLES[name])])
 
     def _temperatures(self, model: str) -> dict[Protocol, float]:
-        """Fit a temperature for each protocol on tested cells' unaltered crops."""
+        """Fit a temperature for each protocol on the unaltered crops of tested cells.
+
+        Empty where the model has no predictions for them.
+        """
         number = self.composed.index(Condition.UNALTERED)
         path = self.run.part("predictions", number, model)
         if not path.is_file():
@@ -188,11 +197,12 @@ class _Stage:
         return found
 
     def _draw(self, classes: bytes) -> Resampling:
+        """Return the draws of resampling units with these classes (the bytes of an int64 array)."""
         code = np.frombuffer(classes, np.int64)
         return Resampling(code, len(self.names), self.config.draws, self.config.seed)
 
     def _multiclass(self, model: str, found: Gathered) -> None:
-        """Add all rows that come from one model's sums."""
+        """Collect the rows that come from one model's sums, and its tallies for `_effects`."""
         if not found.sums:
             return
         answered = np.any([sums.n[:, 0] > 0 for sums in found.sums.values()], axis=0)
@@ -228,10 +238,11 @@ class _Stage:
             self._add("rescaling", {"model": model, "condition": str(condition)}, parts)
 
     def _add(self, table: str, key: dict[str, str], rows: Iterable[dict[str, Any]]) -> None:
+        """Append rows to a table, each with the columns of `key`."""
         self.rows[table] += [{**key, **row} for row in rows]
 
     def _effects(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Give rows of `accuracy` and `effects`: both probes, and averages as in the paper."""
+        """Return the tables `accuracy` and `effects`, of both probes and in both aggregations."""
         answers = self.run.read("pair_tallies").to_pandas()
         rows: tuple[list[dict[str, Any]], ...] = ([], [])
         for model, protocol in product(self.models, Protocol):
@@ -263,7 +274,7 @@ class _Stage:
         )
 
     def _proteins(self, model: str, found: Gathered) -> None:
-        """Write what is said of each protein by one model, to be joined when all are done."""
+        """Write one model's parts of the tables `BY_PROTEIN`, to be joined when all are done."""
         keys = [(p, c) for p, c in product(Protocol, self.composed) if (p, c) in found.shifts]
         named = {
             (p, c): {"model": model, "condition": str(c), "protocol": str(p)}
@@ -283,7 +294,7 @@ class _Stage:
             write_stream(self.run.moved(name, model), tables, schema.SUMMARY_TABLES[name])
 
     def _joined(self, name: str) -> Iterator[pa.Table]:
-        """Go through a table's parts, one per model."""
+        """Yield a table from its parts, one per model."""
         for model in self.models:
             with pq.ParquetFile(self.run.moved(name, model), pre_buffer=False) as file:
                 for batch in file.iter_batches():
@@ -291,6 +302,7 @@ class _Stage:
 
 
 def _table(frame: pd.DataFrame, expected: pa.Schema) -> pa.Table:
+    """Turn a data frame into a table of the expected schema; columns that it lacks are missing."""
     if len(frame) == 0:
         return expected.empty_table()
     columns = frame.reindex(columns=expected.names)

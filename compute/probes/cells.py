@@ -1,4 +1,4 @@
-"""What the probes know of every cell: class, protein, who is held out with whom. No files."""
+"""What the probes know of every cell: its class, protein and fold. Pure arrays, no files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from compute.statistics.bootstrap import FEWEST_PROTEINS
 
 @dataclass(frozen=True)
 class Cells:
-    """What the probes need to know of every cell; N rows of the store's `cells`.
+    """What the probes need to know of the N cells of a store, in the order of its table `cells`.
 
     Parameters
     ----------
@@ -21,11 +21,12 @@ class Cells:
     protein
         Names, one object for all cells of a protein, shape (N,).
     grid
-        Cells that stand in pair tests and train the multi-class probe, shape (N,).
+        Which cells are chosen for pair tests and to train the multi-class probe, up to
+        `grid_cells` of each class, shape (N,).
     names
-        Class names.
+        Class names, by class.
     folds
-        Who is held out with whom.
+        Which cells are held out together.
     """
 
     classes: NDArray[np.int64]
@@ -36,12 +37,12 @@ class Cells:
 
     @property
     def by_protein(self) -> bool:
-        """Whether every tested class has enough proteins to resample whole ones."""
+        """Whether every tested class has `FEWEST_PROTEINS`, so that whole ones are resampled."""
         tested = self.folds.testable()
         proteins = [len(np.unique(self.protein[self.grid & (self.classes == k)])) for k in tested]
         return bool(proteins) and min(proteins) >= FEWEST_PROTEINS
 
     @property
     def tested(self) -> NDArray[np.bool_]:
-        """Which cells stand in pair tests and train probes, shape (N,)."""
+        """Which cells of the grid are of a class that can be tested, shape (N,)."""
         return np.asarray(self.grid & np.isin(self.classes, self.folds.testable()))

@@ -19,15 +19,17 @@ SCHEMES = ("grouped", "paper")
 
 @dataclass(frozen=True)
 class Folds:
-    """Every cell's place in its class's deal.
+    """The folds of N cells.
+
+    What is dealt out, one after the other, are whole proteins under `grouped`, cells under `paper`.
 
     Parameters
     ----------
     rank
-        The cell's (or its protein's) number within its class, shuffled; −1 for cells without a
-        class. The fold out of F is ``rank % F``. Shape (N,).
+        Number of the cell's protein, or of the cell, within its class, in the shuffled order; −1
+        for cells in no fold. The fold out of F is ``rank % F``. Shape (N,).
     sizes
-        Units (proteins or cells) in each class, shape (classes,).
+        How many proteins, or cells, of each class were dealt out, shape (classes,).
     wanted
         Number of folds asked for.
     """
@@ -37,11 +39,14 @@ class Folds:
     wanted: int
 
     def number(self, *classes: int) -> int:
-        """Return how many folds these classes allow: what was asked for, or their fewest units."""
+        """Return how many folds these classes allow.
+
+        That is the number asked for, or the size of the smallest of them, if that is less.
+        """
         return int(min(self.wanted, self.sizes[list(classes)].min()))
 
     def testable(self) -> NDArray[np.int64]:
-        """Return the classes with at least two units, which can be both learned and tested."""
+        """Return the classes of size 2 or more, which can be both learned and tested, ascending."""
         return np.flatnonzero(self.sizes >= 2)
 
 
@@ -54,29 +59,30 @@ def deal(
     n_classes: int,
     seed: int,
 ) -> Folds:
-    """Deal cells out to folds.
+    """Deal cells out to folds, in an order that the seed shuffles.
 
     Parameters
     ----------
     scheme
-        One of `SCHEMES`.
+        ``"grouped"``: all cells of a protein go to one fold. ``"paper"``: each cell for itself.
     wanted
-        Folds, at least 2.
+        Number of folds, at least 2; `Folds.number` says how many some classes allow.
     classes
         Class of each cell, −1 for none, shape (N,).
     protein
         Protein of each cell, shape (N,).
     members
-        Cells that stand in pair tests: only they count for a class's size, shape (N,).
+        Which cells stand in pair tests, shape (N,). Only they count for a class's size.
     n_classes
         Number of classes.
     seed
-        Shuffles the deal.
+        Any integer ≥ 0.
 
     Returns
     -------
     Folds
-        For all N cells: under `grouped` also cells outside `members` have their protein's fold.
+        Of all N cells. Under `grouped` a cell outside `members` has the fold of its protein, if
+        that has one.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""The multi-class probe: logistic regression on standardised features. Pure arrays, no files.
+"""The multi-class probe: logistic regression on standardised embeddings. Pure arrays, no files.
 
-It answers with a distribution over localizations, each cell's from a fold that has not seen it.
+It answers with probabilities of localizations; each cell is answered by the fold that holds it out.
 """
 
 from collections.abc import Sequence
@@ -15,23 +15,25 @@ from threadpoolctl import threadpool_limits
 from compute.probes.folds import Folds
 
 C = 1.0
-"""Inverse regularisation of both probes (the paper's SVM)."""
+"""Inverse strength of the regularisation of both probes: that of the SVM in Gupta, Moses and Lu
+(2025)."""
 
 MAX_ITERATIONS = 1000
+"""Most steps of the logistic regression."""
 
 
 @dataclass(frozen=True)
 class Softmax:
-    """A fitted multinomial logistic regression, standardisation folded into its weights.
+    """A fitted multinomial logistic regression, with standardisation folded into its weights.
 
     Parameters
     ----------
     weight
-        Shape (D, classes seen).
+        Shape (D, known classes).
     bias
-        Shape (classes seen,).
+        Shape (known classes,).
     known
-        Classes that were seen, shape (classes seen,).
+        Classes that it was fitted on, ascending, shape (known classes,).
     """
 
     weight: NDArray[np.float64]
@@ -39,7 +41,13 @@ class Softmax:
     known: NDArray[np.int64]
 
     def __call__(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the probabilities of the classes that were seen, rows summing to 1."""
+        """Return the probabilities of the known classes, shape (n, known classes).
+
+        Parameters
+        ----------
+        features
+            Embeddings, shape (n, D).
+        """
         scores = features @ self.weight + self.bias
         scores = np.exp(scores - scores.max(1, keepdims=True))
         return scores / scores.sum(1, keepdims=True)
@@ -54,9 +62,9 @@ class Multiclass:
     classifiers
         One per fold.
     n_classes
-        Columns of the probabilities; classes never seen have probability 0.
+        Number of classes in the store; those that no classifier knows have probability 0.
     folds
-        Who is held out with whom.
+        Which cells are held out together.
     """
 
     classifiers: Sequence[Softmax]
@@ -66,16 +74,16 @@ class Multiclass:
     def __call__(
         self, features: NDArray[np.float32], cell: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """Return class probabilities, each cell's from the fold that has not seen it.
+        """Return class probabilities, each cell's from the fold that holds it out.
 
         Cells that are in no fold (several localizations, or none known) get the mean over folds.
 
         Parameters
         ----------
         features
-            Shape (n, D).
+            Embeddings, shape (n, D).
         cell
-            Rows in the store's `cells`, shape (n,).
+            Row of each crop's cell in the store's `cells`, shape (n,).
 
         Returns
         -------
@@ -106,19 +114,19 @@ def fit_multiclass(
     Parameters
     ----------
     features
-        One crop per cell, shape (n, D); only cells of testable classes.
+        Embeddings of one crop per cell, shape (n, D); only cells of testable classes.
     cell
-        Rows in the store's `cells`, shape (n,).
+        Row of each crop's cell in the store's `cells`, shape (n,).
     classes
         Class of each, shape (n,).
     folds
-        Who is held out with whom.
+        Which cells are held out together.
     n_classes
         Number of classes in the store.
     """
     number = folds.number(*np.unique(classes))
     fold = folds.rank[cell] % number
-    # The products are too small for threads to pay, and one thread rounds alike everywhere.
+    # The matrices are too small for threads to pay, and one thread rounds alike on any machine.
     with threadpool_limits(1):
         classifiers = [
             _fit(features[fold != held], classes[fold != held]) for held in range(number)
@@ -127,12 +135,13 @@ def fit_multiclass(
 
 
 def _fit(features: NDArray[np.float32], classes: NDArray[np.int64]) -> Softmax:
+    """Fit one fold's classifier on the crops of the other folds."""
     scaler = StandardScaler().fit(features)
     model = LogisticRegression(C=C, max_iter=MAX_ITERATIONS)
     model.fit(scaler.transform(features), classes)
     weight = model.coef_ / scaler.scale_
     bias = model.intercept_ - weight @ scaler.mean_
     if len(weight) == 1:
-        # Of two classes scikit-learn keeps the second's score alone.
+        # Of two classes scikit-learn has weights for the second only.
         weight, bias = np.concatenate([0 * weight, weight]), np.append(0, bias)
     return Softmax(weight.T.astype(np.float64), bias.astype(np.float64), model.classes_)

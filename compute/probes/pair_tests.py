@@ -1,7 +1,7 @@
 """Pair tests on embeddings. Pure arrays, no files.
 
 A pair test asks a linear SVM which of two localizations a held-out crop shows, as in Gupta, Moses
-and Lu (2025). Which solver fits the SVMs is a `Fitting`.
+and Lu (2025). A `Fitting` says which solver fits the SVMs.
 """
 
 from collections import deque
@@ -29,7 +29,7 @@ from compute.probes.svm_folds import Solutions
 from compute.probes.svm_path import compiled
 
 CONFLICTING = -2
-"""Stands for each class on the other's background."""
+"""Number that stands for a background class: each class of the pair on the other's background."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Crops:
     Parameters
     ----------
     features
-        Shape (n, D).
+        Embeddings, shape (n, D).
     cell
-        Row in the store's `cells`, shape (n,).
+        Row of each crop's cell in the store's `cells`, shape (n,).
     classes
         Class of the cell, shape (n,).
     background
@@ -55,7 +55,7 @@ class Crops:
 
     @cached_property
     def _rows(self) -> dict[tuple[int, int | None], NDArray[np.int64]]:
-        """The rows of each class, on any background and on each, ascending."""
+        """Rows of each class, by (class, background class) and (class, None) for any, ascending."""
         found: dict[tuple[int, int | None], NDArray[np.int64]] = {}
         for of in np.unique(self.classes).tolist():
             here = np.flatnonzero(self.classes == of)
@@ -65,7 +65,7 @@ class Crops:
         return found
 
     def rows(self, of: int, on: int | None = None) -> NDArray[np.int64]:
-        """Return the rows of a class, on one background class or on any."""
+        """Return the rows of class `of`, on background class `on` or, with None, on any."""
         return self._rows.get((of, on), np.zeros(0, np.int64))
 
 
@@ -76,15 +76,15 @@ class PairScore:
     Parameters
     ----------
     first, second, background
-        Classes; background is −1 where none applies.
+        Classes of the pair and of the background; background is −1 where none applies.
     accuracy, std
-        Mean and standard deviation over folds.
+        Mean and standard deviation (of all folds, not n − 1) of the folds' shares of right answers.
     n
-        Distinct cells tested.
+        Number of different cells that were tested.
     cell, correct
-        Every held-out answer, shape (answers,).
+        Of every held-out answer the cell and whether it was right, shape (answers,).
     unsolved
-        Folds that the solver left to the reference.
+        SVMs that the solver left to the reference, by default 0.
     """
 
     first: int
@@ -98,8 +98,8 @@ class PairScore:
     unsolved: int = 0
 
 
-Frozen = Mapping[tuple[int, int], Hyperplanes]
-"""Per pair of classes, the SVMs fitted on unaltered crops."""
+HyperplanesByPair = Mapping[tuple[int, int], Hyperplanes]
+"""The SVMs of each pair of classes, one per fold."""
 
 
 def score_pair(
@@ -109,7 +109,7 @@ def score_pair(
     planes: Hyperplanes,
     unsolved: int = 0,
 ) -> PairScore:
-    """Score a pair test, each cell by the fold that has not seen it.
+    """Score a pair test: each crop is answered by the SVM of the fold that holds it out.
 
     Parameters
     ----------
@@ -118,11 +118,11 @@ def score_pair(
     features
         Embeddings of its crops, shape (n, D).
     cell
-        Cells of its crops, shape (n,).
+        Row of each crop's cell in the store's `cells`, shape (n,).
     planes
         The SVM of each fold.
     unsolved
-        Written into the score.
+        Written into the score, by default 0.
     """
     correct, accuracies = _answers(features, test.second, test.fold, planes.weight, planes.bias)
     # Sums, not `mean` and `std`, which give the same in several times the time.
@@ -140,7 +140,15 @@ def _answers(
     features: NDArray[np.float32], second: NDArray[np.bool_], fold: NDArray[np.int64],
     weight: NDArray[np.float64], bias: NDArray[np.float64],
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:  # fmt: skip
-    """Ask of each crop the plane of its own fold; give what was right, and its share by fold."""
+    """Answer each crop with the SVM of its fold.
+
+    Returns
+    -------
+    correct : ndarray
+        Whether each answer is right, shape (n,).
+    accuracies : ndarray
+        Share of right answers in each fold, shape (folds,).
+    """
     n, width = features.shape
     correct, right, count = np.empty(n, np.bool_), np.zeros(len(bias)), np.zeros(len(bias))
     for i in range(n):
@@ -156,7 +164,24 @@ def _answers(
 def each_test(
     crops: Crops, pair: tuple[int, int], backgrounds: Sequence[int], folds: Folds
 ) -> Iterator[PairTest]:
-    """List a pair's tests, on each background on which both classes are in every fold."""
+    """List a pair's tests, one for each background on which every fold has both classes.
+
+    Parameters
+    ----------
+    crops
+        Embeddings of the condition.
+    pair
+        First and second class.
+    backgrounds
+        Background classes; −1 stands for any, `CONFLICTING` for each class on the other's.
+    folds
+        Which cells are held out together.
+
+    Yields
+    ------
+    PairTest
+        In the order of `backgrounds`.
+    """
     number = folds.number(*pair)
     for background in backgrounds:
         if background == CONFLICTING:
@@ -197,7 +222,19 @@ def _score_pair_tests(
     solver: Solver,
     solved: Sequence[Solutions],
 ) -> tuple[list[tuple[str, PairScore]], Hyperplanes | None]:
-    """Do every test of one pair: refit, then frozen, on each background."""
+    """Do every test of one pair, on each background under `refit` and then under `frozen`.
+
+    The arguments are those of `pair_tests` for this pair; `unaltered` tells whether the crops are
+    the unaltered ones, on which both protocols are the same, and `solved` has what `fit_together`
+    gave for each test.
+
+    Returns
+    -------
+    scores : list of (protocol, PairScore)
+        In the order of the tests.
+    planes : Hyperplanes or None
+        The SVMs of the last test; None without tests.
+    """
     scores: list[tuple[str, PairScore]] = []
     used = None
     for place, test in enumerate(each_test(crops, pair, backgrounds, folds)):
@@ -218,7 +255,7 @@ def pair_tests(
     pairs: Sequence[tuple[int, int]],
     backgrounds: Mapping[tuple[int, int], Sequence[int]],
     folds: Folds,
-    frozen: Frozen | None,
+    frozen: HyperplanesByPair | None,
     fitting: Fitting = ONE_CORE,
 ) -> tuple[list[tuple[str, PairScore]], dict[tuple[int, int], Hyperplanes]]:
     """Do all pair tests of one condition, under both protocols.
@@ -233,19 +270,35 @@ def pair_tests(
         For each pair the background classes to test on; ``[-1]`` where none applies,
         ``[CONFLICTING]`` for each class on the other's.
     folds
-        Who is held out with whom.
+        Which cells are held out together.
     frozen
         SVMs fitted on unaltered crops; None where these are the unaltered crops.
     fitting
-        How and where the SVMs are fitted.
+        How and where the SVMs are fitted; by default by the shared solver in one thread.
 
     Returns
     -------
-    list of (protocol, PairScore)
+    scores : list of (protocol, PairScore)
         A pair that lacks a class in some fold is left out; one that `frozen` lacks has no
         ``"frozen"`` score.
-    dict
-        The SVMs fitted here.
+    planes : dict
+        The SVMs that were fitted here, by pair; of several backgrounds those of the last.
+
+    Examples
+    --------
+    Forty cells of two classes that differ in the first number of their embedding, in two folds:
+
+    >>> import numpy as np
+    >>> from compute.probes.folds import deal
+    >>> cell, classes = np.arange(40), np.repeat([0, 1], 20)
+    >>> features = np.stack([classes, cell % 2], 1).astype(np.float32)
+    >>> folds = deal("paper", 2, classes, np.full(40, "protein"), classes >= 0, 2, seed=0)
+    >>> crops = Crops(features, cell, classes, background=np.full(40, -1))
+    >>> scores, planes = pair_tests(crops, [(0, 1)], {(0, 1): [-1]}, folds, frozen=None)
+    >>> [(protocol, score.accuracy, score.n) for protocol, score in scores]
+    [('refit', 1.0, 40), ('frozen', 1.0, 40)]
+    >>> planes[0, 1].weight.shape
+    (2, 2)
     """
     solved: list[list[Solutions]] = [[] for _ in pairs]
 
@@ -270,7 +323,7 @@ def pair_tests(
 
 
 def _in_threads(work: Sequence[_Asked], jobs: int) -> list[_Answered]:
-    """Do the tests of every pair; each thread takes the next pair that is left."""
+    """Do the tests of every pair in threads, each of which takes the next pair that is left."""
     left = iter(range(len(work)))
     done: dict[int, _Answered] = {}
 
@@ -293,7 +346,7 @@ def _solve_together(
     folds: Folds,
     device: str,
 ) -> list[list[Solutions]]:
-    """Fit the SVMs of all pairs in batches; give them for each pair and test."""
+    """Fit the SVMs of all pairs in batches; return them by pair, and within it by test."""
     tests = [list(each_test(crops, pair, backgrounds[pair], folds)) for pair in pairs]
     found = iter(fit_together(crops.features, [test for some in tests for test in some], device))
     return [[next(found) for _ in some] for some in tests]

@@ -1,7 +1,8 @@
 """How the SVMs of pair tests are fitted: three solvers of one problem. Pure arrays, no files.
 
-A linear SVM (C = 1) as in Gupta, Moses and Lu (2025), one for each fold of a pair test. What a fast
-solver does not bring to scikit-learn's tolerance goes to scikit-learn, and is counted.
+A pair test takes one linear SVM (C = 1) for each of its folds, as in Gupta, Moses and Lu (2025).
+An SVM that a fast solver does not bring to scikit-learn's tolerance is fitted again by
+scikit-learn, and counted.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from compute.probes.svm_folds import Solutions, fit_folds
 
 
 class Solver(StrEnum):
-    """How the SVMs of pair tests are fitted."""
+    """The solvers of pair tests; `SOLVERS` says what each does."""
 
     SHARED = "shared"
     BATCHED = "batched"
@@ -39,12 +40,12 @@ class Fitting:
     Parameters
     ----------
     solver
-        One of `Solver`.
+        One of `Solver`, by default the shared one.
     jobs
-        Threads of the shared solver, processes of the reference, threads for what the batched one
-        leaves. No result depends on it.
+        Threads of the shared solver, or for what the batched solver leaves to scikit-learn;
+        processes of the reference. By default 1. No result depends on it.
     device
-        PyTorch's name of the device of the batched solver.
+        PyTorch's name of the device of the batched solver, by default the CPU.
     """
 
     solver: Solver = Solver.SHARED
@@ -53,7 +54,18 @@ class Fitting:
 
     @classmethod
     def on(cls, device: str, jobs: int = 1) -> Self:
-        """Choose the solver for a device: MPS has no 64-bit numbers, and CPUs have a faster one."""
+        """Choose the fastest solver for a device: batched on CUDA, shared elsewhere.
+
+        MPS has no 64-bit numbers, which the batched solver needs, and on a CPU the shared one is
+        faster.
+
+        Parameters
+        ----------
+        device
+            PyTorch's name of it, such as ``"cuda:1"``.
+        jobs
+            As in `Fitting`.
+        """
         batched = device.partition(":")[0] == "cuda"
         return cls(Solver.BATCHED if batched else Solver.SHARED, jobs, device)
 
@@ -64,9 +76,14 @@ ONE_CORE = Fitting()
 
 @dataclass(frozen=True)
 class Hyperplanes:
-    """The fitted linear SVMs of a pair test, one per fold: positive is the pair's second class.
+    """The linear SVMs of a pair test; a positive score means the pair's second class.
 
-    `weight` has the shape (folds, D), `bias` (folds,).
+    Parameters
+    ----------
+    weight
+        Weights of each fold's SVM, shape (folds, D).
+    bias
+        Its intercept, shape (folds,).
     """
 
     weight: NDArray[np.float64]
@@ -75,7 +92,7 @@ class Hyperplanes:
 
 @dataclass(frozen=True)
 class PairTest:
-    """One pair of classes on one background.
+    """One pair of classes on one background: which crops are told apart, and in which folds.
 
     Parameters
     ----------
@@ -102,7 +119,7 @@ class PairTest:
 
     @property
     def possible(self) -> bool:
-        """Whether both classes are there in every fold."""
+        """Whether every fold holds out crops of both classes."""
         place = 2 * self.fold + self.second
         return bool(np.bincount(place, minlength=2 * self.number).all())
 
@@ -110,14 +127,21 @@ class PairTest:
 def fit_pair(
     features: NDArray[np.floating[Any]], second: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], float]:
-    """Fit a linear SVM as the paper does; give its weights (D,) and its intercept.
+    """Fit one linear SVM with scikit-learn, as the paper does.
 
     Parameters
     ----------
     features
-        Shape (n, D).
+        Embeddings to learn from, shape (n, D).
     second
-        Which rows are of the pair's second class, shape (n,).
+        Which of them are of the pair's second class, shape (n,).
+
+    Returns
+    -------
+    weight : ndarray
+        Shape (D,).
+    bias : float
+        The intercept.
     """
     svm = SVC(kernel="linear", C=C).fit(features, second)
     return svm.coef_[0], float(svm.intercept_[0])
@@ -135,16 +159,16 @@ def fit_test(
     test
         The pair test.
     solver
-        How.
+        Which solver fits them.
     solved
-        What `fit_together` gave, where the solver is the batched one.
+        The test's SVMs from `fit_together`, where the solver is the batched one.
 
     Returns
     -------
-    Hyperplanes
-        One per fold.
-    int
-        How many the solver left to the reference.
+    planes : Hyperplanes
+        One SVM per fold.
+    unsolved : int
+        How many of them the solver left to the reference; 0 for the reference itself.
     """
     if solver is Solver.SHARED:
         solved = fit_folds(features, test.second, test.fold, test.number, C)
@@ -169,14 +193,21 @@ def fit_together(
     features
         Embeddings of all crops of the condition, shape (N, D).
     tests
-        Which of them to take for each.
+        The pair tests; `PairTest.rows` says which embeddings each takes.
     device
-        PyTorch's name of it.
+        PyTorch's name of a device that has 64-bit numbers.
 
     Returns
     -------
-    list
-        For each test, what was solved.
+    list of Solutions
+        For each test one SVM per fold.
+
+    Raises
+    ------
+    UsageError
+        The device has no 64-bit numbers.
+    BystanderError
+        Its memory does not hold the embeddings, or not even one SVM.
     """
     from compute.probes.svm_batched import (  # PyTorch, which no other solver needs
         Problem,

@@ -24,8 +24,8 @@ from compute import schema
 from compute.backgrounds.plan import Plan
 from compute.probes.cells import Cells
 from compute.probes.multiclass import Multiclass, fit_multiclass
-from compute.probes.pair_tests import CONFLICTING, Crops, PairScore, pair_tests
-from compute.probes.solvers import ONE_CORE, Fitting, Hyperplanes
+from compute.probes.pair_tests import CONFLICTING, Crops, HyperplanesByPair, PairScore, pair_tests
+from compute.probes.solvers import ONE_CORE, Fitting
 from compute.probes.tables import predictions_table, tally, write_pairwise
 from compute.schema import CONDITIONS, Condition, Protocol
 from compute.storage.atomic_files import Progress, silent, table_writer, write_json
@@ -33,18 +33,24 @@ from compute.storage.paths import LOCKED, LOCKED_PREDICTIONS
 from compute.storage.run_directory import RunDirectory
 
 GATHERED = 1 << 29
-"""Bytes of grid embeddings gathered in one pass over the shards (one condition at least)."""
-
-"""Folder of the work folder that says how pair tests were fitted."""
-
-Planes = dict[tuple[int, int], Hyperplanes]
+"""Bytes of the grid's embeddings that one pass over the shards gathers at most (512 MB); a pass
+gathers one condition at least."""
 
 
 @dataclass
 class _Fitted:
-    """What one model's unaltered crops gave, and every condition's own multi-class probe."""
+    """Probes of one model.
 
-    planes: Planes | None = None
+    Parameters
+    ----------
+    planes
+        SVMs fitted on unaltered crops, by pair; None until these are done.
+    probes
+        Multi-class probe fitted under each condition; None where fewer than two classes could be
+        tested.
+    """
+
+    planes: HyperplanesByPair | None = None
     probes: dict[Condition, Multiclass | None] = field(default_factory=dict)
 
 
@@ -56,22 +62,23 @@ def probe(
     fitting: Fitting = ONE_CORE,
     progress: Progress = silent,
 ) -> None:
-    """Fit and test every probe whose results are not there yet.
+    """Fit and test every probe whose results are not there yet, and write the results.
 
     Parameters
     ----------
     run
-        With all `trials` and `embeddings`.
+        The run; all `trials` and `embeddings` are there.
     plan
-        Which conditions there are.
+        Says which conditions there are.
     cells
-        Labels and folds.
+        Labels and folds of the store's cells.
     models
-        Name and embedding dimension of each.
+        Embedding dimension of each model, by name.
     fitting
-        How and where the pair tests are fitted.
+        How and where the pair tests are fitted; by default by the shared solver in one thread.
     progress
-        Called with units done (a model under a condition).
+        Called with the stage's name, how many units are done and how many there are; a unit is one
+        model under one condition. By default nothing is called.
     """
     conditions = plan.config.composed
     for done, (model, dimension) in enumerate(models.items()):
@@ -101,7 +108,7 @@ def probe(
 
 
 def _finished(run: RunDirectory, plan: Plan, model: str, condition: Condition) -> bool:
-    """Tell whether everything of one model under one condition is there."""
+    """Tell whether all files of one model under one condition are there."""
     names = [condition]
     if condition is Condition.DIFFERENT and Condition.CONFLICTING in plan.config.conditions:
         names.append(Condition.CONFLICTING)
@@ -111,12 +118,12 @@ def _finished(run: RunDirectory, plan: Plan, model: str, condition: Condition) -
 
 
 def _locked_conditions(conditions: Sequence[Condition]) -> list[tuple[int, Condition]]:
-    """List the conditions that have a second reading, with their numbers."""
+    """List the conditions whose trials are read a second time, with their numbers."""
     return [(n, c) for n, c in enumerate(conditions) if CONDITIONS[c].rescaled]
 
 
 def _answered(run: RunDirectory, model: str, conditions: Sequence[Condition]) -> bool:
-    """Tell whether the second readings, if there are any, have their answers."""
+    """Tell whether the answers to second readings are there, or there are no second readings."""
     if not run.parts(LOCKED, model):
         return True
     files = [run.part(LOCKED_PREDICTIONS, n, model) for n, _ in _locked_conditions(conditions)]
@@ -126,7 +133,7 @@ def _answered(run: RunDirectory, model: str, conditions: Sequence[Condition]) ->
 def _groups(
     plan: Plan, cells: Cells, dimension: int, conditions: Sequence[Condition]
 ) -> Iterator[list[Condition]]:
-    """Cut conditions into groups whose grid embeddings are held together."""
+    """Cut conditions into groups whose grid embeddings fit into `GATHERED` bytes together."""
     per_condition = int(cells.tested.sum()) * plan.config.repeats * 4 * dimension
     group: list[Condition] = []
     size = 0
@@ -156,14 +163,19 @@ def _probe_condition(
 
     Parameters
     ----------
+    run, plan, cells, model, fitting
+        As for `probe`; one model's name.
+    condition
+        The condition.
     crops
-        The grid's embeddings.
+        Embeddings of the grid under it, n crops.
     first
-        Which of them are of repeat 0.
+        Which of them are of repeat 0, shape (n,).
     fitted
-        Takes what is fitted here.
+        Takes the probes that are fitted here.
     write
-        Whether its tables are wanted; else it is fitted again for other conditions' sake.
+        Whether to write its tables; else they are there, and its probes are fitted again because
+        other conditions need them.
     """
     scores, planes = _tests(crops, condition, plan, cells, fitted.planes, fitting)
     if condition is Condition.UNALTERED:
@@ -190,10 +202,16 @@ def _tests(
     condition: Condition,
     plan: Plan,
     cells: Cells,
-    frozen: Planes | None,
+    frozen: HyperplanesByPair | None,
     fitting: Fitting,
-) -> tuple[list[tuple[str, PairScore]], Planes]:
-    """Choose each pair's backgrounds under a condition, and test."""
+) -> tuple[list[tuple[str, PairScore]], HyperplanesByPair]:
+    """Do a condition's pair tests, each on the backgrounds that the condition has for it.
+
+    Returns
+    -------
+    scores, planes
+        As from `pair_tests`.
+    """
     pairs = list(combinations(cells.folds.testable().tolist(), 2))
     if condition is Condition.CONFLICTING:
         choice: dict[tuple[int, int], Sequence[int]] = {key: [CONFLICTING] for key in pairs}
@@ -208,7 +226,15 @@ def _tests(
 def _shards(
     run: RunDirectory, table: str, model: str
 ) -> Iterator[tuple[pd.DataFrame, NDArray[np.float32]]]:
-    """Read embeddings a shard at a time, with what the plan says of each."""
+    """Read embeddings a shard at a time.
+
+    Yields
+    ------
+    trials : pandas.DataFrame
+        Columns `trial`, `cell`, `condition`, `donor_localization` and `repeat`, n rows.
+    vectors : ndarray
+        Their embeddings, shape (n, D).
+    """
     columns = ["trial", "cell", "condition", "donor_localization", "repeat"]
     for trials_file, file in zip(run.parts("trials"), run.parts(table, model), strict=True):
         found = pq.read_table(file, partitioning=None)
@@ -222,12 +248,23 @@ def _shards(
 def gather_grid(
     run: RunDirectory, cells: Cells, model: str, conditions: Sequence[Condition]
 ) -> dict[Condition, tuple[Crops, NDArray[np.bool_]]]:
-    """Gather the grid's embeddings under some conditions, in one pass over the shards.
+    """Gather the embeddings of cells that stand in pair tests, in one pass over the shards.
+
+    Parameters
+    ----------
+    run
+        The run; all `trials` and `embeddings` are there.
+    cells
+        Labels and folds of the store's cells.
+    model
+        Name of the model.
+    conditions
+        The conditions to gather.
 
     Returns
     -------
     dict
-        For each condition its crops, and which of them are of repeat 0.
+        For each condition its crops, n of them, and which are of repeat 0, shape (n,).
     """
     tested = cells.tested
     gathered: dict[Condition, list[tuple[NDArray[Any], ...]]] = {c: [] for c in conditions}
@@ -240,7 +277,7 @@ def gather_grid(
                 gathered[condition].append((vectors[here], cell[here], donor[here], first[here]))
     found = {}
     for condition in conditions:
-        # A shard's parts, not its frames, which would take more than the embeddings.
+        # Arrays of each shard were kept, not its frames, which take more than the embeddings.
         vectors, cell, donor, first = map(
             np.concatenate, zip(*gathered.pop(condition), strict=True)
         )
@@ -258,7 +295,7 @@ def _answer(
     left: Sequence[Condition],
     fitted: _Fitted,
 ) -> None:
-    """Write the conditions' predictions, in the plan's order, which is by protein."""
+    """Write the predictions of the conditions that are `left`, in the plan's order, by protein."""
     expected = schema.predictions_schema(len(cells.names))
     lead = fitted.probes[Condition.UNALTERED]
     missing = [
@@ -286,7 +323,7 @@ def _answer_locked(
     conditions: Sequence[Condition],
     frozen: Multiclass | None,
 ) -> None:
-    """Write what the frozen probe says to the second readings, if there are any."""
+    """Write the frozen probe's predictions for trials that were read a second time, if any were."""
     if not run.parts(LOCKED, model):
         return
     expected = schema.predictions_schema(len(cells.names))
@@ -318,7 +355,7 @@ def _write_scores(
     cells: Cells,
     fitting: Fitting,
 ) -> None:
-    """Write one model's and condition's `pairwise` and `pair_tallies`, and how they came."""
+    """Write one model's and condition's `pairwise` and `pair_tallies`, and which solver fitted."""
     left = sum(score.unsolved for _, score in scores)
     write_json(
         run.fits(model, condition),
@@ -344,7 +381,11 @@ def _tally(
 def how_fitted(run: RunDirectory) -> dict[str, Any]:
     """Say which solvers fitted the pair tests, and how many SVMs they left to the reference.
 
-    More than one solver is named where a run was gone on with on another device.
+    Returns
+    -------
+    dict
+        `solvers`, a sorted list, with more than one entry where a run was continued on another
+        device; and `fits_left_to_the_reference`, a number. Both go into `run.json`.
     """
     found = [json.loads(file.read_text("utf-8")) for file in run.all_fits()]
     return {

@@ -1,4 +1,4 @@
-"""What probes answered as tables: pair accuracies, tallies, predictions.
+"""The answers of probes as tables: pair accuracies, tallies, predictions.
 
 Layer: arrays to Arrow tables; `write_pairwise` writes below the run's `work` folder.
 """
@@ -20,7 +20,7 @@ from compute.storage.run_directory import RunDirectory
 
 
 class Named(Interface):
-    """What of the cells is written into predictions."""
+    """Cells of which names and proteins are known, such as `compute.probes.cells.Cells`."""
 
     @property
     def protein(self) -> NDArray[np.object_]:
@@ -38,7 +38,19 @@ def write_pairwise(
     scores: Sequence[tuple[str, PairScore]],
     names: Sequence[str],
 ) -> None:
-    """Write one model's and condition's rows of `pairwise`."""
+    """Write one model's and condition's rows of `pairwise`.
+
+    Parameters
+    ----------
+    run
+        The run.
+    model, condition
+        Written into every row.
+    scores
+        Protocol and answers of every pair test.
+    names
+        Class names.
+    """
     pairwise = pd.DataFrame(
         [
             {
@@ -78,7 +90,7 @@ def tally(
     scores
         Protocol and answers of every pair test.
     classes, protein
-        Of every cell in the store, shape (N,); nothing of that size is made.
+        Class and protein of every cell in the store, shape (N,).
     names
         Class names.
     by_protein
@@ -134,25 +146,25 @@ def predictions_table(
     condition: Condition,
     probes: Sequence[tuple[Protocol, Multiclass | None]],
 ) -> pa.Table:
-    """Answer for some trials of one condition.
+    """Let the multi-class probes answer some trials of one condition.
 
     Parameters
     ----------
     cells
-        Names and proteins.
+        Class names, and the protein of every cell in the store.
     trials
-        Columns `trial` and `cell`, ordered by protein.
+        Columns `trial` and `cell`, n rows ordered by protein.
     vectors
-        Their embeddings, shape (trials, D).
+        Embeddings of these trials, shape (n, D).
     condition
-        Theirs.
+        Condition of these trials.
     probes
-        Who answers under each protocol; a protocol without a probe gets no rows.
+        The probe of each protocol; a protocol whose probe is None gets no rows.
 
     Returns
     -------
     pyarrow.Table
-        Columns of `compute.schema.predictions_schema`, by protein.
+        Columns of `compute.schema.predictions_schema`, ordered by protein.
     """
     expected = schema.predictions_schema(len(cells.names))
     names = np.asarray(cells.names, dtype=object)
@@ -181,6 +193,7 @@ def predictions_table(
 
 
 def _table(columns: Mapping[str, Any], order: NDArray[np.int64], expected: pa.Schema) -> pa.Table:
+    """Put columns of arrays, with rows in the given order, into a table of the expected schema."""
     arrays = []
     for field in expected:
         values = columns[field.name][order]

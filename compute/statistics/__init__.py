@@ -1,1 +1,1 @@
-"""What is said of the answers: effects, intervals, tests, shifts, calibration. No torch."""
+"""Statistics of the probes' answers: effects, intervals, tests, shifts, calibration. No torch."""

@@ -1,7 +1,7 @@
 """Pair tests averaged into one number, in two ways. Pure tables, no files.
 
 `all` takes every pair of classes on every background that is neither of them. `published` does
-what made Table 1 of Gupta, Moses and Lu (2025), `swap_experiments/analyze_swap.ipynb` in
+what made Table 1 of Gupta, Moses and Lu (2025), in `swap_experiments/analyze_swap.ipynb` of
 github.com/microsoft/microscopy-sc-robustness:
 
 - Conditions without a swap (unaltered, masked) are grouped by the first class of each pair alone.
@@ -24,10 +24,10 @@ from compute.schema import ACCURACY, CONDITIONS, EFFECTS, Aggregation, Condition
 from compute.statistics.effects import contrasts
 
 STANDARD_ERRORS = 3
-"""The paper's ± in standard errors."""
+"""Standard errors in the ± of the paper's Table 1."""
 
 UNIT = "localization"
-"""What `unit` says where an interval is the estimate ± `STANDARD_ERRORS` over localizations."""
+"""The column `unit` of intervals that are the estimate ± `STANDARD_ERRORS` over localizations."""
 
 _PAIR = ["localization_a", "localization_b"]
 _KEY = ["model", "protocol", "condition"]
@@ -40,11 +40,11 @@ class Summary:
     Parameters
     ----------
     estimate
-        Accuracy, 0 to 1; not a number without tests.
+        Accuracy, 0 to 1; NaN without tests.
     spread
-        Three standard errors over classes; not a number where the aggregation gives none.
+        Three standard errors over classes; NaN where the aggregation has none.
     by_class
-        Mean accuracy of each class that has a group, by name.
+        Mean accuracy of the tests with each class, by name.
     """
 
     estimate: float
@@ -61,9 +61,19 @@ def average(tests: pd.DataFrame, condition: str, aggregation: Aggregation) -> Su
         Rows of `pairwise`, all of one model, condition and protocol. Their order decides which
         background is a pair's first.
     condition
-        Which.
+        The condition: under `published` it decides how pairs are grouped.
     aggregation
         Over every pair and background, or as in Table 1.
+
+    Returns
+    -------
+    Summary
+        The averages.
+
+    Raises
+    ------
+    ValueError
+        Under `published`, a condition that is none of `Condition`.
     """
     background = tests["background"]
     outside = (background != tests["localization_a"]) & (background != tests["localization_b"])
@@ -87,9 +97,9 @@ def aggregate(
     Parameters
     ----------
     pairwise
-        The table of that name.
+        A run's table of that name.
     aggregation
-        How.
+        Over every pair and background, or as in Table 1.
 
     Returns
     -------
@@ -132,14 +142,20 @@ def aggregate(
 
 
 def with_counts(rows: pd.DataFrame, counted: pd.DataFrame) -> pd.DataFrame:
-    """Take cells and proteins from rows of another aggregation of the same tests.
+    """Take the numbers of cells and proteins from another aggregation of the same tests.
 
     Parameters
     ----------
     rows
-        `ACCURACY` or `EFFECTS` rows.
+        Rows with the columns of `ACCURACY` or `EFFECTS`.
     counted
-        `ACCURACY` rows of the pair probe with `n_cells` and `n_proteins`.
+        Rows of `ACCURACY` of the pair probe, in which `n_cells` and `n_proteins` are known.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `rows` with `n_cells` and `n_proteins` of the same model, protocol, condition, probe, scope
+        and localization; missing where `counted` has none.
     """
     keys = [*_KEY, "probe", "scope", "localization"]
     counts = counted[[*keys, "n_cells", "n_proteins"]].drop_duplicates(keys)
@@ -149,7 +165,7 @@ def with_counts(rows: pd.DataFrame, counted: pd.DataFrame) -> pd.DataFrame:
 def _scopes(
     estimate: float, spread: float, by_class: "pd.Series[float]"
 ) -> Iterator[dict[str, Any]]:
-    """Give the overall row, with its interval where there is one, and each class's."""
+    """Yield the overall row, with an interval where the spread is known, then each class's row."""
     known = bool(np.isfinite(spread))
     yield {
         "scope": "overall",
@@ -164,16 +180,18 @@ def _scopes(
 
 
 def _by_either(pairs: pd.DataFrame) -> "pd.Series[float]":
-    """Average the pairs that each class is in."""
+    """Average over the pairs that each class is in, be it as the first or as the second."""
     both = [pairs.set_index(side)["accuracy"] for side in _PAIR]
     return pd.concat(both).groupby(level=0, sort=False).mean()
 
 
 def _mean(values: "pd.Series[float]") -> float:
+    """Average; NaN without values."""
     return float(values.mean()) if len(values) else np.nan
 
 
 def _spread(values: "pd.Series[float]") -> float:
+    """Return `STANDARD_ERRORS` standard errors of the mean; NaN with fewer than two values."""
     if len(values) < 2:
         return np.nan
     return float(STANDARD_ERRORS * values.std(ddof=1) / np.sqrt(len(values)))

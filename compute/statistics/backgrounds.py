@@ -1,4 +1,4 @@
-"""Which backgrounds do the damage: centre class × background class. Pure arrays, no files."""
+"""Which backgrounds change answers: centre class × background class. Pure arrays, no files."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,11 +10,12 @@ from compute.statistics.bootstrap import Resampling, freedom, interval
 from compute.statistics.resampling_units import Units, add, counts, means
 
 QUANTITIES = ("n", "right", "right_before", "towards", "towards_before")
-"""What is summed by unit and background class."""
+"""What is summed for each resampling unit and background class: cells, right answers to the trial
+and to the cell's unaltered crop, and answers of the background's class to either."""
 
 
 def begin_grid(units: int, classes: int) -> NDArray[np.float64]:
-    """Begin with nothing, shape (U, quantities × background classes)."""
+    """Return sums of nothing for U resampling units, shape (U, quantities × background classes)."""
     return np.zeros((units, len(QUANTITIES) * classes))
 
 
@@ -27,20 +28,24 @@ def add_to_grid(
     after: NDArray[np.int64],
     own: NDArray[np.int64],
 ) -> None:
-    """Add trials of whole cells; a cell counts once on each background class, in place.
+    """Add trials of whole cells to the sums, in place.
+
+    A cell counts once on each background class: its trials there share its weight.
 
     Parameters
     ----------
     grid
         From `begin_grid`.
     unit
-        Unit of each trial's cell, shape (T,).
+        Resampling unit of each trial's cell, shape (T,).
     position
-        A number for each trial's cell, shape (T,).
+        Number of each trial's cell, such as its place in a list, shape (T,).
     background
         Class of the background, −1 for none, shape (T,).
-    before, after, own
-        Answers to the cell's unaltered crop and to the trial, and the right ones, shape (T,).
+    before, after
+        Class that was answered to the cell's unaltered crop and to the trial, shape (T,).
+    own
+        The cell's class, which is the right answer, shape (T,).
     """
     classes = grid.shape[1] // len(QUANTITIES)
     here = background >= 0
@@ -64,16 +69,24 @@ def add_to_grid(
 def background_rows(
     grid: NDArray[np.float64], units: Units, resampling: Resampling, names: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
-    """Estimate accuracy, drop and attraction of every pair of classes; columns of `BACKGROUNDS`.
+    """Estimate accuracy, drop and attraction of every centre class on every background class.
+
+    The attraction is how much more often the background's class is answered than on the cell's own
+    background.
 
     Parameters
     ----------
     grid
         Sums of one model, condition and protocol, shape (U, quantities × classes).
     units, resampling
-        What is resampled, and its draws.
+        The U resampling units and their draws.
     names
         Class names.
+
+    Yields
+    ------
+    dict
+        Columns of `BACKGROUNDS` without `model`, `condition` and `protocol`.
     """
     classes = len(names)
     n, right, right_before, towards, towards_before = np.split(grid, len(QUANTITIES), axis=1)

@@ -1,9 +1,9 @@
-"""Resampling of whole units, and the intervals that its draws give. Pure arrays, no files.
+"""Bootstrap of whole proteins, and the intervals that its draws give. Pure arrays, no files.
 
-The unit of chance is the protein: whole proteins, with all their cells, conditions and models, are
-resampled within their class, because cells of one protein share a strain, a plate and a
-brightness. Every statistic is made of sums over units within a class, so draws of those sums are
-all that is needed, and memory does not grow with the number of cells.
+The resampling unit is the protein: whole proteins, with all their cells, conditions and models, are
+drawn within their class, because cells of one protein share a strain, a plate and a brightness.
+Every statistic is made of sums over resampling units within a class, so draws of those sums are all
+that is needed, and memory does not grow with the number of cells.
 """
 
 from collections.abc import Iterator
@@ -18,21 +18,32 @@ from compute.statistics.config import LEVEL
 from compute.statistics.config import BootstrapConfig as BootstrapConfig
 
 FEWEST_PROTEINS = 5
-"""With fewer proteins in a class than this, cells are resampled instead, and that is said."""
+"""With fewer proteins in a class than this, cells are resampled instead, and `unit` says so."""
 
 BLOCK = 2**21
 """Weights that are drawn at a time (16 MB)."""
 
 _ROUNDING = 1e-12
+"""Spreads up to this count as 0, and variances up to its square."""
 
 KEPT = 2**25
-"""Draws × units up to which the counts are kept between uses (64 MB)."""
+"""Draws × resampling units up to which the counts are kept between uses (64 MB)."""
 
 
 def _counts(
     classes: NDArray[np.int64], draws: int, seed: int
 ) -> Iterator[tuple[slice, NDArray[np.int64], NDArray[np.uint16]]]:
-    """Draw n − 1 of the n units of each class, some draws and one class at a time."""
+    """Draw n − 1 of the n resampling units of each class, one class and some draws at a time.
+
+    Yields
+    ------
+    rows : slice
+        The draws.
+    units : ndarray
+        The class's resampling units, shape (n,).
+    counts : ndarray
+        How often each was drawn, shape (draws, n).
+    """
     rng = np.random.default_rng(seed)
     for k in np.unique(classes):
         units = np.flatnonzero(classes == k)
@@ -46,12 +57,13 @@ def _counts(
 
 
 def _weights(counts: NDArray[np.uint16]) -> NDArray[np.float64]:
+    """Turn counts of n units into weights that sum to n; one unit alone has weight 1."""
     n = counts.shape[1]
     return counts * (n / (n - 1)) if n > 1 else np.ones(counts.shape)
 
 
 def resample(classes: NDArray[np.int64], draws: int, seed: int) -> NDArray[np.float64]:
-    """Draw units with replacement within their class.
+    """Draw resampling units with replacement within their class.
 
     Of n units n − 1 are drawn and weighted n / (n − 1), so that the variance over draws is that of
     the estimate (Rao and Wu 1988, doi:10.1080/01621459.1988.10478591); drawing n would give
@@ -60,16 +72,29 @@ def resample(classes: NDArray[np.int64], draws: int, seed: int) -> NDArray[np.fl
     Parameters
     ----------
     classes
-        Class of each unit, shape (U,).
+        Class of each resampling unit, shape (U,).
     draws
-        Rows of the result.
+        Number of draws.
     seed
-        Of the random numbers.
+        Seed of the random numbers, any integer ≥ 0.
 
     Returns
     -------
     ndarray
-        Weight of each unit, shape (draws, U); sums to the class's size within a class.
+        Weight of each resampling unit, shape (draws, U). Within a class weights sum to the number
+        of its units.
+
+    Examples
+    --------
+    The interval of a mean over eight proteins of one class:
+
+    >>> import numpy as np
+    >>> accuracy = np.array([0.9, 0.8, 0.7, 0.9, 1.0, 0.6, 0.8, 0.9])
+    >>> classes = np.zeros(8, int)
+    >>> draws = resample(classes, draws=2000, seed=0) @ accuracy / 8
+    >>> low, high = interval(accuracy.mean(), draws, freedom(classes))
+    >>> print(f"{accuracy.mean():.3f} [{low:.2f}, {high:.2f}]")
+    0.825 [0.72, 0.93]
     """
     weights = np.zeros((draws, len(classes)))
     for rows, units, counts in _counts(classes, draws, seed):
@@ -79,12 +104,12 @@ def resample(classes: NDArray[np.int64], draws: int, seed: int) -> NDArray[np.fl
 
 @dataclass(frozen=True)
 class Resampling:
-    """The draws of `resample`, applied to sums over units without holding all weights.
+    """The draws of `resample`, applied to sums over U units without holding all weights.
 
     Parameters
     ----------
     classes
-        Class of each unit, shape (U,).
+        Class of each resampling unit, shape (U,).
     n_classes
         Number of classes in the store, K.
     draws, seed
@@ -97,17 +122,17 @@ class Resampling:
     seed: int
 
     def sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Sum values over each class's drawn units.
+        """Sum values over each class's resampling units, weighted as they were drawn.
 
         Parameters
         ----------
         values
-            Shape (U, F).
+            F values of each unit, shape (U, F).
 
         Returns
         -------
         ndarray
-            Shape (draws, K, F).
+            Shape (draws, K, F); 0 for classes without units.
         """
         found = np.zeros((self.draws, self.n_classes, values.shape[1]))
         for rows, units, counts in self._blocks():
@@ -115,12 +140,13 @@ class Resampling:
         return found
 
     def totals(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Sum values over each class's units, each once; shape (1, K, F)."""
+        """Sum values, shape (U, F), over each class's resampling units once; shape (1, K, F)."""
         found = np.zeros((1, self.n_classes, values.shape[1]))
         np.add.at(found[0], self.classes, values)
         return found
 
     def _blocks(self) -> Iterator[tuple[slice, NDArray[np.int64], NDArray[np.uint16]]]:
+        """Go through the draws, kept ones where they are few enough."""
         if self.draws * len(self.classes) <= KEPT:
             yield from self._kept
         else:
@@ -128,34 +154,40 @@ class Resampling:
 
     @cached_property
     def _kept(self) -> list[tuple[slice, NDArray[np.int64], NDArray[np.uint16]]]:
+        """The draws, made once."""
         return list(_counts(self.classes, self.draws, self.seed))
 
 
 def freedom(classes: NDArray[np.int64]) -> int:
-    """Return the degrees of freedom of a spread over units: units less classes.
+    """Return the degrees of freedom of a spread over resampling units: units less classes.
 
-    With none, which is one unit in each class, a spread cannot be known, and there is no interval.
+    With 0, which is one unit in each class, the spread cannot be known, and there is no interval.
+
+    Parameters
+    ----------
+    classes
+        Class of each resampling unit, shape (U,).
     """
     return len(classes) - len(np.unique(classes))
 
 
 def effective_freedom(influence: NDArray[np.float64], classes: NDArray[np.int64]) -> float:
-    """Return the degrees of freedom of an estimate to which classes add unlike spreads.
+    """Return the degrees of freedom of an estimate whose classes differ in spread.
 
-    The class that adds most of the spread counts most (Satterthwaite 1946, Biometrics Bulletin 2,
-    110–114). In a pair test that is often the class with the poorer answers.
+    The class that adds most of the variance counts most (Satterthwaite 1946, Biometrics Bulletin 2,
+    110–114). In a pair test that is often the class with more wrong answers.
 
     Parameters
     ----------
     influence
-        How much each unit moves the estimate, shape (U,).
+        How much the estimate changes with each resampling unit's weight, shape (U,).
     classes
-        Class of each unit, shape (U,).
+        Class of each resampling unit, shape (U,).
 
     Returns
     -------
     float
-        At least 1; that of `freedom` where no unit moves the estimate.
+        At least 1; `freedom` where no unit has influence.
     """
     _, group, many = np.unique(classes, return_inverse=True, return_counts=True)
     off = influence - (np.bincount(group, influence) / many)[group]
@@ -168,7 +200,7 @@ def effective_freedom(influence: NDArray[np.float64], classes: NDArray[np.int64]
 
 
 def spread(draws: NDArray[np.float64]) -> float:
-    """Return the standard deviation of draws; not a number with fewer than two."""
+    """Return the standard deviation of the draws that are finite; NaN with fewer than two."""
     finite = draws[np.isfinite(draws)]
     return float(finite.std()) if len(finite) > 1 else np.nan
 
@@ -182,11 +214,24 @@ def interval(estimate: float, draws: NDArray[np.float64], freedom: float) -> tup
     Parameters
     ----------
     estimate
-        From all units.
+        The statistic of all resampling units.
     draws
-        The same from drawn units, shape (draws,).
+        The statistic of each draw, shape (draws,).
     freedom
-        Degrees of freedom, from `freedom`.
+        Degrees of freedom, from `freedom` or `effective_freedom`.
+
+    Returns
+    -------
+    low, high : float
+        Ends of the `LEVEL` interval; NaN without an estimate, without two draws, or with fewer than
+        1 degree of freedom.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> low, high = interval(0.5, draws=np.array([0.4, 0.6]), freedom=4)
+    >>> print(f"{low:.3f} to {high:.3f}")
+    0.222 to 0.778
     """
     sd = spread(draws)
     if freedom < 1 or not np.isfinite(sd) or not np.isfinite(estimate):
@@ -201,21 +246,36 @@ def share_interval(
     freedom: float,
     answers: int | None = None,
 ) -> tuple[float, float]:
-    """Return Wilson's interval of a share, which stays in 0 to 1 and is not empty at its ends.
+    """Return Wilson's interval of a share, which stays in 0 to 1 and has a width even at 0 and 1.
 
-    The number of independent answers is what the spread of the draws implies (Korn and Graubard
-    1998, Survey Methodology 24, 193–201); where they do not spread it is the number of units.
+    The number of independent answers is the one that the spread of the draws implies (Korn and
+    Graubard 1998, Survey Methodology 24, 193–201), or, where they have no spread, the number of
+    degrees of freedom plus 1.
 
     Parameters
     ----------
     estimate, draws, freedom
-        As for `interval`.
+        As for `interval`; the estimate is in 0 to 1.
     answers
-        Cells that were counted, for a share of one class. Independent cells alone give the
-        variance p (1 − p) / answers, which then counts as its known part: the variance is not
-        taken for less, and only what exceeds it has the degrees of freedom of the units
-        (Satterthwaite). With several trials a cell that part is at most this, and the interval
-        is wider than need be.
+        Number of cells, for a share of one class; by default None. Independent cells alone give
+        the variance p (1 − p) / answers, which then counts as the known part of the variance. The
+        variance is not taken for less, and only what exceeds it has the degrees of freedom of the
+        resampling units (Satterthwaite). If cells have several trials, the known part is at most
+        this, and the interval is wider than need be.
+
+    Returns
+    -------
+    low, high : float
+        Ends of the `LEVEL` interval, 0 to 1; NaN where `interval` has NaN.
+
+    Examples
+    --------
+    Every answer of ten proteins of one class was right, so draws have no spread:
+
+    >>> import numpy as np
+    >>> low, high = share_interval(1.0, draws=np.ones(2000), freedom=9)
+    >>> print(f"{low:.2f} to {high:.2f}")
+    0.66 to 1.00
     """
     sd = spread(draws)
     if freedom < 1 or not np.isfinite(sd) or not np.isfinite(estimate):
@@ -233,7 +293,7 @@ def share_interval(
 
 
 def _with_known(variance: float, known: float, freedom: float) -> tuple[float, float]:
-    """Return a variance that is at least its known part, and its degrees of freedom."""
+    """Return the variance, at least its known part, and its degrees of freedom."""
     rest = variance - known
     if rest <= _ROUNDING**2:
         return max(variance, known), np.inf
@@ -241,16 +301,17 @@ def _with_known(variance: float, known: float, freedom: float) -> tuple[float, f
 
 
 def _t(freedom: float) -> float:
+    """Return the quantile of Student's t that a two-sided interval of `LEVEL` reaches to."""
     return float(stats.t.ppf((1 + LEVEL) / 2, freedom))
 
 
 def ratio(over: NDArray[np.float64], under: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Divide; not a number where there is nothing to divide by."""
+    """Divide, with broadcasting; NaN where the divisor is not above 0."""
     shape = np.broadcast_shapes(over.shape, under.shape)
     return np.divide(over, under, out=np.full(shape, np.nan), where=under > 0)
 
 
 def mean(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-    """Average what is a number; not a number where nothing is."""
+    """Average the finite values along an axis; NaN where there are none."""
     there = np.isfinite(values)
     return ratio(np.where(there, values, 0).sum(axis), there.sum(axis).astype(float))

@@ -1,8 +1,8 @@
 """Whether a probe's probabilities mean what they say. Pure arrays, no files.
 
 A probe that is 80% sure should be right on 80% of such crops. On new backgrounds it may stay as
-sure and be right less often; one temperature, fitted on unaltered crops, shows whether a mere
-rescaling of its confidence would mend that (Guo, Pleiss, Sun and Weinberger 2017, On calibration
+sure and be right less often. One temperature, fitted on unaltered crops, shows whether rescaling
+its confidence would be enough to correct that (Guo, Pleiss, Sun and Weinberger 2017, On calibration
 of modern neural networks, ICML; arXiv:1706.04599).
 """
 
@@ -19,26 +19,33 @@ from compute.statistics.bootstrap import Resampling, freedom, interval, ratio
 from compute.statistics.resampling_units import Units, add, counts
 
 BINS = 15
-"""Bins of equal width, each with its upper edge (Guo and others 2017, section 2)."""
+"""Number of bins of confidence, of equal width; a bin has its upper edge (Guo and others 2017,
+section 2)."""
 
 COOLEST, HOTTEST = 0.05, 20.0
 """Range of the fitted temperature."""
 
 _NEXT_TO_ONE = float(np.nextafter(1, 2))
+"""Written for a fitted temperature of 1, as 1 marks probabilities without a fitted temperature."""
 
 LEAST = 1e-12
-"""The smallest probability of the right answer in the likelihood, which is else infinite."""
+"""Probabilities of the right answer count as at least this, so that the likelihood stays finite."""
 
 
 def heat(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
-    """Divide logits by a temperature: above 1 answers are less sure, the order stays.
+    """Divide logits by a temperature: above 1 answers are less sure, and their order stays.
 
     Parameters
     ----------
     probabilities
-        Rows that sum to 1, shape (n, K). What is 0 stays 0.
+        Rows that sum to 1, shape (n, K).
     temperature
         Above 0.
+
+    Returns
+    -------
+    ndarray
+        Rows that sum to 1, shape (n, K). A probability of 0 stays 0.
     """
     if temperature == 1:
         return probabilities
@@ -53,15 +60,15 @@ def fit_temperature(probabilities: NDArray[np.float64], own: NDArray[np.int64]) 
     Parameters
     ----------
     probabilities
-        Of crops that the probe has not learned from, shape (n, K).
+        Probabilities for crops that the probe has not learned from, shape (n, K).
     own
         Right answers, shape (n,).
 
     Returns
     -------
     float
-        `COOLEST` to `HOTTEST`; never 1 itself, which stands for the probabilities as they are,
-        but next to it without any crops.
+        `COOLEST` to `HOTTEST`. It is never exactly 1, which stands for the probabilities as they
+        are; without any crops it is the next number above 1.
     """
     if len(own) == 0:
         return _NEXT_TO_ONE
@@ -71,6 +78,7 @@ def fit_temperature(probabilities: NDArray[np.float64], own: NDArray[np.int64]) 
     top = logits.max(1)
 
     def surprise(log_temperature: float) -> float:
+        """Return the mean negative log-likelihood."""
         cold = np.exp(-log_temperature)
         total = np.log(np.exp(cold * (logits - top[:, None])).sum(1))
         return float((total - cold * (right - top)).mean())
@@ -82,20 +90,22 @@ def fit_temperature(probabilities: NDArray[np.float64], own: NDArray[np.int64]) 
 
 @dataclass
 class CalibrationSums:
-    """Answers of one model, condition and protocol at one temperature, summed; U units.
+    """Sums of the answers of one model, condition and protocol at one temperature.
+
+    Every cell counts once: its trials share its weight, except in `n`.
 
     Parameters
     ----------
     temperature
-        Of the probabilities.
+        Divides the logits; 1 leaves the probabilities as they are.
     gaps
-        By unit and bin, right answers minus confidence, shape (U, BINS); cells count once.
+        Right answers minus confidence, by resampling unit and bin, shape (U, BINS).
     brier
-        By unit, squared distance from the right answer, shape (U, 1); cells count once.
+        Squared distance from the right answer, by resampling unit, shape (U, 1).
     right, confidence, weight
-        By bin, shape (BINS,); cells count once.
+        Right answers, confidence and cells by bin, shape (BINS,).
     n, n_cells
-        Trials, and cells, by bin, shape (BINS,).
+        Number of trials, and of cells with a trial there, by bin, shape (BINS,).
     """
 
     temperature: float
@@ -109,13 +119,13 @@ class CalibrationSums:
 
     @classmethod
     def empty(cls, temperature: float, units: int) -> "CalibrationSums":
-        """Begin with nothing."""
+        """Return sums of nothing, for so many resampling units."""
         none, count = np.zeros(BINS), np.zeros(BINS, np.int64)
         gaps, brier = np.zeros((units, BINS)), np.zeros((units, 1))
         return cls(temperature, gaps, brier, none, none.copy(), none.copy(), count, count.copy())
 
     def take(self, chosen: NDArray[np.bool_]) -> "CalibrationSums":
-        """Choose units, by a mask; what is summed by bin stays."""
+        """Choose resampling units by a mask, shape (U,); sums by bin alone stay as they are."""
         return replace(self, gaps=self.gaps[chosen], brier=self.brier[chosen])
 
     def add(
@@ -126,20 +136,20 @@ class CalibrationSums:
         weight: NDArray[np.float64],
         unit: NDArray[np.int32],
     ) -> None:
-        """Add trials of whole cells.
+        """Add trials of whole cells to the sums, in place.
 
         Parameters
         ----------
         probabilities
-            As they are (temperature 1), shape (T, K).
+            As the probe gave them (temperature 1), shape (T, K).
         own
             Right answers, shape (T,).
         position
-            A number for each trial's cell, shape (T,).
+            Number of each trial's cell, such as its place in a list, shape (T,).
         weight
-            One over the trials of the cell, shape (T,).
+            1 / number of trials of the cell, shape (T,).
         unit
-            Unit of each trial's cell, shape (T,).
+            Resampling unit of each trial's cell, shape (T,).
         """
         heated = heat(probabilities, self.temperature)
         confidence = heated.max(1)
@@ -160,26 +170,31 @@ class CalibrationSums:
 
 
 def bins(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the bin of each highest probability; bin b is (b / BINS, (b + 1) / BINS]."""
+    """Return the bin of each confidence, shape (n,); bin b is (b / BINS, (b + 1) / BINS]."""
     return np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
 
 
 def calibration_rows(
     sums: CalibrationSums, n: NDArray[np.float64], units: Units, resampling: Resampling
 ) -> Iterator[dict[str, Any]]:
-    """Estimate both measures over all cells; columns of `CALIBRATION`.
+    """Estimate the expected calibration error and the Brier score over all cells.
 
-    The interval of the calibration error aims at what it would be without noise, which is less
-    than the estimate, and reaches to the estimate at least.
+    The interval of the calibration error is about the value without noise, which is less than the
+    estimate; it always reaches up to the estimate.
 
     Parameters
     ----------
     sums
-        Of one model, condition and protocol at one temperature.
+        Sums of one model, condition and protocol at one temperature.
     n
-        Cells of each unit, shape (U,).
+        Number of cells of each resampling unit, shape (U,).
     units, resampling
-        What is resampled, and its draws. The temperature is the same in all draws.
+        The U resampling units and their draws. The temperature is the same in all draws.
+
+    Yields
+    ------
+    dict
+        Columns of `CALIBRATION` without `model`, `condition` and `protocol`, a row per measure.
     """
     values = np.concatenate([sums.gaps, sums.brier, n[:, None]], 1)
     point, draws = (found.sum(1) for found in (resampling.totals(values), resampling.sums(values)))
@@ -205,11 +220,23 @@ def calibration_rows(
 def _without_noise(
     point: NDArray[np.float64], draws: NDArray[np.float64]
 ) -> tuple[float, NDArray[np.float64]]:
-    """Take what noise adds out of a calibration error, so that its interval aims at the truth.
+    """Subtract from a calibration error what noise adds to it.
 
-    A bin's distance is never below 0, so chance alone makes it larger: the square of what is seen
-    is on average the true one's plus the variance, which the draws show (after Kumar, Liang and
-    Ma 2019, Verified uncertainty calibration, NeurIPS). Draws hold that variance twice.
+    A bin's distance is never below 0, so chance alone makes it larger: its square is on average the
+    square of the true distance plus the variance, which the draws show (after Kumar, Liang and Ma
+    2019, Verified uncertainty calibration, NeurIPS). In draws that variance is contained twice.
+
+    Parameters
+    ----------
+    point, draws
+        As for `_measure`, of all resampling units and of each draw.
+
+    Returns
+    -------
+    centre : float
+        The calibration error without noise.
+    around : ndarray
+        The same of each draw, shape (draws,).
     """
     gap, drawn = (ratio(sums[:, :BINS], sums[:, BINS + 1 :]) for sums in (point, draws))
     variance = drawn.var(0)
@@ -218,13 +245,20 @@ def _without_noise(
 
 
 def _measure(sums: NDArray[np.float64], measure: Calibration) -> NDArray[np.float64]:
-    """Turn sums over units (gaps by bin, Brier, cells) into a measure, shape (draws,)."""
+    """Turn sums (gaps by bin, Brier, cells), shape (draws, BINS + 2), into a measure, (draws,)."""
     over = np.abs(sums[:, :BINS]).sum(1) if measure is Calibration.ECE else sums[:, BINS]
     return ratio(over, sums[:, BINS + 1])
 
 
 def reliability_rows(sums: CalibrationSums) -> list[dict[str, Any]]:
-    """List every bin of the reliability diagram; columns of `RELIABILITY`."""
+    """List every bin of the reliability diagram.
+
+    Returns
+    -------
+    list of dict
+        Columns of `RELIABILITY` without `model`, `condition` and `protocol`; confidence and
+        accuracy are NaN in empty bins.
+    """
     confidence, accuracy = (ratio(v, sums.weight) for v in (sums.confidence, sums.right))
     return [
         {

@@ -1,17 +1,17 @@
-"""Levels, thresholds and sizes that statistics are computed and judged with. No arrays."""
+"""Levels, thresholds and sizes with which statistics are computed and judged. No arrays."""
 
 from dataclasses import dataclass
 
 from compute.errors import UsageError
 
 LEVEL = 0.95
-"""Of intervals: how often one should hold the true value."""
+"""Share of intervals that are to hold the true value."""
 
 ALPHA = 0.05
-"""At or below it a p-value, corrected for many tests, or a q-value supports a claim."""
+"""A p-value that is adjusted for many tests, or a q-value, supports a claim up to this."""
 
 SUBSTANTIAL = 0.2
-"""Total variation from which on a shift that is called at `ALPHA` counts as substantial."""
+"""Total variation from which a shift that is called at `ALPHA` counts as substantial."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,19 @@ class BootstrapConfig:
     Parameters
     ----------
     draws
-        Bootstrap draws, at least 100 (the design asks for 2,000 in what is reported).
+        Bootstrap draws, at least 100; by default 2,000.
     flips
-        Sign flips of the test, at least 100.
+        Random sign patterns of the sign-flip test, at least 100; by default 10,000.
     seed
-        Any integer ≥ 0.
+        Any integer ≥ 0; by default 0.
     margin
-        Drops and gaps within ± this count as none in the equivalence test, above 0, below 1.
+        Drops and gaps within ± this count as none in the equivalence test, above 0 and below 1; by
+        default 0.02, which is two points of accuracy.
+
+    Raises
+    ------
+    UsageError
+        A value is out of range.
     """
 
     draws: int = 2000

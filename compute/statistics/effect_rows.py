@@ -29,29 +29,29 @@ from compute.statistics.effects import (
 from compute.statistics.equivalence import equivalence_test
 
 FAMILY = ["probe", "protocol", "effect"]
-"""Tests are adjusted together over the models and conditions within these."""
+"""Columns within which p-values are adjusted together, over models and conditions."""
 
 
 def pair_tallies(
     rows: pd.DataFrame, conditions: Sequence[str], names: Sequence[str]
 ) -> tuple[Tallies | None, list[str]]:
-    """Arrange one model's and protocol's `pair_tallies` by condition, unit and other class.
+    """Arrange one model's and protocol's `pair_tallies` as arrays.
 
     Parameters
     ----------
     rows
-        Of the table `pair_tallies`.
+        Rows of the table `pair_tallies`, of one model and protocol.
     conditions
-        In order.
+        Conditions in the order that is wanted.
     names
         Class names.
 
     Returns
     -------
-    Tallies or None
-        None without rows.
-    list of str
-        Those of the conditions that have rows.
+    tallies : Tallies or None
+        Answers by condition, resampling unit and other class of the pair; None without rows.
+    tested : list of str
+        Those of the conditions that have rows, in the same order.
     """
     if len(rows) == 0:
         return None, []
@@ -83,20 +83,21 @@ def effect_rows(
     Parameters
     ----------
     tallies
-        Of one model, protocol and probe.
+        Answers of one model, protocol and probe.
     conditions
-        Of `tallies`, in order.
+        Names of the conditions in `tallies`, in their order.
     names
         Class names.
     resampling
-        Draws of the tallies' units.
+        Draws of the tallies' resampling units.
     config
-        Sign flips, their seed and the margin.
+        Says how many sign flips are drawn, with which seed, and the margin.
 
     Returns
     -------
     accuracy, effects : list of dict
-        Columns of `ACCURACY` and `EFFECTS`; p-values for overall effects, not adjusted.
+        Columns of `ACCURACY` and of `EFFECTS` without `model`, `protocol`, `probe`, `aggregation`
+        and `unit`. Overall effects have p-values, not yet adjusted.
     """
     everything = drawn_accuracies(tallies, resampling)
     moves = influence(tallies, len(names))
@@ -146,12 +147,17 @@ def effect_rows(
 
 
 def adjust(effects: pd.DataFrame) -> pd.DataFrame:
-    """Adjust both tests' p-values over models and conditions (Holm 1979).
+    """Adjust the p-values of both tests over models and conditions (Holm 1979).
 
     Parameters
     ----------
     effects
-        `EFFECTS` rows of all models; gains `p_holm` and `p_equivalence_holm`.
+        Rows of `EFFECTS` of all models; `p_holm` and `p_equivalence_holm` are written in place.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The same table.
     """
     for column, adjusted in (("p_value", "p_holm"), ("p_equivalence", "p_equivalence_holm")):
         effects[adjusted] = np.nan
@@ -161,7 +167,7 @@ def adjust(effects: pd.DataFrame) -> pd.DataFrame:
 
 
 def _of(found: Accuracies, a: int | None) -> NDArray[np.float64]:
-    """Take overall accuracies, or those of a class; shape (weights, conditions)."""
+    """Return overall accuracies (`a` is None), or those of class `a`; shape (W, M)."""
     return found.overall if a is None else found.by_class[:, :, a]
 
 
@@ -172,7 +178,21 @@ def _freedom(
     moved: NDArray[np.float64],
     a: int | None,
 ) -> float:
-    """Return the degrees of freedom of an accuracy or effect, overall or of a class."""
+    """Return the degrees of freedom of an accuracy or effect, overall (`a` is None) or of a class.
+
+    Parameters
+    ----------
+    tallies
+        Answers of U resampling units.
+    n_cells
+        Cells behind each of them, shape (U,).
+    here
+        Resampling units of the class, or all, shape (U,).
+    moved
+        Influence of each of them, shape (U, 1 + classes), as from `influence`.
+    a
+        The class.
+    """
     units = freedom(tallies.classes[here & (n_cells > 0)])
     mine = moved[:, 0 if a is None else 1 + a]
     return effective_freedom(mine, tallies.classes) if units > 0 and mine.any() else units
@@ -181,7 +201,7 @@ def _freedom(
 def _counts(
     tallies: Tallies, n_cells: NDArray[np.int64], here: NDArray[np.bool_]
 ) -> dict[str, int]:
-    """Count the cells and proteins that gave answers."""
+    """Count the cells and proteins that gave answers, among the resampling units `here`."""
     answered = here & (n_cells > 0)
     return {
         "n_cells": int(n_cells[answered].sum()),

@@ -1,7 +1,7 @@
 """Accuracies, drops and gaps, and the test that there are none. Pure arrays, no files.
 
-The unit of chance is the protein, as in `bootstrap`: the test flips the sign of whole proteins'
-differences.
+The resampling unit is the protein, as in `bootstrap`: the test flips the sign of the differences of
+whole proteins.
 """
 
 from collections.abc import Sequence
@@ -17,19 +17,19 @@ from compute.statistics.bootstrap import Resampling, mean, ratio
 
 @dataclass(frozen=True)
 class Tallies:
-    """Held-out answers of one model and protocol, by unit; U units, M conditions, K classes.
+    """Held-out answers of one model and protocol under M conditions, by U resampling units.
 
     Parameters
     ----------
     correct, n
-        Right answers and all answers, shape (M, U, K). In pair tests column b holds the tests
-        against class b; in the multi-class probe there is one column.
+        Right answers and all answers, shape (M, U, K). In pair tests K is the number of classes,
+        and column b has the tests against class b; in the multi-class probe K is 1.
     classes
-        Class of each unit, shape (U,).
+        Class of each resampling unit, shape (U,).
     n_cells
-        Cells behind each unit and condition, shape (M, U).
+        Cells behind each of them under each condition, shape (M, U).
     protein
-        Protein of each unit, shape (U,).
+        Its protein, shape (U,).
     """
 
     correct: NDArray[np.float64]
@@ -41,14 +41,14 @@ class Tallies:
 
 @dataclass(frozen=True)
 class Accuracies:
-    """Summary accuracies of every condition, for each row of weights.
+    """Accuracies under M conditions, for each of W rows of weights.
 
     Parameters
     ----------
     overall
         Shape (W, M).
     by_class
-        Shape (W, M, classes); not a number where a class was not tested.
+        Shape (W, M, classes); NaN where a class was not tested.
     """
 
     overall: NDArray[np.float64]
@@ -66,11 +66,32 @@ def accuracies(tallies: Tallies, weights: NDArray[np.float64], n_classes: int) -
     Parameters
     ----------
     tallies
-        Answers by unit.
+        Answers by resampling unit.
     weights
-        How often each unit counts, shape (W, U).
+        How often each of them counts, shape (W, U); see `compute.statistics.bootstrap.resample`.
     n_classes
         Number of classes in the store.
+
+    Returns
+    -------
+    Accuracies
+        For each row of weights.
+
+    Examples
+    --------
+    Two proteins of each of two classes, ten answers each, under one condition:
+
+    >>> import numpy as np
+    >>> right = np.array([[9.0], [7.0], [10.0], [8.0]])
+    >>> tallies = Tallies(
+    ...     correct=right[None], n=np.full((1, 4, 1), 10.0), classes=np.array([0, 0, 1, 1]),
+    ...     n_cells=np.full((1, 4), 10), protein=np.array(["a", "b", "c", "d"]),
+    ... )
+    >>> found = accuracies(tallies, weights=np.ones((1, 4)), n_classes=2)
+    >>> found.by_class
+    array([[[0.8, 0.9]]])
+    >>> found.overall.round(3)
+    array([[0.85]])
     """
     values = _columns(tallies)
     sums = np.zeros((len(weights), n_classes, values.shape[1]))
@@ -81,7 +102,13 @@ def accuracies(tallies: Tallies, weights: NDArray[np.float64], n_classes: int) -
 
 
 def drawn_accuracies(tallies: Tallies, resampling: Resampling) -> tuple[Accuracies, Accuracies]:
-    """Compute the accuracies of all units once, and of every bootstrap draw."""
+    """Compute the accuracies from all resampling units, and from every bootstrap draw.
+
+    Returns
+    -------
+    point, draws : Accuracies
+        With one row of weights, and with a row for each draw.
+    """
     values, k = _columns(tallies), tallies.n.shape[2]
     sums = resampling.sums(values)
     parts = [_average(part, k) for part in np.array_split(sums, max(1, len(sums) // 200))]
@@ -113,12 +140,21 @@ def _average(sums: NDArray[np.float64], k: int) -> Accuracies:
 
 
 def common(tallies: Tallies, first: int, second: int) -> Tallies:
-    """Keep two conditions, and of them the tests that both have, so that like meets like.
+    """Keep two conditions, and of them only the tests that both have.
+
+    So the same cells, in tests against the same classes, are compared with themselves.
+
+    Parameters
+    ----------
+    tallies
+        Answers by resampling unit.
+    first, second
+        Places of the two conditions.
 
     Returns
     -------
     Tallies
-        Two conditions, `first` and `second`. Units without such a test have no answers.
+        Two conditions, `first` and `second`. Resampling units without such a test have no answers.
     """
     both = (tallies.n[first] > 0) & (tallies.n[second] > 0)
     pair = [first, second]
@@ -133,12 +169,19 @@ def common(tallies: Tallies, first: int, second: int) -> Tallies:
 
 
 def contributions(tallies: Tallies, n_classes: int) -> NDArray[np.float64]:
-    """Split every condition's overall accuracy into its units' shares.
+    """Split every condition's overall accuracy into the parts of its resampling units.
+
+    Parameters
+    ----------
+    tallies
+        Answers by resampling unit.
+    n_classes
+        Number of classes in the store.
 
     Returns
     -------
     ndarray
-        Shape (M, U); rows sum to `accuracies(...).overall`.
+        Shape (M, U); rows sum to the `overall` of `accuracies` with weights of 1.
     """
     m, units, k = tallies.n.shape
     answers = np.zeros((m, n_classes, k))
@@ -157,19 +200,20 @@ def contributions(tallies: Tallies, n_classes: int) -> NDArray[np.float64]:
 
 
 def influence(tallies: Tallies, n_classes: int) -> NDArray[np.float64]:
-    """Say how much every accuracy moves with each unit's weight, to first order.
+    """Return the derivative of every accuracy by each resampling unit's weight.
 
     Parameters
     ----------
     tallies
-        Answers by unit.
+        Answers by resampling unit.
     n_classes
         Number of classes in the store.
 
     Returns
     -------
     ndarray
-        Shape (M, U, 1 + classes): of `overall`, then of `by_class`; zero where it has no part.
+        Shape (M, U, 1 + classes), for `overall` and then for `by_class`; 0 where a resampling unit
+        has no part in it.
     """
     m, _, k = tallies.n.shape
     own = tallies.classes
@@ -196,13 +240,26 @@ def influence(tallies: Tallies, n_classes: int) -> NDArray[np.float64]:
 
 
 def contrasts(names: Sequence[str]) -> list[tuple[Effect, str, int, int]]:
-    """List the effects that conditions allow.
+    """List the effects that can be computed from some conditions.
+
+    Parameters
+    ----------
+    names
+        The conditions.
 
     Returns
     -------
     list of tuple
-        Effect, its condition, and the places of the first and the second accuracy in `names`: the
-        effect is the first minus the second.
+        The effect, its condition, and two places in `names`: the effect is the accuracy under the
+        first minus the accuracy under the second.
+
+    Examples
+    --------
+    >>> for effect, condition, first, second in contrasts(["unaltered", "same", "different"]):
+    ...     print(f"{effect} {condition}: {first} minus {second}")
+    drop same: 0 minus 1
+    drop different: 0 minus 2
+    gap different: 1 minus 2
     """
     found = []
     if Condition.UNALTERED in names:
@@ -219,21 +276,29 @@ def contrasts(names: Sequence[str]) -> list[tuple[Effect, str, int, int]]:
 
 
 def sign_flip_test(differences: NDArray[np.float64], flips: int, seed: int) -> float:
-    """Test whether differences, one per unit, sum to zero.
+    """Test whether differences, one per resampling unit, are as likely to be above 0 as below.
 
     Parameters
     ----------
     differences
-        Each unit's share of the effect, shape (U,).
+        Each resampling unit's part of the effect, shape (U,).
     flips
-        Random sign patterns.
+        Number of random sign patterns.
     seed
-        Of the random numbers.
+        Seed of the random numbers, any integer ≥ 0.
 
     Returns
     -------
     float
         Two-sided p-value, never below 1 / (flips + 1).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sign_flip_test(np.array([0.1, -0.1, 0.2, -0.2]), flips=1000, seed=0)
+    1.0
+    >>> sign_flip_test(np.full(20, 0.1), flips=1000, seed=0) < 0.05
+    True
     """
     rng = np.random.default_rng(seed)
     observed = abs(differences.sum())
@@ -248,7 +313,13 @@ def sign_flip_test(differences: NDArray[np.float64], flips: int, seed: int) -> f
 
 
 def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
-    """Adjust p-values for the family-wise error rate (Holm 1979)."""
+    """Adjust p-values, shape (n,), for the family-wise error rate (Holm 1979).
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, 0.02])
+    array([0.03, 0.04, 0.04])
+    """
     p = np.asarray(p_values, float)
     order = np.argsort(p, kind="stable")
     steps = p[order] * (len(p) - np.arange(len(p)))
@@ -258,4 +329,5 @@ def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
 
 
 def _ratio0(over: NDArray[np.float64], under: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Divide; 0 where the divisor is not above 0."""
     return np.divide(over, under, out=np.zeros(over.shape), where=under > 0)

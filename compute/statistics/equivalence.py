@@ -1,8 +1,8 @@
 """Whether a drop or gap is small: two one-sided tests against a margin. Pure arrays, no files.
 
-A large p-value of a difference shows nothing. A claim of robustness is a small p-value of this
-test, whose null hypothesis is that the effect lies outside ± margin (Schuirmann 1987,
-doi:10.1007/BF01068419).
+A large p-value of a difference does not show that there is none. What supports a claim of
+robustness is a small p-value of this test, whose null hypothesis is that the effect lies outside
+± margin (Schuirmann 1987, doi:10.1007/BF01068419).
 """
 
 import numpy as np
@@ -17,29 +17,29 @@ def equivalence_test(
 ) -> float:
     """Test that an effect lies within ± margin.
 
-    Both one-sided tests use the distribution that the intervals use: Student's t around the
-    estimate with the standard deviation of bootstrap draws. So p ≤ 0.05 says just that the 90%
-    interval lies within the margin. Where the draws do not spread, because no answer differs, p is
-    the chance that none of the cells would differ at an effect as large as the margin.
+    Both one-sided tests use the distribution of the intervals: Student's t around the estimate with
+    the standard deviation of bootstrap draws. So p ≤ 0.05 means the same as that the 90% interval
+    lies within the margin. Where the draws have no spread, because no answer differs, p is the
+    probability that none of the cells would differ if the effect were as large as the margin.
 
     Parameters
     ----------
     estimate
-        The effect, from all units.
+        The effect of all resampling units.
     draws
-        The effect of drawn units, shape (draws,).
+        The effect of each bootstrap draw, shape (draws,).
     freedom
-        Degrees of freedom, from `compute.statistics.bootstrap.freedom`.
+        Degrees of freedom, as for `compute.statistics.bootstrap.interval`.
     margin
-        Above 0.
+        A difference of accuracies, above 0.
     n_cells
-        Cells behind the effect.
+        Number of cells behind the effect.
 
     Returns
     -------
     float
-        The larger of the two one-sided p-values; 1 without degrees of freedom, not a number
-        without an estimate or draws.
+        The larger of the two one-sided p-values; 1 with fewer than 1 degree of freedom, NaN without
+        an estimate or two draws.
     """
     sd = spread(draws)
     if not np.isfinite(sd) or not np.isfinite(estimate):

@@ -1,7 +1,7 @@
 """How often an answer changes with the background, and in which direction. Pure arrays, no files.
 
 A trial is compared with the same cell's unaltered crop. `lost` minus `gained` is the drop in
-accuracy, so a small drop can hide many flips in both directions.
+accuracy, so a small drop can hide many changes in both directions.
 """
 
 from collections.abc import Sequence
@@ -18,19 +18,27 @@ from compute.statistics.resampling_units import Units, means, scopes
 def changes(
     before: NDArray[np.int64], after: NDArray[np.int64], own: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Say how each answer changed.
+    """Tell in which direction each answer changed.
 
     Parameters
     ----------
     before, after
-        Answers to the unaltered crop and to the trial, shape (T,).
+        Class that was answered to the unaltered crop and to the trial, shape (T,).
     own
-        Right answers, shape (T,).
+        The cell's class, which is the right answer, shape (T,).
 
     Returns
     -------
     ndarray
-        Shape (T, 3), columns in the order of `Flip`; at most one is true.
+        Shape (T, 3), columns in the order of `Flip`: lost, gained, moved. At most one of a row is
+        true.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> changes(before=np.array([0, 1]), after=np.array([2, 0]), own=np.array([0, 0]))
+    array([[ True, False, False],
+           [False,  True, False]])
     """
     was, now = before == own, after == own
     found = {
@@ -48,18 +56,24 @@ def flip_rows(
     resampling: Resampling,
     names: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """Estimate how often answers change; columns of `FLIPS`.
+    """Estimate how often answers change, overall and by localization.
 
     Parameters
     ----------
     flips
-        Sum over each unit's cells of the share of trials that changed, shape (U, 3).
+        Share of a cell's trials that changed in each direction of `Flip`, summed over the cells of
+        each resampling unit, shape (U, 3).
     n
-        Cells of each unit, shape (U,).
+        Number of cells of each resampling unit, shape (U,).
     units, resampling
-        What is resampled, and its draws.
+        The U resampling units and their draws.
     names
         Class names.
+
+    Returns
+    -------
+    list of dict
+        Columns of `FLIPS` without `model`, `condition` and `protocol`.
     """
     found = means(flips, n, resampling)
     rows = []

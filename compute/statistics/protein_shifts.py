@@ -1,6 +1,6 @@
-"""What is said of each protein: distributions, shifts, and on simulated cells the truth.
+"""Tables with a row per protein: distributions, shifts, and on simulated cells the truth.
 
-Layer: takes one condition's answers, some whole proteins at a time; gives tables.
+Layer: takes one condition's answers, some whole proteins at a time; makes Arrow tables, no files.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,17 +27,19 @@ from compute.statistics.shifts import (
 from compute.statistics.truth import Truth, compare
 
 LEAST = 1 / (1 + DRAWS)
-"""The least p-value of `shift`."""
+"""The least p-value that `shift` can return."""
 
 
 @dataclass(frozen=True)
 class CellAnswers:
-    """One condition's and protocol's answers by cell; n cells, which lie together by protein.
+    """Answers of one condition and protocol, averaged by cell; n cells, K classes.
+
+    The cells of a protein lie together.
 
     Parameters
     ----------
     cell
-        Rows in the store's `cells`, shape (n,).
+        Row of each cell in the store's `cells`, shape (n,).
     mean
         Mean probabilities over the cell's trials, shape (n, K).
     share
@@ -52,19 +54,23 @@ class CellAnswers:
     protein: NDArray[np.int32]
 
     def proteins(self) -> Iterator[slice]:
-        """Cut cells into proteins."""
+        """Yield the rows of each protein."""
         starts = np.flatnonzero(np.diff(self.protein, prepend=-1))
         for a, b in zip(starts, np.append(starts[1:], len(self.protein)), strict=True):
             yield slice(int(a), int(b))
 
     def take(self, rows: NDArray[np.int64]) -> "CellAnswers":
-        """Choose cells."""
+        """Choose cells by their rows here; those of a protein must still lie together."""
         return CellAnswers(self.cell[rows], self.mean[rows], self.share[rows], self.protein[rows])
 
 
 @dataclass
 class Distributions:
-    """Mean answers of one model's proteins under one condition and protocol."""
+    """Mean answers of one model's proteins under one condition and protocol.
+
+    Each list has an entry per protein: its number, its cells, the share of answers of each class
+    and the mean probability of each class, shape (K,).
+    """
 
     protein: list[int] = field(default_factory=list)
     n_cells: list[int] = field(default_factory=list)
@@ -72,7 +78,7 @@ class Distributions:
     probability: list[NDArray[np.float64]] = field(default_factory=list)
 
     def add(self, answers: CellAnswers) -> None:
-        """Average the cells of some whole proteins."""
+        """Average the cells of some whole proteins, and append them."""
         for block in answers.proteins():
             self.protein.append(int(answers.protein[block.start]))
             self.n_cells.append(block.stop - block.start)
@@ -80,16 +86,16 @@ class Distributions:
             self.probability.append(answers.mean[block].mean(0))
 
     def table(self, proteins: pa.Array, names: Sequence[str], **key: str) -> pa.Table:
-        """Give rows of `DISTRIBUTIONS`, ordered by protein and class.
+        """Return the table `DISTRIBUTIONS`, ordered by protein and class.
 
         Parameters
         ----------
         proteins
-            Name of each protein.
+            Name of each protein, by its number.
         names
             Class names.
         **key
-            `model`, `condition` and `protocol`.
+            Values of `model`, `condition` and `protocol`.
         """
         k = len(names)
         rows = len(self.protein) * k
@@ -106,13 +112,23 @@ class Distributions:
 
 
 class NoiseFloors:
-    """Noise floors of some whole proteins under `unaltered`, each taken once."""
+    """Noise floors of some whole proteins, each computed once for all conditions."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, bytes], float] = {}
 
     def of(self, before: NDArray[np.float64], cell: NDArray[np.int64], seed: int) -> float:
-        """Return the noise floor of a protein's cells, shape (cells, K)."""
+        """Return the noise floor of a protein.
+
+        Parameters
+        ----------
+        before
+            Mean probabilities of its unaltered cells, shape (cells, K).
+        cell
+            Rows of these cells in the store's `cells`, shape (cells,).
+        seed
+            Seed of the random halves.
+        """
         key = (seed, cell.tobytes())
         if key not in self._known:
             self._known[key] = noise_floor(before, seed)
@@ -126,15 +142,21 @@ class Shifts:
     Parameters
     ----------
     seed
-        Of the run.
+        Seed of the run.
     condition
-        Number of the condition.
+        Number of the condition, which makes its random exchanges differ from those of others.
     names
         Class names.
     truth
-        True proportions, on simulated cells.
+        True proportions, on simulated cells; else None.
     proteins
-        How many may be tested.
+        Number of proteins in the store, an upper bound on how many are tested.
+    first
+        First cell of each protein that was added.
+    finer
+        p-values from more exchanges, by row.
+    rows
+        A row per protein that was added.
     """
 
     seed: int
@@ -147,7 +169,15 @@ class Shifts:
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, before: CellAnswers, after: CellAnswers, floors: NoiseFloors) -> None:
-        """Compare the same cells of some whole proteins before and after."""
+        """Compare some whole proteins, and append a row for each.
+
+        Parameters
+        ----------
+        before, after
+            Answers to the same cells, unaltered and under the condition.
+        floors
+            Noise floors of these proteins.
+        """
         for block in after.proteins():
             number, cell = len(self.rows), after.cell[block]
             p, q = before.mean[block], after.mean[block]
@@ -182,14 +212,19 @@ class Shifts:
             )
 
     def tables(self, table: pd.DataFrame, **key: str) -> tuple[pa.Table, pa.Table]:
-        """Give rows of `SHIFTS` and of `TRUTH`, which is empty without it.
+        """Return the tables `SHIFTS`, with q-values over all proteins added, and `TRUTH`.
 
         Parameters
         ----------
         table
             The store's `cells`.
         **key
-            `model`, `condition` and `protocol`.
+            Values of `model`, `condition` and `protocol`.
+
+        Returns
+        -------
+        shifts, truth : pyarrow.Table
+            A row per protein; `truth` has none where the true proportions are not known.
         """
         frame = pd.DataFrame(self.rows).assign(**key)
         frame["q_value"] = benjamini_hochberg(frame["p_value"].to_numpy())

@@ -1,8 +1,8 @@
-"""What is resampled, and sums over it. Pure arrays, no files.
+"""The resampling units of the bootstrap, and sums over them. Pure arrays, no files.
 
-A unit is a protein's cells of one class, or single cells where a class has too few proteins.
-Everything that is said with an interval is a sum over units within a class, divided by their
-number of cells, and averaged over classes.
+A resampling unit is a protein's cells of one class, or a single cell where a class has too few
+proteins. Every estimate with an interval is a sum over resampling units within a class, divided by
+their number of cells, and averaged over classes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from compute.statistics.bootstrap import Resampling, freedom, mean, ratio
 
 MOST_PARTS = 200
-"""Where cells are resampled, those of a protein beyond this many share units.
+"""Most resampling units of one protein and class where cells are resampled; with more cells than
+this, cells share units.
 
 Cells dealt into 200 parts have the spread of single cells (the random group method: Wolter 2007,
 Introduction to Variance Estimation, chapter 2), and memory does not grow with their number.
@@ -24,17 +25,17 @@ Introduction to Variance Estimation, chapter 2), and memory does not grow with t
 
 @dataclass(frozen=True)
 class Units:
-    """Which unit every cell belongs to; N cells, U units.
+    """The resampling unit of every cell; N cells, U resampling units.
 
     Parameters
     ----------
     of
-        Unit of each cell, −1 for cells that are not tested, shape (N,). Units are ordered by
-        protein.
+        Resampling unit of each cell, −1 for cells that are not tested, shape (N,). Units are
+        ordered by protein.
     classes, protein
-        Class, and number of the protein, of each unit, shape (U,).
+        Class, and number of the protein, of each resampling unit, shape (U,).
     by_protein
-        Whether units are whole proteins.
+        Whether resampling units are whole proteins, else cells.
     n_classes
         Number of classes in the store.
     """
@@ -47,16 +48,16 @@ class Units:
 
     @property
     def kind(self) -> str:
-        """What `unit` says in tables."""
+        """What the column `unit` says in tables: `protein` or `cell`."""
         return "protein" if self.by_protein else "cell"
 
     @property
     def count(self) -> int:
-        """Number of units."""
+        """Number of resampling units, U."""
         return len(self.classes)
 
     def take(self, chosen: NDArray[np.bool_]) -> "Units":
-        """Choose units, by a mask; cells of the others are in none."""
+        """Choose resampling units by a mask, shape (U,); cells of the others are in none."""
         number = np.append(np.where(chosen, np.cumsum(chosen) - 1, -1), -1).astype(np.int32)
         return Units(
             number[self.of],
@@ -74,7 +75,7 @@ def make_units(
     by_protein: bool,
     n_classes: int,
 ) -> Units:
-    """Group cells into units.
+    """Group cells into resampling units.
 
     Parameters
     ----------
@@ -85,9 +86,26 @@ def make_units(
     tested
         Classes whose cells take part.
     by_protein
-        Whether whole proteins are resampled.
+        Whether whole proteins are resampled, else cells.
     n_classes
         Number of classes in the store.
+
+    Returns
+    -------
+    Units
+        The resampling unit of each cell.
+
+    Examples
+    --------
+    Five cells of two proteins; the last has no class:
+
+    >>> import numpy as np
+    >>> classes, protein = np.array([0, 0, 1, 1, -1]), np.array([0, 0, 1, 1, 1])
+    >>> units = make_units(classes, protein, np.array([0, 1]), by_protein=True, n_classes=2)
+    >>> units.of
+    array([ 0,  0,  1,  1, -1], dtype=int32)
+    >>> units.kind, units.classes
+    ('protein', array([0, 1]))
     """
     known = np.flatnonzero(np.isin(classes, tested))
     part = np.zeros(len(known), np.int64)
@@ -110,14 +128,16 @@ def add(
     column: NDArray[np.integer[Any]] | int,
     values: NDArray[Any],
 ) -> None:
-    """Add values to the totals of units, in place.
+    """Add values to the totals of resampling units, in place.
 
     Parameters
     ----------
     total
-        Shape (U, F).
-    unit, column
-        Where each value goes; a single column may be a number.
+        Totals of F quantities, shape (U, F).
+    unit
+        Resampling unit to whose total each value is added, shape (n,).
+    column
+        Quantity that each value is of, shape (n,), or one number for all.
     values
         Shape (n,).
     """
@@ -132,18 +152,18 @@ def add(
 
 @dataclass(frozen=True)
 class Scope:
-    """One line of a table: all tested classes, or one of them.
+    """What a row of a table is about: all tested classes, or one of them.
 
     Parameters
     ----------
     index
         Row of `Estimates`: 0 overall, else 1 + the class.
     here
-        Units with answers, shape (U,).
+        Resampling units with answers in the scope, shape (U,).
     columns
-        `scope`, `localization`, `n_cells`, `n_proteins`.
+        Values of `scope`, `localization`, `n_cells` and `n_proteins`.
     freedom
-        Degrees of freedom of the spread over those units.
+        Degrees of freedom of the spread over those resampling units.
     """
 
     index: int
@@ -153,14 +173,14 @@ class Scope:
 
 
 def scopes(units: Units, n: NDArray[np.float64], names: Sequence[str]) -> Iterator[Scope]:
-    """List overall, then every class that has answers.
+    """List the scopes of a table: overall, then every class that has answers.
 
     Parameters
     ----------
     units
-        With classes.
+        The U resampling units.
     n
-        Cells of each unit that gave answers, shape (U,).
+        Cells of each of them that gave answers, shape (U,).
     names
         Class names.
     """
@@ -181,7 +201,22 @@ def scopes(units: Units, n: NDArray[np.float64], names: Sequence[str]) -> Iterat
 
 
 def counts(units: Units, n: NDArray[np.float64], here: NDArray[np.bool_]) -> dict[str, int]:
-    """Count the cells and proteins of some units."""
+    """Count the cells and proteins of some resampling units.
+
+    Parameters
+    ----------
+    units
+        The U resampling units.
+    n
+        Cells of each of them that gave answers, shape (U,).
+    here
+        Which are counted, shape (U,).
+
+    Returns
+    -------
+    dict
+        `n_cells` and `n_proteins`.
+    """
     return {
         "n_cells": round(float(n[here].sum())),
         "n_proteins": len(np.unique(units.protein[here])),
@@ -190,14 +225,14 @@ def counts(units: Units, n: NDArray[np.float64], here: NDArray[np.bool_]) -> dic
 
 @dataclass(frozen=True)
 class Estimates:
-    """Means by scope; F quantities, rows as in `Scope.index`.
+    """Means of F quantities by scope; `Scope.index` says in which row each scope is.
 
     Parameters
     ----------
     point
-        From all units, shape (1 + classes, F).
+        From all resampling units, shape (1 + classes, F).
     draws
-        From drawn units, shape (draws, 1 + classes, F).
+        From each bootstrap draw, shape (draws, 1 + classes, F).
     """
 
     point: NDArray[np.float64]
@@ -205,16 +240,21 @@ class Estimates:
 
 
 def means(over: NDArray[np.float64], n: NDArray[np.float64], resampling: Resampling) -> Estimates:
-    """Average quantities over each class's cells, and over classes.
+    """Average quantities over each class's cells, and these means over classes.
 
     Parameters
     ----------
     over
-        Sum over each unit's cells, shape (U, F).
+        Sums of F quantities over the cells of each resampling unit, shape (U, F).
     n
         Number of those cells, shape (U,), or (U, F) where it differs between quantities.
     resampling
-        Draws of the same units.
+        Draws of the same resampling units.
+
+    Returns
+    -------
+    Estimates
+        Overall and by class; NaN for classes without cells.
     """
     width = over.shape[1]
     both = np.concatenate([over, n.reshape(len(over), -1)], 1)

@@ -1,8 +1,8 @@
 """A drop split into rescaling and context. Pure arrays, no files.
 
-Most models scale every crop by its own range, so a bright neighbour dims the centre cell. The same
-trial is read twice, scaled by its own range and by that of the cell's unaltered crop. What is lost
-even with the scale locked is the context's doing, the rest the rescaling's.
+Most models scale every crop by its own range, so a bright neighbour makes the centre cell darker.
+The same trial is read twice: scaled by its own range, and by that of the cell's unaltered crop.
+What is lost even with the scale locked is due to the context, the rest to rescaling.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,8 @@ from compute.statistics.bootstrap import Resampling, interval
 from compute.statistics.resampling_units import Estimates, Units, means, scopes
 
 READINGS = ("unaltered", "crop", "locked")
-"""Right answers of each cell: on its unaltered crop, and on the trial under both scalings."""
+"""What a cell's answer is given to: its unaltered crop, the trial scaled by its own range, and the
+trial scaled by the range of the unaltered crop."""
 
 
 def rescaling_rows(
@@ -26,18 +27,23 @@ def rescaling_rows(
     resampling: Resampling,
     names: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """Split one condition's drop; columns of `RESCALING`.
+    """Split one condition's drop into its parts, overall and by localization.
 
     Parameters
     ----------
     right
-        Each unit's right answers under each of `READINGS`, shape (U, 3).
+        Right answers of each resampling unit's cells under each of `READINGS`, shape (U, 3).
     n
-        Cells of each unit, shape (U,).
+        Number of cells of each resampling unit, shape (U,).
     units, resampling
-        What is resampled, and its draws.
+        The U resampling units and their draws.
     names
         Class names.
+
+    Returns
+    -------
+    list of dict
+        Columns of `RESCALING` without `model` and `condition`.
     """
     found = means(right, n, resampling)
     rows = []
@@ -58,7 +64,7 @@ def rescaling_rows(
 
 
 def _split(found: Estimates, index: int) -> dict[Part, tuple[float, NDArray[np.float64]]]:
-    """Take the parts of one scope's drop, as a whole and by draw."""
+    """Return each part of one scope's drop: its estimate, and that of each draw, shape (draws,)."""
     parts = {}
     for part, (first, second) in {
         Part.TOTAL: ("unaltered", "crop"),

@@ -1,6 +1,7 @@
-"""How far a protein's localization distribution moves: distances, their null, their noise floor.
+"""How far a protein's localization distribution moves: distance, null distribution, noise floor.
 
-Pure arrays, no files. A distribution is the mean over cells of the probe's probabilities.
+Pure arrays, no files. A protein's localization distribution is the mean over its cells of the
+probe's probabilities.
 """
 
 from dataclasses import dataclass
@@ -12,13 +13,14 @@ from scipy.special import rel_entr
 from compute.statistics.config import ALPHA
 
 DRAWS = 2000
-"""Random exchanges of condition labels in the null."""
+"""Random exchanges of condition labels that make the null distribution."""
 
 FINER = 40
-"""Exchanges per tested protein for a p-value that can be called among them, even alone."""
+"""Exchanges per tested protein from which the least p-value can be called even if no other protein
+has it."""
 
 HALVES = 50
-"""Random halves of the unaltered cells that give the noise floor."""
+"""Random divisions of the unaltered cells into halves that give the noise floor."""
 
 BLOCK = 2**17
 """Random numbers that are drawn at a time."""
@@ -26,18 +28,19 @@ BLOCK = 2**17
 
 @dataclass(frozen=True)
 class Shift:
-    """One protein under one condition.
+    """How far one protein moves under one condition.
 
     Parameters
     ----------
     jsd
-        Jensen–Shannon divergence from the unaltered distribution, bits, 0 to 1.
+        Jensen–Shannon divergence from the unaltered distribution, in bits, 0 to 1.
     tv
-        Total variation: half the summed absolute difference, 0 to 1.
+        Total variation from it: half the summed absolute difference, 0 to 1.
     kl
-        Kullback–Leibler divergence of the unaltered from the changed distribution, bits.
+        Kullback–Leibler divergence of the unaltered from the changed distribution, in bits.
     p_value
-        Share of exchanges of condition labels within cells that move at least as far.
+        Share of exchanges of condition labels within cells that move at least as far, counting the
+        observed labels as one; at least 1 / (`DRAWS` + 1).
     """
 
     jsd: float
@@ -47,34 +50,52 @@ class Shift:
 
 
 def total_variation(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return half the summed absolute difference along the last axis."""
+    """Return half the summed absolute difference along the last axis, 0 to 1."""
     return np.asarray(np.abs(p - q).sum(-1) / 2)
 
 
 def kullback_leibler(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the divergence of p from q along the last axis, bits; q is kept above 1e-12."""
+    """Return the divergence of p from q along the last axis, in bits; q counts as 1e-12 or more."""
     return np.asarray(rel_entr(p, np.maximum(q, 1e-12)).sum(-1) / np.log(2))
 
 
 def jensen_shannon(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the divergence (not its root) along the last axis, bits, 0 to 1 (Lin 1991)."""
+    """Return the divergence, not its square root, along the last axis, in bits, 0 to 1.
+
+    Defined by Lin (1991), IEEE Transactions on Information Theory 37:145.
+    """
     middle = (p + q) / 2
     both = rel_entr(p, middle).sum(-1) + rel_entr(q, middle).sum(-1)
     return np.asarray(np.clip(both / 2 / np.log(2), 0, 1))
 
 
 def shift(before: NDArray[np.float64], after: NDArray[np.float64], seed: int) -> Shift:
-    """Compare a protein's distribution before and after, cell by cell.
+    """Compare a protein's distribution on its cells' own backgrounds with that on others.
 
-    Under the null a cell's two answers could as well be exchanged, so the condition labels of
-    random cells are exchanged and the total variation taken again.
+    If backgrounds do not matter, a cell's two answers can be exchanged. So the condition labels of
+    random cells are exchanged, and the total variation is computed again.
 
     Parameters
     ----------
     before, after
-        Probabilities of the same cells, shape (cells, classes).
+        Probabilities for the same cells, unaltered and under the condition, shape (cells, classes).
     seed
-        Of the random exchanges.
+        Seed of the random exchanges, any integer ≥ 0.
+
+    Returns
+    -------
+    Shift
+        Distances and p-value. Where nothing moves (total variation up to 1e-9), p is 1.
+
+    Examples
+    --------
+    Twenty cells that all move to the second class:
+
+    >>> import numpy as np
+    >>> before, after = np.tile([0.9, 0.1], (20, 1)), np.tile([0.4, 0.6], (20, 1))
+    >>> moved = shift(before, after, seed=0)
+    >>> print(f"{moved.tv:.2f} {moved.jsd:.2f} bits, p = {moved.p_value:.4f}")
+    0.50 0.21 bits, p = 0.0005
     """
     p, q = before.mean(0), after.mean(0)
     tv = float(total_variation(p, q))
@@ -87,33 +108,52 @@ def shift(before: NDArray[np.float64], after: NDArray[np.float64], seed: int) ->
 def finer_p_value(
     before: NDArray[np.float64], after: NDArray[np.float64], seed: int, draws: int
 ) -> float:
-    """Return the p-value of a shift from more exchanges, the first of them those of `shift`."""
+    """Return the p-value of a shift from more exchanges; the first `DRAWS` are those of `shift`.
+
+    Parameters
+    ----------
+    before, after, seed
+        As for `shift`.
+    draws
+        Number of exchanges.
+    """
     tv = float(total_variation(before.mean(0), after.mean(0)))
     return (1 + _beyond(after - before, tv, seed, draws)) / (1 + draws)
 
 
 def needs_finer(least: int, tested: int) -> bool:
-    """Tell whether the least possible p-value could not be called.
+    """Tell whether the least possible p-value is too large to be called.
 
-    Of thousands of proteins a few that shift cannot reach a small q-value with `DRAWS` exchanges.
-    Going on where none of them came near is valid: it only makes small p-values more exact
-    (Besag and Clifford 1991, doi:10.1093/biomet/78.2.301).
+    If a few of thousands of proteins shift, `DRAWS` exchanges cannot give them a small q-value. To
+    draw more exchanges for a protein of which none moved as far is valid: it only makes a small
+    p-value more exact (Besag and Clifford 1991, doi:10.1093/biomet/78.2.301).
 
     Parameters
     ----------
     least
-        Proteins whose p-value is the least possible.
+        Number of proteins with the least possible p-value.
     tested
-        All proteins.
+        Number of all proteins.
     """
     return tested / (1 + DRAWS) > ALPHA * least
 
 
 def _beyond(differences: NDArray[np.float64], tv: float, seed: int, draws: int) -> int:
-    """Count the exchanges that move at least as far; differences have shape (cells, classes)."""
+    """Count the exchanges with at least this total variation.
+
+    Parameters
+    ----------
+    differences
+        Probabilities after minus before, shape (cells, classes).
+    tv
+        The observed total variation.
+    seed, draws
+        Seed and number of the exchanges.
+    """
     rng = np.random.default_rng(seed)
     n, beyond = len(differences), 0
-    # Four signs come from one random number, so blocks of a multiple of four draw what one would.
+    # Four signs come from one random number. So in blocks of a multiple of four draws the signs
+    # are those of a single block.
     step = 4 * max(1, BLOCK // (4 * n))
     for start in range(0, draws, step):
         signs = rng.integers(0, 2, (min(step, draws - start), n), np.int8) * 2.0 - 1
@@ -123,10 +163,21 @@ def _beyond(differences: NDArray[np.float64], tv: float, seed: int, draws: int) 
 
 
 def noise_floor(before: NDArray[np.float64], seed: int) -> float:
-    """Return the mean total variation between random halves of the unaltered cells.
+    """Return the mean total variation between random halves of a protein's unaltered cells.
 
-    Not a number with fewer than two cells. Halves hold half the cells each, so this is above
-    what two full samples would show.
+    A half holds half the cells, so this is above what two samples of all cells would show.
+
+    Parameters
+    ----------
+    before
+        Probabilities for the unaltered crops, shape (cells, classes).
+    seed
+        Seed of the random halves, any integer ≥ 0.
+
+    Returns
+    -------
+    float
+        0 to 1; NaN with fewer than two cells.
     """
     n = len(before)
     if n < 2:
@@ -145,7 +196,16 @@ def noise_floor(before: NDArray[np.float64], seed: int) -> float:
 
 
 def benjamini_hochberg(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return q-values: the false discovery rate at which each would be called (1995)."""
+    """Return q-values: the least false discovery rate at which each p-value would be called.
+
+    By Benjamini and Hochberg (1995), Journal of the Royal Statistical Society B 57:289.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> benjamini_hochberg(np.array([0.01, 0.04, 0.02])).round(3)
+    array([0.03, 0.04, 0.03])
+    """
     p = np.asarray(p_values, float)
     order = np.argsort(p, kind="stable")
     steps = p[order] * len(p) / np.arange(1, len(p) + 1)

@@ -1,6 +1,7 @@
 """How far a protein's distribution is from the true one, on simulated cells. Pure arrays, no files.
 
-On real cells a shift says that two answers differ, not which is right. Simulated cells know.
+On real cells a shift says that two answers differ, not which is right. For simulated cells the true
+distribution is known.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from compute.statistics.shifts import jensen_shannon, total_variation
 
 
 class Verdict(StrEnum):
-    """When a distribution was wrong."""
+    """On which background a protein's distribution was wrong; `VERDICTS` has each in words."""
 
     BEFORE = "before"
     AFTER = "after"
@@ -29,19 +30,21 @@ VERDICTS: dict[Verdict, str] = {
     Verdict.BOTH: "wrong on both",
     Verdict.NEITHER: "right on both, to the threshold",
 }
+"""Each verdict in words."""
 
 
 def verdict(
     tv_before: NDArray[np.float64], tv_after: NDArray[np.float64], threshold: float
 ) -> NDArray[np.str_]:
-    """Say when distributions were wrong: at least the threshold away from the true ones.
+    """Tell on which background distributions were wrong: as far from the true one as a threshold.
 
     Parameters
     ----------
     tv_before, tv_after
-        Total variation from the true distribution, shape (n,).
+        Total variation from the true distribution, on the cells' own background and on the other,
+        shape (n,).
     threshold
-        The one at which a shift is called substantial, 0 to 1.
+        Total variation at which a shift is called substantial, 0 to 1.
 
     Returns
     -------
@@ -58,16 +61,16 @@ def verdict(
 
 @dataclass(frozen=True)
 class Truth:
-    """True proportions of simulated cells, one row per cell and class that it holds.
+    """True proportions of N simulated cells, one row per cell and class that it has.
 
     Parameters
     ----------
     starts
-        First row of each cell, and one past the last, shape (N + 1,).
+        First row of each cell, and the number of rows, shape (N + 1,).
     classes
-        Shape (rows,).
+        Class of each row, shape (rows,).
     proportion
-        Shape (rows,).
+        Proportion of the cell's protein in that class, 0 to 1, shape (rows,).
     n_classes
         Number of classes.
     """
@@ -86,7 +89,7 @@ class Truth:
         table
             Columns `cell`, `localization`, `proportion`.
         cells
-            Cells in the store.
+            Number of cells in the store, N.
         names
             Class names.
         """
@@ -101,7 +104,7 @@ class Truth:
         )
 
     def mean(self, cell: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Average some cells' true proportions, shape (K,)."""
+        """Average the true proportions of some cells (rows of `cells`); shape (classes,)."""
         many = self.starts[cell + 1] - self.starts[cell]
         first = np.repeat(self.starts[cell] - np.cumsum(many) + many, many)
         rows = first + np.arange(len(first))
@@ -115,14 +118,21 @@ def compare(
     after: NDArray[np.float64],
     names: list[str],
 ) -> dict[str, Any]:
-    """Compare a protein's distributions with the true one; columns of `TRUTH`.
+    """Compare a protein's distributions with the true one.
 
     Parameters
     ----------
     true, before, after
-        Of the same cells, shape (K,).
+        True distribution, and those of the probe's answers on the cells' own backgrounds and on
+        others, all of the same cells, shape (classes,).
     names
         Class names.
+
+    Returns
+    -------
+    dict
+        `tv_before`, `tv_after`, `jsd_before`, `jsd_after`, `top_true`, `top_before` and
+        `top_after`, columns of `TRUTH`.
     """
     return {
         "tv_before": float(total_variation(true, before)),
