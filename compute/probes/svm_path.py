@@ -135,7 +135,7 @@ class PathPoint(NamedTuple):
         yα of each crop, shape (n,). Of an active crop it is written at the end of a path only; on
         the way `ActiveSet.alpha` has it.
     residual
-        Target less w·x + b + ridge · yα; 0 for active crops. Shape (n,).
+        Target − w·x − b − ridge · yα, which is 0 for active crops; shape (n,).
     status
         `AT_ZERO`, `FREE`, `AT_C` or `HELD_OUT`, shape (n,).
     """
@@ -152,7 +152,7 @@ class ActiveSet(NamedTuple):
 
     Parameters
     ----------
-    index
+    crops
         Which crop is in each place, shape (places,).
     y, alpha
         Its label and multiplier, shape (places,).
@@ -161,7 +161,7 @@ class ActiveSet(NamedTuple):
         shape (places + 4, places).
     """
 
-    index: Indices
+    crops: Indices
     y: Floats
     alpha: Floats
     inverse: Floats
@@ -405,7 +405,7 @@ def _follow_to_folds(
     for i in range(n):
         sum_change -= start.dual_coef[i]
     active, fold_active = _empty_active_set(capacity), _empty_active_set(capacity)
-    cached = min(n, KERNEL_ROWS_PER_PLACE * len(active.index))
+    cached = min(n, KERNEL_ROWS_PER_PLACE * len(active.crops))
     kernel = KernelRows(
         np.full(n, -1), np.zeros(cached, np.int64), np.empty((cached, n), np.float32),
         np.zeros(1, np.int64),
@@ -428,19 +428,19 @@ def _follow_to_folds(
     place = np.empty(n, np.int64)
     place[reorder] = np.arange(n)
     for s in range(1, m + 1):
-        active.index[s] = place[active.index[s]]
+        active.crops[s] = place[active.crops[s]]
     fold = fold[order][reorder]
     x = ordered.x
     fold_point = PathPoint(np.empty(n), np.empty(n, np.float32), np.empty(n, np.int8))
     dual_coef, status, size, no_direction = (
-        fold_point.dual_coef, fold_point.status, 0, np.zeros(len(active.index)),
+        fold_point.dual_coef, fold_point.status, 0, np.zeros(len(active.crops)),
     )  # fmt: skip
     for held in range(number):
         dual_coef[:], fold_point.residual[:], status[:] = (
             point.dual_coef, point.residual, point.status,
         )  # fmt: skip
-        fold_active.index[:], fold_active.y[:], fold_active.alpha[:] = (
-            active.index, active.y, active.alpha,
+        fold_active.crops[:], fold_active.y[:], fold_active.alpha[:] = (
+            active.crops, active.y, active.alpha,
         )  # fmt: skip
         size = max(size, m) + 1
         fold_active.inverse[:size, :size] = active.inverse[:size, :size]
@@ -454,7 +454,7 @@ def _follow_to_folds(
                         weight_change[d] -= coef * x[i, d]
                 dual_coef[i], status[i] = 0.0, HELD_OUT
         for s in range(m, 0, -1):
-            if status[active.index[s]] == HELD_OUT:
+            if status[active.crops[s]] == HELD_OUT:
                 size = _leave(fold_active, size, s, no_direction)
         target_change[:] = 0
         size, violation[held], bias[held] = _solve(
@@ -462,7 +462,7 @@ def _follow_to_folds(
             sum_change, weight[held],
         )  # fmt: skip
         # A path that was given up may have filled the inverse anywhere; the next copy covers it.
-        size = len(active.index) - 1 if size < 0 else size
+        size = len(active.crops) - 1 if size < 0 else size
     return weight, bias, violation
 
 
@@ -637,7 +637,7 @@ def _kernel_row(problem: DualProblem, kernel: KernelRows, crop: int, watched: in
 
 @compiled
 def _subtract_response(
-    kernel_rows: Singles, row_of: Indices, index: Indices, m: int, watched: int, step: Floats,
+    kernel_rows: Singles, row_of: Indices, crops: Indices, m: int, watched: int, step: Floats,
     factor: float, residual_change: Singles,
 ) -> None:  # fmt: skip
     """Subtract from the residuals' change what a step of intercept and multipliers gives.
@@ -647,7 +647,7 @@ def _subtract_response(
 
     Parameters
     ----------
-    kernel_rows, row_of, index, m, watched
+    kernel_rows, row_of, crops, m, watched
         Of `KernelRows`, `ActiveSet` and `_follow`.
     step
         Change of the intercept (place 0) and of each active yα, shape (places,).
@@ -658,7 +658,7 @@ def _subtract_response(
     """
     row, coef = np.zeros(m + 8, np.int64), np.zeros(m + 8, np.float32)
     for s in range(m):
-        row[s], coef[s] = row_of[index[s + 1]], factor * step[s + 1]
+        row[s], coef[s] = row_of[crops[s + 1]], factor * step[s + 1]
     for s in range(m, m + 8):
         row[s] = row[0]
     shift = np.float32(factor * step[0])
@@ -724,14 +724,14 @@ def _enter(
         By how much the crop's own residual rises then: its Schur complement in the bordered
         kernel matrix.
     """
-    index, y, alpha, inverse = active
+    crops, y, alpha, inverse = active
     kernel_row = kernel.values[_kernel_row(problem, kernel, crop, watched)]
     diagonal, column = kernel_row[crop] + problem.ridge, np.zeros(_padded(m + 1) + 4)
     column[0] = 1.0
     for s in range(1, m + 1):
-        column[s] = kernel_row[index[s]]
+        column[s] = kernel_row[crops[s]]
     m += 1
-    index[m], y[m], alpha[m] = crop, problem.y[crop], problem.y[crop] * point.dual_coef[crop]
+    crops[m], y[m], alpha[m] = crop, problem.y[crop], problem.y[crop] * point.dual_coef[crop]
     point.status[crop] = FREE
     if m == 1:
         inverse[0, 0], inverse[1, 1] = -diagonal, 0.0
@@ -765,13 +765,13 @@ def _leave(active: ActiveSet, m: int, place: int, direction: Floats) -> int:
     int
         How many crops are active now.
     """
-    index, y, alpha, inverse = active
+    crops, y, alpha, inverse = active
     if m == 1:
         inverse[0, 0] = inverse[0, 1] = inverse[1, 0] = inverse[1, 1] = 0.0
         return 0
     column = inverse[place].copy()
     _rank_one_update(inverse, column, -1 / column[place], m)
-    index[place], y[place], alpha[place], direction[place] = index[m], y[m], alpha[m], direction[m]
+    crops[place], y[place], alpha[place], direction[place] = crops[m], y[m], alpha[m], direction[m]
     diagonal, direction[m] = inverse[m, m], 0.0
     for a in range(m):
         inverse[a, place] = inverse[place, a] = inverse[a, m]
@@ -817,9 +817,9 @@ def _follow(
     """
     dual_coef, residual, status = point
     row_of, filled, kernel_rows, used = kernel
-    index, active_y, alpha, inverse = active
-    y, box, capacity = problem.y, problem.box, len(index) - 1
-    padded = len(index)
+    crops, active_y, alpha, inverse = active
+    y, box, capacity = problem.y, problem.box, len(crops) - 1
+    padded = len(crops)
     direction, sensitivity, right_side, box_rate = (
         np.zeros(padded), np.zeros(padded), np.zeros(padded + 4), np.zeros(padded),
     )  # fmt: skip
@@ -844,7 +844,7 @@ def _follow(
         if used[0] + m + 2 > len(kernel_rows) < len(dual_coef):
             row_of[:], used[0] = -1, 0
             for s in range(1, m + 1):
-                _kernel_row(problem, kernel, index[s], watched)
+                _kernel_row(problem, kernel, crops[s], watched)
         if m == 0:
             # No crop is active: at the start of all, or because every one has left. Where the sum
             # of yα must change, shift the intercept until a crop that can do so is on the margin.
@@ -880,18 +880,18 @@ def _follow(
                 right_side[:] = 0
                 right_side[0] = sum_change
                 for s in range(1, m + 1):
-                    right_side[s] = residual_change[index[s]]
-                    row = row_of[index[s]]
+                    right_side[s] = residual_change[crops[s]]
+                    row = row_of[crops[s]]
                     if row < 0 or filled[row] < watched:
-                        _kernel_row(problem, kernel, index[s], watched)
+                        _kernel_row(problem, kernel, crops[s], watched)
                 _multiply(inverse, right_side, m, direction)
                 _subtract_response(
-                    kernel_rows, row_of, index, m, watched, direction, 1.0, residual_change
+                    kernel_rows, row_of, crops, m, watched, direction, 1.0, residual_change
                 )
         elif breakpoints % REFRESH_EVERY == 0:
             residual_change[:] = imposed
             _subtract_response(
-                kernel_rows, row_of, index, m, watched, direction, 1.0, residual_change
+                kernel_rows, row_of, crops, m, watched, direction, 1.0, residual_change
             )
         # The step to the next breakpoint: an active multiplier reaches 0 or C, or another crop the
         # margin.
@@ -905,7 +905,7 @@ def _follow(
             place = 1
             while place < m and box_rate[place] != largest_box_rate:
                 place += 1
-            step, crop = 1 / largest_box_rate, index[place]
+            step, crop = 1 / largest_box_rate, crops[place]
         for i in range(watched):
             margin_rate[i] = -margin_side[i] * residual_change[i] / max(
                 margin_side[i] * residual[i] + tolerance, floor
@@ -928,7 +928,7 @@ def _follow(
         remaining -= step
         if crop < 0:
             for s in range(1, m + 1):
-                dual_coef[index[s]] = active_y[s] * alpha[s]
+                dual_coef[crops[s]] = active_y[s] * alpha[s]
             return m
         if place > 0:
             falls = active_y[place] * direction[place] < 0
@@ -939,7 +939,7 @@ def _follow(
             if m > 1:
                 rate = direction[place] / inverse[place, place]
                 _subtract_response(
-                    kernel_rows, row_of, index, m, watched, inverse[place], -rate, residual_change
+                    kernel_rows, row_of, crops, m, watched, inverse[place], -rate, residual_change
                 )
                 for s in range(m + 1):
                     direction[s] -= rate * inverse[place, s]
@@ -955,7 +955,7 @@ def _follow(
                 refresh = True
             else:
                 _subtract_response(
-                    kernel_rows, row_of, index, m, watched, sensitivity, -rate / schur,
+                    kernel_rows, row_of, crops, m, watched, sensitivity, -rate / schur,
                     residual_change,
                 )  # fmt: skip
                 for s in range(m + 1):

@@ -16,21 +16,12 @@ from compute.statistics.shifts import jensen_shannon, total_variation
 
 
 class Verdict(StrEnum):
-    """On which background a protein's distribution was wrong; `VERDICTS` has each in words."""
+    """Where a distribution is wrong: before (own background), after (the other), both, neither."""
 
     BEFORE = "before"
     AFTER = "after"
     BOTH = "both"
     NEITHER = "neither"
-
-
-VERDICTS: dict[Verdict, str] = {
-    Verdict.BEFORE: "wrong on its own background, right on the other",
-    Verdict.AFTER: "right on its own background, wrong on the other",
-    Verdict.BOTH: "wrong on both",
-    Verdict.NEITHER: "right on both, to the threshold",
-}
-"""Each verdict in words."""
 
 
 def verdict(
