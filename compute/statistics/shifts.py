@@ -16,8 +16,8 @@ DRAWS = 2000
 """Random exchanges of condition labels that make the null distribution."""
 
 FINER = 40
-"""Exchanges per tested protein from which the least p-value can be called even if no other protein
-has it."""
+"""Exchanges per tested protein for a finer p-value: with so many, the least p-value can be called
+even if no other protein has it."""
 
 HALVES = 50
 """Random divisions of the unaltered cells into halves that give the noise floor."""
