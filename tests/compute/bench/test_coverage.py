@@ -10,9 +10,9 @@ import pytest
 from compute.bench import simulated_answers as simulated
 from compute.bench.intervals import _held
 from compute.bench.judging import (
+    ALPHA,
     FEW,
     HELD,
-    LEVEL,
     Counter,
     Finding,
     SimulationConfig,
@@ -178,7 +178,7 @@ def test_every_simulation_counts_every_data_set(name):
 
 
 def test_promises():
-    counter = Counter("here", "data sets", (None, LEVEL))
+    counter = Counter("here", "data sets", (None, ALPHA))
     for outcome in (True, False, [True, False], [False, False]):
         counter.add("a", outcome)
     (finding,) = counter.findings()
@@ -191,8 +191,8 @@ def test_promises():
     assert made(0.94, *HELD).met
     assert not made(0.929, *HELD).met
     assert not made(0.971, *HELD).met
-    assert made(0.069, None, LEVEL).met, "two standard errors of slack for tests"
-    assert not made(0.071, None, LEVEL).met
+    assert made(0.069, None, ALPHA).met, "two standard errors of slack for tests"
+    assert not made(0.071, None, ALPHA).met
     assert made(0.5, None, None).met
     assert as_row(made(0.5, None, None)).met is None
     assert as_row(made(0.94, *HELD)).limit == "93% to 97%"
