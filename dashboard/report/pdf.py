@@ -7,6 +7,7 @@ from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
+from dashboard.figures.slide import Grid, Picture, Slide
 from dashboard.render import figures, fonts
 from dashboard.report.deck import Deck, as_grid
 from dashboard.report.html import OUTLINE
@@ -20,9 +21,6 @@ from dashboard.report.slides import (
     TEXT,
     TITLE,
     WIDTH,
-    Grid,
-    Picture,
-    Slide,
     wrapped,
 )
 from dashboard.theme import ALERT, GRID, MUTED

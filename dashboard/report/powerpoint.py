@@ -22,24 +22,13 @@ from pptx.oxml.ns import nsdecls, qn
 from pptx.util import Emu, Inches, Pt
 
 from dashboard.charts.description import Chart, Panel
+from dashboard.figures.slide import Grid, Picture, Slide
 from dashboard.render import figures, images
 from dashboard.report import native_charts
 from dashboard.report.archive import repacked
 from dashboard.report.deck import Deck, as_grid
 from dashboard.report.html import OUTLINE
-from dashboard.report.slides import (
-    BODY_TOP,
-    CAPTION,
-    HEIGHT,
-    MARGIN,
-    TEXT,
-    TITLE,
-    WIDTH,
-    Grid,
-    Picture,
-    Slide,
-    wrapped,
-)
+from dashboard.report.slides import BODY_TOP, CAPTION, HEIGHT, MARGIN, TEXT, TITLE, WIDTH, wrapped
 from dashboard.theme import ALERT, GRID, MUTED, PAGE, Ink
 from dashboard.theme import TEXT as INK
 
