@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from compute.errors import BystanderError, UsageError
 from compute.shipped import DEMO_RUN
-from dashboard.figures import accuracy, crops, keys, parameters, proteins, registry
+from dashboard.figures import accuracy, compare, crops, keys, parameters, proteins, registry
 from dashboard.figures.figure import SHARED, Figure
 from dashboard.figures.keys import FigureKey
 from dashboard.figures.request import Filters
@@ -148,6 +148,18 @@ def test_the_explaining_figure_keeps_the_order_of_every_chart(demo):
     titles = [picture.title for picture in slide.pictures]
     assert titles == ["Unaltered", "Same class", "Different class", "Masked"]
     assert set(crops.BACKGROUNDS) <= set(demo.conditions)
+
+
+def test_two_models_are_named_with_their_runs_where_several_runs_are_compared(run, demo):
+    runs = {one.key: one for one in (run, demo)}
+    ends = {"first": keys.joined((demo.key, "pifia")), "second": keys.joined((demo.key, "deeploc"))}
+    for named, title in ((None, "PIFiA and DeepLoc"), (keys.joined(runs), f"PIFiA · {demo.key} ")):
+        asked = compare.SHIFT_PAIRS.asked(
+            Filters.usual(demo), directly, runs, condition="masked", runs=named, **ends
+        )
+        slide = registry.slide(asked.key, demo, directly, runs)
+        assert slide.title.startswith(title)
+        assert slide == compare.SHIFT_PAIRS.slide(asked)
 
 
 @pytest.mark.parametrize("entry", [proteins.LISTED, proteins.NEIGHBOURS], ids=lambda e: e.name)
