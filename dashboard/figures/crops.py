@@ -25,20 +25,22 @@ def legend(models: Iterable[str]) -> str:
     return ", ".join(f"{marks[name].character} {model_title(name)}" for name in names)
 
 
-def caption(filters: Filters, what: str) -> str:
-    """Say what the crops of one cell show.
+def caption(filters: Filters, which: str, of_pixels: str = "") -> str:
+    """Say what the crops of one cell show, without a full stop.
 
     Parameters
     ----------
     filters
         The run, and the models whose answers stand below.
-    what
+    which
         Which cell, to begin the sentence with.
+    of_pixels
+        What else is said of the pixels.
     """
     channel = filters.run.channels[0] if filters.run.channels else "first"
     return (
-        f"{what}, the {channel} channel, true pixels. Below each: what the models say "
-        f"({legend(filters.models)}), with the probability."
+        f"{which}, the {channel} channel, true pixels{of_pixels}. Below each: what the models say "
+        f"({legend(filters.models)}), with the probability"
     )
 
 
@@ -84,7 +86,7 @@ def _swap(asked: Request, table: pd.DataFrame) -> Crops:
     why = "it was asked for" if "cell" in asked.values else "it shows a change"
     return Crops(
         title,
-        f"{caption(asked, f'Cell {cell:,}')} Inside the yellow line not one pixel changes; an "
+        f"{caption(asked, f'Cell {cell:,}', '; inside the yellow line not one pixel changes')}; an "
         f"arrow marks a changed answer. n = 1 cell, chosen because {why}.",
         pictures,
     )
