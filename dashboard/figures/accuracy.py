@@ -75,8 +75,8 @@ def comparable(filters: Filters) -> bool:
 
 
 def _overall_columns(asked: Request, table: pd.DataFrame) -> Columns:
-    # The published numbers' intervals are ± three standard errors, not 95% bootstrap intervals.
-    ends = "95%" if UNIT not in set(table["unit"].dropna()) else "±3 s.e.,"
+    # The published numbers' intervals are ± three standard errors, not bootstrap intervals.
+    ends = wording.level() if UNIT not in set(table["unit"].dropna()) else "±3 s.e.,"
     return {
         "model": tables.MODEL,
         "condition": tables.CONDITION,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from compute.errors import BystanderError, UsageError, unknown_value
+from compute.statistics.config import SUBSTANTIAL
 from dashboard.figures import keys
 from dashboard.figures.request import Request
 from dashboard.queries import compare, examples, proteins
@@ -17,9 +18,6 @@ LONGEST_SHOWN = 60
 
 MOST_LISTED = 40
 """Allowed values that are named; more are counted."""
-
-USUAL_THRESHOLD = 0.2
-"""Total variation from which a shift is substantial, where nothing is chosen."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +139,7 @@ PROTEINS = Parameter(_proteins)
 CELL = Parameter(_cell, lambda asked: None)
 """The number of a cell."""
 
-SHARE = Parameter(_share, lambda asked: f"{USUAL_THRESHOLD:g}")
+SHARE = Parameter(_share, lambda asked: f"{SUBSTANTIAL:g}")
 """A total variation from 0 to 1."""
 
 SORT = Parameter(

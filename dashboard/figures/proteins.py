@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from compute.statistics.config import ALPHA
 from dashboard.charts import protein_lists as lists
 from dashboard.charts import proteins as charts
 from dashboard.figures import keys, parameters, tables
@@ -48,8 +49,8 @@ HISTOGRAM = Figure(
     chart=lambda asked, table: charts.histogram(table, _shares(asked), _shifts(asked)),
     columns=lambda asked, table: {
         "low": Column("Total variation from", Written.NUMBER),
-        "significant": Column("Proteins, q ≤ 0.05", Written.COUNT),
-        "other": Column("Proteins, q > 0.05", Written.COUNT),
+        "significant": Column(f"Proteins, q ≤ {ALPHA:g}", Written.COUNT),
+        "other": Column(f"Proteins, q > {ALPHA:g}", Written.COUNT),
     },
     defines=_defined,
     parameters={

@@ -1,7 +1,9 @@
-"""The sizes that all drawers of slides share, and lines that fit them. Pure arithmetic."""
+"""The sizes that all drawers of slides share, and text that fits them. Pure arithmetic."""
 
 import textwrap
 from collections.abc import Sequence
+
+from dashboard.figures.slide import Grid
 
 WIDTH, HEIGHT = 13.333, 7.5
 """Inches of a slide, 16:9, as PowerPoint has them: a point is two pixels at 1920 × 1080."""
@@ -21,6 +23,40 @@ BODY = (WIDTH - 2 * MARGIN, HEIGHT - BODY_TOP - BODY_BOTTOM)
 
 LETTER = 0.5
 """Mean width of a letter over its size, in running text."""
+
+
+ROW = 0.33
+"""Inches of a table's row on a slide, the most that either kind of file takes."""
+
+
+def sentence_points(lines: Sequence[str], grid: Grid | None, bottom: float) -> float:
+    """Return the points of a slide's sentences, so that they and a table below them have room.
+
+    Parameters
+    ----------
+    lines
+        The sentences; the first stands 3 points larger.
+    grid
+        The table.
+    bottom
+        Inches from the top where the caption begins.
+    """
+    rows = len(grid.rows) + 1 if grid else 0
+    points, least = TEXT - 3, 12.0
+    while points > least and _end_of(lines, rows, points) > bottom:
+        points -= 0.5
+    return points
+
+
+def _end_of(lines: Sequence[str], rows: int, points: float) -> float:
+    """Return how many inches from the top sentences and their table end."""
+    end = BODY_TOP
+    for place, line in enumerate(lines):
+        size = points if place else points + 3
+        wide = size if place else size * 1.1
+        count = len(wrapped(line, wide, WIDTH - 2 * MARGIN - 0.3))
+        end += count * size * 1.32 / 72 + 0.18
+    return end + (0.2 + ROW * rows if rows else 0)
 
 
 def wrapped(text: str, points: float, inches: float) -> Sequence[str]:
