@@ -5,20 +5,21 @@ part of a key.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import duckdb
-import pandas as pd
 import streamlit as st
 
 from dashboard.charts.description import Chart
+from dashboard.figures import registry
+from dashboard.figures.figure import Figure
+from dashboard.figures.keys import FigureKey
+from dashboard.figures.request import Request
 from dashboard.queries import copies, open_runs
 from dashboard.queries.open_runs import Run
 from dashboard.render import figures, strips
-from dashboard.report import deck, files, registry, screen
-from dashboard.report.keys import FigureKey
+from dashboard.report import deck, files, screen
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -58,57 +59,14 @@ def _answer(key: str, _make: Callable[[], Any]) -> Any:
     return _make()
 
 
-@dataclass(frozen=True)
-class Rows:
-    """A table by the question that it answers, which a cache can be keyed on.
+def chart(figure: Figure[Chart], asked: Request) -> Chart:
+    """Return a figure's chart from the cache, or draw it.
 
-    Parameters
-    ----------
-    query
-        A function of `dashboard.queries`.
-    values
-        What it is asked, as for `ask`.
-    only
-        Columns and what is kept of them.
+    It is keyed on the figure's key, which names every choice that the figure follows, and on all
+    files of the runs that it may read.
     """
-
-    query: Callable[..., pd.DataFrame]
-    values: tuple[object, ...]
-    only: tuple[tuple[str, tuple[str, ...]], ...] = ()
-
-    def of(self, run: Run) -> pd.DataFrame:
-        """Return the table as a run has it."""
-        table = ask(run, self.query, *self.values)
-        for column, kept in self.only:
-            table = table[table[column].isin(kept)]
-        return table
-
-    def __repr__(self) -> str:
-        """Write what the table depends on, the same in every process."""
-        return f"Rows({_name(self.query)}, {self.values!r}, {self.only!r})"
-
-
-def rows(query: Callable[..., pd.DataFrame], *values: object, **only: tuple[str, ...]) -> Rows:
-    """Name a table: a query, what it is asked, and which values of some columns are kept."""
-    return Rows(query, values, tuple(only.items()))
-
-
-def draw(run: Run, drawing: Callable[..., Chart], *args: object, **kwargs: object) -> Chart:
-    """Return a chart from the cache, or draw it.
-
-    Parameters
-    ----------
-    drawing
-        A function of `dashboard.charts`.
-    *args, **kwargs
-        What it is given; `Rows` in the place of tables.
-    """
-
-    def make() -> Chart:
-        given = (arg.of(run) if isinstance(arg, Rows) else arg for arg in args)
-        return drawing(*given, **kwargs)
-
-    return _chart(f"{run.token} {_name(drawing)} {args!r} {kwargs!r}", make)
+    key = f"{_tokens(asked.run, asked.open_runs)} {asked.key.text}"
+    return _chart(key, lambda: figure.drawn(asked))
 
 
 @st.cache_data(show_spinner=False, max_entries=150)
@@ -153,7 +111,7 @@ def slide(run: Run, key: FigureKey, library: Mapping[str, Run], dark: bool) -> s
     """
     return _slide(
         f"{_tokens(run, library)} {key.text} {dark}",
-        lambda: screen.page(registry.build(key, run, ask, library), dark),
+        lambda: screen.page(registry.slide(key, run, ask, library), dark),
     )
 
 

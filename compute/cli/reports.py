@@ -40,8 +40,10 @@ def report(
     Example: bystander report my-run --out my-run.pptx --figures accuracy,by_class:condition=masked
     """
     from compute.storage.atomic_files import writing
+    from dashboard.figures import keys
+    from dashboard.figures.request import Filters
     from dashboard.queries.comparable_runs import directly
-    from dashboard.report import deck, files, keys
+    from dashboard.report import deck, files
 
     target = out or Path(f"{run.resolve().name}.html")
     if target.suffix.lower() not in KINDS:
@@ -54,7 +56,7 @@ def report(
     if figures:
         chosen = keys.read_strictly(figures)
     else:
-        chosen = deck.usual_figures(keys.Usual(opened), directly)
+        chosen = deck.usual_figures(Filters.usual(opened), directly)
     made = deck.make(opened, chosen, directly)
     for reason in made.left_out:
         console.err.print(f"Left out: {reason}", markup=False)
@@ -160,8 +162,8 @@ def _print_csv(table: Any, condition: str, choice: tuple[str, str, str]) -> None
 
 def _print_table(table: Any, condition: str, choice: tuple[str, str, str]) -> None:
     """Print aligned lines."""
+    from dashboard.figures.compare import short_board
     from dashboard.queries.filters import AccuracyFilter
-    from dashboard.report.makers import short_board
     from dashboard.theme import condition_title
 
     grid = short_board(table)

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from compute.schema import CELL_FLAGS, TRIAL_FLAGS
 from compute.storage.paths import PER_MODEL, RunPaths
+from dashboard.queries.comparable_runs import PUBLISHED
 from dashboard.queries.open_runs import MissingTableError, Run
 from dashboard.queries.open_runs import contents as contents
 
@@ -22,6 +23,15 @@ MANY = 20
 
 LARGEST = 200 * 2**20
 """Bytes of Parquet from which a table is taken from its folder instead."""
+
+
+def source_of(run: Run) -> str:
+    """Return where numbers come from, in one line, for files that leave the page."""
+    kind = "simulated cells" if run.simulated else "real cells"
+    if run.meta.get("kind") == PUBLISHED:
+        kind = "a publication's numbers"
+    mark = str(run.meta.get("fingerprint", "unfinished"))
+    return f"Bystander, run “{run.title}” ({kind}, {mark})."
 
 
 def flags(run: Run) -> pd.DataFrame:

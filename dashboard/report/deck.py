@@ -2,21 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from compute import __version__
 from compute.errors import BystanderError
-from compute.schema import Probe, Protocol
 from dashboard import theme, wording
+from dashboard.figures import registry
+from dashboard.figures.accuracy import comparable
+from dashboard.figures.keys import FigureKey
+from dashboard.figures.request import Filters
+from dashboard.figures.slide import Grid, Slide
 from dashboard.queries import accuracy
 from dashboard.queries.comparable_runs import PUBLISHED, Ask
-from dashboard.queries.filters import AccuracyFilter
 from dashboard.queries.open_runs import Run
-from dashboard.report import keys, registry
-from dashboard.report.keys import Chosen, FigureKey
-from dashboard.report.slides import Grid, Slide
+from dashboard.queries.provenance import source_of
 
 PRODUCT = "Bystander"
+
+USUAL = ("finding", "accuracy", "gap", "by_class", "histogram", "swap")
+"""The figures that are shown where none was chosen."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def make(
     slides, left_out = [], []
     for key in figures:
         try:
-            slides.append(registry.build(key, run, ask, library or {run.key: run}))
+            slides.append(registry.slide(key, run, ask, library))
         except BystanderError as error:
             left_out.append(f"{key.text[:80]}: {error.problem}")
     if not slides:
@@ -103,60 +105,39 @@ def make(
     )
 
 
-def usual_figures(chosen: Chosen, ask: Ask) -> tuple[FigureKey, ...]:
-    """Return the figures that say what a run found: those it has the tables for."""
-    run = chosen.run
-    names = ["finding", "accuracy", "gap", "by_class", "histogram", "swap"]
+def usual_figures(filters: Filters, ask: Ask) -> tuple[FigureKey, ...]:
+    """Return the figures that say what a run found: those it has the tables for.
+
+    Parameters
+    ----------
+    filters
+        The run, and what of it is shown.
+    ask
+        Answers queries.
+    """
     found = []
-    for name in names:
-        if not all(run.has(table) for table in registry.FIGURES[name].tables):
+    for name in USUAL:
+        entry = registry.KEPT[name]
+        if not all(filters.run.has(table) for table in entry.tables):
             continue
-        values: dict[str, Any] = {}
-        if name == "accuracy" and comparable(chosen):
+        values: dict[str, str] = {}
+        if name == "accuracy" and comparable(filters):
             values = {"published": "yes"}
         if name in ("by_class", "histogram"):
-            values = _worst(chosen, ask, name)
-        found.append(keys.of(name, chosen, **values))
+            worst = _worst(filters, ask)
+            values = {what: worst[what] for what in worst if what in entry.parameters}
+        found.append(entry.key(filters, **values))
     return tuple(found)
 
 
-def comparable(chosen: Chosen) -> bool:
-    """Whether the paper's numbers can stand beside a run's."""
-    return (
-        chosen.probe == Probe.PAIR
-        and chosen.protocol == Protocol.REFIT
-        and chosen.run.meta.get("kind") != PUBLISHED
-        and bool(set(theme.KNOWN_MODELS) & set(chosen.models))
-    )
-
-
-def _worst(chosen: Chosen, ask: Ask, name: str) -> dict[str, str]:
-    """Return the model and condition of the worst drop."""
+def _worst(filters: Filters, ask: Ask) -> dict[str, str]:
+    """Return the model and condition of the worst drop; nothing where there is none."""
     try:
-        table = ask(
-            chosen.run,
-            accuracy.overall,
-            AccuracyFilter(
-                chosen.protocol, chosen.probe, chosen.aggregation, chosen.models, chosen.conditions
-            ),
-        )
+        table = ask(filters.run, accuracy.overall, filters.accuracy)
     except BystanderError:
         return {}
     row = wording.worst_drop(table)
-    if row is None:
-        return {}
-    both = {"model": str(row.model), "condition": str(row.condition)}
-    return both if name == "histogram" else {"condition": both["condition"]}
-
-
-def source_of(run: Run) -> str:
-    """Return where numbers come from, in one line."""
-    kind = "simulated cells" if run.simulated else "real cells"
-    if run.meta.get("kind") == PUBLISHED:
-        kind = "a publication's numbers"
-    mark = str(run.meta.get("fingerprint", "unfinished"))
-    version = str(run.meta.get("bystander_version", __version__))
-    return f"{PRODUCT} {version}, run “{run.title}” ({kind}, {mark})."
+    return {} if row is None else {"model": str(row.model), "condition": str(row.condition)}
 
 
 def provenance(run: Run) -> tuple[tuple[str, str], ...]:

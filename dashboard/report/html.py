@@ -12,11 +12,12 @@ from html import escape
 from pathlib import Path
 
 from dashboard.charts.description import Chart
+from dashboard.figures.slide import Grid, Picture, Slide
 from dashboard.render import figures, images
 from dashboard.render.panels import Swatches
 from dashboard.report import svg
 from dashboard.report.deck import Deck, as_grid
-from dashboard.report.slides import BODY, Grid, Picture, Slide
+from dashboard.report.slides import BODY
 from dashboard.theme import ALERT, GRID, MUTED, PAGE, TEXT, Ink
 
 HERE = Path(__file__).resolve().parent

@@ -7,6 +7,7 @@ from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
+from dashboard.figures.slide import Grid, Picture, Slide
 from dashboard.render import figures, fonts
 from dashboard.report.deck import Deck, as_grid
 from dashboard.report.html import OUTLINE
@@ -17,12 +18,9 @@ from dashboard.report.slides import (
     HEIGHT,
     LETTER,
     MARGIN,
-    TEXT,
     TITLE,
     WIDTH,
-    Grid,
-    Picture,
-    Slide,
+    sentence_points,
     wrapped,
 )
 from dashboard.theme import ALERT, GRID, MUTED
@@ -80,8 +78,9 @@ def _slide(slide: Slide, deck: Deck, number: int) -> Figure:
         rect = (MARGIN / WIDTH, bottom / HEIGHT, BODY[0] / WIDTH, tall / HEIGHT)
         figures.add_panels(page, chart, rect, figures.slide_look(chart))
     top = HEIGHT - 1.3
+    points = sentence_points(slide.lines, slide.grid, HEIGHT - bottom)
     for place, line in enumerate(slide.lines):
-        size = TEXT if place == 0 else TEXT - 3
+        size = points + 3 if place == 0 else points
         top = _paragraph(page, line, size, top, bold=place == 0) - 0.18
     if slide.grid and slide.lines:
         _table(page, slide.grid, top - 0.25, 14)

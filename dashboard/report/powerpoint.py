@@ -22,6 +22,7 @@ from pptx.oxml.ns import nsdecls, qn
 from pptx.util import Emu, Inches, Pt
 
 from dashboard.charts.description import Chart, Panel
+from dashboard.figures.slide import Grid, Picture, Slide
 from dashboard.render import figures, images
 from dashboard.report import native_charts
 from dashboard.report.archive import repacked
@@ -32,12 +33,9 @@ from dashboard.report.slides import (
     CAPTION,
     HEIGHT,
     MARGIN,
-    TEXT,
     TITLE,
     WIDTH,
-    Grid,
-    Picture,
-    Slide,
+    sentence_points,
     wrapped,
 )
 from dashboard.theme import ALERT, GRID, MUTED, PAGE, Ink
@@ -119,7 +117,7 @@ def _slide(show: Any, slide: Slide, deck: Deck, number: int) -> None:
     elif slide.pictures:
         _pictures(page, slide.pictures)
     else:
-        _lines(page, slide)
+        _lines(page, slide, top)
     _text(page, slide.caption, CAPTION, (MARGIN, top, WIDTH - 2 * MARGIN, tall + 0.1), MUTED)
     foot = (MARGIN, HEIGHT - 0.42, WIDTH - 2 * MARGIN - 1, 0.3)
     _text(page, deck.source, 12, foot, MUTED)
@@ -172,10 +170,12 @@ def _count(package: Any) -> int:
     return sum(str(part.partname).endswith(".svg") for part in package.iter_parts())
 
 
-def _lines(page: Any, slide: Slide) -> None:
+def _lines(page: Any, slide: Slide, bottom: float) -> None:
+    """Write sentences and their table; `bottom`, in inches from the top, is where they must end."""
+    points = sentence_points(slide.lines, slide.grid, bottom)
     top = BODY_TOP
     for place, line in enumerate(slide.lines):
-        size = TEXT if place == 0 else TEXT - 3
+        size = points + 3 if place == 0 else points
         lines = len(wrapped(line, size * (1.1 if place == 0 else 1), WIDTH - 2 * MARGIN - 0.3))
         tall = lines * size * 1.25 / 72
         box = (MARGIN, top, WIDTH - 2 * MARGIN, tall)

@@ -4,9 +4,9 @@ import base64
 from dataclasses import replace
 from html import escape
 
+from dashboard.figures.slide import Grid, Picture, Slide
 from dashboard.render import figures, images
 from dashboard.report.html import OUTLINE, PANEL
-from dashboard.report.slides import Grid, Picture, Slide
 from dashboard.theme import ALERT, GRID, MUTED, PAGE, TEXT
 
 STYLE = """

@@ -1,18 +1,9 @@
-"""What a slide is, apart from what draws it. Pure data, with the sizes that all drawers share."""
+"""The sizes that all drawers of slides share, and text that fits them. Pure arithmetic."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
-
-from dashboard import wording
-from dashboard.charts.description import Chart
-from dashboard.report.keys import FigureKey
-from dashboard.theme import Ink
+from dashboard.figures.slide import Grid
 
 WIDTH, HEIGHT = 13.333, 7.5
 """Inches of a slide, 16:9, as PowerPoint has them: a point is two pixels at 1920 × 1080."""
@@ -30,129 +21,42 @@ BODY_BOTTOM = 1.2
 BODY = (WIDTH - 2 * MARGIN, HEIGHT - BODY_TOP - BODY_BOTTOM)
 """Width and height in inches of a slide's figure."""
 
-
-@dataclass(frozen=True)
-class Grid:
-    """A small table, already in words."""
-
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a model answered to a crop; `changed` where it answered otherwise before."""
-
-    model: str
-    character: str
-    ink: Ink
-    text: str
-    changed: bool
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One crop: what it is, its pixels, the outline of its cell, the answers."""
-
-    title: str
-    ink: Ink
-    alt: str
-    pixels: npt.NDArray[np.uint8] = field(repr=False, compare=False)
-    outline: tuple[tuple[float, ...], ...] = field(repr=False)
-    size: tuple[int, int] = (64, 64)
-    said: tuple[Said, ...] = ()
-    behind: str = ""
-
-
-@dataclass(frozen=True)
-class Slide:
-    """One figure with its finding as title and its caption.
-
-    Parameters
-    ----------
-    key
-        Which figure.
-    title, caption
-        The finding; what is shown, with which n.
-    chart, pictures, lines
-        What is shown: a chart, crops, sentences; a slide has one of them, sentences with a grid.
-    grid
-        The numbers: below sentences, or beside a chart where files have room for them.
-    definitions
-        What the words on it mean, for notes.
-    """
-
-    key: FigureKey
-    title: str
-    caption: str
-    chart: Chart | None = None
-    pictures: tuple[Picture, ...] = ()
-    lines: tuple[str, ...] = ()
-    grid: Grid | None = None
-    definitions: tuple[str, ...] = ()
-
-    @property
-    def empty(self) -> bool:
-        """Whether there is nothing to see."""
-        return not (self.pictures or self.lines) and (self.chart is None or self.chart.empty)
-
-
-def of_chart(
-    key: FigureKey,
-    chart: Chart,
-    grid: Grid | None = None,
-    definitions: tuple[str, ...] = (),
-) -> Slide:
-    """Return a chart as a slide."""
-    return Slide(key, chart.title, chart.caption, chart, grid=grid, definitions=definitions)
-
-
 LETTER = 0.5
 """Mean width of a letter over its size, in running text."""
 
-PERCENT, POINTS, COUNT, NUMBER, WORDS = "percent", "points", "count", "number", "words"
-"""How a column of a grid is written."""
+
+ROW = 0.33
+"""Inches of a table's row on a slide, the most that either kind of file takes."""
 
 
-def grid_of(
-    table: pd.DataFrame, columns: Mapping[str, tuple[str, str]], note: str = "", most: int = 400
-) -> Grid:
-    """Write a table in words.
+def sentence_points(lines: Sequence[str], grid: Grid | None, bottom: float) -> float:
+    """Return the points of a slide's sentences, so that they and a table below them have room.
 
     Parameters
     ----------
-    table
-        With the columns named.
-    columns
-        Column to its heading and how it is written.
-    most
-        Rows from which on the rest is counted in the note.
+    lines
+        The sentences; the first stands 3 points larger.
+    grid
+        The table.
+    bottom
+        Inches from the top where the caption begins.
     """
-    rows = tuple(
-        tuple(written(value, columns[name][1]) for name, value in zip(columns, row, strict=True))
-        for row in table[list(columns)].head(most).itertuples(index=False)
-    )
-    if len(table) > most:
-        note = f"{note} The first {most:,} of {len(table):,} rows.".strip()
-    return Grid(tuple(head for head, _ in columns.values()), rows, note)
+    rows = len(grid.rows) + 1 if grid else 0
+    points, least = TEXT - 3, 12.0
+    while points > least and _end_of(lines, rows, points) > bottom:
+        points -= 0.5
+    return points
 
 
-def written(value: Any, how: str) -> str:
-    """Return one value of a table in words; ``–`` for what is missing."""
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value)) or "–"
-    if not wording.known(value):
-        return "–"
-    if how == WORDS:
-        return str(value)
-    if how == PERCENT:
-        return wording.percent(float(value))
-    if how == POINTS:
-        return f"{100 * float(value):.1f}".replace("-", "−")
-    if how == COUNT:
-        return f"{int(value):,}"
-    return f"{float(value):.3g}".replace("-", "−")
+def _end_of(lines: Sequence[str], rows: int, points: float) -> float:
+    """Return how many inches from the top sentences and their table end."""
+    end = BODY_TOP
+    for place, line in enumerate(lines):
+        size = points if place else points + 3
+        wide = size if place else size * 1.1
+        count = len(wrapped(line, wide, WIDTH - 2 * MARGIN - 0.3))
+        end += count * size * 1.32 / 72 + 0.18
+    return end + (0.2 + ROW * rows if rows else 0)
 
 
 def wrapped(text: str, points: float, inches: float) -> Sequence[str]:

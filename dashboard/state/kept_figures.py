@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from dashboard.figures import keys
+from dashboard.figures.keys import FigureKey
 from dashboard.queries.open_runs import Library, Run
-from dashboard.report import keys
-from dashboard.report.keys import FigureKey
 
 KEY = "keep"
 """Name in the address."""

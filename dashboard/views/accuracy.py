@@ -1,16 +1,18 @@
 """Accuracy: every condition and model, each class, what changes an answer, backgrounds, pairs."""
 
+import contextlib
 from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from compute.schema import Condition, Flip, Probe
 from dashboard import cache, theme, wording
-from dashboard.charts import accuracy as drawings
-from dashboard.charts import answers as changes
-from dashboard.charts import calibration
-from dashboard.charts.description import picked
+from dashboard.charts.description import Chart, picked
+from dashboard.figures import accuracy as figures
+from dashboard.figures import answers as changes
+from dashboard.figures.figure import Figure
 from dashboard.queries import accuracy, answers
 from dashboard.queries.filters import CropFilter, PairFilter
 from dashboard.queries.open_runs import MissingTableError
@@ -41,10 +43,14 @@ def page() -> None:
             else " Choose a mark, a bar, a square or a row to see the crops behind it."
         ),
     )
-    rows = cache.rows(accuracy.overall, shared.accuracy)
     table = None
     with show.guarded("Accuracy"):
-        table = rows.of(shared.run)
+        table = show.figure(
+            figures.ACCURACY,
+            shared,
+            on_pick=_chooser(shared, "condition", "model"),
+            skip_empty=True,
+        )
     if table is None:
         return
     if table.empty:
@@ -53,14 +59,6 @@ def page() -> None:
             icon=":material/label_off:",
         )
         return
-    sentence = shared.accuracy.sentence()
-    show.chart(
-        cache.draw(shared.run, drawings.by_condition, rows, sentence, chance=shared.chance),
-        shared,
-        table,
-        keep=show.kept("accuracy", shared),
-        on_pick=_chooser(shared, "condition", "model"),
-    )
     chosen = _choose(shared)
     if chosen is None:
         return
@@ -70,10 +68,9 @@ def page() -> None:
         _classes(shared, condition)
     with show.guarded("Answers that change"):
         absent += _flips(shared, condition, model)
-    with show.guarded("Rescaling and context"):
-        absent += _rescaling(shared)
-    with show.guarded("Refit against frozen"):
-        _protocols(shared)
+    for entry in figures.PLAIN:
+        with show.guarded(entry.title):
+            absent += _missing(shared, entry)
     with show.guarded("Centre and background classes"):
         absent += _grid(shared, model, condition)
     with show.guarded("The pairs"):
@@ -150,15 +147,8 @@ def _optional(label: str, key: str, options: list[str], shown: Callable[[str], s
 
 
 def _classes(shared: Shared, condition: str) -> None:
-    rows = cache.rows(accuracy.by_class, shared.accuracy, condition)
-    table = rows.of(shared.run)
-    sentence = shared.accuracy.sentence()
-    show.chart(
-        cache.draw(shared.run, drawings.by_class, rows, condition, sentence),
-        shared,
-        table,
-        keep=show.kept("by_class", shared, condition=condition),
-        on_pick=_chooser(shared, "class"),
+    table = show.figure(
+        figures.BY_CLASS, shared, on_pick=_chooser(shared, "class"), condition=condition
     )
     if shared.published:
         return
@@ -171,17 +161,9 @@ def _classes(shared: Shared, condition: str) -> None:
 
 
 def _flips(shared: Shared, condition: str, model: str) -> list[str]:
-    rows = cache.rows(answers.flips, shared.accuracy)
-    table = _there(shared, rows)
-    if table is None:
-        return ["how answers change"]
-    show.chart(
-        cache.draw(shared.run, changes.flips, rows),
-        shared,
-        table,
-        keep=show.kept("flips", shared),
-        on_pick=_chooser(shared, "flip", "condition", "model"),
-    )
+    absent = _missing(shared, changes.FLIPS, on_pick=_chooser(shared, "flip", "condition", "model"))
+    if absent:
+        return absent
     direction = _optional(
         "Crops of cells whose answer was",
         "flip",
@@ -195,31 +177,15 @@ def _flips(shared: Shared, condition: str, model: str) -> list[str]:
     return []
 
 
-def _there(shared: Shared, rows: cache.Rows) -> pd.DataFrame | None:
-    """Return a table; None where the run has none or nothing in it."""
-    try:
-        table = rows.of(shared.run)
-    except MissingTableError:
-        return None
-    return None if table.empty else table
-
-
-def _rescaling(shared: Shared) -> list[str]:
-    rows = cache.rows(answers.rescaling, shared.models, shared.conditions)
-    table = _there(shared, rows)
-    if table is None:
-        return ["rescaling against context"]
-    drawn = cache.draw(shared.run, changes.rescaling, rows)
-    show.chart(drawn, shared, table, keep=show.kept("rescaling", shared))
-    return []
-
-
-def _protocols(shared: Shared) -> None:
-    rows = cache.rows(accuracy.protocols, shared.accuracy)
-    table = rows.of(shared.run)
-    if len(table):
-        drawn = cache.draw(shared.run, drawings.protocols, rows)
-        show.chart(drawn, shared, table, keep=show.kept("protocols", shared))
+def _missing(
+    shared: Shared, entry: Figure[Chart], on_pick: Pick | None = None, **values: Any
+) -> list[str]:
+    """Show a figure; where the run has no such table, or nothing in it, return what is absent."""
+    with contextlib.suppress(MissingTableError):
+        table = show.figure(entry, shared, on_pick=on_pick, skip_empty=True, **values)
+        if len(table):
+            return []
+    return [entry.absent] if entry.absent else []
 
 
 def _grid(shared: Shared, model: str, condition: str) -> list[str]:
@@ -250,16 +216,12 @@ def _grid(shared: Shared, model: str, condition: str) -> list[str]:
             f"“{theme.condition_title(condition)}” has no choice of background class; this shows "
             f"“{theme.condition_title(chosen)}”."
         )
-    if kind == "pairs":
-        rows = cache.rows(accuracy.background_grid, shared.protocol, model, chosen)
-        drawn = cache.draw(shared.run, drawings.background_grid, rows, model, chosen)
-        keep = show.kept("grid", shared, model=model, condition=chosen)
-    else:
-        rows = cache.rows(answers.backgrounds, shared.protocol, model, chosen)
-        drawn = cache.draw(shared.run, changes.backgrounds, rows, model, chosen, kind)
-        keep = show.kept("backgrounds", shared, model=model, condition=chosen, kind=kind)
-    table = rows.of(shared.run)
-    show.chart(drawn, shared, table, keep=keep, on_pick=_chooser(shared, "centre", "background"))
+    values: dict[str, Any] = {"model": model, "condition": chosen}
+    entry = figures.GRID if kind == "pairs" else changes.BACKGROUNDS
+    if kind != "pairs":
+        values["kind"] = kind
+    pick = _chooser(shared, "centre", "background")
+    table = show.figure(entry, shared, on_pick=pick, **values)
     if not shared.published and len(table):
         _crops_of_square(shared, table, model, chosen)
     return []
@@ -360,10 +322,12 @@ def _pairs(shared: Shared, model: str, condition: str) -> None:
 
 
 def _statistics(shared: Shared, condition: str) -> list[str]:
-    rows = cache.rows(answers.calibration, shared.accuracy)
-    table = _there(shared, rows)
-    if table is None:
-        return ["calibration"]
+    entry = changes.CALIBRATION
+    table = None
+    with contextlib.suppress(MissingTableError):
+        table = entry.query(show.asked(entry, shared))
+    if table is None or table.empty:
+        return [entry.absent]
     st.divider()
     box = st.expander(
         "For the statistician: do probabilities mean what they say?",
@@ -375,16 +339,8 @@ def _statistics(shared: Shared, condition: str) -> list[str]:
     if not box.open:
         return []
     with box:
-        drawn = cache.draw(shared.run, calibration.by_condition, rows)
-        show.chart(drawn, shared, table, keep=show.kept("calibration", shared))
-        stored = _stored(condition)
-        shown = ("unaltered", stored)
-        rows = cache.rows(answers.reliability, shared.protocol, shared.models, shown)
-        bins = _there(shared, rows)
-        if bins is not None:
-            drawn = cache.draw(shared.run, calibration.reliability, rows, stored)
-            keep = show.kept("reliability", shared, condition=stored)
-            show.chart(drawn, shared, bins, keep=keep)
+        show.figure(entry, shared)
+        _missing(shared, changes.RELIABILITY, condition=_stored(condition))
         if shared.probe == Probe.PAIR:
             st.caption("Calibration is that of the multi-class probe: pair tests have none.")
     return []

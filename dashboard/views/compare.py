@@ -1,17 +1,20 @@
 """Compare: models of runs as a leaderboard on what they have in common; where two disagree."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
 from compute.schema import Aggregation, Probe, Protocol
 from compute.statistics.config import SUBSTANTIAL
 from dashboard import cache, theme, wording
-from dashboard.charts import compare as drawings
+from dashboard.figures import compare as figures
+from dashboard.figures import keys
+from dashboard.figures.request import Filters
 from dashboard.queries import compare
 from dashboard.queries.comparable_runs import Entry, Ground, ground
-from dashboard.queries.filters import AccuracyFilter
 from dashboard.queries.open_runs import Run
-from dashboard.report import keys
 from dashboard.state import kept_figures, selections
 from dashboard.state.shared import Shared, current
 from dashboard.views import show
@@ -46,16 +49,23 @@ def page() -> None:
             icon=":material/compare_arrows:",
         )
         return
+    filters = Filters.usual(shared.run, *choice)
+    several = keys.joined(run.key for run in runs) if len(kept_figures.opened().runs) > 1 else None
     with show.guarded("The leaderboard"):
-        _board(shared, found, runs, choice, condition)
+        _board(shared, filters, condition=condition, runs=several)
     if len(found.entries) < 2:
         st.info("One model of one run has none to disagree with. Open another run beside it.")
         return
     first, second = _pair(found)
+    values: dict[str, Any] = {
+        "condition": condition,
+        "runs": several,
+        **figures.joined_ends(first, second),
+    }
     with show.guarded("The classes"):
-        _classes(shared, found, first, second, choice, condition)
+        show.figure(figures.CLASS_PAIRS, shared, filters=filters, **values)
     with show.guarded("The proteins"):
-        _proteins(shared, first, second, choice[0], condition)
+        _proteins(shared, filters, first, second, values)
 
 
 def _runs() -> list[Run]:
@@ -116,9 +126,7 @@ def _condition(found: Ground) -> str | None:
     )
 
 
-def _board(
-    shared: Shared, found: Ground, runs: list[Run], choice: tuple[str, str, str], condition: str
-) -> None:
+def _board(shared: Shared, filters: Filters, condition: str, runs: str | None) -> None:
     sort = selections.choice(
         "Sort by",
         "sort",
@@ -128,36 +136,17 @@ def _board(
         segmented=True,
     )
     order = sort or next(iter(compare.SORTS))
-    table = compare.leaderboard(cache.ask, found, choice, condition, order)
-    sentence = AccuracyFilter(*choice).sentence()
-    several = keys.joined(run.key for run in runs) if len(kept_figures.opened().runs) > 1 else None
-    values = {"condition": condition, "sort": order, "runs": several}
-    key = keys.of("leaderboard", _measured(shared, choice), **values)
-    show.chart(drawings.leaderboard(table, condition, sentence), shared, table, keep=key)
+    table = show.figure(
+        figures.LEADERBOARD, shared, filters=filters, condition=condition, sort=order, runs=runs
+    )
     show.data(
         table.drop(columns=["run", "model"]),
         shared,
         "leaderboard_table",
-        {
-            "rank": show.number("Rank", "%d"),
-            "entry": show.text("Model"),
-            "accuracy": show.percent("Unaltered"),
-            "drop": show.percent("Drop", "Unaltered accuracy minus that of the condition"),
-            "drop_low": show.percent("Drop from"),
-            "drop_high": show.percent("to"),
-            "gap": show.percent("Gap", "Same class minus different class"),
-            "gap_low": show.percent("Gap from"),
-            "gap_high": show.percent("to "),
-            "n_cells": show.number("Cells", "%d"),
-            "n_proteins": show.number("Proteins", "%d"),
-        },
-        f"{sentence} Ranks that lie within each other's intervals are not told apart.",
+        show.config(figures.BOARD),
+        f"{filters.accuracy.sentence()} Ranks that lie within each other's intervals are not told "
+        "apart.",
     )
-
-
-def _measured(shared: Shared, choice: tuple[str, str, str]) -> keys.Usual:
-    """Return the page's own choice as filters, so that a kept figure shows what the page does."""
-    return keys.Usual(shared.run, *choice)
 
 
 def _pair(found: Ground) -> tuple[Entry, Entry]:
@@ -175,30 +164,13 @@ def _pair(found: Ground) -> tuple[Entry, Entry]:
     return by_title[first], by_title[second]
 
 
-def _ends(first: Entry, second: Entry) -> dict[str, str]:
-    return {
-        side: keys.joined((entry.run.key, entry.model))
-        for side, entry in (("first", first), ("second", second))
-    }
-
-
-def _classes(
+def _proteins(
     shared: Shared,
-    found: Ground,
+    filters: Filters,
     first: Entry,
     second: Entry,
-    choice: tuple[str, str, str],
-    condition: str,
+    values: Mapping[str, Any],
 ) -> None:
-    table = compare.class_pairs(cache.ask, found, first, second, choice, condition)
-    key = keys.of(
-        "class_pairs", _measured(shared, choice), condition=condition, **_ends(first, second)
-    )
-    drawn = drawings.class_pairs(table, first.title, second.title, condition)
-    show.chart(drawn, shared, table, keep=key)
-
-
-def _proteins(shared: Shared, first: Entry, second: Entry, protocol: str, condition: str) -> None:
     threshold = st.slider(
         "A shift is substantial from a total variation of",
         0.0,
@@ -208,16 +180,7 @@ def _proteins(shared: Shared, first: Entry, second: Entry, protocol: str, condit
         key="threshold",
         bind="query-params",
     )
-    table = compare.shift_pairs(cache.ask, first, second, protocol, condition, threshold)
-    key = keys.of(
-        "shift_pairs",
-        keys.Usual(shared.run, protocol),
-        condition=condition,
-        threshold=threshold,
-        **_ends(first, second),
-    )
-    drawn = drawings.shift_pairs(table, first.title, second.title, condition, threshold)
-    show.chart(drawn, shared, table, keep=key)
+    table = show.figure(figures.SHIFT_PAIRS, shared, filters=filters, threshold=threshold, **values)
     _disagreements(shared, table, first, second)
 
 

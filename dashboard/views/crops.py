@@ -8,13 +8,14 @@ import streamlit as st
 
 from compute.schema import CELL_FLAGS, TRIAL_FLAGS, Flip
 from dashboard import cache, theme, wording
+from dashboard.figures.crops import legend
+from dashboard.figures.tables import named
 from dashboard.queries import examples
 from dashboard.queries.filters import FLAG_CHOICES, CropFilter
 from dashboard.render import strips
 from dashboard.state import selections
 from dashboard.state.shared import Shared, current
 from dashboard.views import show
-from dashboard.views.crops_below import legend
 
 PER_PAGE = 8
 ANY = "All"
@@ -75,8 +76,8 @@ def _crops(shared: Shared) -> None:
     st.html(cache.strip(shared.run, request))
     show.caption(
         f"{chosen.sentence(len(rows), total)} Below each crop: each model's answer with its "
-        f"probability ({legend(shared)}); an arrow marks an answer that changed from unaltered; ⚑ "
-        f"a quality flag. True pixels, enlarged {magnify}×.",
+        f"probability ({legend(shared.models)}); an arrow marks an answer that changed from "
+        f"unaltered; ⚑ a quality flag. True pixels, enlarged {magnify}×.",
         shared,
     )
 
@@ -180,7 +181,7 @@ def _trials(said: pd.DataFrame) -> pd.DataFrame:
     facts = said.drop_duplicates("trial").set_index("trial")
     kept = ["condition", "repeat", "donor_localization", "donor_protein", "donor", "flags"]
     joined = facts[[*kept, "stored"]].join(wide).reset_index()
-    return show.named(joined)
+    return named(joined)
 
 
 def _named(value: int, meanings: Mapping[Any, str]) -> str:

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from dashboard import cache, theme
+from dashboard.figures.crops import legend
 from dashboard.queries import examples
 from dashboard.queries.filters import CropFilter
 from dashboard.render import strips
@@ -47,7 +48,7 @@ def crops(shared: Shared, chosen: CropFilter, condition: str) -> None:
     show.caption(
         f"{chosen.sentence(len(found), total)} Each pair: unaltered, then "
         f"“{theme.condition_title(condition).lower()}”; below, each model's answer with its "
-        f"probability ({legend(shared)}); an arrow marks an answer that changed.",
+        f"probability ({legend(shared.models)}); an arrow marks an answer that changed.",
         shared,
     )
     st.page_link(
@@ -56,12 +57,6 @@ def crops(shared: Shared, chosen: CropFilter, condition: str) -> None:
         icon=":material/grid_view:",
         query_params=_address(chosen, condition),
     )
-
-
-def legend(shared: Shared) -> str:
-    """Return which sign stands for which model."""
-    marks = theme.model_marks(shared.models)
-    return ", ".join(f"{marks[name].character} {theme.model_title(name)}" for name in shared.models)
 
 
 def _address(chosen: CropFilter, condition: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ from compute.schema import (
 )
 from compute.statistics.config import ALPHA
 from dashboard import cache, theme, wording
+from dashboard.figures.tables import named
 from dashboard.queries import provenance
 from dashboard.queries.filters import AGGREGATIONS, PROBES
 from dashboard.render import strips
@@ -170,7 +171,7 @@ def _trials(shared: Shared) -> None:
     rows = cache.ask(shared.run, provenance.trials_by_condition)
     st.subheader("Trials", anchor=False)
     show.data(
-        show.named(rows),
+        named(rows),
         shared,
         "trials_by_condition",
         {

@@ -1,26 +1,25 @@
 """Overview: the finding in words, one chart that carries it, what a swap is, where to go next."""
 
+from dataclasses import replace
+
 import streamlit as st
 
-from compute.paper.table_1 import EXPLANATION
-from compute.schema import Aggregation
-from compute.statistics.aggregation import UNIT
-from dashboard import cache, theme, wording
-from dashboard.charts import accuracy as drawings
+from dashboard import cache, wording
+from dashboard.figures import accuracy as figures
+from dashboard.figures import crops
+from dashboard.figures.request import Filters
+from dashboard.figures.tables import named
 from dashboard.queries import accuracy
 from dashboard.render import strips
 from dashboard.state import kept_figures
 from dashboard.state.shared import Shared, current
 from dashboard.views import show
 
-SWAP = ("unaltered", "same", "different", "masked")
-"""Conditions of the explaining figure, those that a run has."""
-
 
 def page() -> None:
     """Show the page."""
     shared = current()
-    show.header("Does the model answer from the cell, or from its neighbours?", shared)
+    show.header(figures.QUESTION, shared)
     with show.guarded("The finding"):
         _finding(shared)
     with show.guarded("The accuracies"):
@@ -31,9 +30,9 @@ def page() -> None:
 
 
 def _finding(shared: Shared) -> None:
-    table = cache.ask(shared.run, accuracy.overall, shared.accuracy)
-    gaps = cache.ask(shared.run, accuracy.gaps, shared.accuracy)
-    if table.empty:
+    asked = show.asked(figures.FINDING, shared)
+    said = figures.FINDING.drawn(asked)
+    if not said.lines:
         st.info(
             "No accuracy was computed: this run has no labelled cells. Shifts of each protein's "
             "localizations need no labels: see Proteins.",
@@ -41,21 +40,13 @@ def _finding(shared: Shared) -> None:
         )
         return
     with st.container(border=True):
-        st.markdown(f"## {wording.plain_name(wording.drop_finding(table))}")
-        if len(gaps):
-            st.markdown(wording.plain_name(wording.gap_finding(gaps)))
-        robust = wording.equivalence_finding(
-            cache.ask(shared.run, accuracy.equivalence, shared.accuracy)
-        )
-        if robust:
-            st.markdown(wording.plain_name(robust))
-        conflict = wording.conflict_finding(table)
-        if conflict:
-            st.markdown(wording.plain_name(conflict))
-        kept_figures.button(show.kept("finding", shared))
-    if Aggregation.PUBLISHED in (shared.aggregation, shared.run.meta.get("kind")):
-        st.markdown(wording.plain_name(EXPLANATION))
-    if shared.run.meta.get("kind") == "published":
+        st.markdown(f"## {wording.plain_name(said.lines[0])}")
+        for line in said.lines[1:]:
+            st.markdown(wording.plain_name(line))
+        kept_figures.button(asked.key)
+    if said.note:
+        st.markdown(wording.plain_name(said.note))
+    if shared.published:
         return
     tested = wording.records(cache.ask(shared.run, accuracy.tested))[0]
     st.markdown(
@@ -67,53 +58,24 @@ def _finding(shared: Shared) -> None:
 
 
 def _accuracy(shared: Shared) -> None:
-    rows = cache.rows(accuracy.overall, shared.accuracy)
-    table = rows.of(shared.run)
+    asked = show.asked(figures.ACCURACY, shared)
+    table = figures.ACCURACY.query(asked)
     if table.empty:
         return
     published = False
-    comparable = (
-        shared.probe == "pair"
-        and shared.protocol == "refit"
-        and shared.run.meta.get("kind") != "published"
-        and bool(set(theme.KNOWN_MODELS) & set(shared.models))
-    )
     slot = st.container()
-    if comparable:
+    if figures.comparable(shared):
         published = st.toggle(
             "Show the published numbers", value=True, key="published", bind="query-params"
         )
     with slot:
-        drawn = cache.draw(
-            shared.run,
-            drawings.by_condition,
-            rows,
-            shared.accuracy.sentence(),
-            published=published,
-            chance=shared.chance,
-        )
-        keep = show.kept("accuracy", shared, published="yes" if published else None)
-        show.chart(drawn, shared, table, keep=keep)
-    # The published numbers' intervals are ± three standard errors, not bootstrap intervals.
-    ends = wording.level() if UNIT not in set(table["unit"].dropna()) else "±3 s.e.,"
+        show.figure(figures.ACCURACY, shared, published="yes" if published else None)
     with st.expander("The numbers as a table", icon=":material/table_rows:"):
         show.data(
-            show.named(table),
+            named(table),
             shared,
             "accuracy_overall",
-            {
-                "model": show.text("Model"),
-                "condition": show.text("Condition"),
-                "estimate": show.percent("Accuracy"),
-                "ci_low": show.percent(f"{ends} from"),
-                "ci_high": show.percent("to"),
-                "drop_estimate": show.points("Drop (points)", "Unaltered accuracy minus this one"),
-                "drop_low": show.points(f"Drop, {ends} from"),
-                "drop_high": show.points("to "),
-                "p_holm": show.number("p (Holm)", "%.4f"),
-                "n_cells": show.number("Cells", "%d"),
-                "n_proteins": show.number("Proteins", "%d"),
-            },
+            show.config(figures.ACCURACY.columns(asked, table)),
             f"{shared.accuracy.sentence()} p: sign flips of whole proteins, Holm over models and "
             "conditions.",
         )
@@ -121,16 +83,17 @@ def _accuracy(shared: Shared) -> None:
 
 def _swap(shared: Shared) -> None:
     st.subheader("What a background swap is", anchor=False)
-    cell = None
-    if shared.run.has("examples"):
-        cell = cache.ask(shared.run, strips.telling_cell, shared.protocol)
+    # It explains what a swap is, so it shows every background whatever the sidebar's conditions.
+    filters = replace(shared, conditions=Filters.usual(shared.run).conditions)
+    asked = show.asked(crops.SWAP, filters)
+    conditions = crops.shown(asked)
+    cell = crops.chosen_cell(asked)
     if cell is None:
-        named = [name for name in SWAP if name in shared.run.conditions]
         st.markdown(
             "The model is asked about the **cell in the centre** of a crop. The cell is cut out "
             "and put before other backgrounds; not one of its own pixels changes. A model that "
             "looks at the cell alone gives the same answer every time.\n"
-            + "\n".join(f"- {wording.definition(name)}" for name in named)
+            + "\n".join(f"- {wording.definition(name)}" for name in conditions)
         )
         st.caption("This run stores no images; those of the demo show it on cells.")
         return
@@ -140,7 +103,6 @@ def _swap(shared: Shared) -> None:
         "looks at the cell alone gives the same answer every time. An arrow marks an answer that "
         "changed."
     )
-    conditions = tuple(name for name in SWAP if name in shared.run.conditions)
     request = strips.Request(
         (cell,),
         conditions,
@@ -152,21 +114,9 @@ def _swap(shared: Shared) -> None:
         dark=shared.dark,
     )
     st.html(cache.strip(shared.run, request, layout="gallery"))
-    kept_figures.button(show.kept("swap", shared, cell=cell))
-    key = ", ".join(
-        f"{theme.model_marks(shared.models)[name].character} {theme.model_title(name)}"
-        for name in shared.models
-    )
-    shown = "; ".join(wording.definition(name) for name in conditions)
-    show.caption(
-        f"One cell of this run, the {_channel(shared)} channel, true pixels. Below each: what the "
-        f"models say ({key}), with the probability. {shown}.",
-        shared,
-    )
-
-
-def _channel(shared: Shared) -> str:
-    return shared.run.channels[0] if shared.run.channels else "first"
+    kept_figures.button(crops.SWAP.key(filters, cell=cell))
+    meant = "; ".join(wording.definition(name) for name in conditions)
+    show.caption(f"{crops.caption(shared, 'One cell of this run')}. {meant}.", shared)
 
 
 def _next(shared: Shared) -> None:

@@ -8,8 +8,9 @@ import streamlit as st
 
 from compute.errors import BystanderError
 from dashboard import cache, wording
-from dashboard.report import deck, files, registry, screen
-from dashboard.report.keys import FigureKey
+from dashboard.figures import registry
+from dashboard.figures.keys import FigureKey
+from dashboard.report import deck, files, screen
 from dashboard.state import kept_figures
 from dashboard.state.shared import Shared, current
 from dashboard.views import show
@@ -209,8 +210,8 @@ def _arrange(figures: Sequence[FigureKey], cut: bool) -> None:
 
 
 def _title(key: FigureKey) -> str:
-    spec = registry.FIGURES.get(key.name)
-    name = spec.title if spec else f"unknown: {key.name[:30]}"
+    entry = registry.KEPT.get(key.name)
+    name = entry.title if entry else f"unknown: {key.name[:30]}"
     more = [value for what, value in key.values if what in ("protein", "condition", "model")]
     return f"{name} ({', '.join(value[:30] for value in more)})" if more else name
 

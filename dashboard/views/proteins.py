@@ -8,8 +8,10 @@ import streamlit as st
 
 from compute.statistics.config import ALPHA, SUBSTANTIAL
 from dashboard import cache, theme, wording
-from dashboard.charts import protein_lists as lists
-from dashboard.charts import proteins as drawings
+from dashboard.figures import keys
+from dashboard.figures import proteins as figures
+from dashboard.figures.crops import legend
+from dashboard.figures.tables import named
 from dashboard.queries import examples, proteins
 from dashboard.queries.filters import ShiftFilter
 from dashboard.queries.open_runs import MissingTableError
@@ -17,7 +19,6 @@ from dashboard.render import strips
 from dashboard.state import selections
 from dashboard.state.shared import Shared, current
 from dashboard.views import show
-from dashboard.views.crops_below import legend
 
 CELLS = 6
 """Cells of one protein that are shown at first."""
@@ -96,37 +97,13 @@ def _one(shared: Shared, names: pd.DataFrame, protein: str) -> None:
         return
     condition = _condition(shared, "Compare unaltered with")
     with show.guarded("The distributions"):
-        rows = cache.rows(
-            proteins.distributions,
-            protein,
-            shared.protocol,
-            model=shared.models,
-            condition=shared.conditions,
-        )
-        table = rows.of(shared.run)
-        show.chart(
-            cache.draw(shared.run, drawings.before_and_after, rows, protein, condition),
-            shared,
-            table,
-            keep=show.kept("protein", shared, protein=protein, condition=condition),
-        )
+        show.figure(figures.DISTRIBUTION, shared, protein=protein, condition=condition)
         if st.toggle("Every condition at once", key="every", bind="query-params"):
-            show.chart(
-                cache.draw(shared.run, drawings.all_conditions, rows, protein),
-                shared,
-                table,
-                keep=show.kept("protein_conditions", shared, protein=protein),
-            )
+            show.figure(figures.EVERY_CONDITION, shared, protein=protein)
     with show.guarded("The truth"):
         _truth(shared, protein, condition)
     with show.guarded("Single cells"):
-        rows = cache.rows(proteins.moves, protein, shared.protocol, condition, model=shared.models)
-        show.chart(
-            cache.draw(shared.run, drawings.moves, rows, protein, condition),
-            shared,
-            rows.of(shared.run),
-            keep=show.kept("moves", shared, protein=protein, condition=condition),
-        )
+        show.figure(figures.MOVES, shared, protein=protein, condition=condition)
     with show.guarded("The neighbours"):
         _neighbours(shared, protein, condition)
     with show.guarded("The shifts"):
@@ -192,19 +169,18 @@ def _truth(shared: Shared, protein: str, condition: str) -> None:
 
 def _neighbours(shared: Shared, protein: str, condition: str) -> None:
     """Show which background classes the protein is mistaken for."""
-    rows = cache.rows(proteins.neighbours, protein, shared.protocol, condition, model=shared.models)
-    table = rows.of(shared.run)
+    asked = show.asked(figures.NEIGHBOURS, shared, protein=protein, condition=condition)
+    table = figures.NEIGHBOURS.query(asked)
     if table.empty:
         return
-    if not table["taken"].any():
+    if table["taken"].any():
+        show.figure(figures.NEIGHBOURS, shared, protein=protein, condition=condition)
+    else:
         st.markdown(
             f":material/group_off: On no background is {wording.plain_name(protein)} taken for the "
             f"background's class, {wording.on_background(condition)} "
             f"({wording.count(table['trials'].sum(), 'answer')})."
         )
-        return
-    drawn = cache.draw(shared.run, lists.neighbours, rows, protein, condition)
-    show.chart(drawn, shared, table)
 
 
 def _own_shifts(shared: Shared, protein: str) -> None:
@@ -214,7 +190,7 @@ def _own_shifts(shared: Shared, protein: str) -> None:
         return
     st.subheader(f"How {wording.plain_name(protein)} ranks among all proteins", anchor=False)
     show.data(
-        show.named(rows),
+        named(rows),
         shared,
         "protein_shifts",
         {
@@ -262,7 +238,7 @@ def _crops(shared: Shared, protein: str) -> None:
     st.html(cache.strip(shared.run, request))
     show.caption(
         f"{wording.count(len(cells), 'cell')} with stored images, true pixels; an arrow marks an "
-        f"answer that changed from unaltered. {legend(shared)}",
+        f"answer that changed from unaltered. {legend(shared.models)}",
         shared,
     )
     st.page_link(
@@ -310,28 +286,23 @@ def _all(shared: Shared, some: tuple[str, ...], *, protein_chosen: bool) -> None
     )
     chosen = ShiftFilter(shared.protocol, model, condition, threshold=threshold, proteins=some)
     if some:
-        rows = cache.rows(proteins.listed, shared.protocol, condition, shared.models, some)
-        drawn = cache.draw(shared.run, lists.listed, rows, condition, threshold)
-        show.chart(drawn, shared, rows.of(shared.run))
+        show.figure(
+            figures.LISTED,
+            shared,
+            condition=condition,
+            threshold=threshold,
+            proteins=keys.joined(some),
+        )
         _table(shared, chosen)
         return
-    shares = cache.rows(
-        proteins.shares, shared.protocol, shared.models, threshold, condition=shared.conditions
-    )
     left, right = st.columns(2)
     with left:
-        rows = cache.rows(proteins.histogram, chosen)
-        drawn = cache.draw(shared.run, drawings.histogram, rows, shares, chosen)
-        keep = show.kept("histogram", shared, model=model, condition=condition, threshold=threshold)
-        show.chart(drawn, shared, rows.of(shared.run), keep=keep)
+        show.figure(
+            figures.HISTOGRAM, shared, model=model, condition=condition, threshold=threshold
+        )
     with right:
-        rows = cache.rows(proteins.curve, shared.protocol, condition, shared.models)
-        drawn = cache.draw(shared.run, drawings.curve, rows, condition, threshold)
-        keep = show.kept("curve", shared, condition=condition, threshold=threshold)
-        show.chart(drawn, shared, rows.of(shared.run), keep=keep)
-    drawn = cache.draw(shared.run, drawings.shares, shares, threshold)
-    keep = show.kept("shares", shared, threshold=threshold)
-    show.chart(drawn, shared, shares.of(shared.run), keep=keep)
+        show.figure(figures.CURVE, shared, condition=condition, threshold=threshold)
+    show.figure(figures.SHARES, shared, threshold=threshold)
     _table(shared, chosen)
     with show.guarded("The truth of all proteins"):
         _verdicts(shared, threshold)
@@ -348,7 +319,7 @@ def _verdicts(shared: Shared, threshold: float) -> None:
         return
     st.subheader("Were the shifted proteins wrong before, or after?", anchor=False)
     show.data(
-        show.named(rows),
+        named(rows),
         shared,
         "truth_of_shifts",
         {

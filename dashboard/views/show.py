@@ -9,12 +9,15 @@ import pandas as pd
 import streamlit as st
 
 from compute.errors import BystanderError
-from dashboard import cache, theme
+from dashboard import cache
 from dashboard.charts import plotly
 from dashboard.charts.description import Chart, Panel, Rule
+from dashboard.figures.figure import Figure
+from dashboard.figures.keys import FigureKey
+from dashboard.figures.request import Filters, Request
+from dashboard.figures.tables import Column, Columns, Written
+from dashboard.queries.provenance import source_of
 from dashboard.render import figures
-from dashboard.report import keys
-from dashboard.report.keys import FigureKey
 from dashboard.state import kept_figures
 from dashboard.state.shared import Shared
 from dashboard.wording import plain_name
@@ -37,6 +40,59 @@ def header(title: str, shared: Shared, intro: str = "") -> None:
     st.markdown(f"{kind}{state} Run **{plain_name(shared.run.title)}**")
     if intro:
         st.markdown(intro)
+
+
+def asked(entry: Figure[Any], filters: Filters, **values: str | float | None) -> Request:
+    """Return the request that a page's widgets make of a figure.
+
+    Parameters
+    ----------
+    entry
+        Of `dashboard.figures`.
+    filters
+        The page's.
+    **values
+        The figure's own parameters; None for one that is not given.
+    """
+    runs = kept_figures.runs_of([entry.key(filters, **values)], filters.run)
+    return entry.asked(filters, cache.ask, runs, **values)
+
+
+def figure(
+    entry: Figure[Chart],
+    shared: Shared,
+    *,
+    filters: Filters | None = None,
+    on_pick: Callable[[str], None] | None = None,
+    skip_empty: bool = False,
+    **values: str | float | None,
+) -> pd.DataFrame:
+    """Show a figure: its chart, its downloads, the button that keeps it for presenting.
+
+    Parameters
+    ----------
+    entry
+        Of `dashboard.figures`.
+    filters
+        What it follows; the sidebar's where not given.
+    on_pick
+        Called with the pick (see `charts.description`) of a point, bar or square that is chosen.
+    skip_empty
+        Show nothing where its table is empty.
+    **values
+        The figure's own parameters.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Its table.
+    """
+    request = asked(entry, filters or shared, **values)
+    table = entry.query(request)
+    if not (skip_empty and table.empty):
+        keep = request.key if entry.kept else None
+        chart(cache.chart(entry, request), shared, table, keep=keep, on_pick=on_pick)
+    return table
 
 
 def chart(
@@ -70,7 +126,7 @@ def chart(
         place: Any = st.container()
     else:
         place = st.grid(min(3, len(drawings)), min_column_width=300, gap="small")
-    for number, (panel, figure) in enumerate(panels):
+    for number, (panel, drawing) in enumerate(panels):
         with place.cell() if len(drawings) > 1 else place:
             if panel.title:
                 st.markdown(f"**{plain_name(panel.title)}**")
@@ -79,7 +135,7 @@ def chart(
             if on_pick is not None and _pickable(panel):
                 select = functools.partial(_picked, key, on_pick)
             st.plotly_chart(
-                figure,
+                drawing,
                 theme=None,
                 key=key,
                 config=plotly.CONFIG,
@@ -92,11 +148,6 @@ def chart(
         downloads(drawn, shared, table)
         if keep is not None:
             kept_figures.button(keep)
-
-
-def kept(name: str, shared: Shared, **values: str | float | None) -> FigureKey:
-    """Name a figure for presenting, with the filters that made it (see `report.keys.of`)."""
-    return keys.of(name, shared, **values)
 
 
 def _pickable(panel: Panel) -> bool:
@@ -125,7 +176,7 @@ def downloads(drawn: Chart, shared: Shared, table: pd.DataFrame | None) -> None:
         for kind, mime in figures.FORMATS.items():
             st.download_button(
                 kind.upper(),
-                functools.partial(cache.file_of, drawn, kind, shared.source),
+                functools.partial(cache.file_of, drawn, kind, source_of(shared.run)),
                 f"{drawn.name}.{kind}",
                 mime,
                 key=f"save_{drawn.name}_{kind}",
@@ -218,18 +269,21 @@ def problem(error: BystanderError, what: str = "") -> None:
     )
 
 
-def named(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table with models and conditions by title, in the order of charts."""
-    order = {str(name): i for i, name in enumerate(theme.READING_ORDER)}
-    titles = {"condition": theme.condition_title}
-    ranks = [[order.get(name, len(order)) for name in table["condition"]]]
-    if "model" in table:
-        marks = list(theme.model_marks(table["model"]))
-        titles["model"] = theme.model_title
-        ranks.insert(0, [marks.index(name) for name in table["model"]])
-    rows = sorted(range(len(table)), key=lambda row: [rank[row] for rank in ranks])
-    named = {column: [title(name) for name in table[column]] for column, title in titles.items()}
-    return table.assign(**named).iloc[rows]
+def config(columns: Columns) -> dict[str, Any]:
+    """Return a figure's columns as a table widget takes them."""
+    return {name: _config(column) for name, column in columns.items()}
+
+
+def _config(column: Column) -> Any:
+    if column.written == Written.PERCENT:
+        return percent(column.title, column.help)
+    if column.written == Written.POINTS:
+        return points(column.title, column.help)
+    if column.written == Written.COUNT:
+        return number(column.title, "%d", column.help)
+    if column.written == Written.NUMBER:
+        return number(column.title, column.form, column.help)
+    return text(column.title, column.help)
 
 
 def percent(label: str, help_: str | None = None) -> Any:

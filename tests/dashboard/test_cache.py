@@ -9,6 +9,10 @@ from dashboard.charts import accuracy as drawings
 from dashboard.charts import plotly
 from dashboard.charts import proteins as shifts
 from dashboard.charts.description import Bars, Chart
+from dashboard.figures.accuracy import ACCURACY
+from dashboard.figures.figure import Figure
+from dashboard.figures.proteins import DISTRIBUTION, HISTOGRAM
+from dashboard.figures.request import Filters
 from dashboard.queries import accuracy, proteins
 from dashboard.queries.filters import AccuracyFilter
 from dashboard.queries.open_runs import Run, connect, copied_tables, open_library
@@ -16,8 +20,7 @@ from tests.dashboard.opening import SMALL, opened
 from tests.dashboard.synthetic_run import write_run
 
 PLAN = replace(SMALL, proteins_per_class=1, mixed=1, cells=4, examples=False)
-CHOSEN = AccuracyFilter(models=PLAN.models, conditions=("unaltered", "different"))
-ROWS = cache.rows(accuracy.overall, CHOSEN)
+CHOSEN = AccuracyFilter(models=PLAN.models, conditions=PLAN.conditions)
 
 
 @pytest.fixture(scope="module")
@@ -25,52 +28,70 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return opened(write_run(tmp_path_factory.mktemp("kept") / "run", PLAN))
 
 
-def by_condition(run: Run, rows: cache.Rows = ROWS, **given: object) -> Chart:
-    return cache.draw(run, drawings.by_condition, rows, "Said.", **given)
+def kept(entry: Figure[Chart], filters: Filters, **values: str) -> Chart:
+    return cache.chart(entry, entry.asked(filters, cache.ask, **values))
 
 
 def test_a_chart_is_drawn_once_and_again_for_another_question(run, monkeypatch):
     asked: list[str] = []
     query = Run.query
     monkeypatch.setattr(Run, "query", lambda self, *a: asked.append(a[0]) or query(self, *a))
-    first = by_condition(run)
-    assert first == drawings.by_condition(accuracy.overall(run, CHOSEN), "Said.")
+    usual = Filters.usual(run)
+    first = kept(ACCURACY, usual)
+    table = accuracy.overall(run, CHOSEN)
+    assert first == drawings.by_condition(table, CHOSEN.sentence(), chance=0.5)
     count = len(asked)
-    assert by_condition(run) == first
+    assert kept(ACCURACY, usual) == first
     assert len(asked) == count
-    assert by_condition(run, chance=0.5) != first
-    one = cache.rows(accuracy.overall, replace(CHOSEN, models=PLAN.models[:1]))
-    assert by_condition(run, one) != first
+    others = [
+        kept(ACCURACY, usual, published="yes"),
+        kept(ACCURACY, replace(usual, models=PLAN.models[:1])),
+        kept(ACCURACY, replace(usual, conditions=("unaltered", "different"))),
+        kept(ACCURACY, replace(usual, protocol="frozen")),
+    ]
+    assert all(chart != first for chart in others)
 
 
 def test_a_replaced_run_of_the_same_name_shows_its_own_numbers(tmp_path):
     path = write_run(tmp_path / "run", PLAN)
-    before = by_condition(opened(path))
+    before = kept(ACCURACY, Filters.usual(opened(path)))
     write_run(path, replace(PLAN, models=PLAN.models[1:]))
     run = opened(path)
-    after = by_condition(run)
+    after = kept(ACCURACY, Filters.usual(run))
     assert after != before
-    assert after == drawings.by_condition(accuracy.overall(run, CHOSEN), "Said.")
+    chosen = replace(CHOSEN, models=tuple(Filters.usual(run).models))
+    table = accuracy.overall(run, chosen)
+    assert after == drawings.by_condition(table, CHOSEN.sentence(), chance=0.5)
 
 
-def test_rows_keep_what_is_named_and_are_told_apart_by_it(run):
+def test_a_figure_keeps_to_the_models_that_are_shown(run):
     gene = proteins.names(run)["protein"].iloc[0]
-    whole = cache.rows(proteins.distributions, gene, "refit")
-    part = cache.rows(proteins.distributions, gene, "refit", model=PLAN.models[:1])
-    assert repr(whole) != repr(part)
-    table = part.of(run)
+    usual = Filters.usual(run)
+    some = replace(usual, models=PLAN.models[:1])
+    values = {"protein": gene, "condition": "different"}
+    asked = DISTRIBUTION.asked(some, cache.ask, **values)
+    table = DISTRIBUTION.query(asked)
     assert set(table["model"]) == {PLAN.models[0]}
-    everything = whole.of(run)
+    everything = DISTRIBUTION.query(DISTRIBUTION.asked(usual, cache.ask, **values))
     assert len(table) == (everything["model"] == PLAN.models[0]).sum()
-    drawn = [cache.draw(run, shifts.before_and_after, r, gene, "different") for r in (whole, part)]
+    drawn = [kept(DISTRIBUTION, filters, **values) for filters in (usual, some)]
     assert [len(chart.panels) for chart in drawn] == [len(PLAN.models), 1]
 
 
+def test_what_a_figure_does_not_follow_draws_it_not_anew(run, monkeypatch):
+    usual = Filters.usual(run)
+    values = {"model": PLAN.models[0], "condition": "different"}
+    first = kept(HISTOGRAM, usual, **values)
+    monkeypatch.setattr(Run, "query", lambda *a: pytest.fail("asked again"))
+    assert kept(HISTOGRAM, replace(usual, probe="multiclass"), **values) == first
+
+
 def test_what_a_session_changes_no_other_sees(run):
-    table = ROWS.of(run)
+    asked = ACCURACY.asked(Filters.usual(run), cache.ask)
+    table = ACCURACY.query(asked)
     table["estimate"] = 0.0
-    assert not (ROWS.of(run)["estimate"] == 0).all()
-    figure = plotly.figures(by_condition(run), dark=False)[0]
+    assert not (ACCURACY.query(asked)["estimate"] == 0).all()
+    figure = plotly.figures(cache.chart(ACCURACY, asked), dark=False)[0]
     figure.to_dict()["data"].clear()
     assert figure.to_dict()["data"]
 

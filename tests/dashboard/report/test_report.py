@@ -24,12 +24,13 @@ from compute.errors import BystanderError, UsageError
 from compute.shipped import DEMO_RUN
 from dashboard import theme
 from dashboard.charts.description import Axis, Chart, Heat, Panel, Points
+from dashboard.figures import keys
+from dashboard.figures.keys import FigureKey
+from dashboard.figures.request import Filters
 from dashboard.queries import accuracy
 from dashboard.queries.comparable_runs import directly
 from dashboard.render import figures, fonts, panels
-from dashboard.report import archive, deck, files, html, keys, pdf, powerpoint, registry
-from dashboard.report.keys import FigureKey
-from dashboard.report.requests import Kind
+from dashboard.report import archive, deck, files, html, pdf, powerpoint
 from dashboard.theme import BLUES, TEXT, Ink
 from tests.dashboard.opening import SMALL, opened
 
@@ -58,108 +59,6 @@ def show(made_deck):
     return Presentation(io.BytesIO(powerpoint.render(made_deck)))
 
 
-names = st.text(max_size=20)
-
-
-@given(st.lists(st.tuples(names, st.dictionaries(names, names, max_size=3)), max_size=5))
-def test_keys_survive_an_address(parts):
-    written = [FigureKey(name, tuple(values.items())) for name, values in parts if name.strip()]
-    unique = tuple(dict.fromkeys(written))
-    assert keys.read(keys.write(unique)) == (unique, False)
-
-
-@given(st.text(max_size=300))
-def test_any_text_is_read(text):
-    found, cut = keys.read(text)
-    assert not cut
-    assert keys.read(keys.write(found))[0] == found
-
-
-def test_a_long_list_is_cut_and_that_is_said():
-    found, cut = keys.read("x" * 100_000)
-    assert cut
-    assert len(keys.write(found)) <= keys.LONGEST
-    found, cut = keys.read(",".join(f"a{i}" for i in range(60)))
-    assert cut
-    assert len(found) == keys.MOST
-    with pytest.raises(UsageError, match="longer than"):
-        keys.read_strictly("a," * 4000)
-
-
-@given(st.lists(names.filter(bool), max_size=4, unique=True))
-def test_lists_of_names_survive(parts):
-    assert keys.split(keys.joined(parts)) == tuple(parts)
-
-
-def test_a_key_holds_the_filters_that_are_not_the_usual(run):
-    chosen = keys.Usual(run, protocol="frozen")
-    assert keys.of("gap", chosen).text == "gap:protocol=frozen"
-    assert keys.of("gap", keys.Usual(run)).text == "gap"
-    assert keys.of("curve", keys.Usual(run), threshold=0.25).get("threshold") == "0.25"
-    with pytest.raises(KeyError, match="condition"):
-        keys.of("gap", chosen, condition="masked")
-
-
-def given_values(run, spec):
-    protein = run.query("SELECT min(protein) AS p FROM {cells}", ("cells",))["p"].item()
-    value = {
-        Kind.PROTEIN: protein,
-        Kind.ENTRY: keys.joined((run.key, "pifia")),
-    }
-    found = {name: value[spec.parameters[name]] for name in spec.needed}
-    if "second" in found:
-        found["second"] = keys.joined((run.key, "deeploc"))
-    return tuple(found.items())
-
-
-@pytest.mark.parametrize("name", registry.FIGURES)
-def test_every_figure_is_made_or_says_what_is_missing(run, demo, name):
-    spec = registry.FIGURES[name]
-    made = 0
-    for one in (run, demo):
-        key = FigureKey(name, given_values(one, spec))
-        try:
-            slide = registry.build(key, one, directly, {one.key: one})
-        except BystanderError as error:
-            explained = "nothing to show" in error.remedy
-            explained |= any(not one.has(table) for table in spec.tables)
-            if not explained:
-                raise
-            continue
-        made += 1
-        assert not slide.empty
-        assert slide.title
-        assert re.search(
-            r"n = |[0-9,]+ cell answers|cells? of|\d+ proteins", f"{slide.caption} {slide.lines}"
-        )
-    assert made or name in ("flips", "rescaling", "backgrounds", "calibration", "reliability")
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("histogrm", "histogram"),
-        ("by_class:condition=maskd", "masked"),
-        ("by_class:conditon=masked", "condition"),
-        ("grid:model=pifa", "pifia"),
-        ("curve:threshold=lots", "must be a number"),
-        ("curve:threshold=7", "from 0 to 1"),
-        ("protein", "needs a protein"),
-        ("protein:protein=NOPE", "Unknown protein"),
-        ("swap:cell=99999999", "Unknown cell"),
-        ("leaderboard:runs=other", "Unknown run"),
-        ("gap:protocol=frzen", "frozen"),
-        ("gap:models=pifia%2Bdeplc", "deeploc"),
-    ],
-)
-def test_an_unknown_name_or_value_is_said_with_the_nearest(run, text, said):
-    (key,), _ = keys.read(text)
-    with pytest.raises(UsageError) as caught:
-        registry.build(key, run, directly, {run.key: run})
-    assert said in str(caught.value)
-    assert len(str(caught.value)) < 700
-
-
 def test_a_deck_without_any_figure_is_an_error(run):
     with pytest.raises(BystanderError, match="none of the figures"):
         deck.make(run, keys.read("nothing,at_all")[0], directly)
@@ -167,7 +66,7 @@ def test_a_deck_without_any_figure_is_an_error(run):
 
 def test_the_usual_figures_leave_out_what_a_run_has_not(made):
     bare = opened(made(replace(FEW, examples=False)))
-    assert "swap" not in [key.name for key in deck.usual_figures(keys.Usual(bare), directly)]
+    assert "swap" not in [key.name for key in deck.usual_figures(Filters.usual(bare), directly)]
 
 
 class Page(HTMLParser):
@@ -268,7 +167,7 @@ def test_charts_in_powerpoint_hold_the_numbers(show, demo):
         for shape in slide.shapes
         if shape.has_chart
     )
-    usual = keys.Usual(demo)
+    usual = Filters.usual(demo)
     chosen = accuracy.AccuracyFilter(models=usual.models, conditions=usual.conditions)
     stored = accuracy.overall(demo, chosen).set_index(["model", "condition"])
     series = {one.name: one for one in chart.plots[0].series}
@@ -290,7 +189,7 @@ def test_turned_bars_keep_their_names_and_intervals(show, demo):
         for shape in slide.shapes
         if shape.has_chart
     )
-    usual = keys.Usual(demo)
+    usual = Filters.usual(demo)
     chosen = accuracy.AccuracyFilter(models=usual.models, conditions=usual.conditions)
     stored = accuracy.gaps(demo, chosen)
     drawn = dict(zip(chart.plots[0].categories, chart.plots[0].series[0].values, strict=True))

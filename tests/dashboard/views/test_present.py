@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from compute.shipped import DEMO_RUN
-from dashboard.report import html, keys
-from dashboard.report.keys import FigureKey
+from dashboard.figures import keys
+from dashboard.figures.keys import FigureKey
+from dashboard.report import html
 from dashboard.state import kept_figures
 from tests.dashboard.opening import SMALL
 from tests.dashboard.views.test_pages import fine

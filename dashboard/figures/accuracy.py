@@ -1,0 +1,189 @@
+"""Figures of accuracy: the finding in words, by condition, by class, by protocol, by background."""
+
+import pandas as pd
+
+from compute.paper.table_1 import EXPLANATION
+from compute.schema import Aggregation, Probe, Protocol
+from compute.statistics.aggregation import UNIT
+from dashboard import theme, wording
+from dashboard.charts import accuracy as charts
+from dashboard.charts import compare as bars
+from dashboard.charts.description import Chart
+from dashboard.figures import parameters, tables
+from dashboard.figures.answers import RESCALING
+from dashboard.figures.figure import Figure
+from dashboard.figures.request import Filters, Request
+from dashboard.figures.slide import Grid, Words
+from dashboard.figures.tables import Column, Columns, Written
+from dashboard.queries import accuracy
+
+QUESTION = "Does the model answer from the cell, or from its neighbours?"
+
+
+def _overall(asked: Request) -> pd.DataFrame:
+    table: pd.DataFrame = asked.query(accuracy.overall, asked.accuracy)
+    return table
+
+
+def _finding(asked: Request, table: pd.DataFrame) -> Words:
+    if table.empty:
+        return Words("No accuracy was computed: this run has no labelled cells", "", ())
+    said = (
+        wording.drop_finding(table),
+        wording.gap_finding(asked.query(accuracy.gaps, asked.accuracy)),
+        wording.equivalence_finding(asked.query(accuracy.equivalence, asked.accuracy)),
+        wording.conflict_finding(table),
+    )
+    published = asked.published or asked.aggregation == Aggregation.PUBLISHED
+    return Words(
+        QUESTION,
+        asked.accuracy.sentence(),
+        tuple(line for line in said if line),
+        EXPLANATION if published else "",
+        matrix(table),
+    )
+
+
+def matrix(table: pd.DataFrame) -> Grid:
+    """Write accuracy in percent, a row a model, a column a condition.
+
+    Parameters
+    ----------
+    table
+        From `queries.accuracy.overall`.
+    """
+    conditions = theme.in_order(table["condition"].unique())
+    value = {(row.model, row.condition): row.estimate for row in wording.records(table)}
+    rows = tuple(
+        (
+            theme.model_title(model, short=True),
+            *(wording.percent(value.get((model, condition))) for condition in conditions),
+        )
+        for model in theme.models_in_order(table["model"].unique())
+    )
+    return Grid(("Accuracy", *(theme.condition_title(name) for name in conditions)), rows)
+
+
+def comparable(filters: Filters) -> bool:
+    """Whether the paper's numbers can stand beside a run's."""
+    return (
+        filters.probe == Probe.PAIR
+        and filters.protocol == Protocol.REFIT
+        and not filters.published
+        and bool(set(theme.KNOWN_MODELS) & set(filters.models))
+    )
+
+
+def _overall_columns(asked: Request, table: pd.DataFrame) -> Columns:
+    # The published numbers' intervals are ± three standard errors, not bootstrap intervals.
+    ends = wording.level() if UNIT not in set(table["unit"].dropna()) else "±3 s.e.,"
+    return {
+        "model": tables.MODEL,
+        "condition": tables.CONDITION,
+        "estimate": Column("Accuracy", Written.PERCENT),
+        "ci_low": Column(f"{ends} from", Written.PERCENT),
+        "ci_high": Column("to", Written.PERCENT),
+        "drop_estimate": Column(
+            "Drop (points)", Written.POINTS, "Unaltered accuracy minus this one"
+        ),
+        "drop_low": Column(f"Drop, {ends} from", Written.POINTS),
+        "drop_high": Column("to ", Written.POINTS),
+        "p_holm": Column("p (Holm)", Written.NUMBER, form="%.4f"),
+        "n_cells": tables.CELLS,
+        "n_proteins": tables.PROTEINS,
+    }
+
+
+FINDING = Figure(
+    "finding",
+    "The finding in words",
+    query=_overall,
+    chart=_finding,
+    defines=lambda asked, table: table["condition"],
+    tables=("accuracy", "effects"),
+)
+
+ACCURACY = Figure(
+    "accuracy",
+    "Accuracy by condition",
+    query=_overall,
+    chart=lambda asked, table: charts.by_condition(
+        table,
+        asked.accuracy.sentence(),
+        published="published" in asked.values,
+        chance=asked.chance,
+    ),
+    columns=_overall_columns,
+    defines=lambda asked, table: table["condition"],
+    parameters={"published": parameters.choice("yes")},
+)
+
+GAP = Figure(
+    "gap",
+    "The background gap",
+    query=lambda asked: asked.query(accuracy.gaps, asked.accuracy),
+    chart=lambda asked, table: bars.gaps(table, asked.accuracy.sentence()),
+    columns=lambda asked, table: {
+        "model": tables.MODEL,
+        "estimate": Column("Gap, points", Written.POINTS),
+        "ci_low": Column("from", Written.POINTS),
+        "ci_high": Column("to", Written.POINTS),
+        "p_holm": Column("p (Holm)", Written.NUMBER),
+        "n_cells": tables.CELLS,
+        "n_proteins": tables.PROTEINS,
+    },
+    defines=lambda asked, table: ("same", "different"),
+    tables=("effects",),
+)
+
+BY_CLASS = Figure(
+    "by_class",
+    "Each class against its unaltered accuracy",
+    query=lambda asked: asked.query(accuracy.by_class, asked.accuracy, asked.condition),
+    chart=lambda asked, table: charts.by_class(table, asked.condition, asked.accuracy.sentence()),
+    columns=lambda asked, table: {
+        "model": tables.MODEL,
+        "localization": Column("Localization"),
+        "before": Column("Unaltered", Written.PERCENT),
+        "after": Column(theme.condition_title(asked.condition), Written.PERCENT),
+        "after_low": Column("from", Written.PERCENT),
+        "after_high": Column("to", Written.PERCENT),
+        "n_cells": tables.CELLS,
+        "n_proteins": tables.PROTEINS,
+    },
+    defines=lambda asked, table: (asked.condition,),
+    parameters={"condition": parameters.CONDITION},
+)
+
+PROTOCOLS = Figure(
+    "protocols",
+    "Refit against frozen",
+    query=lambda asked: asked.query(accuracy.protocols, asked.accuracy),
+    chart=lambda asked, table: charts.protocols(table),
+    columns=lambda asked, table: {
+        "model": tables.MODEL,
+        "condition": tables.CONDITION,
+        "refit": Column("Drop, refit probe, points", Written.POINTS),
+        "frozen": Column("Drop, frozen probe, points", Written.POINTS),
+        "n_cells": tables.CELLS,
+    },
+    tables=("effects",),
+)
+
+GRID = Figure(
+    "grid",
+    "Centre class by background class, pair tests",
+    query=lambda asked: asked.query(
+        accuracy.background_grid, asked.protocol, asked.model, asked.condition
+    ),
+    chart=lambda asked, table: charts.background_grid(table, asked.model, asked.condition),
+    parameters={"model": parameters.MODEL, "condition": parameters.CONDITION},
+    filters=("protocol",),
+    tables=("pairwise",),
+)
+
+FIGURES = (FINDING, ACCURACY, GAP, BY_CLASS, PROTOCOLS, GRID)
+
+PLAIN: tuple[Figure[Chart], ...] = (RESCALING, PROTOCOLS)
+"""Shown on the page Accuracy one after the other, with no choice of their own: a new metric's
+figure stands here."""

@@ -1,0 +1,179 @@
+"""Figures that set models of one or several runs side by side."""
+
+from typing import Any
+
+import pandas as pd
+
+from dashboard import wording
+from dashboard.charts import compare as charts
+from dashboard.figures import keys, parameters, tables
+from dashboard.figures.figure import MEASURED, Figure
+from dashboard.figures.request import Request
+from dashboard.figures.slide import Grid
+from dashboard.figures.tables import Column, Columns, Written, written
+from dashboard.queries import comparable_runs, compare
+from dashboard.queries.comparable_runs import Entry, Ground
+
+
+def joined_ends(first: Entry, second: Entry) -> dict[str, str]:
+    """Return two models of runs as the parameters ``first`` and ``second``."""
+    ends = (("first", first), ("second", second))
+    return {side: keys.joined((entry.run.key, entry.model)) for side, entry in ends}
+
+
+def _choice(asked: Request) -> compare.Choice:
+    return asked.accuracy.protocol, asked.accuracy.probe, asked.accuracy.aggregation
+
+
+def _named_runs(asked: Request, otherwise: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the keys of the runs that are compared."""
+    return tuple(dict.fromkeys(keys.split(asked.values.get("runs", "")) or otherwise))
+
+
+def _ground(asked: Request, otherwise: tuple[str, ...]) -> Ground:
+    named = _named_runs(asked, otherwise)
+    return comparable_runs.ground(asked.ask, [asked.open_runs[name] for name in named])
+
+
+def _ends(asked: Request) -> tuple[Entry, Entry]:
+    """Return the two models, named with their runs where several runs are compared."""
+    (run, model), (other, its) = (keys.split(asked.values[side]) for side in ("first", "second"))
+    alone = len(_named_runs(asked, (run, other))) == 1
+    runs = asked.open_runs
+    return Entry(runs[run], model, alone), Entry(runs[other], its, alone)
+
+
+def _leaderboard(asked: Request) -> pd.DataFrame:
+    return compare.leaderboard(
+        asked.ask,
+        _ground(asked, (asked.run.key,)),
+        _choice(asked),
+        asked.condition,
+        asked.values["sort"],
+    )
+
+
+def _left_out(asked: Request) -> str:
+    found = _ground(asked, (asked.run.key,))
+    return " ".join((*found.notes, *found.left_out))
+
+
+def _class_pairs(asked: Request) -> pd.DataFrame:
+    first, second = _ends(asked)
+    found = _ground(asked, (first.run.key, second.run.key))
+    return compare.class_pairs(asked.ask, found, first, second, _choice(asked), asked.condition)
+
+
+def _shift_pairs(asked: Request) -> pd.DataFrame:
+    first, second = _ends(asked)
+    return compare.shift_pairs(
+        asked.ask, first, second, asked.protocol, asked.condition, asked.threshold
+    )
+
+
+def _titles(asked: Request) -> tuple[str, str]:
+    first, second = _ends(asked)
+    return first.title, second.title
+
+
+BOARD: Columns = {
+    "rank": Column("Rank", Written.COUNT),
+    "entry": tables.MODEL,
+    "accuracy": Column("Unaltered", Written.PERCENT),
+    "drop": Column("Drop", Written.PERCENT, "Unaltered accuracy minus that of the condition"),
+    "drop_low": Column("Drop from", Written.PERCENT),
+    "drop_high": Column("to", Written.PERCENT),
+    "gap": Column("Gap", Written.PERCENT, "Same class minus different class"),
+    "gap_low": Column("Gap from", Written.PERCENT),
+    "gap_high": Column("to ", Written.PERCENT),
+    "n_cells": tables.CELLS,
+    "n_proteins": tables.PROTEINS,
+}
+"""Columns of the leaderboard."""
+
+
+def short_board(table: pd.DataFrame) -> Grid:
+    """Write a leaderboard for a terminal, each interval beside its number.
+
+    Parameters
+    ----------
+    table
+        From `queries.compare.leaderboard`.
+    """
+
+    def both(row: Any, measure: str) -> str:
+        value, low, high = (
+            written(getattr(row, f"{measure}{end}"), Written.POINTS)
+            for end in ("", "_low", "_high")
+        )
+        return value if "–" in (low, high) else f"{value} ({low} to {high})"
+
+    rows = tuple(
+        (
+            written(row.rank, Written.COUNT),
+            str(row.entry),
+            written(row.accuracy, Written.PERCENT),
+            both(row, "drop"),
+            both(row, "gap"),
+            written(row.n_cells, Written.COUNT),
+            written(row.n_proteins, Written.COUNT),
+        )
+        for row in wording.records(table)
+    )
+    return Grid(("", "Model", "Unaltered", "Drop", "Gap", "Cells", "Proteins"), rows)
+
+
+LEADERBOARD = Figure(
+    "leaderboard",
+    "Leaderboard",
+    query=_leaderboard,
+    chart=lambda asked, table: charts.leaderboard(
+        table, asked.condition, asked.accuracy.sentence()
+    ),
+    columns=lambda asked, table: BOARD,
+    note=_left_out,
+    defines=lambda asked, table: (asked.condition,),
+    parameters={
+        "condition": parameters.CONDITION,
+        "sort": parameters.SORT,
+        "runs": parameters.RUNS,
+    },
+    filters=MEASURED,
+)
+
+SHIFT_PAIRS = Figure(
+    "shift_pairs",
+    "Two models' shifts",
+    query=_shift_pairs,
+    chart=lambda asked, table: charts.shift_pairs(
+        table, *_titles(asked), asked.condition, asked.threshold
+    ),
+    defines=lambda asked, table: (asked.condition,),
+    parameters={
+        "first": parameters.ENTRY,
+        "second": parameters.ENTRY,
+        "condition": parameters.CONDITION,
+        "threshold": parameters.SHARE,
+        "runs": parameters.RUNS,
+    },
+    filters=("protocol",),
+    tables=("shifts",),
+)
+
+CLASS_PAIRS = Figure(
+    "class_pairs",
+    "Two models' drops by class",
+    query=_class_pairs,
+    chart=lambda asked, table: charts.class_pairs(table, *_titles(asked), asked.condition),
+    defines=lambda asked, table: (asked.condition,),
+    parameters={
+        "first": parameters.ENTRY,
+        "second": parameters.ENTRY,
+        "condition": parameters.CONDITION,
+        "runs": parameters.RUNS,
+    },
+    filters=MEASURED,
+    tables=("effects",),
+)
+
+FIGURES = (LEADERBOARD, SHIFT_PAIRS, CLASS_PAIRS)

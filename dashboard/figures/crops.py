@@ -1,0 +1,178 @@
+"""The figure of one cell on every background: true pixels, its outline, what the models said."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from dashboard import wording
+from dashboard.figures import parameters
+from dashboard.figures.figure import OF_MODELS, Figure
+from dashboard.figures.request import Filters, Request
+from dashboard.figures.slide import Crops, Picture, Said
+from dashboard.queries import examples
+from dashboard.render import images, strips
+from dashboard.theme import condition_ink, condition_title, model_marks, model_title
+
+BACKGROUNDS = ("unaltered", "same", "different", "masked")
+"""Backgrounds of the explaining figure, those that a run has."""
+
+
+def legend(models: Iterable[str]) -> str:
+    """Return which sign stands for which model."""
+    names = list(models)
+    marks = model_marks(names)
+    return ", ".join(f"{marks[name].character} {model_title(name)}" for name in names)
+
+
+def caption(filters: Filters, which: str, of_pixels: str = "") -> str:
+    """Say what the crops of one cell show, without a full stop.
+
+    Parameters
+    ----------
+    filters
+        The run, and the models whose answers stand below.
+    which
+        Which cell, to begin the sentence with.
+    of_pixels
+        What else is said of the pixels.
+    """
+    channel = filters.run.channels[0] if filters.run.channels else "first"
+    return (
+        f"{which}, the {channel} channel, true pixels{of_pixels}. Below each: what the models say "
+        f"({legend(filters.models)}), with the probability"
+    )
+
+
+def chosen_cell(asked: Request) -> int | None:
+    """Return the cell that was asked for, or the one that shows best what a swap does.
+
+    None where the run stores no images.
+    """
+    if "cell" in asked.values:
+        return int(asked.values["cell"])
+    if not asked.run.has("examples"):
+        return None
+    cell: int | None = asked.query(strips.telling_cell, asked.protocol)
+    return cell
+
+
+def shown(asked: Request) -> tuple[str, ...]:
+    """Return the backgrounds that are shown."""
+    return tuple(name for name in BACKGROUNDS if name in asked.conditions)
+
+
+def _images(asked: Request) -> pd.DataFrame:
+    cell = chosen_cell(asked)
+    if cell is None:
+        return pd.DataFrame()
+    # The contrast and what counts as changed come from the unaltered crop, shown or not.
+    wanted = tuple(dict.fromkeys(("unaltered", *shown(asked))))
+    table: pd.DataFrame = asked.query(examples.images, (cell,), wanted)
+    return table
+
+
+def _swap(asked: Request, table: pd.DataFrame) -> Crops:
+    cell = chosen_cell(asked)
+    if cell is None:
+        return Crops("This run stores no images", "", ())
+    pictures = _pictures(asked, cell, table)
+    changed = sum(one.changed for picture in pictures for one in picture.said)
+    title = "The same cell on other backgrounds"
+    if any(picture.said for picture in pictures):
+        title += (
+            f": {wording.count(changed, 'answer')} changed" if changed else (": no answer changed")
+        )
+    why = "it was asked for" if "cell" in asked.values else "it shows a change"
+    return Crops(
+        title,
+        f"{caption(asked, f'Cell {cell:,}', '; inside the yellow line not one pixel changes')}; an "
+        f"arrow marks a changed answer. n = 1 cell, chosen because {why}.",
+        pictures,
+    )
+
+
+def _pictures(asked: Request, cell: int, table: pd.DataFrame) -> tuple[Picture, ...]:
+    """Return a cell's first channel on each background, in the contrast of its unaltered crop."""
+    fact = next(iter(wording.records(asked.query(examples.describe, (cell,)))), None)
+    crops = {str(crop.condition): crop for crop in wording.records(table)}
+    base = crops.get("unaltered") or next(iter(crops.values()), None)
+    if base is None or fact is None:
+        return ()
+    contrast = images.ranges([_decoded(base)])
+    before = _answers(crops.get("unaltered"), asked.protocol)
+    return tuple(
+        _picture(crops[name], str(fact.protein), contrast, before, asked)
+        for name in shown(asked)
+        if name in crops
+    )
+
+
+def _decoded(crop: Any) -> images.Plane:
+    return images.decode(crop.images[:1], crop.offset[:1], crop.gain[:1])
+
+
+def _answers(crop: Any | None, protocol: str) -> dict[str, tuple[str, float]]:
+    if crop is None or crop.predictions is None:
+        return {}
+    return {
+        item["model"]: (item["predicted"], item["probability"])
+        for item in crop.predictions
+        if item["protocol"] == protocol
+    }
+
+
+def _picture(
+    crop: Any,
+    protein: str,
+    contrast: Any,
+    before: dict[str, tuple[str, float]],
+    asked: Request,
+) -> Picture:
+    plane = _decoded(crop)
+    height, width = plane.shape[1:]
+    marks = model_marks(asked.models)
+    now = _answers(crop, asked.protocol)
+    said = tuple(
+        Said(
+            model_title(name),
+            marks[name].character,
+            marks[name].ink,
+            f"{now[name][0]} {now[name][1]:.0%}",
+            name in before and before[name][0] != now[name][0],
+        )
+        for name in asked.models
+        if name in now
+    )
+    place = crop.donor_localization
+    behind = f"on: {place}" if isinstance(place, str) and place else ""
+    answers = "; ".join(
+        f"{one.model}: {'changed to ' if one.changed else ''}{one.text}" for one in said
+    )
+    title = condition_title(crop.condition)
+    return Picture(
+        title,
+        condition_ink(crop.condition),
+        f"{protein}, cell {int(crop.cell)}, {title.lower()}. {behind} {answers}".strip(),
+        images.colour(plane, contrast, (0,)),
+        tuple(tuple(float(v) for v in contour) for contour in crop.outline)
+        if crop.outline is not None
+        else (),
+        (width, height),
+        said,
+        behind,
+    )
+
+
+SWAP = Figure(
+    "swap",
+    "One cell on every background",
+    query=_images,
+    chart=_swap,
+    defines=lambda asked, table: shown(asked),
+    parameters={"cell": parameters.CELL},
+    filters=OF_MODELS,
+    tables=("examples",),
+)
+
+FIGURES = (SWAP,)

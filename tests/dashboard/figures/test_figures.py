@@ -1,0 +1,196 @@
+"""Figures: a key in an address, what it refuses, and that pages and addresses show the same."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compute.errors import BystanderError, UsageError
+from compute.shipped import DEMO_RUN
+from dashboard.figures import accuracy, compare, crops, keys, parameters, proteins, registry
+from dashboard.figures.figure import SHARED, Figure
+from dashboard.figures.keys import FigureKey
+from dashboard.figures.request import Filters
+from dashboard.queries.comparable_runs import directly
+from dashboard.queries.open_runs import Run
+from tests.dashboard.opening import opened
+
+names = st.text(max_size=20)
+
+
+@pytest.fixture(scope="module")
+def demo() -> Run:
+    return opened(DEMO_RUN)
+
+
+@given(st.lists(st.tuples(names, st.dictionaries(names, names, max_size=3)), max_size=5))
+def test_keys_survive_an_address(parts):
+    written = [FigureKey(name, tuple(values.items())) for name, values in parts if name.strip()]
+    unique = tuple(dict.fromkeys(written))
+    assert keys.read(keys.write(unique)) == (unique, False)
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_read(text):
+    found, cut = keys.read(text)
+    assert not cut
+    assert keys.read(keys.write(found))[0] == found
+
+
+def test_a_long_list_is_cut_and_that_is_said():
+    found, cut = keys.read("x" * 100_000)
+    assert cut
+    assert len(keys.write(found)) <= keys.LONGEST
+    found, cut = keys.read(",".join(f"a{i}" for i in range(60)))
+    assert cut
+    assert len(found) == keys.MOST
+    with pytest.raises(UsageError, match="longer than"):
+        keys.read_strictly("a," * 4000)
+
+
+@given(st.lists(names.filter(bool), max_size=4, unique=True))
+def test_lists_of_names_survive(parts):
+    assert keys.split(keys.joined(parts)) == tuple(parts)
+
+
+def own_values(run: Run, entry: Figure[Any]) -> dict[str, str]:
+    """Return what an entry must be given."""
+    genes = run.query("SELECT min(protein) AS low, max(protein) AS high FROM {cells}", ("cells",))
+    value = {
+        parameters.PROTEIN: genes["low"].item(),
+        parameters.PROTEINS: keys.joined((genes["low"].item(), genes["high"].item())),
+        parameters.ENTRY: keys.joined((run.key, "pifia")),
+    }
+    found = {name: value[entry.parameters[name]] for name in entry.needed}
+    if "second" in found:
+        found["second"] = keys.joined((run.key, "deeploc"))
+    return found
+
+
+def explained(error: BystanderError, run: Run, entry: Figure[Any]) -> bool:
+    nothing = "nothing to show" in error.remedy
+    return nothing or any(not run.has(table) for table in entry.tables)
+
+
+def test_a_key_holds_the_filters_that_are_not_the_usual(run):
+    usual = Filters.usual(run)
+    frozen = replace(usual, protocol="frozen")
+    assert accuracy.GAP.key(frozen).text == "gap:protocol=frozen"
+    assert accuracy.GAP.key(usual).text == "gap"
+    assert proteins.CURVE.key(usual, threshold=0.25).get("threshold") == "0.25"
+    with pytest.raises(KeyError, match="condition"):
+        accuracy.GAP.key(frozen, condition="masked")
+
+
+def test_a_second_figure_of_the_same_name_is_an_error():
+    with pytest.raises(ValueError, match="Two figures are called 'gap'"):
+        registry.registered((accuracy.GAP, accuracy.ACCURACY, replace(accuracy.GAP, title="Other")))
+
+
+@pytest.mark.parametrize("name", registry.FIGURES)
+def test_an_entry_names_what_it_takes(name):
+    entry = registry.FIGURES[name]
+    assert re.fullmatch("[a-z_]+", name)
+    assert set(entry.filters) <= set(SHARED)
+    assert not set(entry.parameters) & set(SHARED)
+    assert entry.tables
+    assert entry.title
+
+
+@pytest.mark.parametrize("name", registry.KEPT)
+def test_every_figure_is_made_or_says_what_is_missing(run, demo, name):
+    entry = registry.KEPT[name]
+    made = 0
+    for one in (run, demo):
+        key = FigureKey(name, tuple(own_values(one, entry).items()))
+        try:
+            slide = registry.slide(key, one, directly)
+        except BystanderError as error:
+            if not explained(error, one, entry):
+                raise
+            continue
+        made += 1
+        assert not slide.empty
+        assert slide.title
+        assert re.search(
+            r"n = |[0-9,]+ cell answers|cells? of|\d+ proteins", f"{slide.caption} {slide.lines}"
+        )
+    assert made or name in ("flips", "rescaling", "backgrounds", "calibration", "reliability")
+
+
+FROZEN = {"protocol": "frozen", "models": ("pifia", "deeploc")}
+
+
+@pytest.mark.parametrize("changed", [{}, FROZEN], ids=["usual", "frozen"])
+@pytest.mark.parametrize("name", registry.KEPT)
+def test_what_a_page_shows_and_keeps_is_what_an_address_shows(
+    demo: Run, name: str, changed: Mapping[str, Any]
+):
+    entry = registry.KEPT[name]
+    filters = replace(Filters.usual(demo), **changed)
+    asked = entry.asked(filters, directly, **own_values(demo, entry))
+    found = entry.checked(asked.key, demo, directly)
+    assert found.values == asked.values
+    for followed in entry.filters:
+        assert getattr(found, followed) == getattr(asked, followed)
+    page, address = entry.slide(asked), entry.slide(found)
+    assert not page.empty
+    assert page == address
+    assert page.chart == address.chart
+
+
+def test_the_explaining_figure_keeps_the_order_of_every_chart(demo):
+    slide = registry.slide(FigureKey("swap"), demo, directly)
+    titles = [picture.title for picture in slide.pictures]
+    assert titles == ["Unaltered", "Same class", "Different class", "Masked"]
+    assert set(crops.BACKGROUNDS) <= set(demo.conditions)
+
+
+def test_two_models_are_named_with_their_runs_where_several_runs_are_compared(run, demo):
+    runs = {one.key: one for one in (run, demo)}
+    ends = {"first": keys.joined((demo.key, "pifia")), "second": keys.joined((demo.key, "deeploc"))}
+    for named, title in ((None, "PIFiA and DeepLoc"), (keys.joined(runs), f"PIFiA · {demo.key} ")):
+        asked = compare.SHIFT_PAIRS.asked(
+            Filters.usual(demo), directly, runs, condition="masked", runs=named, **ends
+        )
+        slide = registry.slide(asked.key, demo, directly, runs)
+        assert slide.title.startswith(title)
+        assert slide == compare.SHIFT_PAIRS.slide(asked)
+
+
+@pytest.mark.parametrize("entry", [proteins.LISTED, proteins.NEIGHBOURS], ids=lambda e: e.name)
+def test_a_figure_of_a_page_alone_is_no_name_in_an_address(demo, entry):
+    asked = entry.asked(Filters.usual(demo), directly, **own_values(demo, entry))
+    assert "n = " in entry.drawn(asked).caption
+    assert entry.checked(asked.key, demo, directly).values == asked.values
+    with pytest.raises(UsageError, match=f"Unknown figure '{entry.name}'"):
+        registry.slide(asked.key, demo, directly)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("histogrm", "histogram"),
+        ("by_class:condition=maskd", "masked"),
+        ("by_class:conditon=masked", "condition"),
+        ("grid:model=pifa", "pifia"),
+        ("curve:threshold=lots", "must be a number"),
+        ("curve:threshold=7", "from 0 to 1"),
+        ("protein", "needs a protein"),
+        ("protein:protein=NOPE", "Unknown protein"),
+        ("swap:cell=99999999", "Unknown cell"),
+        ("leaderboard:runs=other", "Unknown run"),
+        ("gap:protocol=frzen", "frozen"),
+        ("gap:models=pifia%2Bdeplc", "deeploc"),
+    ],
+)
+def test_an_unknown_name_or_value_is_said_with_the_nearest(run, text, said):
+    (key,), _ = keys.read(text)
+    with pytest.raises(UsageError) as caught:
+        registry.slide(key, run, directly)
+    assert said in str(caught.value)
+    assert len(str(caught.value)) < 700
