@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from compute import schema
-from compute.backgrounds.compose import Pieces, combine, gather
+from compute.backgrounds.compose import CropInputs, combine, gather
 from compute.backgrounds.harmonise import Scales, measure_once
 from compute.backgrounds.plan import Plan
 from compute.devices import BatchSize, Transfer
@@ -65,7 +65,7 @@ ROUNDING_CROPS = 16
 
 @dataclass(frozen=True)
 class _Shard:
-    """A shard with its pieces on the device, once they have `arrived`.
+    """A shard with its inputs on the device, once they have `arrived`.
 
     `again` are the rows of `trials` that are read a second time, `missing` the models to embed,
     whose `vectors` and `locked` (by model) fill up.
@@ -75,7 +75,7 @@ class _Shard:
     trials: pd.DataFrame
     again: NDArray[np.int64]
     missing: list[Embedder]
-    pieces: Pieces
+    inputs: CropInputs
     arrived: Any
     vectors: dict[str, Tensor]
     locked: dict[str, Tensor]
@@ -213,8 +213,8 @@ class ShardWorker:
         """
         start, stop = self._ranges[0]
         trials = self._plan.trials(start, stop).iloc[:ROUNDING_CROPS]
-        pieces = self._gather(trials)
-        images = combine(pieces, slice(0, len(pieces)))
+        inputs = self._gather(trials)
+        images = combine(inputs, slice(0, len(inputs)))
         return {
             "precision": self._config.precision,
             "rounding": {
@@ -247,8 +247,8 @@ class ShardWorker:
         trials = self._plan.trials(*self._ranges[number])
         again = second_readings(trials) if self._config.rescaling else np.zeros(0, np.int64)
         missing = self._to_embed(number)
-        pieces = self._gather(trials)
-        moved, arrived = self._transfer.send(pieces)
+        inputs = self._gather(trials)
+        moved, arrived = self._transfer.send(inputs)
 
         def room(rows: int) -> dict[str, Tensor]:
             return {m.name: torch.empty((rows, m.dimension), device=self._device) for m in missing}
@@ -257,7 +257,7 @@ class ShardWorker:
             number, trials, again, missing, moved, arrived, room(len(trials)), room(len(again))
         )
 
-    def _gather(self, trials: pd.DataFrame) -> Pieces:
+    def _gather(self, trials: pd.DataFrame) -> CropInputs:
         return gather(trials, self._arrays, self._scales, self._config.donor_centre, self._composed)
 
     def _to_embed(self, number: int) -> list[Embedder]:
@@ -272,7 +272,7 @@ class ShardWorker:
     def _rows(self, shard: _Shard, start: int, stop: int) -> None:
         """Embed some rows of a shard, in smaller batches where memory runs out."""
         with self._turn:
-            self._transfer.wait(shard.pieces, shard.arrived)
+            self._transfer.wait(shard.inputs, shard.arrived)
             while start < stop:
                 end = min(start + self._size.now, stop)
                 start = self._size.attempt(partial(self._batch, shard, start, end), start, end)
@@ -280,15 +280,15 @@ class ShardWorker:
     @torch.inference_mode()
     def _batch(self, shard: _Shard, start: int, stop: int) -> None:
         """Compose some of a shard's trials and embed them with every model."""
-        config, pieces, rows = self._config, shard.pieces, slice(start, stop)
-        images = combine(pieces, rows)
+        config, inputs, rows = self._config, shard.inputs, slice(start, stop)
+        images = combine(inputs, rows)
         # Where this batch's second readings lie among the shard's, and in the batch.
         first, last = np.searchsorted(shard.again, (start, stop))
         again = torch.from_numpy(shard.again[first:last] - start).to(self._device)
         locked = config.normalisation == "locked"
         # The cells as imaged, for what is scaled by them.
-        cell = pieces.cell[rows] if locked else pieces.cell[rows][again]
-        centre = pieces.unaltered.index_select(0, cell)
+        cell = inputs.centre_row[rows] if locked else inputs.centre_row[rows][again]
+        centre = inputs.unaltered.index_select(0, cell)
         for model in shard.missing:
             picked = self._channels[model.name]
             own, whole = _channels(images, picked), _channels(centre, picked)
@@ -304,7 +304,7 @@ class ShardWorker:
         run, trials = self._run, shard.trials
         path = run.part("trials", shard.number)
         if not path.is_file():
-            table = trials_table(trials, shard.pieces.flags.cpu().numpy())
+            table = trials_table(trials, shard.inputs.flags.cpu().numpy())
             run.write(path, table, schema.trials_schema())
         for model in shard.missing:
             found = [("embeddings", trials, shard.vectors[model.name])]
