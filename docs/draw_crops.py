@@ -19,9 +19,9 @@ from compute.backgrounds.compose import HALO, compose
 from compute.backgrounds.harmonise import Scales, measure
 from compute.images.dilation import grow_diamond
 from compute.images.fill_holes import fill_batch
+from compute.runs.config import prepare
 from compute.runs.demo import CONFIG, EVALUATION
 from compute.runs.example_crops import outline
-from compute.runs.pipeline import prepare
 from compute.schema import Condition
 from compute.simulation.simulate import simulate
 from compute.store.reader import CropArrays, CropStore

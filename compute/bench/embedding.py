@@ -14,8 +14,9 @@ from compute.bench.roofline import need
 from compute.bench.table import Row
 from compute.bench.timing import alternate
 from compute.devices import ON_CPU
-from compute.embedding.shard_threads import Crew
-from compute.embedding.worker import SHARD_CELLS, EmbedConfig, ShardWorker
+from compute.embedding.config import EmbedConfig
+from compute.embedding.shard_threads import ShardThreads
+from compute.embedding.worker import SHARD_CELLS, ShardWorker
 from compute.models.card import load_card, make_card, save_card
 from compute.models.embedder import Embedder, load_model
 from compute.models.networks import network_spec
@@ -126,8 +127,8 @@ def _measure(
                     batch(each)
                 return
             batches = [partial(batch, each) for each in sizes]
-            with Crew(torch.get_num_threads()) as crew:
-                for _, error in crew.units(crew.batches, [batches]):
+            with ShardThreads(torch.get_num_threads()) as threads:
+                for _, error in threads.do_each(threads.share, [batches]):
                     if error is not None:
                         raise error
 

@@ -43,7 +43,7 @@ from compute.cli.options import (
 
 if TYPE_CHECKING:
     from compute.backgrounds.plan import PlanConfig
-    from compute.embedding.worker import EmbedConfig
+    from compute.embedding.config import EmbedConfig
 
 app = typer.Typer()
 
@@ -121,8 +121,8 @@ def plan(
 
     Example: bystander plan store --models pifia
     """
+    from compute.runs.config import RunConfig
     from compute.runs.estimate import estimate, report
-    from compute.runs.pipeline import RunConfig
     from compute.statistics.bootstrap import BootstrapConfig
 
     config = RunConfig(
@@ -177,8 +177,9 @@ def run(
 
     Example: bystander run store --out my-run --models pifia,deeploc
     """
+    from compute.runs.config import RunConfig
     from compute.runs.engines import EngineConfig
-    from compute.runs.pipeline import RunConfig, run_store
+    from compute.runs.pipeline import run_store
     from compute.statistics.bootstrap import BootstrapConfig
 
     config = RunConfig(
@@ -283,7 +284,7 @@ def _embed_config(
     rescaling: bool,
     compiled: bool,
 ) -> "EmbedConfig":
-    from compute.embedding.worker import EmbedConfig
+    from compute.embedding.config import EmbedConfig
 
     return EmbedConfig(
         harmonise, donor_centre, normalisation, batch_size, precision, rescaling, compiled

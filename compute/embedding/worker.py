@@ -1,10 +1,10 @@
 """Trials through models: crops of a shard are composed once and embedded by every model.
 
-Layer: reads the store's pixels, writes `trials` and `embeddings` shards of a run directory. A
-thread takes a shard from its reading to its writing, so that threads hardly ever wait for each
-other: on a CPU there is one for each core, and those without a shard take batches of the others';
-an accelerator computes for one at a time, while the rest read and write. Crops are composed and
-scaled where the model computes.
+Layer: reads a store's pixels, writes `trials` and `embeddings` shards of a run directory. A thread
+takes a shard from its reading to its writing, so that threads hardly ever wait for each other. On a
+CPU there is a thread for each core, and those without a shard take batches of the others' shards;
+an accelerator computes for one thread at a time, while the rest read and write. Crops are composed
+and scaled on the device that the models compute on.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,50 +25,45 @@ from compute.backgrounds.compose import CropInputs, combine, gather
 from compute.backgrounds.harmonise import Scales, measure_once
 from compute.backgrounds.plan import Plan
 from compute.devices import BatchSize, Transfer
-from compute.embedding.config import NORMALISATION, EmbedConfig, EmbedJob, ShardError
-from compute.embedding.shard_threads import Crew
-from compute.embedding.tables import (
-    embed_crops,
-    embeddings_table,
-    finite,
-    second_readings,
-    trials_table,
-)
+from compute.embedding.config import EmbedConfig, EmbedJob, ShardError
+from compute.embedding.shard_threads import ShardThreads
+from compute.embedding.tables import embeddings_table, finite, second_readings, trials_table
 from compute.models.card import select_channels
 from compute.models.embedder import Embedder, load_model
-from compute.storage.atomic_files import Progress, silent
 from compute.storage.run_directory import LOCKED, RunDirectory
 from compute.store.reader import CropArrays, CropStore
-
-__all__ = [
-    "NORMALISATION",
-    "SHARD_CELLS",
-    "EmbedConfig",
-    "EmbedJob",
-    "ShardError",
-    "ShardWorker",
-    "embed",
-    "embed_crops",
-    "second_readings",
-    "trials_table",
-]
 
 SHARD_CELLS = 64
 """Cells whose trials are composed and written together (about 2,000 crops, 65 MB)."""
 
 TAKING_TURNS = 4
-"""Threads that have a shard each, where an accelerator computes: for one of them at a time."""
+"""Threads with a shard each where an accelerator computes, for one of them at a time."""
 
 ROUNDING_CROPS = 16
-"""Crops on which the error of the precision is measured."""
+"""Crops on which the rounding error of a precision is measured."""
 
 
 @dataclass(frozen=True)
 class _Shard:
-    """A shard with its inputs on the device, once they have `arrived`.
+    """A shard on its way through the models.
 
-    `again` are the rows of `trials` that are read a second time, `missing` the models to embed,
-    whose `vectors` and `locked` (by model) fill up.
+    Parameters
+    ----------
+    number
+        The shard's number.
+    trials
+        Its T trials.
+    again
+        Rows of `trials` that are read a second time, with the other normalisation, shape (S,).
+    missing
+        The models whose embeddings are not there.
+    inputs
+        What its crops are composed from, on the device once they have `arrived`.
+    arrived
+        The event that says so, for `compute.devices.Transfer.wait`.
+    vectors, locked
+        By model, filled batch by batch: embeddings of all trials, shape (T, D), and those of the
+        second readings, shape (S, D).
     """
 
     number: int
@@ -87,13 +82,13 @@ class ShardWorker:
     Parameters
     ----------
     run
-        Where files are written.
+        The run directory, where files are written.
     store, plan, arrays, scales
         What crops are composed from.
     models
-        All on one device.
+        The models, all on one device.
     config
-        How.
+        How crops are composed and embedded.
 
     Attributes
     ----------
@@ -136,7 +131,7 @@ class ShardWorker:
         Raises
         ------
         BystanderError
-            As opening each of them does.
+            The store, a card or a model's weights cannot be read, or do not fit together.
         """
         store = CropStore(job.store)
         plan = Plan(store.cells, store.usable, store.windows, store.localizations, job.plan)
@@ -166,23 +161,18 @@ class ShardWorker:
             if not self._run.part("trials", number).is_file() or self._to_embed(number)
         ]
 
-    def run(self, number: int) -> None:
-        """Write the files of one shard."""
-        for _ in self.work([number]):
-            pass
-
     def work(self, numbers: Iterable[int]) -> Iterator[int]:
         """Write the files of shards, several at a time.
 
         Parameters
         ----------
         numbers
-            Which shards; taken as they are begun.
+            Numbers of the shards; each is taken from the iterator when it is begun.
 
         Yields
         ------
         int
-            Each number, once its files are there; those begun together in any order.
+            Each number once the shard's files are there; those begun together in any order.
 
         Raises
         ------
@@ -192,8 +182,8 @@ class ShardWorker:
         """
         size = torch.get_num_threads() if self._on_cpu else TAKING_TURNS
         failed = list[ShardError]()
-        with Crew(size) as crew:
-            for number, error in crew.units(partial(self._whole, crew), numbers):
+        with ShardThreads(size) as threads:
+            for number, error in threads.do_each(partial(self._whole, threads), numbers):
                 if error is None:
                     yield number
                 else:
@@ -203,13 +193,13 @@ class ShardWorker:
             raise min(failed, key=lambda error: error.number)
 
     def measured(self) -> dict[str, Any]:
-        """Measure what `run.json` says beside the tables, on the plan's first trials.
+        """Measure, on the plan's first trials, what `run.json` says of embedding.
 
         Returns
         -------
         dict
-            `precision`; `rounding`: by model, the largest relative distance of an embedding from
-            the one computed as float64; `batch_size`.
+            `precision`, as configured; `rounding`, by model the largest relative distance of an
+            embedding from the one computed as float64; `batch_size`, crops per forward pass.
         """
         start, stop = self._ranges[0]
         trials = self._plan.trials(start, stop).iloc[:ROUNDING_CROPS]
@@ -226,7 +216,7 @@ class ShardWorker:
             "batch_size": self._size.now,
         }
 
-    def _whole(self, crew: Crew, number: int) -> None:
+    def _whole(self, threads: ShardThreads, number: int) -> None:
         """Read, embed and write a shard.
 
         On a CPU each batch is computed by one thread; an accelerator takes the whole shard.
@@ -234,7 +224,7 @@ class ShardWorker:
         shard = self._read(number)
         total = len(shard.trials)
         step = self._size.now if self._on_cpu else total
-        crew.batches(
+        threads.share(
             [
                 partial(self._rows, shard, start, min(start + step, total))
                 for start in range(0, total, step)
@@ -250,18 +240,19 @@ class ShardWorker:
         inputs = self._gather(trials)
         moved, arrived = self._transfer.send(inputs)
 
-        def room(rows: int) -> dict[str, Tensor]:
+        def empty(rows: int) -> dict[str, Tensor]:
             return {m.name: torch.empty((rows, m.dimension), device=self._device) for m in missing}
 
         return _Shard(
-            number, trials, again, missing, moved, arrived, room(len(trials)), room(len(again))
+            number, trials, again, missing, moved, arrived, empty(len(trials)), empty(len(again))
         )
 
     def _gather(self, trials: pd.DataFrame) -> CropInputs:
+        """Read what trials are composed from, in the channels that any model reads."""
         return gather(trials, self._arrays, self._scales, self._config.donor_centre, self._composed)
 
     def _to_embed(self, number: int) -> list[Embedder]:
-        """List the models whose embeddings of a shard are not there."""
+        """List the models whose embeddings of a shard are not all there."""
         tables = ["embeddings", LOCKED] if self._config.rescaling else ["embeddings"]
         return [
             model
@@ -270,7 +261,7 @@ class ShardWorker:
         ]
 
     def _rows(self, shard: _Shard, start: int, stop: int) -> None:
-        """Embed some rows of a shard, in smaller batches where memory runs out."""
+        """Embed trials `start` to `stop` of a shard, in smaller batches where memory runs out."""
         with self._turn:
             self._transfer.wait(shard.inputs, shard.arrived)
             while start < stop:
@@ -279,7 +270,7 @@ class ShardWorker:
 
     @torch.inference_mode()
     def _batch(self, shard: _Shard, start: int, stop: int) -> None:
-        """Compose some of a shard's trials and embed them with every model."""
+        """Compose trials `start` to `stop` of a shard and embed them with every missing model."""
         config, inputs, rows = self._config, shard.inputs, slice(start, stop)
         images = combine(inputs, rows)
         # Where this batch's second readings lie among the shard's, and in the batch.
@@ -300,7 +291,7 @@ class ShardWorker:
                 shard.locked[model.name][first:last] = model(own[again], other, config.precision)
 
     def _write(self, shard: _Shard) -> None:
-        """Write a shard's files; ready ones are left alone."""
+        """Write a shard's files; those that are there are left alone."""
         run, trials = self._run, shard.trials
         path = run.part("trials", shard.number)
         if not path.is_file():
@@ -319,38 +310,6 @@ class ShardWorker:
             self.embedded += len(trials)
 
 
-def embed(
-    run: RunDirectory,
-    store: CropStore,
-    plan: Plan,
-    arrays: CropArrays,
-    scales: Scales,
-    models: Sequence[Embedder],
-    config: EmbedConfig,
-    progress: Progress = silent,
-) -> dict[str, Any]:
-    """Write every `trials` and `embeddings` shard that is not there yet.
-
-    Returns
-    -------
-    dict
-        As `ShardWorker.measured`.
-
-    Raises
-    ------
-    ShardError
-        A shard could not be embedded.
-    """
-    worker = ShardWorker(run, store, plan, arrays, scales, models, config)
-    todo = worker.missing()
-    done = worker.count - len(todo)
-    progress("embed", done, worker.count)
-    for _ in worker.work(todo):
-        done += 1
-        progress("embed", done, worker.count)
-    return worker.measured()
-
-
 def _channels(images: Tensor, picked: list[int]) -> Tensor:
-    """Pick channels; without a copy where all are taken in order."""
+    """Take some channels of N×C×H×W images; without a copy where all are taken in order."""
     return images if picked == list(range(images.shape[1])) else images[:, picked]

@@ -1,7 +1,7 @@
 """Models ready to embed crops: a card, its weights, one call from raw images to vectors.
 
-Layer: reads a card and a weights file, then tensors in, tensors out. Cards themselves are in
-`compute.models.card`, which needs no torch; its names are offered here too.
+Layer: reads a card and a weights file; from then on tensors in, tensors out. Cards themselves are
+in `compute.models.card`, which needs no torch.
 """
 
 import copy
@@ -14,34 +14,12 @@ from torch import Tensor
 
 from compute.errors import InputError, UsageError, unknown_value
 from compute.models import scaling_compiled
-from compute.models.card import (
-    POOLINGS,
-    WINDOWS,
-    ModelCard,
-    builtin_cards,
-    load_card,
-    make_card,
-    resolve_models,
-    save_card,
-    select_channels,
-)
+from compute.models.card import POOLINGS, WINDOWS, ModelCard, load_card
 from compute.models.networks import network_spec
 from compute.models.networks.blocks import LayeredNetwork, channels_last, fold
 from compute.models.scaling import scaling_named
 from compute.models.weights import load_weights, read_weights
 from compute.storage.atomic_files import sha256
-
-__all__ = [
-    "Embedder",
-    "ModelCard",
-    "builtin_cards",
-    "load_card",
-    "load_model",
-    "make_card",
-    "resolve_models",
-    "save_card",
-    "select_channels",
-]
 
 PRECISIONS: Mapping[str, torch.dtype] = MappingProxyType(
     {"float32": torch.float32, "bfloat16": torch.bfloat16}

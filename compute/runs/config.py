@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from compute.backgrounds.plan import Plan, PlanConfig
-from compute.embedding.worker import EmbedConfig
+from compute.embedding.config import EmbedConfig
 from compute.errors import InputError, UsageError
 from compute.probes.cells import Cells
 from compute.probes.folds import deal

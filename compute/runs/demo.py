@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from compute.backgrounds.plan import PlanConfig
-from compute.embedding.worker import EmbedConfig
+from compute.embedding.config import EmbedConfig
 from compute.models.card import builtin_cards
-from compute.runs.pipeline import RunConfig, run_store
+from compute.runs.config import RunConfig
+from compute.runs.pipeline import run_store
 from compute.simulation.simulate import simulate
 from compute.statistics.bootstrap import BootstrapConfig
 from compute.storage.atomic_files import Progress, silent

@@ -63,7 +63,7 @@ def check_model(card_path: Path, store_path: Path) -> Iterator[str]:
     import numpy as np
 
     from compute.backgrounds.compose import Composed
-    from compute.embedding.worker import embed_crops
+    from compute.embedding.tables import embed_crops
     from compute.models.card import select_channels
     from compute.models.embedder import load_model
 

@@ -14,13 +14,14 @@ from compute.amounts import duration, size
 from compute.backgrounds.compose import compose
 from compute.backgrounds.harmonise import Scales
 from compute.devices import choose_device, cores
-from compute.embedding.worker import SHARD_CELLS, embed_crops, second_readings
-from compute.models.card import select_channels
-from compute.models.embedder import load_model, resolve_models
+from compute.embedding.tables import embed_crops, second_readings
+from compute.embedding.worker import SHARD_CELLS
+from compute.models.card import resolve_models, select_channels
+from compute.models.embedder import load_model
 from compute.probes.folds import Folds
 from compute.probes.multiclass import C
 from compute.probes.svm_folds import fit_folds
-from compute.runs.pipeline import RunConfig, prepare
+from compute.runs.config import RunConfig, prepare
 from compute.schema import CONDITIONS, Condition
 from compute.store.reader import CropArrays, CropStore
 

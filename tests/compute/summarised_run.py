@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 
 from compute import schema
 from compute.effects.stage import summarise
-from compute.embedding.worker import SHARD_CELLS, trials_table
+from compute.embedding.tables import trials_table
+from compute.embedding.worker import SHARD_CELLS
 from compute.probes.cells import Cells
 from compute.probes.folds import deal
 from compute.probes.stage import probe
