@@ -1,6 +1,6 @@
 """What a run needs before it starts: its configuration, the plan, the folds.
 
-Layer: reads a store's tables; computes nothing yet.
+Layer: reads a store's tables; writes nothing, embeds nothing.
 """
 
 from dataclasses import dataclass, field
@@ -19,20 +19,25 @@ from compute.store.reader import CropStore
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything a run's tables depend on, beside the store and the models.
+    """Everything that a run's tables depend on, beside the store and the models.
 
     Parameters
     ----------
     plan, embed, bootstrap
-        Of the stages.
+        Settings of the plan, of embedding, and of intervals and tests.
     folds
-        Folds of the probes, 2 or more; the paper has 5.
+        Number of folds of the probes, 2 or more; the paper has 5.
     fold_scheme
         One of `compute.probes.folds.SCHEMES`.
     examples
-        Cells per protein whose crops are kept to look at, 0 to 1000.
+        Cells of each protein whose crops are kept to look at, 0 to 1000.
     keep_embeddings
         Whether `embeddings` stay in a finished run.
+
+    Raises
+    ------
+    UsageError
+        `examples` is out of range; other values are checked where they are used.
     """
 
     plan: PlanConfig = field(default_factory=PlanConfig)
@@ -52,12 +57,26 @@ class RunConfig:
 def prepare(store: CropStore, config: RunConfig) -> tuple[Plan, Cells]:
     """Make the plan and deal out the folds.
 
+    Parameters
+    ----------
+    store
+        A crop store.
+    config
+        Settings of the run.
+
+    Returns
+    -------
+    plan : Plan
+        Every trial.
+    cells : Cells
+        Class, protein and fold of every cell.
+
     Raises
     ------
     InputError
-        The store has no usable cell.
+        The store has no usable cell, or fewer than two classes can be tested.
     UsageError
-        Folds out of range.
+        The number of folds is out of range.
     """
     plan = Plan(store.cells, store.usable, store.windows, store.localizations, config.plan)
     label = pd.Categorical(store.cells["localization"], categories=store.localizations)
