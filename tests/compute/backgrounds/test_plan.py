@@ -1,4 +1,4 @@
-"""The plan: any part of it equals the whole, every donor is of the right kind, nothing vanishes."""
+"""The plan: any shard is as in the whole, donors are of the right kind, nothing vanishes."""
 
 import numpy as np
 import pandas as pd

@@ -26,7 +26,7 @@ from tests.compute.storage.test_checksums import flip
 
 KILLS_HERE, KILLS_ON_RAY = 70, 30
 KILLS_IN_ONE_RUN = 5
-"""Then it is let end, compared, and another begun."""
+"""Kills after which a run is left to end, compared, and another one begun."""
 
 SETTINGS = ["--conditions=unaltered,same,different,conflicting", "--backgrounds=2", "--draws=100",
             "--folds=2", "--examples=1", "--jobs=1"]  # fmt: skip
@@ -113,10 +113,10 @@ sys.stdin.read()
 ray.shutdown()
 """
 WORKER_OPENS = 1.0
-"""Seconds, about, that a worker needs to load its models."""
+"""Seconds that a worker needs to load its models, about."""
 
 WORKERS_KILLED = 4
-"""At least; a worker that the run no longer needs does not count."""
+"""Workers to kill at least; one that the run no longer needs does not count."""
 
 LOCALHOST = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0",

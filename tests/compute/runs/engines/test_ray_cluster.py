@@ -23,7 +23,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="lo
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """408 cells: 7 shards, so that there is something to do for who comes late."""
+    """408 cells in 7 shards, so that a worker that comes late still has something to do."""
     from compute.simulation.simulate import simulate
 
     path = tmp_path_factory.mktemp("store") / "store"
