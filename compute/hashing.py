@@ -1,5 +1,6 @@
 """Random choices that depend on their names alone: counter-based hashing. Pure arrays."""
 
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,44 @@ GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 FIRST = np.uint64(0xBF58476D1CE4E5B9)
 SECOND = np.uint64(0x94D049BB133111EB)
 """SplitMix64's increment and factors (Steele, Lea and Flood 2014, doi:10.1145/2660193.2660195)."""
+
+
+class Stream(IntEnum):
+    """What a random choice is for: the number that parts it from others made with the same seed.
+
+    A result depends on these numbers as it does on its seed, so none is ever changed or used again.
+    """
+
+    SIMULATED_BATCH = 0
+    """Light, gain and focus of a replicate's simulated fields."""
+    SIMULATED_FIELD = 1
+    """Cells and noise of one simulated field."""
+    PAIR_TEST_CELLS = 101
+    """Which cells of a class stand in pair tests."""
+    BACKGROUND_CLASSES = 102
+    """Which classes are backgrounds of pair tests."""
+    CELL_BACKGROUNDS = 103
+    """In which order a cell takes the background classes."""
+    TRIAL_SEED = 104
+    """The seed of a trial, from which holes are filled."""
+    DONOR = 105
+    """Which cell or window is behind a cell."""
+    SCALE_CROPS = 201
+    """Which crops of a group its intensity scale is measured on."""
+    FOLDS = 301
+    """Which proteins, or cells, are in which fold."""
+    SHIFT_NULL = 401
+    """The exchanges of labels that give a protein's shift its p-value."""
+    NOISE_FLOOR = 402
+    """The halves of a protein's unaltered cells that give its noise floor."""
+    CALIBRATION_CELLS = 403
+    """Which cells the temperature of a probe's probabilities is fitted on."""
+    EXAMPLE_CELLS = 501
+    """Which cells' crops are kept to look at, beside those that moved most."""
+    TRAIN_FIELDS = 601
+    """Which fields of a protein are for training where a store's split is dealt out."""
+    VALIDATION_FIELDS = 0x5711
+    """Which fields are held out in training; far from the epochs, whose numbers stand there too."""
 
 
 def mix(*parts: Any) -> NDArray[np.uint64]:

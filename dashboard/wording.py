@@ -9,10 +9,8 @@ import pandas as pd
 from compute.paper.table_1 import SPREAD
 from compute.schema import CONDITIONS, Condition
 from compute.statistics.aggregation import UNIT
+from compute.statistics.config import ALPHA, LEVEL
 from dashboard.theme import condition_title, model_title
-
-ALPHA = 0.05
-"""At or below it a test, corrected for many, supports a claim."""
 
 CLEAR = 0.02
 """A difference of accuracies below two points is called small, whatever its interval."""
@@ -48,11 +46,16 @@ def points(value: float | None) -> str:
     return f"{'0.0' if number == '−0.0' else number} points"
 
 
+def level() -> str:
+    """Return ``95%``: how often intervals are to hold the true value."""
+    return percent(LEVEL, 0)
+
+
 def interval(low: float | None, high: float | None, unit: str | None = None) -> str:
     """Return ``95% interval 13.1 to 18.4``, in points; says so where there is none."""
     if low is None or high is None or not (known(low) and known(high)):
         return "no interval"
-    what = f"± {SPREAD}:" if unit == UNIT else "95% interval"
+    what = f"± {SPREAD}:" if unit == UNIT else f"{level()} interval"
     return f"{what} {100 * low:.1f} to {100 * high:.1f}".replace("-", "−")
 
 
@@ -82,11 +85,12 @@ def unit_note(table: pd.DataFrame) -> str:
         return "No intervals were computed."
     if units == [UNIT]:
         return f"Bars: ± {SPREAD}, as in the paper."
+    over = f"Bars: {level()} bootstrap intervals over"
     if units == ["protein"]:
-        return "Bars: 95% bootstrap intervals over whole proteins."
+        return f"{over} whole proteins."
     if units == ["cell"]:
-        return "Bars: 95% bootstrap intervals over cells (too few proteins to resample them)."
-    return f"Bars: 95% bootstrap intervals over {' or '.join(f'{unit}s' for unit in units)}."
+        return f"{over} cells (too few proteins to resample them)."
+    return f"{over} {' or '.join(f'{unit}s' for unit in units)}."
 
 
 def on_background(condition: str) -> str:

@@ -19,11 +19,12 @@ from compute.backgrounds.compose import HALO, compose
 from compute.backgrounds.harmonise import Scales, measure
 from compute.images.dilation import grow_diamond
 from compute.images.fill_holes import fill_batch
-from compute.runs.config import prepare
 from compute.runs.demo import CONFIG, EVALUATION
 from compute.runs.example_crops import outline
+from compute.runs.prepare import prepare
 from compute.schema import Condition
 from compute.simulation.simulate import simulate
+from compute.storage.paths import StorePaths
 from compute.store.reader import CropArrays, CropStore
 from dashboard.render.images import ranges
 from dashboard.theme import condition_ink, condition_title
@@ -70,7 +71,7 @@ class Demo:
 
 def open_demo(work: Path) -> Demo:
     """Simulate the demo's store below a folder, if it is not there, and plan its trials."""
-    if not (work / "store" / "store.json").is_file():
+    if not StorePaths(work / "store").header.is_file():
         simulate(work / "store", **EVALUATION)
     store = CropStore(work / "store")
     plan, _ = prepare(store, CONFIG)

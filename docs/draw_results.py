@@ -3,7 +3,6 @@
 Numbers are those of the shipped demo run (`data/demo`) and of `docs/coverage.csv`.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +19,11 @@ from numpy.typing import NDArray
 from compute.bench.intervals import HOLDS
 from compute.bench.judging import HELD
 from compute.schema import Condition
-from compute.statistics.bootstrap import BootstrapConfig
 from compute.statistics.calibration import CalibrationSums, reliability_rows
+from compute.statistics.config import LEVEL, BootstrapConfig
 from compute.statistics.shifts import noise_floor, total_variation
+from compute.storage.paths import RunPaths
+from compute.storage.run_directory import RunDirectory
 from dashboard.theme import MUTED, condition_title, model_title
 
 MODEL = "paired_cell"
@@ -134,7 +135,7 @@ def drop_and_gap(demo: Path) -> Figure:
     right.set_title("Their differences", loc="left", weight="bold", size=11)
     n = rows.iloc[0]
     note(figure, f"{model_title(MODEL)}, multi-class probe, frozen; {n['n_cells']:,} simulated "
-         f"cells of {n['n_proteins']} proteins. Lines: 95% intervals.")  # fmt: skip
+         f"cells of {n['n_proteins']} proteins. Lines: {LEVEL:.0%} intervals.")  # fmt: skip
     return figure
 
 
@@ -231,7 +232,7 @@ def coverage(table: Path) -> Figure:
     figure = new(0.215 * len(names) + 1.5)
     axes = figure.subplots()
     axes.axvspan(*HELD, color="#eef1f6", zorder=0)
-    axes.axvline(0.95, color=MUTED.light, linewidth=1)
+    axes.axvline(LEVEL, color=MUTED.light, linewidth=1)
     for mark, filled, offset, many in (("o", True, -0.17, 20), ("s", False, 0.17, 6)):
         some = rows[rows["setting"].str.startswith(f"{many} ")]
         places = some["estimator"].map(spots) + offset
@@ -244,7 +245,7 @@ def coverage(table: Path) -> Figure:
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlim(0.90, 1.0)
     axes.xaxis.set_major_formatter(PercentFormatter(1, 0))
-    axes.set_xlabel("intervals that hold the truth; promised: 95%")
+    axes.set_xlabel(f"intervals that hold the truth; promised: {LEVEL:.0%}")
     axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0)
     grid(axes, "both")
     note(figure, f"{int(rows['data_sets'].iloc[0]):,} simulated data sets each; lines: two "
@@ -254,7 +255,7 @@ def coverage(table: Path) -> Figure:
 
 def _overall(demo: Path, table: str) -> pd.DataFrame:
     """Read the overall rows of the model, frozen multi-class probe."""
-    rows = pd.read_parquet(demo / f"{table}.parquet")
+    rows = pd.read_parquet(RunPaths(demo).summary(table))
     wanted = {
         "model": MODEL, "protocol": "frozen", "probe": "multiclass", "scope": "overall",
         "aggregation": "all",
@@ -277,8 +278,8 @@ def _bar(
 
 def _trials(demo: Path, condition: Condition) -> pd.DataFrame:
     """Read one condition's predictions: model, frozen."""
-    files = sorted((demo / "predictions" / f"model={MODEL}").glob("*.parquet"))
     chosen = [("condition", "=", str(condition)), ("protocol", "=", "frozen")]
+    files = RunPaths(demo).parts("predictions", MODEL)
     parts = [pq.read_table(file, partitioning=None, filters=chosen) for file in files]
     return pa.concat_tables(parts).to_pandas()
 
@@ -286,7 +287,7 @@ def _trials(demo: Path, condition: Condition) -> pd.DataFrame:
 def _reliability(demo: Path, condition: Condition) -> CalibrationSums:
     """Sum one condition's trials of cells with one localization, as a run does."""
     names = _names(demo)
-    cells = pd.read_parquet(demo / "cells.parquet").set_index("cell")["localization"]
+    cells = pd.read_parquet(RunPaths(demo).summary("cells")).set_index("cell")["localization"]
     rows = _trials(demo, condition)
     rows = rows.assign(localization=rows["cell"].map(cells)).dropna(subset="localization")
     sums = CalibrationSums.empty(1, 1)
@@ -302,8 +303,7 @@ def _reliability(demo: Path, condition: Condition) -> CalibrationSums:
 
 
 def _names(demo: Path) -> list[str]:
-    found: list[str] = json.loads((demo / "run.json").read_text("utf-8"))["localizations"]
-    return found
+    return RunDirectory(demo).localizations
 
 
 def _probabilities(demo: Path) -> tuple[list[str], NDArray[np.float64], NDArray[np.float64]]:

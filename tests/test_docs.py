@@ -9,8 +9,13 @@ from pathlib import Path
 import pytest
 import typer.main
 
+from compute.bench.config import SimulationConfig
 from compute.cli.main import app
+from compute.runs.config import RunConfig
 from compute.schema import CONDITIONS, PROTOCOLS, SUMMARY_TABLES, Aggregation
+from compute.statistics.bootstrap import FEWEST_PROTEINS
+from compute.statistics.config import ALPHA, LEVEL, SUBSTANTIAL, BootstrapConfig
+from compute.statistics.shifts import DRAWS, FINER
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -161,3 +166,35 @@ def test_measured_figures_in_the_method_are_those_of_the_table():
     assert len(rows) >= 10
     for estimator, setting, counted, share in rows:
         assert shares[estimator, setting, counted] == share, estimator
+
+
+IN_WORDS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        f"A {LEVEL:.0%} interval says",
+        f"A {LEVEL:.0%} interval should hold the truth in {100 * LEVEL:.0f} of 100 studies",
+        f"a test at {ALPHA:.0%} should raise a false alarm in {100 * ALPHA:.0f}",
+        f"chance of *any* false claim in the table is at most {ALPHA:.0%}",
+        f"$p \\le {ALPHA:g}$ says that the {1 - 2 * ALPHA:.0%} interval lies within ±δ",
+        f"drawing whole proteins anew, {BootstrapConfig.draws:,} times",
+        f"flipped at random {BootstrapConfig.flips:,} times",
+        f"fewer than {FEWEST_PROTEINS} proteins",
+        f"**Substantial**: $q \\le {ALPHA:g}$ and total variation of at least a threshold, "
+        f"{SUBSTANTIAL:g} unless the reader moves it",
+        f"by a random sign, {DRAWS:,} times",
+        f"{FINER} times as many signs as proteins",
+        f"`{RunConfig.fold_scheme}` (the default)",
+        f"{IN_WORDS[RunConfig.folds].capitalize()} folds, or as many as",
+        f"{SimulationConfig.data_sets:,} studies are made up",
+        f"Intervals use {SimulationConfig.draws} draws here, {BootstrapConfig.draws:,} in a run",
+    ],
+)
+def test_the_method_states_the_defaults_that_are_in_force(stated):
+    assert stated in " ".join(METHOD.split())
+
+
+def test_the_readme_states_the_margin_that_is_in_force():
+    assert f"`--margin {BootstrapConfig.margin:g}`" in README

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from compute.backgrounds import compose_compiled
+from compute.backgrounds.config import DONOR_CENTRE
 from compute.backgrounds.harmonise import Scales
 from compute.backgrounds.seam import far_at_the_seam
 from compute.errors import unknown_value
@@ -26,9 +27,6 @@ from compute.images.dilation import Words, diamond, to_masks
 from compute.images.fill_holes import fill_in_place
 from compute.schema import CONDITIONS, Condition, TrialFlag
 from compute.store.reader import CropArrays, PixelFile, Pixels
-
-DONOR_CENTRE = ("remove", "paper")
-"""What becomes of a donor's own centre cell: filled with medium, or left as in the paper."""
 
 HALO = 4
 """Pixels around a removed cell that carry its blur and are removed with it.

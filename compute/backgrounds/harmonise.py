@@ -14,13 +14,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from compute.backgrounds.config import HARMONISE
 from compute.errors import unknown_value
-from compute.hashing import mix
+from compute.hashing import Stream, mix
 from compute.storage.atomic_files import writing
 from compute.store.reader import CropArrays, alone
-
-HARMONISE = ("protein", "field", "none")
-"""Which crops share a scale: all of a protein, or all of a field; ``"none"`` changes nothing."""
 
 PERCENTILES = (1.0, 99.5)
 """Percentiles of a group's pixels that are the ends of its scale: medium, and nearly its brightest
@@ -180,7 +178,7 @@ def _ends(
 def _sample(groups: NDArray[np.int64], seed: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """Yield each group with up to `CROPS_PER_GROUP` of its rows, chosen by hash, ascending."""
     rows = np.arange(len(groups))
-    order = np.lexsort((mix(seed, 201, rows), groups))
+    order = np.lexsort((mix(seed, Stream.SCALE_CROPS, rows), groups))
     edges = np.flatnonzero(np.diff(groups[order])) + 1
     for first, last in pairwise([0, *edges.tolist(), len(order)]):
         members = order[first:last]

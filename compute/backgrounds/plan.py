@@ -6,7 +6,6 @@ any worker, in any order, twice, with the same result. Cells are ordered by prot
 run's shards, and later its predictions, lie together by protein.
 """
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -14,71 +13,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from compute.backgrounds.config import PlanConfig as PlanConfig
 from compute.errors import InputError, UsageError, unknown_value
-from compute.hashing import mix
-from compute.schema import COMPOSED, CONDITIONS, Condition
+from compute.hashing import Stream, mix
+from compute.schema import CONDITIONS, Condition
 
 CELLS_AT_A_TIME = 8192
 """Cells whose trials are counted together, so that memory does not grow with the store."""
 
 MOST_TRIALS = 2**15 - 1
 """Trials of one cell under one condition at most: column `repeat` of `trials` has 16 bits."""
-
-
-@dataclass(frozen=True)
-class PlanConfig:
-    """What a plan is made from.
-
-    Parameters
-    ----------
-    conditions
-        Names from `Condition`; `unaltered` is always taken, `conflicting` needs `different`.
-    seed
-        Any integer ≥ 0.
-    repeats
-        Donors per cell and condition, 1 to 1000.
-    grid_cells
-        Cells of each localization that stand in pair tests, at least 2. The paper has 1,000.
-    backgrounds
-        Background classes that the pair tests stand on, at least 1; None takes all.
-    split
-        Only cells of this split stand in trials and are donors, and windows come from their
-        fields; None takes all.
-    """
-
-    conditions: tuple[str, ...] = tuple(str(c) for c in CONDITIONS)
-    seed: int = 0
-    repeats: int = 1
-    grid_cells: int = 1000
-    backgrounds: int | None = None
-    split: str | None = None
-
-    def __post_init__(self) -> None:
-        """Check every value."""
-        for name in self.conditions:
-            if name not in set(CONDITIONS):
-                raise unknown_value("condition", name, CONDITIONS)
-        for what, value, low, high in (
-            ("seed", self.seed, 0, 2**63 - 1),
-            ("repeats", self.repeats, 1, 1000),
-            ("grid_cells", self.grid_cells, 2, 10**9),
-            ("backgrounds", 1 if self.backgrounds is None else self.backgrounds, 1, 10**6),
-        ):
-            if not low <= value <= high:
-                raise UsageError(f"{what} is {value}; it must lie between {low} and {high}.")
-        chosen = {Condition.UNALTERED, *map(Condition, self.conditions)}
-        if Condition.CONFLICTING in chosen and Condition.DIFFERENT not in chosen:
-            raise UsageError(
-                "Condition 'conflicting' reads the trials of 'different', which is not chosen.",
-                "Add 'different' to --conditions.",
-            )
-        ordered = tuple(str(c) for c in CONDITIONS if c in chosen)
-        object.__setattr__(self, "conditions", ordered)
-
-    @property
-    def composed(self) -> tuple[Condition, ...]:
-        """The chosen conditions that have trials of their own."""
-        return tuple(c for c in COMPOSED if c in self.conditions)
 
 
 class Plan:
@@ -207,14 +151,14 @@ class Plan:
     def _choose_grid(self) -> NDArray[np.bool_]:
         """Choose by hash up to `grid_cells` of each class, and the shared background classes."""
         seed, classes = self.config.seed, self._class[self.rows]
-        rank = mix(seed, 101, self.rows)
+        rank = mix(seed, Stream.PAIR_TEST_CELLS, self.rows)
         order = np.lexsort((rank, classes))
         first = np.searchsorted(classes[order], classes[order], "left")
         position = np.arange(len(order)) - first
         chosen = np.zeros(len(self.rows), bool)
         chosen[order] = position < self.config.grid_cells
         chosen &= classes >= 0
-        backgrounds = self.present[np.argsort(mix(seed, 102, self.present))]
+        backgrounds = self.present[np.argsort(mix(seed, Stream.BACKGROUND_CLASSES, self.present))]
         self.backgrounds = np.sort(backgrounds[: self.config.backgrounds])
         return chosen
 
@@ -235,7 +179,13 @@ class Plan:
         allowed = np.broadcast_to(size > 0, (len(rows), len(classes))) & ~self._labels[rows]
         limited = np.isin(classes, self.backgrounds)
         allowed = allowed & (limited | ~self.grid[index][:, None])
-        score = mix(self.config.seed, 103, _CODE[condition], rows[:, None], classes[None, :])
+        score = mix(
+            self.config.seed,
+            Stream.CELL_BACKGROUNDS,
+            _CODE[condition],
+            rows[:, None],
+            classes[None, :],
+        )
         score[~allowed] = np.iinfo(np.uint64).max
         return np.argsort(score, axis=1, kind="stable"), allowed.sum(1)
 
@@ -356,13 +306,15 @@ class Plan:
         position = np.repeat(np.arange(len(index)), many)
         repeat = np.arange(len(position)) - np.repeat(np.cumsum(many) - many, many)
         rows = self.rows[index][position]
-        seed = mix(self.config.seed, 104, _CODE[condition], rows, repeat) >> np.uint64(1)
+        seed = mix(
+            self.config.seed, Stream.TRIAL_SEED, _CODE[condition], rows, repeat
+        ) >> np.uint64(1)
         donor = np.full(len(rows), -1)
         donor_class = np.full(len(rows), -1)
         if CONDITIONS[condition].grid:
             order, taken = self._choices(condition, index)
             donor_class = order[position, repeat % np.maximum(taken[position], 1)]
-            pick = mix(self.config.seed, 105, _CODE[condition], rows, repeat)
+            pick = mix(self.config.seed, Stream.DONOR, _CODE[condition], rows, repeat)
             if condition is Condition.CELL_FREE:
                 inside = pick % self._window_size[donor_class].astype(np.uint64)
                 place = self._window_start[donor_class] + inside.astype(np.int64)
@@ -387,7 +339,9 @@ class Plan:
     ) -> NDArray[np.int64]:
         """Choose a cell of another protein for each row, evenly among all of a shared class."""
         size = self._same_size(rows).astype(np.uint64)
-        pick = (mix(self.config.seed, 105, _CODE[condition], rows, repeat) % size).astype(np.int64)
+        pick = (mix(self.config.seed, Stream.DONOR, _CODE[condition], rows, repeat) % size).astype(
+            np.int64
+        )
         donor = np.full(len(rows), -1)
         for k in self.present:
             here = self._labels[rows, k] & (donor < 0)

@@ -24,6 +24,7 @@ from compute.models.card import load_card, make_card, save_card
 from compute.models.embedder import Embedder, load_model
 from compute.models.networks import network_spec
 from compute.models.weights import weights_of, write_weights
+from compute.storage.paths import RunPaths
 from compute.storage.run_directory import begin
 from compute.store.reader import CropStore
 
@@ -100,7 +101,7 @@ def _measure(
     store = CropStore(store_path)
     plan = Plan(store.cells, store.usable, store.windows, store.localizations, PlanConfig())
     with tempfile.TemporaryDirectory(prefix="bystander-bench-") as folder:
-        arrays = store.arrays(cache=Path(folder) / "pixels")
+        arrays = store.arrays(cache=RunPaths(folder).pixels)
         scales = measure(config.harmonise, store.cells, store.windows, arrays, 0)
         rounds = iter(range(repeats + 1))
         chosen = list(range(min(shards, len(plan.shards(SHARD_CELLS)))))

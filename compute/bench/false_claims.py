@@ -11,8 +11,8 @@ from scipy.optimize import brentq
 
 from compute.bench import simulated_answers as simulated
 from compute.bench.judging import (
+    ALPHA,
     FEW,
-    LEVEL,
     MANY,
     Counter,
     Finding,
@@ -33,13 +33,13 @@ MODELS = 3
 def sign_flips(config: SimulationConfig) -> Iterator[Finding]:
     """Judge the test of drops: its level, its power, and Holm's correction over a family."""
     for setting, answers, counted, bounds in (
-        ("nothing differs", _with_drop(0), "data sets with p ≤ 0.05", (None, LEVEL)),
-        ("true drop of 1 point", _with_drop(0.01), "data sets with p ≤ 0.05", (None, None)),
+        ("nothing differs", _with_drop(0), f"data sets with p ≤ {ALPHA:g}", (None, ALPHA)),
+        ("true drop of 1 point", _with_drop(0.01), f"data sets with p ≤ {ALPHA:g}", (None, None)),
     ):
         counter = Counter(f"20 proteins a class, {setting}", counted, bounds)
         for number, rng in config.each(6, bounds == (None, None)):
             tallies = simulated.pair_tallies(answers, simulated.draw(answers, rng), rng)
-            counter.add("sign-flip test, pair tests", _flip(tallies, config, number, 1) <= LEVEL)
+            counter.add("sign-flip test, pair tests", _flip(tallies, config, number, 1) <= ALPHA)
         yield from counter.findings()
     conditions = tuple(str(c) for c in CONDITIONS if c is not Condition.CONFLICTING)
     for code, (setting, lost) in enumerate(
@@ -50,14 +50,14 @@ def sign_flips(config: SimulationConfig) -> Iterator[Finding]:
         null = np.tile(np.array(shifts[1:]) == 0, MODELS)
         counter = Counter(
             f"6 proteins a class, {MODELS} models × 6 conditions, {setting}",
-            "data sets with any false claim", (None, LEVEL),
+            "data sets with any false claim", (None, ALPHA),
         )  # fmt: skip
         for number, rng in config.each(7, code):
             p = []
             for _ in range(MODELS):
                 tallies = simulated.multiclass_tallies(answers, simulated.draw(answers, rng), rng)
                 p += [_flip(tallies, config, number, m) for m in range(1, len(conditions))]
-            counter.add("sign-flip tests with Holm", (holm(p) <= LEVEL)[null].any())
+            counter.add("sign-flip tests with Holm", (holm(p) <= ALPHA)[null].any())
         yield from counter.findings()
 
 
@@ -89,8 +89,8 @@ def equivalence(config: SimulationConfig) -> Iterator[Finding]:
     margin = BootstrapConfig().margin
     for code, (setting, drop, bounds) in enumerate(
         (
-            ("true drop at the margin", margin, (None, LEVEL)),
-            ("true gain at the margin", -margin, (None, LEVEL)),
+            ("true drop at the margin", margin, (None, ALPHA)),
+            ("true gain at the margin", -margin, (None, ALPHA)),
             ("no true drop", 0.0, (None, None)),
         )
     ):
@@ -103,7 +103,7 @@ def equivalence(config: SimulationConfig) -> Iterator[Finding]:
                 row for row in effects if (row["scope"], row["effect"], row["condition"]) == _DROP
             )
             counter.add(
-                f"equivalence within {100 * margin:g} points", row["p_equivalence"] <= LEVEL
+                f"equivalence within {100 * margin:g} points", row["p_equivalence"] <= ALPHA
             )
         yield from counter.findings()
 
@@ -119,9 +119,9 @@ def shifts(config: SimulationConfig) -> Iterator[Finding]:
         )
     ):
         setting = f"{shifting.proteins} proteins, {setting}"
-        level = Counter(setting, "unshifted proteins with p ≤ 0.05", (None, None))
-        false = Counter(setting, "false ones among those with q ≤ 0.05", (None, LEVEL))
-        power = Counter(setting, "shifted proteins with q ≤ 0.05", (None, None))
+        level = Counter(setting, f"unshifted proteins with p ≤ {ALPHA:g}", (None, None))
+        false = Counter(setting, f"false ones among those with q ≤ {ALPHA:g}", (None, ALPHA))
+        power = Counter(setting, f"shifted proteins with q ≤ {ALPHA:g}", (None, None))
         for number, rng in config.each(9, code):
             proteins = list(draw_proteins(shifting, rng))
             p = np.array(
@@ -131,8 +131,8 @@ def shifts(config: SimulationConfig) -> Iterator[Finding]:
                 ]
             )
             moved = np.array([protein.shifted for protein in proteins])
-            called = benjamini_hochberg(p) <= LEVEL
-            level.add("shift", p[~moved] <= LEVEL)
+            called = benjamini_hochberg(p) <= ALPHA
+            level.add("shift", p[~moved] <= ALPHA)
             false.add("shift", (called & ~moved).sum() / max(called.sum(), 1))
             if moved.any():
                 power.add("shift", called[moved])

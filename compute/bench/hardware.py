@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from compute.bench.config import ROUNDS
 from compute.bench.timing import alternate
 from compute.devices import cores
 
@@ -58,7 +59,7 @@ class Machine:
         )
 
 
-def measure(device: torch.device, repeats: int = 5) -> Machine:
+def measure(device: torch.device, repeats: int = ROUNDS) -> Machine:
     """Describe the machine and measure its two limits.
 
     Parameters

@@ -10,17 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from compute.bench.config import SimulationConfig as SimulationConfig
 from compute.bench.simulated_answers import AnswersConfig
-from compute.errors import UsageError
-from compute.statistics.bootstrap import BootstrapConfig, Resampling
+from compute.statistics.bootstrap import Resampling
+from compute.statistics.config import ALPHA as ALPHA
+from compute.statistics.config import BootstrapConfig
 from compute.statistics.effect_rows import effect_rows
 from compute.statistics.effects import Tallies
 
 HELD = (0.93, 0.97)
 """Share of data sets whose 95% interval must hold the truth."""
-
-LEVEL = 0.05
-"""Level of tests, and share of false discoveries, that are allowed."""
 
 Bounds = tuple[float | None, float | None]
 """Least and most that a share may be; None where there is no bound."""
@@ -30,51 +29,6 @@ FEW = AnswersConfig(proteins=6, cells=(5, 15))
 SETTINGS = {"20 proteins a class": MANY, "6 proteins a class": FEW}
 """Answers with as many proteins as a screen (20 or more) and as the shipped demo (6) have, in 15
 localizations."""
-
-
-@dataclass(frozen=True)
-class SimulationConfig:
-    """How much is simulated.
-
-    Parameters
-    ----------
-    data_sets
-        Data sets in each setting, at least 2.
-    draws
-        Bootstrap draws of each interval, at least 100. Runs take 2,000; with 400 an
-        interval's length is off by 4% (standard deviation), which the shares include.
-    flips
-        Sign flips of each test, at least 100.
-    seed
-        Decides every data set; any integer ≥ 0.
-
-    Raises
-    ------
-    UsageError
-        A value is below its least.
-    """
-
-    data_sets: int = 1000
-    draws: int = 400
-    flips: int = 999
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Check every value."""
-        for what, least in (("data_sets", 2), ("draws", 100), ("flips", 100), ("seed", 0)):
-            if getattr(self, what) < least:
-                raise UsageError(f"{what} is {getattr(self, what)}; it must be at least {least}.")
-
-    def each(self, *stream: int) -> Iterator[tuple[int, np.random.Generator]]:
-        """Yield the number of each data set, and a generator of random numbers of its own.
-
-        Parameters
-        ----------
-        *stream
-            Numbers that tell one simulation's random numbers from another's.
-        """
-        for number in range(self.data_sets):
-            yield number, np.random.default_rng([self.seed, *stream, number])
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from compute.bench.compare_solvers import compare_solvers
 from compute.bench.table import Row
 from compute.probes.solvers import Fitting, Solver
 from compute.probes.stage import gather_grid
-from compute.runs.config import RunConfig, prepare
+from compute.runs.config import RunConfig
+from compute.runs.prepare import prepare
 from compute.schema import Condition
 from compute.storage.run_directory import RunDirectory
 from compute.store.reader import CropStore

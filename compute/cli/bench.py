@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from compute.bench.config import ROUNDS, SimulationConfig
 from compute.cli import console
 from compute.cli.options import DEFAULT_MODELS, Device, Models, Seed, names
+from compute.embedding.config import EmbedConfig
 from compute.errors import BystanderError
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ Store = Annotated[
 def everything(
     context: typer.Context,
     device: Device = "auto",
-    repeats: Repeats = 5,
+    repeats: Repeats = ROUNDS,
     store: Store = None,
 ) -> None:
     """Print the ratios of embedding and pair tests, and the cost of every other stage.
@@ -54,14 +56,16 @@ def everything(
 @bench.command()
 def embedding(
     models: Models = DEFAULT_MODELS,
-    precisions: Annotated[str, typer.Option(help="Separated by commas.")] = "float32",
-    batch_sizes: Annotated[str, typer.Option(help="Separated by commas; 0: found.")] = "0",
+    precisions: Annotated[str, typer.Option(help="Separated by commas.")] = EmbedConfig.precision,
+    batch_sizes: Annotated[str, typer.Option(help="Separated by commas; 0: found.")] = str(
+        EmbedConfig.batch_size
+    ),
     full_width: Annotated[
         bool, typer.Option("--full-width", help="The same networks at the published width.")
     ] = False,
     shards: Annotated[int, typer.Option(help="Of 64 cells, per round.")] = 4,
     device: Device = "auto",
-    repeats: Repeats = 5,
+    repeats: Repeats = ROUNDS,
     store: Store = None,
 ) -> None:
     """Compare embedding, from files to files, with the forward pass alone.
@@ -98,15 +102,16 @@ def growth(
 
 @bench.command()
 def statistics(
-    data_sets: Annotated[int, typer.Option(help="Simulated data sets per estimator.")] = 1000,
-    seed: Seed = 0,
+    data_sets: Annotated[int, typer.Option(help="Simulated data sets per estimator.")] = (
+        SimulationConfig.data_sets
+    ),
+    seed: Seed = SimulationConfig.seed,
     out: Annotated[Path | None, typer.Option(help="Also write the table here, as CSV.")] = None,
 ) -> None:
     """Check on simulated data that intervals hold the truth and tests keep their level.
 
     Example: bystander bench statistics --data-sets 200
     """
-    from compute.bench.judging import SimulationConfig
     from compute.bench.statistics import measure
 
     _print(measure(SimulationConfig(data_sets=data_sets, seed=seed), out=out))

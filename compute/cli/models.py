@@ -14,6 +14,8 @@ from compute import amounts
 from compute.cli import console
 from compute.cli.options import Device, Seed, Split, StoreArgument
 from compute.errors import UsageError
+from compute.models.precision import STORED
+from compute.models.training.options import TrainingOptions
 
 if TYPE_CHECKING:
     from compute.models.published.catalogue import Source
@@ -50,19 +52,21 @@ def train(
     model: Annotated[str, typer.Argument(help="pifia, paired_cell or deeploc.")],
     store: StoreArgument,
     out: Annotated[Path, typer.Option(help="Folder for the weights, card and history.")],
-    width: Annotated[float, typer.Option(help="Scales every layer; 1 as published.")] = 0.25,
-    epochs: Annotated[int, typer.Option(help="At most.")] = 30,
-    patience: Annotated[int, typer.Option(help="Epochs without improvement before it ends.")] = 6,
-    batch_size: Annotated[int, typer.Option(help="Crops per step.")] = 64,
-    learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 1e-3,
+    width: Annotated[float, typer.Option(help="Scales every layer; 1 as published.")] = (
+        TrainingOptions.width
+    ),
+    epochs: Annotated[int, typer.Option(help="At most.")] = TrainingOptions.epochs,
+    patience: Annotated[int, typer.Option(help="Epochs without improvement before it ends.")] = (
+        TrainingOptions.patience
+    ),
+    batch_size: Annotated[int, typer.Option(help="Crops per step.")] = TrainingOptions.batch_size,
+    learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = TrainingOptions.learning_rate,
     precision: Annotated[
         str, typer.Option(help="Of the convolutions: float32 or bfloat16 (faster on some CPUs).")
-    ] = "float32",
+    ] = TrainingOptions.precision,
     split: Split = None,
-    seed: Seed = 0,
-    dtype: Annotated[str, typer.Option(help="Of the stored weights: float32 or float16.")] = (
-        "float32"
-    ),
+    seed: Seed = TrainingOptions.seed,
+    dtype: Annotated[str, typer.Option(help="Of the stored weights: float32 or float16.")] = STORED,
     name: Annotated[str | None, typer.Option(help="Of the model; default: the network's.")] = None,
     license: Annotated[str, typer.Option(help="Of the weights, for the card.")] = "",
     device: Device = "auto",
@@ -108,9 +112,7 @@ def convert(
     name: Annotated[str | None, typer.Option(help="Of the model; default: the network's.")] = None,
     trained_on: Annotated[str, typer.Option(help="The data, in words, for the card.")] = "",
     license: Annotated[str, typer.Option(help="Of the weights, for the card.")] = "",
-    dtype: Annotated[str, typer.Option(help="Of the stored weights: float32 or float16.")] = (
-        "float32"
-    ),
+    dtype: Annotated[str, typer.Option(help="Of the stored weights: float32 or float16.")] = STORED,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a card there.")] = False,
 ) -> None:
     """Convert published weights into a model card and safetensors.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from compute.schema import CONDITIONS
+from compute.backgrounds.config import PlanConfig
 
 if TYPE_CHECKING:
     from compute.storage.atomic_files import Progress
@@ -95,7 +95,7 @@ Rescaling = Annotated[
 Compiled = Annotated[
     bool, typer.Option(help="Have PyTorch compile the networks first: for long runs on GPUs.")
 ]
-ALL_CONDITIONS = ",".join(CONDITIONS)
+ALL_CONDITIONS = ",".join(PlanConfig.conditions)
 
 
 def names(text: str) -> list[str]:

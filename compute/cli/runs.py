@@ -4,10 +4,11 @@ Layer: reads options, calls `compute.runs`, `compute.paper` or the dashboard's s
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from compute.backgrounds.config import PlanConfig
 from compute.cli import console
 from compute.cli.options import (
     ALL_CONDITIONS,
@@ -43,10 +44,10 @@ from compute.cli.options import (
     names,
     places,
 )
-
-if TYPE_CHECKING:
-    from compute.backgrounds.plan import PlanConfig
-    from compute.embedding.config import EmbedConfig
+from compute.embedding.config import EmbedConfig
+from compute.runs.config import RunConfig
+from compute.runs.engines import EngineConfig
+from compute.statistics.config import BootstrapConfig
 
 app = typer.Typer()
 
@@ -104,19 +105,19 @@ def plan(
     store: StoreArgument,
     models: Models = DEFAULT_MODELS,
     conditions: Conditions = ALL_CONDITIONS,
-    split: Split = None,
-    seed: Seed = 0,
-    repeats: Repeats = 1,
-    grid_cells: GridCells = 1000,
-    backgrounds: Backgrounds = None,
-    folds: Folds = 5,
-    folds_by: FoldsBy = "grouped",
-    examples: Examples = 4,
-    drop_embeddings: DropEmbeddings = False,
-    rescaling: Rescaling = True,
-    batch_size: BatchSize = 0,
-    precision: Precision = "float32",
-    compiled: Compiled = False,
+    split: Split = PlanConfig.split,
+    seed: Seed = PlanConfig.seed,
+    repeats: Repeats = PlanConfig.repeats,
+    grid_cells: GridCells = PlanConfig.grid_cells,
+    backgrounds: Backgrounds = PlanConfig.backgrounds,
+    folds: Folds = RunConfig.folds,
+    folds_by: FoldsBy = RunConfig.fold_scheme,
+    examples: Examples = RunConfig.examples,
+    drop_embeddings: DropEmbeddings = not RunConfig.keep_embeddings,
+    rescaling: Rescaling = EmbedConfig.rescaling,
+    batch_size: BatchSize = EmbedConfig.batch_size,
+    precision: Precision = EmbedConfig.precision,
+    compiled: Compiled = EmbedConfig.compiled,
     device: Device = "auto",
     jobs: Jobs = None,
 ) -> None:
@@ -124,14 +125,12 @@ def plan(
 
     Example: bystander plan store --models pifia
     """
-    from compute.runs.config import RunConfig
     from compute.runs.estimate import estimate, report
-    from compute.statistics.bootstrap import BootstrapConfig
 
     config = RunConfig(
-        plan=_plan_config(conditions, seed, repeats, grid_cells, backgrounds, split),
-        embed=_embed_config(
-            "protein", "remove", "crop", batch_size, precision, rescaling, compiled
+        plan=PlanConfig(tuple(names(conditions)), seed, repeats, grid_cells, backgrounds, split),
+        embed=EmbedConfig(
+            batch_size=batch_size, precision=precision, rescaling=rescaling, compiled=compiled
         ),
         bootstrap=BootstrapConfig(seed=seed),
         folds=folds,
@@ -149,29 +148,29 @@ def run(
     out: Annotated[str, typer.Option(help="The run directory or its URL, new or to go on with.")],
     models: Models = DEFAULT_MODELS,
     conditions: Conditions = ALL_CONDITIONS,
-    split: Split = None,
-    seed: Seed = 0,
-    repeats: Repeats = 1,
-    grid_cells: GridCells = 1000,
-    backgrounds: Backgrounds = None,
-    harmonise: Harmonise = "protein",
-    donor_centre: DonorCentre = "remove",
-    normalisation: Normalisation = "crop",
-    rescaling: Rescaling = True,
-    folds: Folds = 5,
-    folds_by: FoldsBy = "grouped",
-    draws: Draws = 2000,
-    margin: Margin = 0.02,
-    examples: Examples = 4,
-    drop_embeddings: DropEmbeddings = False,
-    batch_size: BatchSize = 0,
-    precision: Precision = "float32",
-    compiled: Compiled = False,
+    split: Split = PlanConfig.split,
+    seed: Seed = PlanConfig.seed,
+    repeats: Repeats = PlanConfig.repeats,
+    grid_cells: GridCells = PlanConfig.grid_cells,
+    backgrounds: Backgrounds = PlanConfig.backgrounds,
+    harmonise: Harmonise = EmbedConfig.harmonise,
+    donor_centre: DonorCentre = EmbedConfig.donor_centre,
+    normalisation: Normalisation = EmbedConfig.normalisation,
+    rescaling: Rescaling = EmbedConfig.rescaling,
+    folds: Folds = RunConfig.folds,
+    folds_by: FoldsBy = RunConfig.fold_scheme,
+    draws: Draws = BootstrapConfig.draws,
+    margin: Margin = BootstrapConfig.margin,
+    examples: Examples = RunConfig.examples,
+    drop_embeddings: DropEmbeddings = not RunConfig.keep_embeddings,
+    batch_size: BatchSize = EmbedConfig.batch_size,
+    precision: Precision = EmbedConfig.precision,
+    compiled: Compiled = EmbedConfig.compiled,
     device: Device = "auto",
     jobs: Jobs = None,
-    engine: Engine = "local",
-    workers: Workers = None,
-    address: Address = None,
+    engine: Engine = EngineConfig.name,
+    workers: Workers = EngineConfig.workers,
+    address: Address = EngineConfig.address,
     cache: Cache = None,
     name: Annotated[str | None, typer.Option(help="Shown in the dashboard.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete what is there first.")] = False,
@@ -180,14 +179,11 @@ def run(
 
     Example: bystander run store --out my-run --models pifia,deeploc
     """
-    from compute.runs.config import RunConfig
-    from compute.runs.engines import EngineConfig
     from compute.runs.pipeline import run_store
-    from compute.statistics.bootstrap import BootstrapConfig
 
     config = RunConfig(
-        plan=_plan_config(conditions, seed, repeats, grid_cells, backgrounds, split),
-        embed=_embed_config(
+        plan=PlanConfig(tuple(names(conditions)), seed, repeats, grid_cells, backgrounds, split),
+        embed=EmbedConfig(
             harmonise, donor_centre, normalisation, batch_size, precision, rescaling, compiled
         ),
         bootstrap=BootstrapConfig(draws=draws, seed=seed, margin=margin),
@@ -263,32 +259,3 @@ def check(
     with console.progress() as report:
         for line in check_path(path, report):
             console.out.print(line, markup=False)
-
-
-def _plan_config(
-    conditions: str,
-    seed: int,
-    repeats: int,
-    grid_cells: int,
-    backgrounds: int | None,
-    split: str | None,
-) -> "PlanConfig":
-    from compute.backgrounds.plan import PlanConfig
-
-    return PlanConfig(tuple(names(conditions)), seed, repeats, grid_cells, backgrounds, split)
-
-
-def _embed_config(
-    harmonise: str,
-    donor_centre: str,
-    normalisation: str,
-    batch_size: int,
-    precision: str,
-    rescaling: bool,
-    compiled: bool,
-) -> "EmbedConfig":
-    from compute.embedding.config import EmbedConfig
-
-    return EmbedConfig(
-        harmonise, donor_centre, normalisation, batch_size, precision, rescaling, compiled
-    )

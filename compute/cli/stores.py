@@ -18,6 +18,9 @@ from compute.cli.options import (
     TrainShare,
     names,
 )
+from compute.importers import config
+from compute.importers.config import CuttingConfig
+from compute.simulation.config import StudyDesign
 
 if TYPE_CHECKING:
     from compute.importers.run_import import ImportReport
@@ -37,13 +40,27 @@ app.add_typer(imports, name="import")
 @app.command()
 def simulate(
     store: NewStore,
-    proteins_per_class: Annotated[int, typer.Option(help="Proteins per localization.")] = 6,
-    mixed_proteins: Annotated[int, typer.Option(help="Proteins with two localizations.")] = 12,
-    cells_per_protein: Annotated[int, typer.Option(help="Crops per protein.")] = 40,
-    fields_per_protein: Annotated[int, typer.Option(help="Images per protein.")] = 2,
-    replicates: Annotated[int, typer.Option(help="Batches with their own light and gain.")] = 2,
-    seed: Annotated[int, typer.Option(help="Decides fields, cells and noise.")] = 0,
-    proteome_seed: Annotated[int, typer.Option(help="Decides the proteins.")] = 1,
+    proteins_per_class: Annotated[int, typer.Option(help="Proteins per localization.")] = (
+        StudyDesign.proteins_per_class
+    ),
+    mixed_proteins: Annotated[int, typer.Option(help="Proteins with two localizations.")] = (
+        StudyDesign.mixed_proteins
+    ),
+    cells_per_protein: Annotated[int, typer.Option(help="Crops per protein.")] = (
+        StudyDesign.cells_per_protein
+    ),
+    fields_per_protein: Annotated[int, typer.Option(help="Images per protein.")] = (
+        StudyDesign.fields_per_protein
+    ),
+    replicates: Annotated[int, typer.Option(help="Batches with their own light and gain.")] = (
+        StudyDesign.replicates
+    ),
+    seed: Annotated[int, typer.Option(help="Decides fields, cells and noise.")] = (
+        StudyDesign.seed
+    ),
+    proteome_seed: Annotated[int, typer.Option(help="Decides the proteins.")] = (
+        StudyDesign.proteome_seed
+    ),
     overwrite: Overwrite = False,
 ) -> None:
     """Draw simulated fields of yeast, one strain a field, and cut them into a crop store.
@@ -100,7 +117,7 @@ def import_pifia(
     ] = None,
     field_cells: Annotated[
         int, typer.Option(help="Consecutive cells of a protein that count as one field.")
-    ] = 50,
+    ] = config.FIELD_CELLS,
     localizations: Localizations = None,
     class_names: ClassNames = None,
     train_share: TrainShare = None,
@@ -127,7 +144,7 @@ def import_chong(
     store: NewStore,
     parts: Annotated[
         int, typer.Option(help="Parts of each class of a file that stand for proteins.")
-    ] = 5,
+    ] = config.PARTS,
     class_names: ClassNames = None,
     train_share: TrainShare = None,
     overwrite: Overwrite = False,
@@ -155,10 +172,10 @@ def import_fields(
     ] = None,
     channels: Annotated[
         str, typer.Option(help="Names of ch1, ch2 and so on, by commas.")
-    ] = "GFP,nuclear,RFP",
+    ] = ",".join(config.FIELD_CHANNELS),
     marker: Annotated[
         str, typer.Option(help="Channel that shows whole cells, to find unlabelled ones.")
-    ] = "RFP",
+    ] = config.MARKER,
     table: Annotated[
         Path | None,
         typer.Option(help="CSV: field (or well such as r01c01),protein, optional localization."),
@@ -166,10 +183,14 @@ def import_fields(
     protein: Annotated[
         str | None, typer.Option(help="Of fields not in the table; default: their well.")
     ] = None,
-    size: Annotated[int, typer.Option(help="Side of a crop, pixels.")] = 64,
-    windows: Annotated[int, typer.Option(help="Windows without cells per field, at most.")] = 8,
-    margin: Annotated[int, typer.Option(help="Their least distance from cells, pixels.")] = 5,
-    seed: Annotated[int, typer.Option(help="Decides where windows lie.")] = 0,
+    size: Annotated[int, typer.Option(help="Side of a crop, pixels.")] = CuttingConfig.size,
+    windows: Annotated[int, typer.Option(help="Windows without cells per field, at most.")] = (
+        CuttingConfig.windows
+    ),
+    margin: Annotated[int, typer.Option(help="Their least distance from cells, pixels.")] = (
+        CuttingConfig.margin
+    ),
+    seed: Annotated[int, typer.Option(help="Decides where windows lie.")] = CuttingConfig.seed,
     localizations: Localizations = None,
     class_names: ClassNames = None,
     train_share: TrainShare = None,
@@ -181,7 +202,6 @@ def import_fields(
 
     Example: bystander import fields images store --table fields.csv
     """
-    from compute.importers.cut_fields import CuttingConfig
     from compute.importers.fields import import_fields as read
 
     _import(
@@ -199,10 +219,10 @@ def import_manifest(
     store: NewStore,
     channels: Annotated[
         str, typer.Option(help="Channel columns (or `path` with that many), by commas.")
-    ] = "GFP,RFP",
+    ] = ",".join(config.MANIFEST_CHANNELS),
     marker: Annotated[
         str, typer.Option(help="Channel that shows whole cells, for missing masks.")
-    ] = "RFP",
+    ] = config.MARKER,
     localizations: Localizations = None,
     train_share: TrainShare = None,
     overwrite: Overwrite = False,

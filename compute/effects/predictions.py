@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from compute.errors import InputError
 from compute.schema import CONDITIONS, Condition, Protocol
-from compute.storage.run_directory import LOCKED_PREDICTIONS, RunDirectory
+from compute.storage.paths import LOCKED_PREDICTIONS
+from compute.storage.run_directory import RunDirectory
 
 BATCH = 8192
 """Rows that are decoded at a time."""
@@ -322,7 +323,7 @@ def blocks(
     }
     if Condition.UNALTERED not in files:
         return
-    trials = _Reader(_trials(run, list(names), protein), run.path / "trials")
+    trials = _Reader(_trials(run, list(names), protein), run.folder("trials"))
     lead = files[Condition.UNALTERED]
     while (protein_end := lead.block()) is not None:
         found = {c: file.until(protein_end) for c, file in files.items()}

@@ -7,7 +7,6 @@ but `examples`. What each table says is computed in `compute.statistics`.
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,8 @@ import pyarrow.parquet as pq
 from compute import schema
 from compute.effects.gather import Gathered, Gatherer
 from compute.effects.predictions import Predictions, blocks
-from compute.hashing import mix
+from compute.hashing import Stream, mix
 from compute.probes.cells import Cells
-from compute.probes.tables import work_file
 from compute.schema import Aggregation, Condition, Probe, Protocol
 from compute.statistics.aggregation import aggregate, with_counts
 from compute.statistics.backgrounds import background_rows
@@ -98,7 +96,7 @@ def _copy(run: RunDirectory, name: str, models: Sequence[str], conditions: Seque
     if run.summary(name).is_file():
         return
     kind = "tallies" if name == "pair_tallies" else name
-    files = (work_file(run, kind, m, c) for m, c in product(models, conditions))
+    files = (run.pairs(kind, m, c) for m, c in product(models, conditions))
     parts = (pq.read_table(file, partitioning=None) for file in files if file.is_file())
     write_stream(run.summary(name), parts, schema.SUMMARY_TABLES[name])
 
@@ -175,7 +173,10 @@ class _Stage:
         while (protein := file.block()) is not None:
             for protocol, answers in file.until(protein).items():
                 cell = answers.cell
-                drawn = mix(self.config.seed, 403, cell) % np.uint64(known) < FIT_CELLS
+                drawn = (
+                    mix(self.config.seed, Stream.CALIBRATION_CELLS, cell) % np.uint64(known)
+                    < FIT_CELLS
+                )
                 some = answers.cells((of[cell] >= 0) & drawn)
                 parts.setdefault(protocol, []).append(
                     (some.probabilities, self.cells.classes[some.cell[some.position]])
@@ -279,15 +280,12 @@ class _Stage:
             ),
         }
         for name, tables in parts.items():
-            write_stream(self._part(name, model), tables, schema.SUMMARY_TABLES[name])
-
-    def _part(self, name: str, model: str) -> Path:
-        return self.run.path / "work" / "proteins" / f"{name}-{model}.parquet"
+            write_stream(self.run.moved(name, model), tables, schema.SUMMARY_TABLES[name])
 
     def _joined(self, name: str) -> Iterator[pa.Table]:
         """Go through a table's parts, one per model."""
         for model in self.models:
-            with pq.ParquetFile(self._part(name, model), pre_buffer=False) as file:
+            with pq.ParquetFile(self.run.moved(name, model), pre_buffer=False) as file:
                 for batch in file.iter_batches():
                     yield pa.Table.from_batches([batch])
 

@@ -6,11 +6,10 @@ Layer: frozen dataclasses, which may cross from one process to another; no files
 from dataclasses import dataclass
 from pathlib import Path
 
-from compute.backgrounds.compose import DONOR_CENTRE
-from compute.backgrounds.harmonise import HARMONISE
-from compute.backgrounds.plan import PlanConfig
+from compute.backgrounds.config import DONOR_CENTRE, HARMONISE, PlanConfig
 from compute.errors import BystanderError, UsageError, unknown_value
-from compute.models.embedder import PRECISIONS
+from compute.models.precision import PRECISIONS
+from compute.storage.paths import RunPaths
 
 NORMALISATION = ("crop", "locked")
 """Where a model's scaling takes its range: from each crop itself, or from the unaltered crop of the
@@ -24,16 +23,16 @@ class EmbedConfig:
     Parameters
     ----------
     harmonise
-        One of `compute.backgrounds.harmonise.HARMONISE`.
+        One of `compute.backgrounds.config.HARMONISE`.
     donor_centre
-        One of `compute.backgrounds.compose.DONOR_CENTRE`.
+        One of `compute.backgrounds.config.DONOR_CENTRE`.
     normalisation
         One of `NORMALISATION`.
     batch_size
         Crops per forward pass, 1 to 65536; 0 leaves it to the device: as many as fit on a GPU,
         as many as stay in the caches of a CPU.
     precision
-        Key of `compute.models.embedder.PRECISIONS`.
+        One of `compute.models.precision.PRECISIONS`.
     rescaling
         Whether one trial (repeat 0) of each cell and condition is read a second time with the
         other normalisation, which tells how much of a drop is rescaling.
@@ -124,4 +123,4 @@ class EmbedJob:
     @property
     def pixels(self) -> Path:
         """The folder for the uncompressed pixels."""
-        return self.run / "work" / "pixels" if self.cache is None else self.cache
+        return RunPaths(self.run).pixels if self.cache is None else self.cache

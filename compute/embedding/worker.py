@@ -30,7 +30,8 @@ from compute.embedding.shard_threads import ShardThreads
 from compute.embedding.tables import embeddings_table, finite, second_readings, trials_table
 from compute.models.card import select_channels
 from compute.models.embedder import Embedder, load_model
-from compute.storage.run_directory import LOCKED, RunDirectory
+from compute.storage.paths import LOCKED
+from compute.storage.run_directory import RunDirectory
 from compute.store.reader import CropArrays, CropStore
 
 SHARD_CELLS = 64

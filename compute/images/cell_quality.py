@@ -17,6 +17,10 @@ BORDER_LENGTH = 1 / 8
 LEAST_MEDIUM = 1 / 40
 """Least share of the crop that must be medium to fill holes from it (102 pixels of 64×64)."""
 
+FAR = 5
+"""Pixels between medium and the next cell where the crop has the room: there, under 2% of a cell's
+light is left (mean over real yeast crops outlined by `compute.images.segmentation`)."""
+
 
 def flag_cells(masks: NDArray[np.bool_], foregrounds: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Flag cells whose mask is empty, off centre or cut by the border, and crowded crops.

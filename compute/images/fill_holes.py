@@ -12,15 +12,11 @@ from numpy.typing import NDArray
 
 from compute.errors import InputError
 from compute.hashing import FIRST, GOLDEN, SECOND
-from compute.images.cell_quality import LEAST_MEDIUM
+from compute.images.cell_quality import FAR, LEAST_MEDIUM
 from compute.images.dilation import Words, grow_square, square, to_masks, to_words
 
 MARGIN = 2
-"""Pixels next to a cell that its blur still lights: not medium."""
-
-FAR = 5
-"""Margin where the crop has the room: there, under 2% of a cell's light is left (mean over real
-yeast crops outlined by `compute.images.segmentation`), at `MARGIN` about 12%."""
+"""Pixels next to a cell that its blur still lights, with about 12% of its light: not medium."""
 
 DIMMEST = 1 / 20
 """Share of the crop's pixels, its dimmest, that stand in where there is too little medium."""

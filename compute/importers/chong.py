@@ -37,6 +37,7 @@ from numpy.typing import NDArray
 from compute.errors import InputError, UsageError
 from compute.importers.chunks import Chunk, Job
 from compute.importers.class_names import ClassNames, Meaning
+from compute.importers.config import PARTS
 from compute.importers.localization_table import read_class_names
 from compute.importers.part_builder import BATCH, Crop, Intake
 from compute.importers.run_import import (
@@ -58,9 +59,6 @@ MARKER = CHANNELS.index("RFP")
 
 SIZE = 64
 """Side of a crop, pixels."""
-
-PARTS = 5
-"""Parts of each class of a file that stand for proteins."""
 
 SPLITS = {"train": "train", "valid": "validation", "test": "test"}
 """What is in a file's name → its cells' split."""

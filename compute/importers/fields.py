@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from compute.errors import InputError, UsageError
 from compute.importers.chunks import Chunk, Job
+from compute.importers.config import FIELD_CHANNELS, MARKER
 from compute.importers.cut_fields import (
     CuttingConfig,
     find_cells,
@@ -55,9 +56,6 @@ from compute.importers.run_import import (
 from compute.importers.text_table import is_clean, printable, short_list
 from compute.importers.tiff import CropRejected, as_stored, check_crop, read_image, stack_channels
 from compute.store.part import StoreFormat
-
-CHANNELS = ("GFP", "nuclear", "RFP")
-"""Names of ch1, ch2 and ch3."""
 
 _IMAGE = re.compile(r"(?P<field>.+)-ch(?P<channel>\d+)(?:[a-z].*)?\.tiff?", re.DOTALL | re.I)
 _LABELS = re.compile(r"(?P<field>.+)_labell?ed\.tiff?", re.DOTALL | re.I)
@@ -116,8 +114,8 @@ def import_fields(
     out: Path,
     *,
     labels: Path | None = None,
-    channels: Sequence[str] = CHANNELS,
-    marker: str = "RFP",
+    channels: Sequence[str] = FIELD_CHANNELS,
+    marker: str = MARKER,
     table: Path | None = None,
     protein: str | None = None,
     config: CuttingConfig | None = None,

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from compute.errors import InputError, UsageError
 from compute.importers.chunks import Job
+from compute.importers.config import MANIFEST_CHANNELS, MARKER
 from compute.importers.localization_table import LocalizationTable, read_localizations, split_labels
 from compute.importers.part_builder import Crop, Intake, common_size
 from compute.importers.run_import import (
@@ -140,9 +141,9 @@ def import_manifest(
     table: Path,
     out: Path,
     *,
-    channels: Sequence[str] = ("GFP", "RFP"),
+    channels: Sequence[str] = MANIFEST_CHANNELS,
     root: Path | None = None,
-    marker: str = "RFP",
+    marker: str = MARKER,
     localizations: Path | None = None,
     **options: Unpack[ImportOptions],
 ) -> ImportReport:

@@ -16,8 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from compute.errors import InputError
-from compute.images.cell_quality import LEAST_MEDIUM
-from compute.images.fill_holes import FAR, medium_mask, windows_from_crops
+from compute.images.cell_quality import FAR, LEAST_MEDIUM
+from compute.images.fill_holes import medium_mask, windows_from_crops
 from compute.images.segmentation import DEFAULT, HALO, SegmentationConfig, segment
 from compute.importers.duplicates import Repeats, pixel_digest
 from compute.schema import UNUSABLE

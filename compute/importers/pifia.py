@@ -37,6 +37,7 @@ from numpy.typing import NDArray
 
 from compute.errors import InputError, UsageError
 from compute.importers.chunks import Job
+from compute.importers.config import FIELD_CELLS
 from compute.importers.localization_table import (
     LocalizationTable,
     read_class_names,
@@ -74,9 +75,6 @@ KINDS = {
 
 PICKLED = (".npy", ".npz", ".pkl", ".pickle", ".p", ".joblib")
 """Endings of files that may be pickled; none is ever opened."""
-
-FIELD_CELLS = 50
-"""Cells of a protein with consecutive numbers that count as one field."""
 
 _PIFIA = re.compile(r"(?P<before>.+)_(?P<kind>ch[123]|mask)_(?P<after>.+)", re.DOTALL | re.I)
 _CHONG = re.compile(r"(?P<before>.+)_(?P<kind>gfp|rfp|mask)", re.DOTALL | re.I)

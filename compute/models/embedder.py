@@ -5,9 +5,8 @@ in `compute.models.card`, which needs no torch.
 """
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -17,14 +16,10 @@ from compute.models import scaling_compiled
 from compute.models.card import POOLINGS, WINDOWS, ModelCard, load_card
 from compute.models.networks import network_spec
 from compute.models.networks.blocks import LayeredNetwork, channels_last, fold
+from compute.models.precision import PRECISIONS
 from compute.models.scaling import scaling_named
 from compute.models.weights import load_weights, read_weights
 from compute.storage.atomic_files import sha256
-
-PRECISIONS: Mapping[str, torch.dtype] = MappingProxyType(
-    {"float32": torch.float32, "bfloat16": torch.bfloat16}
-)
-"""Numbers that networks compute with; crops are scaled and embeddings pooled as float32."""
 
 
 class Embedder:
@@ -173,7 +168,7 @@ class Embedder:
         for rows, columns in self._windows:
             window = scaled[:, :, rows, columns].contiguous(memory_format=torch.channels_last)
             with torch.autocast(
-                self.device.type, PRECISIONS[precision], enabled=precision != "float32"
+                self.device.type, getattr(torch, precision), enabled=precision != "float32"
             ):
                 embedding = self._layer(window, self.card.layer)
             if precision != "float32":

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from compute.errors import InputError, unknown_value
+from compute.models.precision import STORED
 from compute.storage.atomic_files import sha256, writing
 
 DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
@@ -91,7 +92,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return {key: tensor.float() for key, tensor in tensors.items()}
 
 
-def write_weights(path: Path, tensors: Mapping[str, Tensor], dtype: str = "float32") -> str:
+def write_weights(path: Path, tensors: Mapping[str, Tensor], dtype: str = STORED) -> str:
     """Write a safetensors file; it appears whole or not at all.
 
     Parameters

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from compute.errors import UsageError, unknown_value
-from compute.hashing import mix
+from compute.hashing import Stream, mix
 
 SCHEMES = ("grouped", "paper")
 
@@ -94,7 +94,7 @@ def deal(
     for k in range(n_classes):
         inside = np.unique(units[members & (classes == k)])
         sizes[k] = len(inside)
-        shuffled = inside[np.argsort(mix(seed, 301, inside), kind="stable")]
+        shuffled = inside[np.argsort(mix(seed, Stream.FOLDS, inside), kind="stable")]
         place = np.full(max(len(names), len(classes)), -1)
         place[shuffled] = np.arange(len(shuffled))
         here = classes == k

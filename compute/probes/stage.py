@@ -26,15 +26,15 @@ from compute.probes.cells import Cells
 from compute.probes.multiclass import Multiclass, fit_multiclass
 from compute.probes.pair_tests import CONFLICTING, Crops, PairScore, pair_tests
 from compute.probes.solvers import ONE_CORE, Fitting, Hyperplanes
-from compute.probes.tables import predictions_table, tally, work_file, write_pairwise
+from compute.probes.tables import predictions_table, tally, write_pairwise
 from compute.schema import CONDITIONS, Condition, Protocol
 from compute.storage.atomic_files import Progress, silent, table_writer, write_json
-from compute.storage.run_directory import LOCKED, LOCKED_PREDICTIONS, WORK, RunDirectory
+from compute.storage.paths import LOCKED, LOCKED_PREDICTIONS
+from compute.storage.run_directory import RunDirectory
 
 GATHERED = 1 << 29
 """Bytes of grid embeddings gathered in one pass over the shards (one condition at least)."""
 
-FITS = "fits"
 """Folder of the work folder that says how pair tests were fitted."""
 
 Planes = dict[tuple[int, int], Hyperplanes]
@@ -106,9 +106,7 @@ def _finished(run: RunDirectory, plan: Plan, model: str, condition: Condition) -
     if condition is Condition.DIFFERENT and Condition.CONFLICTING in plan.config.conditions:
         names.append(Condition.CONFLICTING)
     files = [run.part("predictions", plan.config.composed.index(condition), model)]
-    files += [
-        work_file(run, kind, model, name) for kind in ("pairwise", "tallies") for name in names
-    ]
+    files += [run.pairs(kind, model, name) for kind in ("pairwise", "tallies") for name in names]
     return all(file.is_file() for file in files)
 
 
@@ -322,12 +320,14 @@ def _write_scores(
     fitting: Fitting,
 ) -> None:
     """Write one model's and condition's `pairwise` and `pair_tallies`, and how they came."""
-    file = work_file(run, FITS, model, condition).with_suffix(".json")
     left = sum(score.unsolved for _, score in scores)
-    write_json(file, {"solver": str(fitting.solver), "fits_left_to_the_reference": left})
+    write_json(
+        run.fits(model, condition),
+        {"solver": str(fitting.solver), "fits_left_to_the_reference": left},
+    )
     write_pairwise(run, model, condition, scores, cells.names)
     run.write(
-        work_file(run, "tallies", model, condition),
+        run.pairs("tallies", model, condition),
         _tally(model, condition, scores, cells),
         schema.PAIR_TALLIES,
     )
@@ -347,8 +347,7 @@ def how_fitted(run: RunDirectory) -> dict[str, Any]:
 
     More than one solver is named where a run was gone on with on another device.
     """
-    files = sorted((run.path / WORK / FITS).glob("[!.]*.json"))
-    found = [json.loads(file.read_text("utf-8")) for file in files]
+    found = [json.loads(file.read_text("utf-8")) for file in run.all_fits()]
     return {
         "solvers": sorted({each["solver"] for each in found}),
         "fits_left_to_the_reference": sum(each["fits_left_to_the_reference"] for each in found),

@@ -4,7 +4,6 @@ Layer: arrays to Arrow tables; `write_pairwise` writes below the run's `work` fo
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 from typing import Protocol as Interface
 
@@ -30,11 +29,6 @@ class Named(Interface):
     @property
     def names(self) -> Sequence[str]:
         """Class names."""
-
-
-def work_file(run: RunDirectory, kind: str, model: str, condition: str) -> Path:
-    """Return where one model's and condition's `pairwise` or `tallies` rows lie."""
-    return run.path / "work" / kind / f"{model}-{condition}.parquet"
 
 
 def write_pairwise(
@@ -63,7 +57,7 @@ def write_pairwise(
         columns=schema.PAIRWISE.names,
     )
     table = pa.Table.from_pandas(pairwise, schema=schema.PAIRWISE, preserve_index=False)
-    run.write(work_file(run, "pairwise", model, condition), table, schema.PAIRWISE)
+    run.write(run.pairs("pairwise", model, condition), table, schema.PAIRWISE)
 
 
 def tally(

@@ -16,6 +16,7 @@ from compute.runs.pipeline import run_store
 from compute.simulation.simulate import simulate
 from compute.statistics.bootstrap import BootstrapConfig
 from compute.storage.atomic_files import Progress, silent
+from compute.storage.paths import StorePaths
 
 EVALUATION: dict[str, Any] = {
     "proteins_per_class": 6,
@@ -53,7 +54,7 @@ def make_demo(out: Path, progress: Progress = silent) -> Path:
         Folder of the finished run.
     """
     store, run = out / "store", out / "run"
-    if not (store / "store.json").is_file():
+    if not StorePaths(store).header.is_file():
         simulate(store, **EVALUATION, progress=progress)
     run_store(store, run, list(builtin_cards()), CONFIG, name="demo", progress=progress)
     return run

@@ -12,7 +12,8 @@ from compute import schema
 from compute.errors import InputError
 from compute.runs.verify import check_run
 from compute.storage.atomic_files import Progress, silent
-from compute.storage.run_directory import RUN_FILE, RunDirectory
+from compute.storage.paths import RunPaths
+from compute.storage.run_directory import RunDirectory
 from compute.store.reader import CropStore
 
 
@@ -23,7 +24,7 @@ def describe_store(path: Path) -> Iterator[str]:
     words = "simulated cells" if store.simulated else "cells"
     names: set[str] = set()
     unlabelled = 0
-    cells = pq.ParquetFile(path / "cells.parquet")
+    cells = pq.ParquetFile(store.paths.cells)
     for rows in cells.iter_batches(columns=["protein", "labels"]):
         names.update(rows["protein"].unique().to_pylist())
         unlabelled += rows["labels"].null_count
@@ -105,7 +106,7 @@ def check_path(path: Path, progress: Progress = silent) -> Iterator[str]:
     InputError
         Something is missing or altered, or refers to something that is not there.
     """
-    if (path / RUN_FILE).is_file():
+    if RunPaths(path).header.is_file():
         yield from check_run(RunDirectory(path), progress)
         return
     store = CropStore(path)

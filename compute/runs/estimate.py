@@ -25,7 +25,8 @@ from compute.models.embedder import load_model
 from compute.probes.folds import Folds
 from compute.probes.multiclass import C
 from compute.probes.svm_folds import fit_folds
-from compute.runs.config import RunConfig, prepare
+from compute.runs.config import RunConfig
+from compute.runs.prepare import prepare
 from compute.schema import CONDITIONS, Condition
 from compute.store.reader import CropArrays, CropStore
 

@@ -19,7 +19,7 @@ from skimage.measure import find_contours
 from compute import schema
 from compute.backgrounds.compose import compose
 from compute.backgrounds.harmonise import Scales
-from compute.hashing import mix
+from compute.hashing import Stream, mix
 from compute.schema import Condition, Protocol
 from compute.storage.atomic_files import Progress, silent, write_stream
 from compute.storage.run_directory import RunDirectory
@@ -236,7 +236,7 @@ def _choose(trials: pd.DataFrame, per_protein: int, seed: int) -> NDArray[np.int
         Rows of the store, ascending.
     """
     cells = trials.drop_duplicates("cell")[["cell", "protein", "moved"]].copy()
-    cells["lot"] = mix(seed, 501, cells["cell"].to_numpy())
+    cells["lot"] = mix(seed, Stream.EXAMPLE_CELLS, cells["cell"].to_numpy())
     cells["moved"] = cells["moved"].fillna(0)
     moved = cells.sort_values(["protein", "moved", "cell"], ascending=[True, False, True])
     first = moved.groupby("protein").head((per_protein + 1) // 2)

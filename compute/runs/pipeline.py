@@ -23,14 +23,16 @@ from compute.models.embedder import Embedder, load_model
 from compute.probes.cells import Cells
 from compute.probes.solvers import Fitting
 from compute.probes.stage import how_fitted
-from compute.runs.config import RunConfig, prepare
+from compute.runs.config import RunConfig
 from compute.runs.engines import EngineConfig, EngineName, open_engine
 from compute.runs.engines.tasks import IncompleteError
 from compute.runs.example_crops import write_examples
+from compute.runs.prepare import prepare
 from compute.runs.provenance import describe, flagged_trials, plain, sham_difference
 from compute.runs.stages import embed_stage, probe_stage
 from compute.storage.atomic_files import Progress, silent, write_stream
-from compute.storage.run_directory import LOCKED, WORK, Notice, RunDirectory, begin, unheard
+from compute.storage.paths import LOCKED, WORK
+from compute.storage.run_directory import Notice, RunDirectory, begin, unheard
 from compute.store.reader import CropStore
 
 
@@ -160,7 +162,7 @@ class _Stages:
         )  # fmt: skip
         if not run.summary("cells").is_file():
             write_stream(run.summary("cells"), store.cell_tables(), schema.cells_schema())
-        arrays = store.arrays(cache=run.path / WORK / "pixels")
+        arrays = store.arrays(cache=run.pixels)
         scales = measure(
             config.embed.harmonise, store.cells, store.windows, arrays, config.plan.seed
         )

@@ -19,11 +19,12 @@ from compute.errors import BystanderError
 from compute.probes.cells import Cells
 from compute.probes.solvers import Fitting
 from compute.probes.stage import probe
-from compute.runs.config import RunConfig, prepare
+from compute.runs.config import RunConfig
 from compute.runs.engines.tasks import Stage, TaskError
+from compute.runs.prepare import prepare
 from compute.runs.provenance import describe_device
 from compute.storage.atomic_files import Progress, silent
-from compute.storage.run_directory import WORK, RunDirectory
+from compute.storage.run_directory import RunDirectory
 from compute.store.reader import CropStore
 
 SHARDS_AT_A_TIME = 16
@@ -118,17 +119,12 @@ class _Probes:
                 raise TaskError(name, error.problem, error.remedy) from error
             except Exception as error:
                 raise TaskError(name, f"{type(error).__name__}: {error}.") from error
-            _probed(self._run, name).parent.mkdir(parents=True, exist_ok=True)
-            _probed(self._run, name).touch()
+            self._run.probed(name).parent.mkdir(parents=True, exist_ok=True)
+            self._run.probed(name).touch()
             yield name
 
     def measured(self) -> dict[str, Any]:
         return {}
-
-
-def _probed(run: RunDirectory, model: str) -> Path:
-    """Return the mark that a model's probes are done: it is of this session alone."""
-    return run.path / WORK / "probed" / model
 
 
 def open_probes(
@@ -180,12 +176,12 @@ def probe_stage(
         A task is the name of a model.
     """
     for model in models:
-        _probed(run, model).unlink(missing_ok=True)
+        run.probed(model).unlink(missing_ok=True)
     places = run.path.resolve(), store.path.resolve()
     return Stage(
         name="probe",
         total=len(models),
-        missing=lambda: [model for model in models if not _probed(run, model).exists()],
+        missing=lambda: [model for model in models if not run.probed(model).exists()],
         here=lambda: _Probes(run, plan, cells, models, fitting, progress),
         there=partial(open_probes, *places, config, models, device),
         describe=lambda model: {"model": model, "trials": f"0 to {plan.count - 1}"},

@@ -358,12 +358,3 @@ SUMMARY_TABLES: dict[str, pa.Schema] = {
     "examples": EXAMPLES,
 }
 """Run tables that are one Parquet file each, with their schemas."""
-
-RUN_TABLES: dict[str, str] = {
-    "cells": "cells.parquet",
-    "trials": "trials/*.parquet",
-    "embeddings": "embeddings/model=*/*.parquet",
-    "predictions": "predictions/model=*/*.parquet",
-    **{name: f"{name}.parquet" for name in SUMMARY_TABLES},
-}
-"""Where each table of a run directory lies, as a glob below it."""

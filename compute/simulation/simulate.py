@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from compute.errors import UsageError
+from compute.hashing import Stream
 from compute.simulation.config import SimulationConfig, StudyDesign
 from compute.simulation.fields import FieldCrops, cut_crops, simulate_field
 from compute.simulation.optics import CHANNELS, draw_batch
@@ -26,9 +27,6 @@ from compute.storage.atomic_files import Progress, silent
 from compute.store.writer import CropStoreWriter
 
 __all__ = ["SimulationConfig", "StudyDesign", "simulate"]
-
-_BATCH, _FIELD = 0, 1
-"""First numbers of the random streams below a seed."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +68,13 @@ class FieldTask:
 def simulate(
     out: Path,
     *,
-    proteins_per_class: int = 6,
-    mixed_proteins: int = 12,
-    cells_per_protein: int = 40,
-    fields_per_protein: int = 2,
-    replicates: int = 2,
-    seed: int = 0,
-    proteome_seed: int = 1,
+    proteins_per_class: int = StudyDesign.proteins_per_class,
+    mixed_proteins: int = StudyDesign.mixed_proteins,
+    cells_per_protein: int = StudyDesign.cells_per_protein,
+    fields_per_protein: int = StudyDesign.fields_per_protein,
+    replicates: int = StudyDesign.replicates,
+    seed: int = StudyDesign.seed,
+    proteome_seed: int = StudyDesign.proteome_seed,
     size: int | None = None,
     config: SimulationConfig | None = None,
     overwrite: bool = False,
@@ -186,8 +184,12 @@ def _tasks(design: StudyDesign, config: SimulationConfig) -> list[FieldTask]:
 
 def draw_field(task: FieldTask) -> FieldCrops:
     """Simulate one field and cut its crops; depends on nothing but the task."""
-    batch_seed = np.random.SeedSequence(task.seed, spawn_key=(_BATCH, task.replicate))
-    field_seed = np.random.SeedSequence(task.seed, spawn_key=(_FIELD, task.number, task.index))
+    batch_seed = np.random.SeedSequence(
+        task.seed, spawn_key=(Stream.SIMULATED_BATCH, task.replicate)
+    )
+    field_seed = np.random.SeedSequence(
+        task.seed, spawn_key=(Stream.SIMULATED_FIELD, task.number, task.index)
+    )
     batch = draw_batch(task.config, np.random.default_rng(batch_seed))
     rng = np.random.default_rng(field_seed)
     field = simulate_field(task.protein, task.config, batch, task.crops, rng)

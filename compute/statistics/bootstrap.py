@@ -14,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from compute.errors import UsageError
+from compute.statistics.config import LEVEL
+from compute.statistics.config import BootstrapConfig as BootstrapConfig
 
 FEWEST_PROTEINS = 5
 """With fewer proteins in a class than this, cells are resampled instead, and that is said."""
-
-LEVEL = 0.95
 
 BLOCK = 2**21
 """Weights that are drawn at a time (16 MB)."""
@@ -28,39 +27,6 @@ _ROUNDING = 1e-12
 
 KEPT = 2**25
 """Draws × units up to which the counts are kept between uses (64 MB)."""
-
-
-@dataclass(frozen=True)
-class BootstrapConfig:
-    """How uncertainty is computed.
-
-    Parameters
-    ----------
-    draws
-        Bootstrap draws, at least 100 (the design asks for 2,000 in what is reported).
-    flips
-        Sign flips of the test, at least 100.
-    seed
-        Any integer ≥ 0.
-    margin
-        Drops and gaps within ± this count as none in the equivalence test, above 0, below 1.
-    """
-
-    draws: int = 2000
-    flips: int = 10_000
-    seed: int = 0
-    margin: float = 0.02
-
-    def __post_init__(self) -> None:
-        """Check every value."""
-        for what in ("draws", "flips"):
-            if getattr(self, what) < 100:
-                raise UsageError(f"{what} is {getattr(self, what)}; it must be at least 100.")
-        if not 0 < self.margin < 1:
-            raise UsageError(
-                f"margin is {self.margin}; it must be above 0 and below 1.",
-                "It is a difference of accuracies: 0.02 is two points.",
-            )
 
 
 def _counts(

@@ -12,10 +12,10 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from compute.hashing import mix
+from compute.hashing import Stream, mix
 from compute.schema import DISTRIBUTIONS, SHIFTS, TRUTH
+from compute.statistics.config import ALPHA
 from compute.statistics.shifts import (
-    CALLED,
     DRAWS,
     FINER,
     benjamini_hochberg,
@@ -151,11 +151,13 @@ class Shifts:
         for block in after.proteins():
             number, cell = len(self.rows), after.cell[block]
             p, q = before.mean[block], after.mean[block]
-            seed = int(mix(self.seed, 401, self.condition, number) >> np.uint64(1))
+            seed = int(mix(self.seed, Stream.SHIFT_NULL, self.condition, number) >> np.uint64(1))
             found = shift(p, q, seed)
             if found.p_value == LEAST and needs_finer(len(self.finer) + 1, self.proteins):
                 self.finer[number] = finer_p_value(p, q, seed, FINER * self.proteins)
-            floor = floors.of(p, cell, int(mix(self.seed, 402, number) >> np.uint64(1)))
+            floor = floors.of(
+                p, cell, int(mix(self.seed, Stream.NOISE_FLOOR, number) >> np.uint64(1))
+            )
             was, now = p.mean(0), q.mean(0)
             self.first.append(int(cell[0]))
             self.rows.append(
@@ -192,7 +194,7 @@ class Shifts:
         frame = pd.DataFrame(self.rows).assign(**key)
         frame["q_value"] = benjamini_hochberg(frame["p_value"].to_numpy())
         least = frame["p_value"] == LEAST
-        if (frame.loc[least, "q_value"] > CALLED).any():
+        if (frame.loc[least, "q_value"] > ALPHA).any():
             frame.loc[list(self.finer), "p_value"] = list(self.finer.values())
             frame["q_value"] = benjamini_hochberg(frame["p_value"].to_numpy())
         cells = table.iloc[self.first]

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import rel_entr
 
+from compute.statistics.config import ALPHA
+
 DRAWS = 2000
 """Random exchanges of condition labels in the null."""
-
-CALLED = 0.05
-"""False discovery rate at which a shift is called (the design's q)."""
 
 FINER = 40
 """Exchanges per tested protein for a p-value that can be called among them, even alone."""
@@ -107,7 +106,7 @@ def needs_finer(least: int, tested: int) -> bool:
     tested
         All proteins.
     """
-    return tested / (1 + DRAWS) > CALLED * least
+    return tested / (1 + DRAWS) > ALPHA * least
 
 
 def _beyond(differences: NDArray[np.float64], tv: float, seed: int, draws: int) -> int:

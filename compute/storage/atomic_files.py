@@ -19,9 +19,7 @@ import pyarrow.parquet as pq
 
 from compute.errors import DiskError, InputError
 from compute.schema import SCHEMA_VERSION
-
-RUN_FILE = "run.json"
-"""What makes a folder a run directory."""
+from compute.storage.paths import DEEPEST, RunPaths, checksum_file
 
 ROW_GROUP = 50_000
 """Rows per Parquet row group of result tables: look-ups of one protein read little."""
@@ -76,11 +74,6 @@ def writing(path: Path, *, checksum: bool = False) -> Iterator[Path]:
                 checksum_file(path).unlink(missing_ok=True)
 
 
-def checksum_file(path: Path) -> Path:
-    """Return where the checksum of a file of an unfinished run lies."""
-    return path.with_name(f".{path.name}.sha256")
-
-
 def checksum_of(path: Path) -> str | None:
     """Return the SHA-256 that was recorded when a file was written, if there is one."""
     try:
@@ -101,7 +94,7 @@ def _record_checksum(path: Path, digest: str) -> None:
 
 def below_a_run(path: Path) -> bool:
     """Tell whether a file lies in a run directory, which keeps checksums of its tables."""
-    return any((folder / RUN_FILE).is_file() for folder in list(path.parents)[:4])
+    return any(RunPaths(folder).header.is_file() for folder in list(path.parents)[:DEEPEST])
 
 
 def disk_error(error: OSError, path: Path) -> DiskError:

@@ -17,14 +17,13 @@ from pathlib import Path
 from compute.errors import InputError
 from compute.storage.atomic_files import (
     Progress,
-    checksum_file,
     checksum_of,
     sha256,
     silent,
     writing,
 )
+from compute.storage.paths import RunPaths, checksum_file
 
-MANIFEST = "checksums.sha256"
 READERS = 8
 """Files hashed at once: hashing lets other threads run, and slow disks like several requests."""
 
@@ -102,7 +101,7 @@ def gather(folder: Path, files: Iterable[Path]) -> str:
     str
         The SHA-256 of the file written.
     """
-    path = folder / MANIFEST
+    path = RunPaths(folder).manifest
     with writing(path) as temporary, temporary.open("w", encoding="utf-8") as handle:
         for file in files:
             digest = checksum_of(file) or sha256(file)
@@ -137,7 +136,7 @@ def read_manifest(folder: Path, expected: str | None) -> list[tuple[Path, str]]:
     InputError
         The file is missing or was altered.
     """
-    path = folder / MANIFEST
+    path = RunPaths(folder).manifest
     if not path.is_file():
         raise InputError(f"{path} is missing.", "Run again with --fresh.")
     if sha256(path) != expected:

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from compute.errors import BusyError, BystanderError, InputError
-from compute.storage.atomic_files import RUN_FILE, Progress, fingerprint, sha256, silent, writing
+from compute.storage.atomic_files import Progress, fingerprint, sha256, silent, writing
 from compute.storage.locks import LOCK_FILE, describe_process, gone
+from compute.storage.paths import RUN_FILE, STORE_FILE, RunPaths, StorePaths, stays_here
 from compute.storage.remote import Remote
 
 EVERY = 2.0
@@ -28,8 +29,6 @@ EVERY = 2.0
 
 BEAT, STALE = 60.0, 600.0
 """Seconds between signs of life in the remote lock, and after which it is stale."""
-
-STORE_FILE = "store.json"
 
 
 def cache_folder() -> Path:
@@ -82,7 +81,7 @@ def store_here(url: str, cache: Path, progress: Progress = silent) -> Path:
                     "Make the store anew, or copy it there again.",
                 )
     progress("copy", len(files), len(files))
-    with writing(folder / STORE_FILE) as temporary:
+    with writing(StorePaths(folder).header) as temporary:
         temporary.write_bytes(raw)
     return folder
 
@@ -151,7 +150,7 @@ def _pull_run(remote: Remote, folder: Path) -> None:
     raw = remote.read(RUN_FILE)
     if raw is None:
         return
-    there, here = _State.of(raw), folder / RUN_FILE
+    there, here = _State.of(raw), RunPaths(folder).header
     into = folder
     if not here.is_file() or not _goes_on(_State.of(here.read_bytes()), there):
         into = folder.with_name(f"{folder.name}-{fingerprint(there._asdict())}")
@@ -161,7 +160,7 @@ def _pull_run(remote: Remote, folder: Path) -> None:
             with writing(path) as temporary:
                 remote.pull(name, temporary)
     if into != folder:
-        with writing(into / RUN_FILE) as temporary:
+        with writing(RunPaths(into).header) as temporary:
             temporary.write_bytes(raw)
         for old in folder.parent.glob(f"{folder.name}*"):
             if old != into:
@@ -319,10 +318,9 @@ class _Copier:
         found = {}
         for path in sorted(self._folder.rglob("*")):
             name = path.relative_to(self._folder).as_posix()
-            pixels = name.startswith("work/") and not name.endswith((".parquet", ".sha256"))
             temporary = path.name.endswith(".tmp") or path.name.startswith(LOCK_FILE)
             with suppress(FileNotFoundError):
-                if path.is_file() and not pixels and not temporary:
+                if path.is_file() and not stays_here(name) and not temporary:
                     stat = path.stat()
                     found[name] = (stat.st_mtime_ns, stat.st_size)
         last = found.pop(RUN_FILE, None)

@@ -1,9 +1,10 @@
 """Run directories: begun, filled in shards, resumed, finished, read. No torch.
 
-A run directory holds `run.json` and the tables named in `compute.schema.RUN_TABLES`. A file that
-is there is whole; what is not there is still to be done. That is all the state there is, so an
-interrupted run goes on from its files. Files that were cut short or altered since they were written
-do not have the checksum they should have: they are deleted when a run goes on, and made again.
+A run directory holds `run.json` and the tables named in `compute.storage.paths.RUN_TABLES`. A
+file that is there is whole; what is not there is still to be done. That is all the state there is,
+so an interrupted run goes on from its files. Files that were cut short or altered since they were
+written do not have the checksum they should have: they are deleted when a run goes on, and made
+again.
 """
 
 import shutil
@@ -18,7 +19,6 @@ import pyarrow.parquet as pq
 
 from compute import __version__, schema
 from compute.errors import ChangedError, InputError, UsageError
-from compute.storage.atomic_files import RUN_FILE as RUN_FILE
 from compute.storage.atomic_files import (
     Progress,
     fingerprint,
@@ -29,17 +29,9 @@ from compute.storage.atomic_files import (
     write_json,
     write_table,
 )
-from compute.storage.checksums import ALTERED, MANIFEST, drop_altered, forget, gather
+from compute.storage.checksums import ALTERED, drop_altered, forget, gather
 from compute.storage.locks import LOCK_FILE, OWNER_FILE, lock
-
-PARTS = ("trials", "embeddings", "predictions")
-"""Tables of many files."""
-
-WORK = "work"
-"""Folder of what only an unfinished run needs."""
-
-LOCKED, LOCKED_PREDICTIONS = f"{WORK}/locked", f"{WORK}/locked_predictions"
-"""Second readings, under the other normalisation, and what the frozen probe answers to them."""
+from compute.storage.paths import PARTS, RUN_FILE, WORK, RunPaths
 
 NAMED = 5
 """Files that a message names; it counts the others."""
@@ -52,7 +44,7 @@ def unheard(text: str) -> None:
     """Tell nobody."""
 
 
-class RunDirectory:
+class RunDirectory(RunPaths):
     """A run directory, finished or not.
 
     Parameters
@@ -67,8 +59,8 @@ class RunDirectory:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        self.meta = read_json(self.path / RUN_FILE, "run")
+        super().__init__(path)
+        self.meta = read_json(self.header, "run")
 
     @property
     def complete(self) -> bool:
@@ -79,20 +71,6 @@ class RunDirectory:
     def localizations(self) -> list[str]:
         """Class names in the order of every `probabilities` column."""
         return list(self.meta["localizations"])
-
-    def part(self, table: str, number: int, model: str | None = None) -> Path:
-        """Return the path of one shard of a table."""
-        folder = self.path / table if model is None else self.path / table / f"model={model}"
-        return folder / f"part-{number:05d}.parquet"
-
-    def parts(self, table: str, model: str | None = None) -> list[Path]:
-        """Return the shards of a table that are there, in order."""
-        folder = self.path / table if model is None else self.path / table / f"model={model}"
-        return sorted(folder.glob("part-*.parquet"))
-
-    def summary(self, table: str) -> Path:
-        """Return the path of a table that is one file."""
-        return self.path / f"{table}.parquet"
 
     def write(self, path: Path, table: pa.Table, expected: pa.Schema) -> None:
         """Check a table against its schema and write it atomically."""
@@ -122,7 +100,7 @@ class RunDirectory:
     def record(self, **more: Any) -> None:
         """Add to `run.json`, or replace what it says."""
         self.meta = {**self.meta, **more}
-        write_json(self.path / RUN_FILE, self.meta)
+        write_json(self.header, self.meta)
 
     def tables(self, *, without: Sequence[str] = ()) -> list[Path]:
         """Return every file of the run's tables that is there, unfinished work included.
@@ -133,12 +111,7 @@ class RunDirectory:
             Folders to leave out.
         """
         folders = [name for name in (*PARTS, WORK) if name not in without]
-        shards = [
-            file
-            for name in folders
-            for file in sorted((self.path / name).rglob("*.parquet"))
-            if not file.name.startswith(".")
-        ]
+        shards = [file for name in folders for file in self.below(name)]
         single = [self.summary(name) for name in sorted(("cells", *schema.SUMMARY_TABLES))]
         return [*(file for file in single if file.is_file()), *shards]
 
@@ -178,7 +151,7 @@ class RunDirectory:
     def clear_unwanted(self) -> None:
         """Delete the folders that a finished run needs no longer."""
         for name in self.meta.get("unwanted", [WORK]):
-            shutil.rmtree(self.path / name, ignore_errors=True)
+            shutil.rmtree(self.folder(name), ignore_errors=True)
 
 
 @contextmanager
@@ -223,9 +196,10 @@ def begin(
     UsageError
         The folder holds something that is not a run.
     """
+    paths = RunPaths(path)
     if path.exists() and not path.is_dir():
         raise UsageError(f"{path} is a file.", "Give a folder for the run.")
-    foreign = path.is_dir() and not (path / RUN_FILE).is_file()
+    foreign = path.is_dir() and not paths.header.is_file()
     if foreign and not all(_left_by_a_start(item.name) for item in path.iterdir()):
         raise UsageError(f"{path} is not empty and holds no run.", "Give another folder.")
     with lock(path, "run"):
@@ -233,7 +207,7 @@ def begin(
         if fresh:
             _clear(path)
         header_now = {"schema_version": schema.SCHEMA_VERSION, "version": __version__, **header}
-        if (path / RUN_FILE).is_file():
+        if paths.header.is_file():
             run = RunDirectory(path)
             changed = differences(run.meta["header"], header_now)
             if changed:
@@ -248,7 +222,7 @@ def begin(
                 _verify(run, notice, progress)
         else:
             write_json(
-                path / RUN_FILE,
+                paths.header,
                 {
                     "schema_version": schema.SCHEMA_VERSION,
                     "status": "running",
@@ -272,9 +246,11 @@ def _verify(run: RunDirectory, notice: Notice, progress: Progress) -> None:
     if not bad:
         return
     told = {v.path: f"{v.path.relative_to(run.path)} ({v.problem})" for v in bad}
-    altered = [_stage(run, v.path) for v in bad if v.problem == ALTERED]
+    altered = [run.made_after(v.path) for v in bad if v.problem == ALTERED]
     later = [
-        file for file in files if altered and file not in told and _stage(run, file) > min(altered)
+        file
+        for file in files
+        if altered and file not in told and run.made_after(file) > min(altered)
     ]
     for file in later:
         file.unlink(missing_ok=True)
@@ -284,14 +260,6 @@ def _verify(run: RunDirectory, notice: Notice, progress: Progress) -> None:
     after = f", and the {len(later)} files of later stages" if later else ""
     notice(f"Not as written, so made again: {shown}{more}{after}.")
     run.record(made_again=[*run.meta.get("made_again", []), *told.values()])
-
-
-def _stage(run: RunDirectory, file: Path) -> int:
-    """Order a run's files by what they are made of."""
-    first, *rest = file.relative_to(run.path).parts
-    if first in ("trials", "embeddings") or (first == WORK and rest[0] == "locked"):
-        return 0
-    return 1 if first in ("predictions", WORK) else 2
 
 
 def differences(before: Any, now: Any, place: str = "") -> list[str]:
@@ -312,11 +280,12 @@ def _clear(path: Path) -> None:
     with suppress(InputError):
         # Killed half-way, what is left must not call itself complete.
         RunDirectory(path).record(status="running")
+    paths = RunPaths(path)
     for name in (*PARTS, WORK):
-        shutil.rmtree(path / name, ignore_errors=True)
-    single = [path / f"{name}.parquet" for name in (*schema.SUMMARY_TABLES, "cells", "tallies")]
+        shutil.rmtree(paths.folder(name), ignore_errors=True)
+    single = [paths.summary(name) for name in (*schema.SUMMARY_TABLES, "cells", "tallies")]
     forget(single)
-    for file in (*single, path / MANIFEST, path / RUN_FILE):
+    for file in (*single, paths.manifest, paths.header):
         file.unlink(missing_ok=True)
 
 

@@ -24,6 +24,7 @@ from compute import schema
 from compute.errors import InputError, unknown_value
 from compute.images.dilation import Words, bytes_to_words, to_words
 from compute.storage.atomic_files import disk_error, read_json, sha256, writing
+from compute.storage.paths import StorePaths
 
 CROP_ROW_GROUP = 256
 """Crops per Parquet row group: what is decoded at a time."""
@@ -169,7 +170,8 @@ class CropStore:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self.meta = read_json(self.path / "store.json", "crop store")
+        self.paths = StorePaths(self.path)
+        self.meta = read_json(self.paths.header, "crop store")
         self.channels: list[str] = self.meta["channels"]
         self.size: int = self.meta["size"]
         self.dtype = np.dtype(self.meta["dtype"])
@@ -183,7 +185,7 @@ class CropStore:
 
         Texts are categories in alphabetical order, and cells of the same `labels` share one list.
         """
-        return _compact([self.path / "cells.parquet"], schema.cells_schema())
+        return _compact([self.paths.cells], schema.cells_schema())
 
     @cached_property
     def windows(self) -> pd.DataFrame:
@@ -193,15 +195,15 @@ class CropStore:
 
     def cell_tables(self) -> Iterator[pa.Table]:
         """Give the `cells` table as it lies on disk, some rows at a time."""
-        for batch in self._batches(self.path / "cells.parquet", schema.cells_schema().names, ROWS):
+        for batch in self._batches(self.paths.cells, schema.cells_schema().names, ROWS):
             yield pa.Table.from_batches([batch])
 
     @property
     def truth(self) -> pd.DataFrame | None:
         """True proportions per cell and localization (simulated cells), else nothing."""
-        if not (self.path / "truth.parquet").is_file():
+        if not (self.paths.truth).is_file():
             return None
-        return _compact([self.path / "truth.parquet"], schema.truth_schema())
+        return _compact([self.paths.truth], schema.truth_schema())
 
     @property
     def usable(self) -> NDArray[np.bool_]:

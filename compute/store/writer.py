@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from compute import __version__, schema
 from compute.errors import ChangedError, InputError, UsageError
-from compute.hashing import mix
+from compute.hashing import Stream, mix
 from compute.storage.atomic_files import (
     disk_error,
     fingerprint,
@@ -34,7 +34,8 @@ from compute.storage.atomic_files import (
     write_stream,
     write_table,
 )
-from compute.storage.locks import lock
+from compute.storage.locks import LOCK_FILE, lock
+from compute.storage.paths import StorePaths
 from compute.storage.run_directory import differences
 from compute.store.part import Part, Rejections, StoreFormat
 from compute.store.reader import CROP_ROW_GROUP
@@ -257,7 +258,7 @@ class CropStoreWriter:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             for file in (*self._folder.iterdir(), *self._work.iterdir()):
-                if file.is_file() and file not in known and not file.name.startswith(".lock"):
+                if file.is_file() and file not in known and not file.name.startswith(LOCK_FILE):
                     file.unlink()
         except OSError as error:
             raise disk_error(error, self._work) from error
@@ -282,7 +283,7 @@ class CropStoreWriter:
         table = pending.slice(0, rows).combine_chunks()
         if kind in ("crops", "windows"):
             number = sum(item["table"] == kind for item in self._files)
-            path = self._folder / f"{kind}-{number:05d}.parquet"
+            path = StorePaths(self._folder).shard(kind, number)
             write_table(path, table, CROP_ROW_GROUP)
             self._record(kind, path, rows)
             return
@@ -290,7 +291,7 @@ class CropStoreWriter:
         self._pieces[kind] += 1
 
     def _piece(self, kind: str, number: int) -> Path:
-        return self._work / f"{kind}-{number:05d}.parquet"
+        return StorePaths(self._work).shard(kind, number)
 
     def _record(self, kind: str, path: Path, rows: int) -> None:
         self._files.append({"table": kind, "file": path.name, "rows": rows, "sha256": sha256(path)})
@@ -301,14 +302,14 @@ class CropStoreWriter:
             raise InputError(f"No cell could be taken for {self.path}{why}", "Check the source.")
         self._flush_all()
         flags: Counter[str] = Counter()
-        cells = self._folder / "cells.parquet"
+        cells = StorePaths(self._folder).cells
         pieces = self.pieces("cells")
         if self._train_share is not None:
             pieces = _deal_fields(pieces, _deal(self.pieces("cells"), self._train_share))
         write_stream(cells, _counted(pieces, flags), schema.cells_schema(), PIECE_ROWS)
         self._record("cells", cells, self._count["cells"])
         if self._pieces["truth"]:
-            truth = self._folder / "truth.parquet"
+            truth = StorePaths(self._folder).truth
             write_stream(truth, self.pieces("truth"), schema.truth_schema(), PIECE_ROWS)
             self._record("truth", truth, pq.read_metadata(truth).num_rows)
         content = {
@@ -320,7 +321,7 @@ class CropStoreWriter:
             "files": self._files,
         }
         write_json(
-            self._folder / "store.json",
+            StorePaths(self._folder).header,
             {
                 "schema_version": schema.SCHEMA_VERSION,
                 "fingerprint": fingerprint(content),
@@ -353,7 +354,7 @@ def refuse_to_replace(path: Path, overwrite: bool) -> None:
         raise UsageError(
             f"{path} exists already.", "Give another folder, or --overwrite to replace it."
         )
-    if path.exists() and not (path / "store.json").is_file() and _not_empty(path):
+    if path.exists() and not StorePaths(path).header.is_file() and _not_empty(path):
         raise UsageError(
             f"{path} is not a crop store, so it is not replaced.", "Give another folder."
         )
@@ -388,7 +389,7 @@ def _deal(pieces: Iterator[pa.Table], share: float) -> pd.DataFrame:
         known = both.group_by(names, use_threads=False).aggregate([])
     pairs = known.to_pandas()
     lot = [zlib.crc32(name.encode()) for name in pairs["field"]]
-    pairs["lot"] = mix(601, np.asarray(lot))
+    pairs["lot"] = mix(Stream.TRAIN_FIELDS, np.asarray(lot))
     pairs = pairs.sort_values(["protein", "lot"])
     rank = pairs.groupby("protein").cumcount()
     many = pairs.groupby("protein")["field"].transform("size")

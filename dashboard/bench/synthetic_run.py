@@ -25,7 +25,7 @@ from compute.storage.atomic_files import (
     write_json,
     write_stream,
 )
-from compute.storage.run_directory import RUN_FILE
+from compute.storage.paths import RunPaths
 from dashboard.bench import synthetic_tables
 from dashboard.bench.columns import constant, take, vectors
 
@@ -161,6 +161,7 @@ def make_run(path: Path, size: Size = Size(), progress: Progress = silent) -> Pa
     """
     if path.exists() and any(path.iterdir()):
         raise UsageError(f"{path} is not empty.", "Give a new folder.")
+    paths = RunPaths(path)
     rng = np.random.default_rng(size.seed)
     width = len(str(size.proteins))
     drawn = Drawn(
@@ -170,14 +171,14 @@ def make_run(path: Path, size: Size = Size(), progress: Progress = silent) -> Pa
          for i in range(size.proteins)],
         rng.permutation(np.arange(size.proteins) % len(schema.LOCALIZATIONS)),
     )  # fmt: skip
-    write_stream(path / "cells.parquet", _cells(drawn), schema.cells_schema())
-    _write_trials(path, drawn, progress)
-    _write_predictions(path, drawn, progress)
+    write_stream(paths.summary("cells"), _cells(drawn), schema.cells_schema())
+    _write_trials(paths, drawn, progress)
+    _write_predictions(paths, drawn, progress)
     for name, tables in synthetic_tables.summaries(drawn).items():
-        write_stream(path / f"{name}.parquet", tables, schema.SUMMARY_TABLES[name])
+        write_stream(paths.summary(name), tables, schema.SUMMARY_TABLES[name])
     layout = schema.SUMMARY_TABLES["examples"]
-    write_stream(path / "examples.parquet", _examples(drawn), layout, EXAMPLES_TOGETHER)
-    write_json(path / RUN_FILE, _meta(drawn))
+    write_stream(paths.summary("examples"), _examples(drawn), layout, EXAMPLES_TOGETHER)
+    write_json(paths.header, _meta(drawn))
     return path
 
 
@@ -253,7 +254,7 @@ def _donors(drawn: Drawn, cells: Ints, condition: int, rng: np.random.Generator)
     )
 
 
-def _write_trials(path: Path, drawn: Drawn, progress: Progress) -> None:
+def _write_trials(paths: RunPaths, drawn: Drawn, progress: Progress) -> None:
     """Write a file per 64 cells. Trial numbers are 5 × cell + condition."""
     size, kinds = drawn.size, len(CONDITIONS)
     shards = -(-size.cells // SHARD_CELLS)
@@ -279,11 +280,11 @@ def _write_trials(path: Path, drawn: Drawn, progress: Progress) -> None:
         table = pa.table(columns, schema=layout)
         for first in range(0, count, SHARD_CELLS * kinds):
             shard = (start * kinds + first) // (SHARD_CELLS * kinds)
-            part = path / "trials" / f"part-{shard:05d}.parquet"
+            part = paths.part("trials", shard)
             synthetic_tables.write_quickly(part, table.slice(first, SHARD_CELLS * kinds))
 
 
-def _write_predictions(path: Path, drawn: Drawn, progress: Progress) -> None:
+def _write_predictions(paths: RunPaths, drawn: Drawn, progress: Progress) -> None:
     """Write a file per model and condition, by protein; keep the means of each protein."""
     names = schema.LOCALIZATIONS
     layout = schema.predictions_schema(len(names))
@@ -296,7 +297,7 @@ def _write_predictions(path: Path, drawn: Drawn, progress: Progress) -> None:
     for number, model in enumerate(MODELS):
         for place in range(len(CONDITIONS)):
             rng = np.random.default_rng((drawn.size.seed, 3, number, place))
-            part = path / "predictions" / f"model={model}" / f"part-{place:05d}.parquet"
+            part = paths.part("predictions", place, model)
             with table_writer(part, layout) as add:
                 for proteins in drawn.groups():
                     add(_predictions(drawn, model, place, proteins, rng))

@@ -17,6 +17,7 @@ from scipy.stats import entropy
 
 from compute import schema
 from compute.schema import SUMMARY_TABLES
+from compute.statistics.config import BootstrapConfig
 from dashboard.bench.columns import constant, take
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def _accuracies(
                 for scope, name, value in _scopes(of):
                     counts = {"scope": scope, "localization": name, **_counts(drawn, scope), **ENDS}
                     p = float(rng.uniform(0, 0.05))
-                    tests = {"p_value": p, "p_holm": p, "margin": 0.02}
+                    tests = {"p_value": p, "p_holm": p, "margin": BootstrapConfig.margin}
                     tests |= {"p_equivalence": 1 - p, "p_equivalence_holm": 1 - p}
                     told = {"effect": effect, "estimate": value, **_ends(value)}
                     rows["effects"].append({**both, **told, **counts, **tests})

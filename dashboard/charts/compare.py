@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from compute.statistics.config import ALPHA
 from dashboard import wording
 from dashboard.charts.accuracy import tuples
 from dashboard.charts.description import Axis, Bars, Chart, Layer, Panel, Points, Rule
@@ -235,7 +236,7 @@ def shift_pairs(
     )
     caption = (
         f"Each mark is a protein: its shift (total variation from its unaltered distribution) for "
-        f"both. Shifted: q ≤ 0.05 and total variation ≥ {threshold:.2f} (the dashed lines). "
+        f"both. Shifted: q ≤ {ALPHA:g} and total variation ≥ {threshold:.2f} (the dashed lines). "
         f"n = {wording.count(len(table), 'protein')} that both have."
     )
     return Chart("shift_pairs", title, caption, (panel,) if len(table) else ())
@@ -291,7 +292,7 @@ def class_pairs(table: pd.DataFrame, first: str, second: str, condition: str) ->
     caption = (
         f"Drop of each class {wording.on_background(condition)}, sorted by {first} minus {second}. "
         f"Where the order reverses, the model that loses less overall loses more on the class. "
-        f"Bars: 95% intervals. n = {wording.count(len(table), 'class', 'classes')}."
+        f"Bars: {wording.level()} intervals. n = {wording.count(len(table), 'class', 'classes')}."
     )
     return Chart(
         "class_pairs", _reversal(table, first, second), caption, (panel,) if len(table) else ()

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from compute.statistics.config import ALPHA
 from dashboard import wording
 from dashboard.charts.accuracy import between, spread_out, tuples
 from dashboard.charts.description import Axis, Bars, Chart, Layer, Panel, Points, Rule
@@ -46,7 +47,7 @@ def listed(table: pd.DataFrame, condition: str, threshold: float) -> Chart:
                 ),
             )
         )
-    over = table[(table["tv"] >= threshold) & (table["q_value"] <= 0.05)]["protein"].nunique()
+    over = table[(table["tv"] >= threshold) & (table["q_value"] <= ALPHA)]["protein"].nunique()
     count = table["protein"].nunique()
     title = (
         f"{over} of {wording.count(count, 'protein')} of the list shift substantially "
@@ -59,7 +60,7 @@ def listed(table: pd.DataFrame, condition: str, threshold: float) -> Chart:
     caption = (
         f"Total variation between the unaltered distribution and that under "
         f"“{condition_title(condition).lower()}”; substantial from {threshold:.2f} on with "
-        f"q ≤ 0.05.{rest} n = " + (f"{between(cells)} cells a protein." if count else "0.")
+        f"q ≤ {ALPHA:g}.{rest} n = " + (f"{between(cells)} cells a protein." if count else "0.")
     )
     panel = Panel(
         Axis("Shift: total variation", range=(0, 1)),

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from compute.statistics.config import ALPHA
 from dashboard import wording
 from dashboard.charts.accuracy import spread_out, tuples
 from dashboard.charts.description import Axis, Bars, Chart, Heat, Layer, Panel, Points, Rule
@@ -136,8 +137,8 @@ def curve(table: pd.DataFrame, condition: str, threshold: float) -> Chart:
         else "No shifts here"
     )
     caption = (
-        f"Share of proteins with q ≤ 0.05 and a total variation of at least the threshold, under "
-        f"“{condition_title(condition).lower()}”; the paper speaks of about 15%. "
+        f"Share of proteins with q ≤ {ALPHA:g} and a total variation of at least the threshold, "
+        f"under “{condition_title(condition).lower()}”; the paper speaks of about 15%. "
         f"n = {wording.count(table['n'].max() if len(table) else 0, 'protein')} a model."
     )
     return Chart("shift_curve", title, caption, (panel,) if at else ())
@@ -190,8 +191,8 @@ def shares(table: pd.DataFrame, threshold: float) -> Chart:
         height=340,
     )
     caption = (
-        f"Share of proteins whose localizations shift substantially (q ≤ 0.05 and total variation "
-        f"≥ {threshold:.2f}). "
+        f"Share of proteins whose localizations shift substantially (q ≤ {ALPHA:g} and total "
+        f"variation ≥ {threshold:.2f}). "
         f"n = {wording.count(table['n'].max() if len(table) else 0, 'protein')}."
     )
     return Chart("shifted_shares", title, caption, (panel,) if conditions else ())

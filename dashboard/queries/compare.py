@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from compute.schema import Condition
+from compute.statistics.config import ALPHA
 from dashboard.queries.comparable_runs import Ask, Entry, Ground
 from dashboard.queries.filters import AccuracyFilter
 from dashboard.queries.open_runs import MissingTableError, Run
@@ -233,11 +234,17 @@ def _shifts(run: Run, model: str, protocol: str, condition: str, threshold: floa
     return run.query(
         """
         SELECT protein, orf, tv, q_value, top_after,
-               coalesce(q_value <= 0.05 AND tv >= $threshold, false) AS shifted
+               coalesce(q_value <= $q_value AND tv >= $threshold, false) AS shifted
         FROM {shifts}
         WHERE model = $model AND protocol = $protocol AND condition = $condition
         ORDER BY protein
         """,
         ("shifts",),
-        {"model": model, "protocol": protocol, "condition": condition, "threshold": threshold},
+        {
+            "model": model,
+            "protocol": protocol,
+            "condition": condition,
+            "threshold": threshold,
+            "q_value": ALPHA,
+        },
     )

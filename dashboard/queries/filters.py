@@ -17,6 +17,7 @@ from compute.schema import (
     Probe,
     Protocol,
 )
+from compute.statistics.config import ALPHA, SUBSTANTIAL
 from dashboard.theme import model_title
 
 PROBES: dict[Probe, str] = {
@@ -116,8 +117,8 @@ class ShiftFilter:
     model: str
     condition: str
     search: str = ""
-    threshold: float = 0.2
-    q_value: float = 0.05
+    threshold: float = SUBSTANTIAL
+    q_value: float = ALPHA
     proteins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -19,13 +19,9 @@ import duckdb
 import pandas as pd
 
 from compute.errors import BystanderError, InputError
-from compute.schema import RUN_TABLES
 from compute.storage.atomic_files import fingerprint, read_json
-from compute.storage.run_directory import RUN_FILE
+from compute.storage.paths import PER_MODEL, RUN_TABLES, RunPaths
 from dashboard.queries.derived import DERIVED
-
-HIVE = ("predictions", "embeddings")
-"""Tables whose `model` column is in their folders' names."""
 
 SHARDED = ("trials", "embeddings")
 """Tables with a file per 64 cells: tens of thousands of them."""
@@ -113,11 +109,11 @@ class Run:
 
     def files(self, table: str) -> list[str]:
         """Return the files that a table has now, possibly none."""
-        return sorted(str(path) for path in self.path.glob(RUN_TABLES[table]))
+        return sorted(map(str, RunPaths(self.path).files(table)))
 
     def has(self, table: str) -> bool:
         """Whether the table has any file."""
-        return table in self.copied or next(self.path.glob(RUN_TABLES[table]), None) is not None
+        return table in self.copied or RunPaths(self.path).has(table)
 
     @cached_property
     def token(self) -> str:
@@ -126,17 +122,16 @@ class Run:
         Of tables in very many files, the folder is looked at: it changes when a file appears,
         goes, or is replaced, which is the only way that files are written.
         """
-        patterns = [
-            str(Path(pattern).parent) if table in SHARDED else pattern
-            for table, pattern in RUN_TABLES.items()
-        ]
+        paths = RunPaths(self.path)
+        looked_at = [paths.header]
+        for table in RUN_TABLES:
+            looked_at += paths.folders(table) if table in SHARDED else paths.files(table)
         stats = []
-        for pattern in (RUN_FILE, *patterns):
-            for path in sorted(self.path.glob(pattern)):
-                with suppress(FileNotFoundError):  # removed at this moment
-                    seen = path.stat()
-                    size = 0 if path.is_dir() else seen.st_size
-                    stats.append((str(path.relative_to(self.path)), seen.st_mtime_ns, size))
+        for path in looked_at:
+            with suppress(FileNotFoundError):  # removed at this moment
+                seen = path.stat()
+                size = 0 if path.is_dir() else seen.st_size
+                stats.append((str(path.relative_to(self.path)), seen.st_mtime_ns, size))
         return fingerprint({"files": stats, "run": self.meta.get("fingerprint", "")})
 
     @cached_property
@@ -192,7 +187,7 @@ class Run:
         if not files:
             raise MissingTableError(table, self)
         bound[f"files_{table}"] = files
-        hive = str(table in HIVE).lower()
+        hive = str(table in PER_MODEL).lower()
         return f"read_parquet($files_{table}, hive_partitioning = {hive})"
 
 
@@ -286,7 +281,7 @@ def open_library(
     taken: set[str] = set()
     for path in dict.fromkeys(Path(item).resolve() for item in paths):
         try:
-            meta = read_json(path / RUN_FILE, "run")
+            meta = read_json(RunPaths(path).header, "run")
             key = _unused(str(meta.get("name") or path.name), taken)
             runs.append(Run(key, path, _checked(meta, path), connection, copies))
         except BystanderError as error:
@@ -304,7 +299,7 @@ def _checked(meta: dict[str, Any], path: Path) -> dict[str, Any]:
     wrong = [name for name, kind in kinds.items() if not isinstance(meta.get(name), kind)]
     if wrong:
         raise InputError(
-            f"{path / RUN_FILE} has no list {', '.join(wrong)}.", "Run again with --fresh."
+            f"{RunPaths(path).header} has no list {', '.join(wrong)}.", "Run again with --fresh."
         )
     return meta
 

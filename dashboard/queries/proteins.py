@@ -3,6 +3,7 @@
 import pandas as pd
 
 from compute.schema import Condition
+from compute.statistics.config import ALPHA
 from dashboard.queries.filters import ShiftFilter, contains
 from dashboard.queries.open_runs import Run
 
@@ -72,7 +73,7 @@ def histogram(run: Run, chosen: ShiftFilter, width: float = 0.05) -> pd.DataFram
 
 
 def curve(
-    run: Run, protocol: str, condition: str, models: tuple[str, ...], q_value: float = 0.05
+    run: Run, protocol: str, condition: str, models: tuple[str, ...], q_value: float = ALPHA
 ) -> pd.DataFrame:
     """Share of proteins substantially shifted, over all thresholds.
 
@@ -103,7 +104,7 @@ def curve(
 
 
 def shares(
-    run: Run, protocol: str, models: tuple[str, ...], threshold: float, q_value: float = 0.05
+    run: Run, protocol: str, models: tuple[str, ...], threshold: float, q_value: float = ALPHA
 ) -> pd.DataFrame:
     """Share of proteins substantially shifted per model and condition.
 
@@ -341,7 +342,7 @@ def truth(run: Run, protein: str, protocol: str) -> pd.DataFrame:
 
 
 def verdicts(
-    run: Run, protocol: str, models: tuple[str, ...], threshold: float, q_value: float = 0.05
+    run: Run, protocol: str, models: tuple[str, ...], threshold: float, q_value: float = ALPHA
 ) -> pd.DataFrame:
     """When simulated proteins were wrong that are called substantially shifted.
 

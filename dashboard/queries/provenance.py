@@ -10,7 +10,8 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from compute.schema import CELL_FLAGS, TRIAL_FLAGS
-from dashboard.queries.open_runs import HIVE, MissingTableError, Run
+from compute.storage.paths import PER_MODEL, RunPaths
+from dashboard.queries.open_runs import MissingTableError, Run
 from dashboard.queries.open_runs import contents as contents
 
 NO_CSV = ("examples", "embeddings")
@@ -125,6 +126,6 @@ def _whole(run: Run, table: str) -> pa.Table:
     files = run.files(table)
     if not files:
         raise MissingTableError(table, run)
-    layout = "hive" if table in HIVE else None
-    base = str(run.path / table) if layout else None
+    layout = "hive" if table in PER_MODEL else None
+    base = str(RunPaths(run.path).folder(table)) if layout else None
     return ds.dataset(files, partitioning=layout, partition_base_dir=base).to_table()

@@ -6,6 +6,7 @@ import pandas as pd
 
 from compute.paper.table_1 import EXPLANATION
 from compute.schema import Aggregation
+from compute.statistics.config import ALPHA
 from dashboard import theme, wording
 from dashboard.charts import accuracy as accuracy_charts
 from dashboard.charts import answers as answer_charts
@@ -153,8 +154,8 @@ def histogram_figure(asked: Request) -> Slide:
     shares = asked.ask(asked.run, proteins.shares, asked.protocol, (model,), chosen.threshold)
     columns = {
         "low": ("Total variation from", NUMBER),
-        "significant": ("Proteins, q ≤ 0.05", COUNT),
-        "other": ("Proteins, q > 0.05", COUNT),
+        "significant": (f"Proteins, q ≤ {ALPHA:g}", COUNT),
+        "other": (f"Proteins, q > {ALPHA:g}", COUNT),
     }
     chart = protein_charts.histogram(table, shares, chosen)
     return slide(asked.key, chart, grid_of(table, columns), _definitions(asked.condition))

@@ -10,6 +10,7 @@ from typing import Any
 
 from compute.errors import BystanderError, UsageError, unknown_value
 from compute.schema import Aggregation, Probe, Protocol
+from compute.statistics.config import SUBSTANTIAL
 from dashboard import theme
 from dashboard.queries import accuracy, compare, examples, proteins
 from dashboard.queries.comparable_runs import Ask
@@ -23,8 +24,6 @@ SHOWN = 60
 
 LISTED = 40
 """From how many allowed values on they are counted, not named."""
-
-THRESHOLD = 0.2
 
 
 class Kind(StrEnum):
@@ -91,7 +90,7 @@ class Request:
     @property
     def threshold(self) -> float:
         """From which total variation on a shift is substantial."""
-        return float(self.values.get("threshold", THRESHOLD))
+        return float(self.values.get("threshold", SUBSTANTIAL))
 
 
 def checked(
@@ -241,7 +240,7 @@ def _default(kind: Kind, name: str, made: Request, needed: bool) -> str | None:
             raise BystanderError("This run was made without a model.")
         return made.models[0]
     return {
-        Kind.SHARE: f"{THRESHOLD:g}",
+        Kind.SHARE: f"{SUBSTANTIAL:g}",
         Kind.SORT: next(iter(compare.SORTS)),
         Kind.CHOICE: "drop",
     }.get(kind)

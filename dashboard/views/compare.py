@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from compute.schema import Aggregation, Probe, Protocol
+from compute.statistics.config import SUBSTANTIAL
 from dashboard import cache, theme, wording
 from dashboard.charts import compare as drawings
 from dashboard.queries import compare
@@ -202,7 +203,7 @@ def _proteins(shared: Shared, first: Entry, second: Entry, protocol: str, condit
         "A shift is substantial from a total variation of",
         0.0,
         1.0,
-        0.2,
+        SUBSTANTIAL,
         0.01,
         key="threshold",
         bind="query-params",

@@ -15,6 +15,7 @@ from compute.schema import (
     PROTOCOLS,
     Condition,
 )
+from compute.statistics.config import ALPHA
 from dashboard import cache, theme, wording
 from dashboard.queries import provenance
 from dashboard.queries.filters import AGGREGATIONS, PROBES
@@ -113,7 +114,7 @@ def _definitions(shared: Shared) -> None:
         "**Background gap**: accuracy under “same class” minus accuracy under “different class”.",
         "**Shift**: how far a protein's distribution over localizations under a condition is from "
         "its unaltered one, as total variation (the share that moved) and Jensen–Shannon "
-        "divergence (base 2). *Substantial*: q ≤ 0.05 (Benjamini–Hochberg within model and "
+        f"divergence (base 2). *Substantial*: q ≤ {ALPHA:g} (Benjamini–Hochberg within model and "
         "condition) and total variation at or above the threshold.",
         *(f"**Answer {name}**: {text}." for name, text in FLIP_DIRECTIONS.items()),
         *(f"**Part of a drop, {name}**: {text}." for name, text in DROP_PARTS.items()),
@@ -122,10 +123,11 @@ def _definitions(shared: Shared) -> None:
         + (
             f"± {SPREAD}, as in the paper."
             if shared.published
-            else "95%, bootstrap over whole proteins within class; over cells where there are "
-            "fewer than five proteins, and said so. **p**: sign flips of whole proteins, Holm over "
-            "models and conditions. **Robust**: an equivalence test (two one-sided tests) puts the "
-            "drop within the stated margin; a large p-value alone never does."
+            else f"{wording.level()}, bootstrap over whole proteins within class; over cells "
+            "where there are fewer than five proteins, and said so. **p**: sign flips of whole "
+            "proteins, Holm over models and conditions. **Robust**: an equivalence test (two "
+            "one-sided tests) puts the drop within the stated margin; a large p-value alone "
+            "never does."
         ),
     ]
     with st.expander("Words", icon=":material/dictionary:"):

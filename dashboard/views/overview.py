@@ -94,8 +94,8 @@ def _accuracy(shared: Shared) -> None:
         )
         keep = show.kept("accuracy", shared, published="yes" if published else None)
         show.chart(drawn, shared, table, keep=keep)
-    # The published numbers' intervals are ± three standard errors, not 95% bootstrap intervals.
-    ends = "95%" if UNIT not in set(table["unit"].dropna()) else "±3 s.e.,"
+    # The published numbers' intervals are ± three standard errors, not bootstrap intervals.
+    ends = wording.level() if UNIT not in set(table["unit"].dropna()) else "±3 s.e.,"
     with st.expander("The numbers as a table", icon=":material/table_rows:"):
         show.data(
             show.named(table),

@@ -6,6 +6,7 @@ from urllib.parse import quote
 import pandas as pd
 import streamlit as st
 
+from compute.statistics.config import ALPHA, SUBSTANTIAL
 from dashboard import cache, theme, wording
 from dashboard.charts import protein_lists as lists
 from dashboard.charts import proteins as drawings
@@ -301,11 +302,11 @@ def _all(shared: Shared, some: tuple[str, ...], *, protein_chosen: bool) -> None
         "A shift is substantial from a total variation of",
         0.0,
         1.0,
-        0.2,
+        SUBSTANTIAL,
         0.01,
         key="threshold",
         bind="query-params",
-        help="The share of a protein's distribution that has to move, with q ≤ 0.05.",
+        help=f"The share of a protein's distribution that has to move, with q ≤ {ALPHA:g}.",
     )
     chosen = ShiftFilter(shared.protocol, model, condition, threshold=threshold, proteins=some)
     if some:

@@ -17,7 +17,8 @@ from compute.probes.stage import probe
 from compute.schema import COMPOSED, Condition
 from compute.statistics.bootstrap import BootstrapConfig
 from compute.storage.atomic_files import write_table
-from compute.storage.run_directory import LOCKED_PREDICTIONS, begin
+from compute.storage.paths import LOCKED_PREDICTIONS
+from compute.storage.run_directory import begin
 from tests.compute.synthetic_cells import CLASSES, cells_table, make_plan, windows_table
 
 MODELS = {"one": 6, "two": 4}

@@ -1,12 +1,16 @@
 """Counter-based hashing: the same everywhere, well spread, sensitive to every part."""
 
+import ast
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from compute.hashing import mix
+import compute
+from compute.hashing import Stream, mix
 
 WORD = 2**64
 integers = st.integers(0, 2**63 - 1)
@@ -63,3 +67,30 @@ def test_neighbouring_seeds_are_unrelated():
     first, second = (mix(seed, np.arange(20_000)).astype(float) for seed in (5, 6))
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.03
     assert len(np.unique(mix(np.arange(100_000)))) == 100_000
+
+
+def test_no_two_streams_share_a_number():
+    assert len(Stream) == len(Stream.__members__)  # a name of a number that is taken is no member
+
+
+def test_a_stream_is_its_number():
+    for stream in Stream:
+        assert mix(5, stream, np.arange(3)).tolist() == mix(5, int(stream), np.arange(3)).tolist()
+
+
+def bare_numbers(source):
+    """Lines where a bare number stands for a stream: in a call of `mix` or as a seed's part."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        name = getattr(getattr(node, "func", None), "id", getattr(node, "attr", None))
+        if isinstance(node, ast.Call) and name == "mix":
+            found += [a.lineno for a in node.args if isinstance(a, ast.Constant)]
+        if isinstance(node, ast.keyword) and node.arg == "spawn_key":
+            found += [a.lineno for a in ast.walk(node.value) if isinstance(a, ast.Constant)]
+    return found
+
+
+def test_no_bare_number_stands_for_a_stream():
+    assert bare_numbers("a = mix(seed, 101, rows)\nb = SeedSequence(1, spawn_key=(0, n))") == [1, 2]
+    for file in sorted(Path(compute.__file__).parent.rglob("*.py")):
+        assert not bare_numbers(file.read_text("utf-8")), f"{file}: name it in hashing.Stream"

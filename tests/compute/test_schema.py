@@ -6,6 +6,7 @@ import pytest
 from compute import schema
 from compute.errors import InputError, unknown_value
 from compute.schema import CONDITIONS, Condition, TrialFlag, check_table
+from compute.storage.paths import RUN_TABLES
 
 EXPECTED = pa.schema(
     [pa.field("cell", pa.int64(), nullable=False), ("protein", pa.string()), ("n", pa.int16())]
@@ -82,7 +83,7 @@ def test_every_trial_flag_is_explained():
 
 @pytest.mark.parametrize("values", [schema.PROTOCOLS, schema.SUMMARY_TABLES])
 def test_every_table_and_protocol_has_its_entry(values):
-    names = schema.Protocol if values is schema.PROTOCOLS else schema.RUN_TABLES
+    names = schema.Protocol if values is schema.PROTOCOLS else RUN_TABLES
     assert set(values) <= set(names)
     if values is schema.PROTOCOLS:
         assert set(values) == set(schema.Protocol)

@@ -10,6 +10,7 @@ from pathlib import Path
 from compute.errors import InputError, UsageError
 from compute.models.card import make_card, save_card
 from compute.models.networks import network_spec
+from compute.models.precision import STORED
 from compute.models.published.tensorflow_files import Checkpoint, read_checkpoint
 from compute.models.published.weight_maps import LAYOUTS, ConvertedWeights, from_published
 from compute.models.weights import write_weights
@@ -28,7 +29,7 @@ def convert(
     name: str | None = None,
     trained_on: str = NOT_STATED,
     license: str = "",
-    dtype: str = "float32",
+    dtype: str = STORED,
     created_by: str = "",
     overwrite: bool = False,
     say: Callable[[str], None] = lambda line: None,

@@ -13,13 +13,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from compute.errors import InputError, unknown_value
+from compute.hashing import Stream
 from compute.schema import UNUSABLE
 
 HELD_OUT = 0.15
 """Share of the fields that serves as validation where the store has no such split."""
-
-_HOLD_OUT_STREAM = 0x5711
-"""Keeps this choice's random numbers apart from those of the epochs, seeded (seed, epoch)."""
 
 Rows = NDArray[np.int64]
 """Numbers of rows of the store's `cells` table."""
@@ -150,7 +148,7 @@ def select_cells(
             pd.factorize(labels[rows])[0].astype(np.int64),
             field[rows],
             HELD_OUT,
-            np.random.default_rng([seed, _HOLD_OUT_STREAM]),
+            np.random.default_rng([seed, Stream.VALIDATION_FIELDS]),
         )
         validation[rows[chosen]] = True
         if within:

@@ -18,78 +18,22 @@ from torch import Tensor
 
 from compute.errors import BystanderError, InputError, UsageError, unknown_value
 from compute.models.card import ModelCard, make_card, save_card
-from compute.models.embedder import PRECISIONS
 from compute.models.networks import NetworkSpec, network_spec
 from compute.models.networks.blocks import LayeredNetwork, channels_last
+from compute.models.precision import STORED
 from compute.models.scaling import scaling_named
 from compute.models.training.checkpoint import TrainingState, restore_state, save_state
 from compute.models.training.objectives import OBJECTIVES, Objective, Pixels
+from compute.models.training.options import TrainingOptions as TrainingOptions
 from compute.models.training.select_cells import Rows, Selection, select_cells
 from compute.models.weights import DTYPES, weights_of, write_weights
 from compute.schema import SCHEMA_VERSION
 from compute.storage.atomic_files import Progress, silent, write_json
-from compute.storage.locks import lock
+from compute.storage.locks import LOCK_FILE, lock
 from compute.store.reader import CropStore
 
 VALIDATION_BATCH = 256
 """Crops at a time in validation, where no gradients are kept."""
-
-
-@dataclass(frozen=True)
-class TrainingOptions:
-    """How to train.
-
-    Parameters
-    ----------
-    width
-        Network width, above 0; 1 as published.
-    epochs
-        Epochs at most, 1 or more.
-    patience
-        Epochs without a lower validation loss after which training stops, 1 or more.
-    batch_size
-        Cells per step, 2 or more (batch normalisation needs two).
-    learning_rate
-        Learning rate of Adam, above 0.
-    seed
-        Decides first weights, held-out fields, order and augmentation; 0 or more.
-    precision
-        Key of `compute.models.embedder.PRECISIONS`: numbers that convolutions compute with;
-        weights and losses stay float32. bfloat16 trains up to three times as fast where the
-        processor has instructions for it.
-
-    Raises
-    ------
-    UsageError
-        A value is out of range.
-    """
-
-    width: float = 0.25
-    epochs: int = 30
-    patience: int = 6
-    batch_size: int = 64
-    learning_rate: float = 1e-3
-    seed: int = 0
-    precision: str = "float32"
-
-    def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise unknown_value("precision", self.precision, PRECISIONS)
-        limits: dict[str, tuple[float, float]] = {
-            "width": (0.01, 16),
-            "epochs": (1, 100_000),
-            "patience": (1, 100_000),
-            "batch_size": (2, 65_536),
-            "learning_rate": (1e-9, 1),
-            "seed": (0, 2**63 - 1),
-        }
-        for name, (low, high) in limits.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise UsageError(
-                    f"{name.replace('_', ' ')} = {value} is out of range.",
-                    f"Give a value from {low:g} to {high:g}.",
-                )
 
 
 @dataclass(frozen=True)
@@ -135,16 +79,16 @@ def train(
     store_path: Path | str,
     out: Path | str,
     *,
-    width: float = 0.25,
-    epochs: int = 30,
-    patience: int = 6,
-    batch_size: int = 64,
-    learning_rate: float = 1e-3,
-    seed: int = 0,
-    precision: str = "float32",
+    width: float = TrainingOptions.width,
+    epochs: int = TrainingOptions.epochs,
+    patience: int = TrainingOptions.patience,
+    batch_size: int = TrainingOptions.batch_size,
+    learning_rate: float = TrainingOptions.learning_rate,
+    seed: int = TrainingOptions.seed,
+    precision: str = TrainingOptions.precision,
     device: torch.device | str = "cpu",
     fields: Collection[str] | None = None,
-    dtype: str = "float32",
+    dtype: str = STORED,
     resume: bool = True,
     name: str | None = None,
     license: str = "",
@@ -250,7 +194,7 @@ def train(
             save_state(checkpoint, state, configuration)
         path = _finish(job, state, out, dtype)
         checkpoint.unlink(missing_ok=True)
-    (folder / ".lock").unlink(missing_ok=True)
+    (folder / LOCK_FILE).unlink(missing_ok=True)
     folder.rmdir()
     return path
 
@@ -365,7 +309,7 @@ def _loss(
     job: _Job, network: LayeredNetwork, rows: Rows, rng: np.random.Generator | None
 ) -> tuple[Tensor, float]:
     """Compute the objective's loss and score in the chosen precision."""
-    dtype = PRECISIONS[job.options.precision]
+    dtype = getattr(torch, job.options.precision)
     with torch.autocast(job.pixels.device.type, dtype, enabled=dtype != torch.float32):
         return job.objective.loss(network, job.pixels, job.selection, rows, rng)
 

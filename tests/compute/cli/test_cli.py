@@ -62,7 +62,8 @@ def test_further_processes_take_no_code_from_the_current_folder(tmp_path):
 def test_nothing_heavy_is_imported_for_help():
     code = (
         "import sys, compute, compute.cli.main;"
-        "print([m for m in ('torch', 'sklearn', 'streamlit', 'duckdb') if m in sys.modules])"
+        "heavy = ('torch', 'sklearn', 'streamlit', 'duckdb', 'pandas', 'scipy', 'numba');"
+        "print([m for m in heavy if m in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert found.stdout.strip() == "[]"

@@ -10,7 +10,7 @@ from compute.effects.predictions import Answers, Backgrounds, Predictions, block
 from compute.errors import InputError
 from compute.schema import COMPOSED, CONDITIONS, Condition, Protocol
 from compute.storage.atomic_files import write_table
-from compute.storage.run_directory import LOCKED_PREDICTIONS
+from compute.storage.paths import LOCKED_PREDICTIONS
 from tests.compute.summarised_run import MODELS, by_cell
 from tests.compute.synthetic_cells import CLASSES
 

@@ -23,7 +23,8 @@ from compute.errors import BystanderError, DiskError, UsageError
 from compute.models import scaling_compiled
 from compute.models.card import select_channels
 from compute.models.embedder import load_model
-from compute.storage.run_directory import LOCKED, begin
+from compute.storage.paths import LOCKED
+from compute.storage.run_directory import begin
 from compute.store.reader import CropStore
 
 NAMES = ("pifia", "paired_cell", "deeploc")

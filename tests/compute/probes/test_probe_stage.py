@@ -13,9 +13,10 @@ from compute.probes import stage
 from compute.probes.solvers import Fitting, Solver
 from compute.probes.stage import how_fitted, probe
 from compute.runs import stages
-from compute.runs.config import prepare
+from compute.runs.prepare import prepare
 from compute.schema import Condition
-from compute.storage.run_directory import LOCKED, LOCKED_PREDICTIONS, begin
+from compute.storage.paths import LOCKED, LOCKED_PREDICTIONS
+from compute.storage.run_directory import begin
 from compute.store.reader import CropStore
 from tests.compute.summarised_run import BIG, MODELS, make, place, read_plain
 

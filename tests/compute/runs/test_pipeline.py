@@ -13,10 +13,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from compute import schema
 from compute.errors import BystanderError, ChangedError, InputError
 from compute.runs.describe import check_path
 from compute.runs.pipeline import run_store
+from compute.storage.paths import RUN_TABLES
 from compute.storage.run_directory import RunDirectory
 
 RUN_ARGUMENTS = ["--backgrounds=3", "--draws=200", "--folds=2", "--examples=1", "--jobs=1"]
@@ -33,7 +33,7 @@ def digests(run: Path) -> dict[str, str]:
 def test_a_run_has_every_table_and_passes_its_check(run):
     lines = list(check_path(run))
     assert lines[-1] == "Tables, counts and references agree."
-    for name, pattern in schema.RUN_TABLES.items():
+    for name, pattern in RUN_TABLES.items():
         assert list(run.glob(pattern)), f"no table {name}"
     assert not (run / "work").exists()
     assert not list(run.rglob("*.tmp"))

@@ -9,8 +9,9 @@ import pytest
 
 from compute.errors import InputError
 from compute.runs.describe import check_path
-from compute.storage.atomic_files import RUN_FILE, write_table
+from compute.storage.atomic_files import write_table
 from compute.storage.checksums import gather
+from compute.storage.paths import RUN_FILE
 from compute.storage.run_directory import RunDirectory
 from tests.compute.storage.test_checksums import empty, flip, flip_the_end, truncate
 

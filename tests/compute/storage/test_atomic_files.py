@@ -13,8 +13,6 @@ from compute.errors import BystanderError, InputError
 from compute.schema import SCHEMA_VERSION
 from compute.storage import atomic_files
 from compute.storage.atomic_files import (
-    RUN_FILE,
-    checksum_file,
     checksum_of,
     fingerprint,
     read_json,
@@ -25,6 +23,7 @@ from compute.storage.atomic_files import (
     write_table,
     writing,
 )
+from compute.storage.paths import RUN_FILE, checksum_file
 
 SCHEMA = pa.schema([("number", pa.int64()), ("name", pa.string())])
 

@@ -6,11 +6,10 @@ import subprocess
 import pytest
 
 from compute.errors import InputError
-from compute.storage.atomic_files import RUN_FILE, checksum_file, checksum_of, sha256, write_table
+from compute.storage.atomic_files import checksum_of, sha256, write_table
 from compute.storage.checksums import (
     ALTERED,
     FINE,
-    MANIFEST,
     MISSING,
     UNRECORDED,
     drop_altered,
@@ -19,6 +18,7 @@ from compute.storage.checksums import (
     read_manifest,
     verify,
 )
+from compute.storage.paths import MANIFEST, RUN_FILE, checksum_file
 from tests.compute.storage.test_atomic_files import some
 
 

@@ -12,9 +12,9 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from compute.errors import BusyError, BystanderError, DiskError, InputError, UsageError
 from compute.storage import mirror, remote
-from compute.storage.atomic_files import RUN_FILE
 from compute.storage.locks import LOCK_FILE, describe_process
 from compute.storage.mirror import run_here, store_here
+from compute.storage.paths import RUN_FILE
 from compute.storage.remote import TRIES, Remote, is_url
 from compute.store.reader import CropStore
 from tests.compute.flaky_storage import Flaky, content, files, put

@@ -10,10 +10,10 @@ import pytest
 from compute import schema
 from compute.errors import BusyError, ChangedError, InputError, UsageError
 from compute.storage import run_directory
-from compute.storage.atomic_files import checksum_file, sha256, write_table
-from compute.storage.checksums import MANIFEST
+from compute.storage.atomic_files import sha256, write_table
 from compute.storage.locks import lock
-from compute.storage.run_directory import RUN_FILE, RunDirectory, begin, differences
+from compute.storage.paths import MANIFEST, RUN_FILE, checksum_file
+from compute.storage.run_directory import RunDirectory, begin, differences
 
 HEADER = {
     "configuration": {"plan": {"seed": 0, "repeats": 1}},

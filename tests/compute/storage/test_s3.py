@@ -11,9 +11,9 @@ import pytest
 
 from compute.errors import BusyError, BystanderError, InputError
 from compute.storage import mirror, remote
-from compute.storage.atomic_files import RUN_FILE
 from compute.storage.locks import LOCK_FILE, describe_process
 from compute.storage.mirror import run_here, store_here
+from compute.storage.paths import RUN_FILE
 from compute.storage.remote import Remote
 from compute.store.reader import CropStore
 from tests.compute.flaky_storage import content, files, put

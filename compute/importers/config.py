@@ -1,0 +1,80 @@
+"""What importers do unless told otherwise: names, sizes, how fields are cut. No arrays."""
+
+from dataclasses import dataclass
+from math import inf
+
+from compute.errors import UsageError
+from compute.images.cell_quality import FAR
+
+MARKER = "RFP"
+"""Channel that shows whole cells."""
+
+FIELD_CHANNELS = ("GFP", "nuclear", "RFP")
+"""Names of a whole field's ch1, ch2 and ch3."""
+
+MANIFEST_CHANNELS = ("GFP", "RFP")
+"""Channels of crops that are listed in a table."""
+
+PARTS = 5
+"""Parts of each class of one of DeepLoc's files that stand for proteins."""
+
+FIELD_CELLS = 50
+"""Cells of a protein with consecutive numbers that count as one field in PIFiA's layout."""
+
+
+@dataclass(frozen=True)
+class CuttingConfig:
+    """How a field is cut.
+
+    Parameters
+    ----------
+    size
+        Side of a crop, pixels, 8 to 1024.
+    windows
+        Windows without cells per field, at most, 0 to 1000.
+    margin
+        Least distance of a window from any cell, pixels, 0 to 100. At the default, under 2% of a
+        cell's light is left (`compute.images.cell_quality.FAR`).
+    cell
+        How bright the marker must be for a cell without a label, between the medium (0) and the
+        median of labelled cells (1), 0.02 to 1.
+    trace
+        How far above the medium around it, in multiples of the noise, a spot of any channel must
+        stand for windows to keep away from it: out-of-focus cells, debris; 1 to 100.
+    smallest
+        Smallest cell without a label, pixels, at least 1.
+    seed
+        Decides where windows lie.
+
+    Raises
+    ------
+    UsageError
+        A value is out of its range.
+    """
+
+    size: int = 64
+    windows: int = 8
+    margin: int = FAR
+    cell: float = 0.1
+    trace: float = 5.0
+    smallest: int = 40
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        ranges = {
+            "size": (8, 1024),
+            "windows": (0, 1000),
+            "margin": (0, 100),
+            "cell": (0.02, 1),
+            "trace": (1, 100),
+            "smallest": (1, inf),
+            "seed": (0, inf),
+        }
+        for name, (low, high) in ranges.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise UsageError(
+                    f"Cutting fields: {name} = {value} is out of range.",
+                    f"Allowed: {low:g} to {high:g}.",
+                )
