@@ -95,28 +95,18 @@ def unit_note(table: pd.DataFrame) -> str:
 
 def on_background(condition: str) -> str:
     """Return the words for what was done, to follow “accuracy falls …”."""
-    return {
-        Condition.SAME: "on the background of another cell of the same class",
-        Condition.DIFFERENT: "on the background of another class",
-        Condition.CELL_FREE: "on medium without cells",
-        Condition.MASKED: "with everything around the cell set to zero",
-        Condition.SHAM: "after a sham swap",
-        Condition.CONFLICTING: "on the background of the class it must be told from",
-        Condition.BACKGROUND_ONLY: "with the centre cell removed",
-        Condition.UNALTERED: "unaltered",
-    }[Condition(condition)]
+    return CONDITIONS[Condition(condition)].phrase
 
 
-REAL = tuple(str(c) for c in Condition if c not in (Condition.UNALTERED, Condition.BACKGROUND_ONLY))
-"""Conditions that keep the cell: only there is a drop about the background alone."""
-
-
-SWAPS = tuple(
-    str(c) for c in (Condition.SAME, Condition.DIFFERENT, Condition.CELL_FREE, Condition.MASKED)
+REAL = tuple(
+    str(c) for c, spec in CONDITIONS.items() if spec.keeps_cell and c is not Condition.UNALTERED
 )
-"""Conditions that the headline is chosen from: the cell kept, its background neutral to the
-answer. `sham` must change nothing, and `conflicting` (fewer cells, a background that argues for the
-other answer) is said beside it."""
+"""Altered conditions that keep the cell: only there is a drop about the background alone."""
+
+
+SWAPS = tuple(str(c) for c, spec in CONDITIONS.items() if spec.headline)
+"""Conditions that the headline is chosen from. `sham` must change nothing, and `conflicting` (fewer
+cells, a background that argues for the other answer) is said beside it."""
 
 
 def worst_drop(table: pd.DataFrame) -> Any | None:

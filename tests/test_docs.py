@@ -68,11 +68,6 @@ def test_make_targets_in_the_readme_exist():
         assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), target
 
 
-def test_the_readme_defines_every_condition():
-    for condition in CONDITIONS:
-        assert f"| `{condition}` |" in README
-
-
 def rooms() -> dict[Path, set[str]]:
     """Folders of the architecture's table, and what it says lies in each."""
     found: dict[Path, set[str]] = {}

@@ -15,11 +15,7 @@ from compute.backgrounds.compose import Composed
 from compute.devices import BatchSize
 from compute.errors import BystanderError
 from compute.models.embedder import Embedder
-from compute.schema import Condition
-
-READ_ONCE = (Condition.UNALTERED, Condition.SHAM)
-"""Conditions whose crops have the range of the cell's unaltered crop: a second reading with the
-other normalisation would be the same."""
+from compute.schema import RESCALED
 
 
 def embed_crops(
@@ -69,8 +65,8 @@ def embed_crops(
 
 def second_readings(trials: pd.DataFrame) -> NDArray[np.int64]:
     """Return the rows of trials that are read a second time, with the other normalisation."""
-    once = trials["condition"].isin([str(c) for c in READ_ONCE])
-    return np.flatnonzero((trials["repeat"] == 0) & ~once)
+    rescaled = trials["condition"].isin([str(c) for c in RESCALED])
+    return np.flatnonzero((trials["repeat"] == 0) & rescaled)
 
 
 def trials_table(trials: pd.DataFrame, flags: NDArray[np.int32]) -> pa.Table:

@@ -112,8 +112,7 @@ def _finished(run: RunDirectory, plan: Plan, model: str, condition: Condition) -
 
 def _locked_conditions(conditions: Sequence[Condition]) -> list[tuple[int, Condition]]:
     """List the conditions that have a second reading, with their numbers."""
-    without = (Condition.UNALTERED, Condition.SHAM)
-    return [(n, c) for n, c in enumerate(conditions) if c not in without]
+    return [(n, c) for n, c in enumerate(conditions) if CONDITIONS[c].rescaled]
 
 
 def _answered(run: RunDirectory, model: str, conditions: Sequence[Condition]) -> bool:

@@ -53,6 +53,8 @@ class ConditionSpec:
         Name as shown.
     definition
         One sentence for captions: the background behind the centre cell.
+    phrase
+        The words that follow “accuracy falls”.
     paper_key
         Key in the file names of the published results, where the paper has the condition.
     donors
@@ -62,66 +64,97 @@ class ConditionSpec:
         Whether pair tests take it once per background class.
     composed
         Whether it has trials of its own; ``conflicting`` reads those of ``different``.
+    keeps_cell
+        Whether the centre cell is in the crop: only then is a drop about the background alone.
+    headline
+        Whether the worst drop is looked for here: the cell is kept, and its background does not
+        argue for another answer.
+    rescaled
+        Whether its crops are read a second time, scaled the other way. Those that have the range
+        of the cell's unaltered crop are not: a second reading would be the same.
     """
 
     title: str
     definition: str
-    paper_key: str | None
-    donors: str
+    phrase: str
+    paper_key: str | None = None
+    donors: str = "none"
     grid: bool = False
     composed: bool = True
+    keeps_cell: bool = True
+    headline: bool = False
+    rescaled: bool = True
 
 
 CONDITIONS: dict[Condition, ConditionSpec] = {
     Condition.UNALTERED: ConditionSpec(
-        "Unaltered", "the cell on its own background, as imaged", "base", "none"
+        "Unaltered",
+        "the cell on its own background, as imaged",
+        "unaltered",
+        paper_key="base",
+        rescaled=False,
     ),
     Condition.SAME: ConditionSpec(
         "Same class",
         "the cell on the background of another protein's cell of the same localization",
-        "same",
-        "cell",
+        "on the background of another cell of the same class",
+        paper_key="same",
+        donors="cell",
+        headline=True,
     ),
     Condition.DIFFERENT: ConditionSpec(
         "Different class",
         "the cell on the background of a cell of another localization",
-        "diff",
-        "cell",
+        "on the background of another class",
+        paper_key="diff",
+        donors="cell",
         grid=True,
+        headline=True,
     ),
     Condition.CELL_FREE: ConditionSpec(
         "Cell-free",
         "the cell on medium without any cell, from an image of another localization",
-        "batch",
-        "window",
+        "on medium without cells",
+        paper_key="batch",
+        donors="window",
         grid=True,
+        headline=True,
     ),
     Condition.MASKED: ConditionSpec(
-        "Masked", "the cell with everything around it set to zero", "mask", "none"
+        "Masked",
+        "the cell with everything around it set to zero",
+        "with everything around the cell set to zero",
+        paper_key="mask",
+        headline=True,
     ),
     Condition.SHAM: ConditionSpec(
         "Sham swap",
         "the cell cut out and pasted back on its own background: must equal unaltered",
-        None,
-        "none",
+        "after a sham swap",
+        rescaled=False,
     ),
     Condition.CONFLICTING: ConditionSpec(
         "Conflicting",
         "in a pair test, each class on the other's background: the cue points the wrong way",
-        None,
-        "cell",
+        "on the background of the class it must be told from",
+        donors="cell",
         composed=False,
     ),
     Condition.BACKGROUND_ONLY: ConditionSpec(
         "Background only",
         "the centre cell removed and filled with medium: what the neighbours alone give away",
-        None,
-        "none",
+        "with the centre cell removed",
+        keeps_cell=False,
     ),
 }
+"""In the order of tables and charts: the paper's five, then the controls. A new condition goes to
+the end: donors are chosen by hashes of a condition's place."""
 
 COMPOSED = tuple(c for c, spec in CONDITIONS.items() if spec.composed)
 """The conditions that have trials of their own."""
+
+RESCALED = tuple(c for c in COMPOSED if CONDITIONS[c].rescaled)
+"""The conditions whose crops are read a second time, scaled the other way."""
 
 
 class Protocol(StrEnum):

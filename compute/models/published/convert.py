@@ -12,7 +12,7 @@ from compute.models.card import make_card, save_card
 from compute.models.networks import network_spec
 from compute.models.precision import STORED
 from compute.models.published.tensorflow_files import Checkpoint, read_checkpoint
-from compute.models.published.weight_maps import LAYOUTS, ConvertedWeights, from_published
+from compute.models.published.weight_maps import ConvertedWeights, from_published, layout_of
 from compute.models.weights import write_weights
 from compute.storage.atomic_files import sha256
 
@@ -67,8 +67,8 @@ def convert(
     Raises
     ------
     UsageError
-        The network does not exist, a card is there already, or TensorFlow is needed and not
-        installed.
+        The network does not exist or was not published with weights, a card is there already,
+        or TensorFlow is needed and not installed.
     InputError
         The checkpoint cannot be read or does not fit the network, or the class names do not fit
         its outputs.
@@ -78,7 +78,7 @@ def convert(
     card_file = Path(out) / f"{name}.toml"
     if card_file.exists() and not overwrite:
         raise UsageError(f"{card_file} is there already.", "Give another --name or --overwrite.")
-    read = read_checkpoint(LAYOUTS[network].container, checkpoint)
+    read = read_checkpoint(layout_of(network).container, checkpoint)
     converted = from_published(network, read.variables)
     names = _class_names(classes, converted)
     say(

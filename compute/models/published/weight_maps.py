@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from compute.errors import unknown_value
 from compute.models.networks import network_spec
 from compute.models.networks.blocks import LayeredNetwork, scaled
 from compute.models.networks.deeploc import FLAT_SIDE as DEEPLOC_FLAT_SIDE
@@ -230,7 +231,22 @@ LAYOUTS: dict[str, Layout] = {
         ("Variable", "beta?_power", "*/Adam", "*/Adam_1"),
     ),
 }
-"""Every layout by the network's name in `compute.models.networks.NETWORKS`."""
+"""Every layout by the network's name in `compute.models.networks.NETWORKS`; a network that was
+published without weights has none."""
+
+
+def layout_of(network: str) -> Layout:
+    """Return how a network was published.
+
+    Raises
+    ------
+    UsageError
+        The network does not exist, or was not published with weights.
+    """
+    network_spec(network)
+    if network not in LAYOUTS:
+        raise unknown_value("network with published weights", network, LAYOUTS)
+    return LAYOUTS[network]
 
 
 def from_published(network: str, variables: Mapping[str, Array]) -> ConvertedWeights:
@@ -252,12 +268,11 @@ def from_published(network: str, variables: Mapping[str, Array]) -> ConvertedWei
     Raises
     ------
     UsageError
-        The network does not exist.
+        The network does not exist, or was not published with weights.
     InputError
         Variables are missing, left over, or of another shape; each is named.
     """
-    spec = network_spec(network)
-    layout = LAYOUTS[network]
+    spec, layout = network_spec(network), layout_of(network)
     sources = {move.source for move in layout.moves}
     extra = [name for name in variables if name not in sources]
     ignored = tuple(n for n in extra if any(fnmatchcase(n, pattern) for pattern in layout.ignored))

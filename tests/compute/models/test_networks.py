@@ -58,7 +58,7 @@ def inputs_for(network, n=2):
     return images, torch.rand(n, 1, spec.input_size, spec.input_size)
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
+@pytest.fixture(scope="module", params=LAYOUTS)
 def published(request):
     """Every output of a network with the reference weights, and the reference."""
     name = request.param
@@ -214,7 +214,7 @@ def drawn_variables(name, width):
     }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", LAYOUTS)
 @pytest.mark.parametrize("width", [0.125, 0.25])
 def test_every_weight_is_converted_once(name, width):
     converted = from_published(name, drawn_variables(name, width))
@@ -226,7 +226,7 @@ def test_every_weight_is_converted_once(name, width):
         assert torch.equal(tensor, converted.tensors[key])
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", LAYOUTS)
 def test_missing_extra_and_misshapen_variables_are_named(name):
     variables = drawn_variables(name, 0.125)
     first, last = LAYOUTS[name].moves[1].source, LAYOUTS[name].moves[-1].source
@@ -238,6 +238,12 @@ def test_missing_extra_and_misshapen_variables_are_named(name):
     with pytest.raises(InputError) as misshapen:
         from_published(name, {**variables, last: np.zeros(7, np.float32)})
     assert f"{last} is 7, not" in str(misshapen.value)
+
+
+def test_a_network_without_published_weights_is_told(monkeypatch):
+    monkeypatch.delitem(LAYOUTS, "deeploc")
+    with pytest.raises(UsageError, match=r"published weights 'deeploc'.*pifia, paired_cell"):
+        from_published("deeploc", {})
 
 
 def test_optimiser_state_is_ignored_and_listed():

@@ -45,7 +45,7 @@ def bystander(*arguments):
     return python("-c", "from compute.cli.main import main; main()", *arguments)
 
 
-@pytest.fixture(scope="session", params=NETWORKS)
+@pytest.fixture(scope="session", params=LAYOUTS)
 def written(request, tmp_path_factory):
     """A checkpoint by TensorFlow, and what it computes."""
     name = request.param
@@ -177,7 +177,7 @@ def test_keras_weights_convert_without_tensorflow(tmp_path, below):
     assert load_model(path)(torch.rand(2, 2, 64, 64)).shape == (2, card.dimension)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", LAYOUTS)
 @pytest.mark.parametrize("width", [0.02, 0.1, 0.3, 1 / 3, 0.5, 1.0])
 def test_widths_that_round_unevenly_are_found(name, width):
     converted = from_published(name, variables_of(name, width, 3 if NETWORKS[name].classes else 0))
