@@ -61,7 +61,7 @@ def cards(tmp_path_factory) -> dict[str, Path]:
 def config():
     """A run configuration that is quick and leaves nothing out."""
     from compute.backgrounds.plan import PlanConfig
-    from compute.runs.pipeline import RunConfig
+    from compute.runs.config import RunConfig
     from compute.statistics.bootstrap import BootstrapConfig
 
     return RunConfig(

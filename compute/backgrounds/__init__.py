@@ -1,1 +1,1 @@
-"""Which background goes behind which cell, and the crops that come of it."""
+"""Backgrounds: which donor gives the background of which cell, and the crops composed of both."""

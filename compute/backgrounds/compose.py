@@ -1,8 +1,10 @@
-"""Put a centre cell on a background: trials to synthetic crops. No files.
+"""Synthetic crops: a centre cell put on another background. Tables and pixels in, pixels out.
 
-Every condition is ``where(mask, cell, background)``; they differ in the background alone. The
-centre cell's pixels are never changed. Work is cut in two: `gather` reads raw pixels and removes
-donors' centre cells on the CPU, `combine` scales and joins them on any device.
+Layer: arrays and tensors, no files. Under every condition a synthetic crop is
+``where(mask, centre cell, background)``; conditions differ in the background alone, and the centre
+cell's pixels never change. The work has two halves: `gather` reads raw pixels and removes the
+donors' own centre cells on the CPU; `combine` scales backgrounds and joins them with centre cells
+on any device.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,20 +29,21 @@ from compute.schema import CONDITIONS, Condition, TrialFlag
 from compute.store.reader import CropArrays, PixelFile, Pixels
 
 HALO = 4
-"""Pixels around a removed cell that carry its blur and go with it.
+"""Pixels around a removed cell that carry its blur and are removed with it.
 
-On the Paired Cell crops 24, 12, 6, 3 and 2% of a cell's light is left 1 to 5 pixels outside.
+Measured on the Paired Cell Inpainting crops: 1, 2, 3, 4 and 5 pixels outside the mask, 24, 12, 6,
+3 and 2% of a cell's light are left.
 """
 
 
 @dataclass(frozen=True)
 class Composed:
-    """Synthetic crops.
+    """Synthetic crops of T trials.
 
     Parameters
     ----------
     images
-        Shape (T, C, H, W), float32, in the centre cells' own intensities.
+        The crops, shape (T, C, H, W), float32, in the centre cells' own intensities.
     flags
         `TrialFlag` bits, int32, shape (T,).
     unaltered
@@ -56,22 +59,26 @@ class Composed:
 
 
 @dataclass(frozen=True)
-class Pieces:
-    """What the crops of T trials are put together from; on one device.
+class CropInputs:
+    """What the crops of T trials are composed from, all on one device.
 
     Parameters
     ----------
     unaltered
-        The U cells as imaged, float32, shape (U, C, H, W).
+        The U centre cells' crops as imaged, float32, shape (U, C, H, W).
     pixels
-        Raw images, shape (P, C, H, W): first the U cells, then the backgrounds that are not
-        their own. Bits of uint16 are kept as int16, with which every device computes.
+        Raw images, shape (P, C, H, W): first the U crops of `unaltered`, then the backgrounds
+        that are not a cell's own crop. Bits of uint16 are kept as int16, with which every device
+        computes.
     mask
-        Centre cells, and last a mask that is empty; booleans, shape (U + 1, 1, H, W).
-    cell, ground
-        Rows of `pixels`: centre cell and background of each trial, shape (T,).
-    shown
-        Rows of `mask`: what each trial shows of its centre cell, all or nothing, shape (T,).
+        Masks of the centre cells, and last a mask that is empty; booleans, shape (U + 1, 1, H, W).
+    centre_row
+        Row of `unaltered` (and of `pixels`) with each trial's centre cell, shape (T,).
+    background_row
+        Row of `pixels` with each trial's background, shape (T,).
+    mask_row
+        Row of `mask` for each trial, shape (T,): the centre cell's own, or the empty one where
+        the background stands alone.
     factor, offset
         Bring the background to the centre cell's scale, float32, shape (T, C).
     flags
@@ -81,26 +88,33 @@ class Pieces:
     unaltered: Tensor
     pixels: Tensor
     mask: Tensor
-    cell: Tensor
-    ground: Tensor
-    shown: Tensor
+    centre_row: Tensor
+    background_row: Tensor
+    mask_row: Tensor
     factor: Tensor
     offset: Tensor
     flags: Tensor
 
     def __len__(self) -> int:
         """Count the trials."""
-        return len(self.cell)
+        return len(self.centre_row)
 
     def moved(self, move: Callable[[Tensor], Tensor]) -> Self:
         """Apply a function, such as a copy to a device, to every tensor."""
         return type(self)(*(move(getattr(self, f.name)) for f in fields(self)))
 
 
-class _Room:
-    """Raw images in one block of memory, filled from its start.
+class _PixelBuffer:
+    """Memory for raw images, allocated once and filled from its start.
 
-    New memory costs more than what is written to it, so everything is read to its place.
+    New memory costs more than what is written to it, so every image is read to its final place.
+
+    Parameters
+    ----------
+    rows
+        Images it has room for.
+    like
+        Images of the same shape and dtype, shape (n, C, H, W).
     """
 
     def __init__(self, rows: int, like: NDArray[Any]) -> None:
@@ -109,13 +123,13 @@ class _Room:
 
     @property
     def filled(self) -> NDArray[Any]:
-        """All images so far."""
+        """All images added so far, shape (n, C, H, W)."""
         return self._pixels[: self._used]
 
     def add(
         self, source: Pixels, rows: NDArray[np.int64]
     ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        """Copy rows of other images; return them, to be changed in place, and their places."""
+        """Copy rows of other images; return the copies, to be changed in place, and their rows."""
         place = self._used + np.arange(len(rows))
         self._used += len(rows)
         images = self._pixels[self._used - len(rows) : self._used]
@@ -127,36 +141,54 @@ class _Room:
 
 
 @dataclass(frozen=True)
-class _Batch:
-    """Trials of one condition with what their backgrounds are made from; n rows.
+class _ConditionTrials:
+    """n trials of one condition, with what their backgrounds are made from.
 
-    `centre`, `mask` and `foreground` have a row per cell, `of` tells which one a trial has; masks
-    are words of `compute.images.dilation`. `room` holds the cells, and takes the backgrounds.
+    Parameters
+    ----------
+    centre
+        Crops of the U centre cells as imaged, shape (U, C, H, W).
+    mask, foreground
+        Masks of these cells, and of every cell in their crops; words of
+        `compute.images.dilation`, a row for each centre cell.
+    centre_row
+        Row of `centre`, `mask` and `foreground` for each trial, shape (n,).
+    cell, donor
+        Rows of the store: each trial's centre cell and its donor (−1 where it has none; a window's
+        row under `cell_free`), shape (n,).
+    seed
+        Seed of each trial, shape (n,).
+    arrays, scales
+        The store's pixels and intensity scales.
+    keep_donor
+        Whether donors' own centre cells stay, as in the paper.
+    buffer
+        Holds the centre cells' crops first; the backgrounds are added to it.
     """
 
     centre: NDArray[Any]
     mask: Words
     foreground: Words
-    of: NDArray[np.int64]
+    centre_row: NDArray[np.int64]
     cell: NDArray[np.int64]
     donor: NDArray[np.int64]
     seed: NDArray[np.int64]
     arrays: CropArrays
     scales: Scales
     keep_donor: bool
-    room: _Room
+    buffer: _PixelBuffer
 
 
 @dataclass(frozen=True)
-class _Ground:
+class _Backgrounds:
     """Backgrounds of n trials.
 
     Parameters
     ----------
     row
-        Which image of the room is behind each trial, shape (n,).
+        Row of the buffer with each trial's background, shape (n,).
     factor, offset
-        Shape (n, C), or a number for all.
+        Bring it to the centre cell's scale; shape (n, C), or a number for all.
     flags
         `TrialFlag` bits, shape (n,), or 0.
     """
@@ -181,7 +213,7 @@ def compose(
     scales
         Intensity scales of cells and windows.
     donor_centre
-        One of `DONOR_CENTRE`.
+        One of `DONOR_CENTRE`, by default ``"remove"``.
 
     Returns
     -------
@@ -193,10 +225,10 @@ def compose(
     UsageError
         `donor_centre` is not allowed.
     """
-    pieces = gather(trials, arrays, scales, donor_centre)
-    images = combine(pieces, slice(0, len(pieces)))
-    flags, cell = pieces.flags.numpy(), pieces.cell.numpy()
-    return Composed(images.numpy(), flags, pieces.unaltered.numpy(), cell)
+    inputs = gather(trials, arrays, scales, donor_centre)
+    images = combine(inputs, slice(0, len(inputs)))
+    flags, reference = inputs.flags.numpy(), inputs.centre_row.numpy()
+    return Composed(images.numpy(), flags, inputs.unaltered.numpy(), reference)
 
 
 def gather(
@@ -205,19 +237,20 @@ def gather(
     scales: Scales,
     donor_centre: str = "remove",
     channels: Sequence[int] | None = None,
-) -> Pieces:
-    """Read what some trials are made from.
+) -> CropInputs:
+    """Read what the crops of some trials are composed from.
 
     Parameters
     ----------
     trials, arrays, scales, donor_centre
         See `compose`.
     channels
-        Those that are wanted, in ascending order; None takes all. Flags look at all.
+        Channels that are wanted, in ascending order; None, the default, takes all. Flags look at
+        all channels in any case.
 
     Returns
     -------
-    Pieces
+    CropInputs
         In the order of `trials`, on the CPU.
 
     Raises
@@ -228,123 +261,133 @@ def gather(
     if donor_centre not in DONOR_CENTRE:
         raise unknown_value("donor centre", donor_centre, DONOR_CENTRE)
     cell = trials["cell"].to_numpy()
-    rows, of = np.unique(cell, return_inverse=True)
-    room = _Room(len(rows) + len(trials), arrays.images[rows[:1]])
-    centre, _ = room.add(arrays.images, rows)
-    packed = arrays.masks[rows]
+    cells, centre_row = np.unique(cell, return_inverse=True)
+    buffer = _PixelBuffer(len(cells) + len(trials), arrays.images[cells[:1]])
+    centre, _ = buffer.add(arrays.images, cells)
+    packed = arrays.masks[cells]
     mask, words = arrays.unpack(packed), arrays.words(packed)
-    foreground = arrays.words(arrays.foregrounds[rows])
+    foreground = arrays.words(arrays.foregrounds[cells])
     donor, seed = trials["donor"].to_numpy(), trials["seed"].to_numpy()
     condition = trials["condition"].to_numpy(dtype=str)
     total = len(trials)
-    ground = np.empty(total, np.int64)
+    background_row = np.empty(total, np.int64)
     factor, offset = np.ones((2, total, centre.shape[1]), np.float32)
-    shown, borrowed = of.copy(), np.zeros(total, bool)
-    flags = _mask_flags(mask)[of]
+    mask_row, borrowed = centre_row.copy(), np.zeros(total, bool)
+    flags = _mask_flags(mask)[centre_row]
     for name in np.unique(condition):
         here = np.flatnonzero(condition == name)
-        batch = _Batch(
-            centre, words, foreground, of[here], cell[here], donor[here], seed[here],
-            arrays, scales, donor_centre == "paper", room,
+        of_condition = _ConditionTrials(
+            centre, words, foreground, centre_row[here], cell[here], donor[here], seed[here],
+            arrays, scales, donor_centre == "paper", buffer,
         )  # fmt: skip
-        found = BACKGROUNDS[Condition(name)](batch)
-        ground[here] = found.row
+        found = BACKGROUNDS[Condition(name)](of_condition)
+        background_row[here] = found.row
         factor[here], offset[here] = found.factor, found.offset
         flags[here] |= found.flags
         if Condition(name) is Condition.BACKGROUND_ONLY:
-            shown[here] = len(mask)
+            mask_row[here] = len(mask)
         borrowed[here] = CONDITIONS[Condition(name)].donors != "none"
-    pixels = room.filled
+    pixels = buffer.filled
     ring = to_masks(diamond(words, HALO) & ~words, mask.shape[-1])
-    far = far_at_the_seam(pixels, ring, of, ground, factor, offset)
+    far = far_at_the_seam(pixels, ring, centre_row, background_row, factor, offset)
     flags[borrowed & far] |= int(TrialFlag.SEAM)
     if channels is not None and len(channels) < pixels.shape[1]:
         wanted = list(channels)
         pixels, factor, offset = pixels[:, wanted], factor[:, wanted], offset[:, wanted]
-    unaltered = pixels[: len(rows)].astype(np.float32)
+    unaltered = pixels[: len(cells)].astype(np.float32)
     if pixels.dtype == np.uint16:
         pixels = pixels.view(np.int16)
-    solid = np.zeros((len(mask) + 1, 1, *mask.shape[1:]), bool)
-    solid[:-1, 0] = mask
-    arrays_in_order = (unaltered, pixels, solid, of, ground, shown, factor, offset, flags)
-    return Pieces(*map(torch.from_numpy, arrays_in_order))
+    masks = np.zeros((len(mask) + 1, 1, *mask.shape[1:]), bool)
+    masks[:-1, 0] = mask
+    in_order = (
+        unaltered, pixels, masks, centre_row, background_row, mask_row, factor, offset, flags,
+    )  # fmt: skip
+    return CropInputs(*map(torch.from_numpy, in_order))
 
 
-def combine(pieces: Pieces, rows: slice) -> Tensor:
-    """Join some trials' cells and backgrounds, where the pieces are.
+def combine(inputs: CropInputs, rows: slice) -> Tensor:
+    """Join centre cells and backgrounds of some trials, on the device of `inputs`.
 
     Returns
     -------
     Tensor
         Synthetic crops, n×C×H×W float32.
     """
-    join = compose_compiled.join if pieces.pixels.device.type == "cpu" else join_on_device
+    join = compose_compiled.join if inputs.pixels.device.type == "cpu" else join_on_device
     return join(
-        pieces.pixels, pieces.unaltered, pieces.mask, pieces.cell[rows], pieces.ground[rows],
-        pieces.shown[rows], pieces.factor[rows], pieces.offset[rows],
+        inputs.pixels, inputs.unaltered, inputs.mask,
+        inputs.centre_row[rows], inputs.background_row[rows], inputs.mask_row[rows],
+        inputs.factor[rows], inputs.offset[rows],
     )  # fmt: skip
 
 
 def join_on_device(
     pixels: Tensor, unaltered: Tensor, mask: Tensor,
-    cell: Tensor, ground: Tensor, shown: Tensor, factor: Tensor, offset: Tensor,
+    centre_row: Tensor, background_row: Tensor, mask_row: Tensor, factor: Tensor, offset: Tensor,
 ) -> Tensor:  # fmt: skip
-    """Join as `compose_compiled.join` does, on any device: all crops together, in steps."""
-    behind = pixels.index_select(0, ground)
-    if behind.dtype == torch.int16:
-        behind = behind.to(torch.int32).bitwise_and_(0xFFFF)
-    behind = behind.to(torch.float32)
-    behind.mul_(factor[:, :, None, None]).add_(offset[:, :, None, None])
-    return torch.where(mask.index_select(0, shown), unaltered.index_select(0, cell), behind)
+    """Join as `compose_compiled.join` does, on any device: all crops together, in steps.
+
+    Arguments are the fields of `CropInputs`, those by trial for n trials; returns n×C×H×W float32.
+    """
+    background = pixels.index_select(0, background_row)
+    if background.dtype == torch.int16:
+        background = background.to(torch.int32).bitwise_and_(0xFFFF)
+    background = background.to(torch.float32)
+    background.mul_(factor[:, :, None, None]).add_(offset[:, :, None, None])
+    shows_cell, centre = mask.index_select(0, mask_row), unaltered.index_select(0, centre_row)
+    return torch.where(shows_cell, centre, background)
 
 
-def _own(batch: _Batch) -> _Ground:
-    return _Ground(batch.of)
+def _own(trials: _ConditionTrials) -> _Backgrounds:
+    """Leave each cell on its own crop."""
+    return _Backgrounds(trials.centre_row)
 
 
-def _sham(batch: _Batch) -> _Ground:
-    """Take the cell's own crop by the way that a donor's crop would go."""
-    group = batch.scales.of_cell[batch.cell]
-    _, row = batch.room.add(batch.arrays.images, batch.cell)
-    return _Ground(row, *batch.scales.factors(group, group))
+def _sham(trials: _ConditionTrials) -> _Backgrounds:
+    """Take each cell's own crop through every step that a donor's crop goes through."""
+    group = trials.scales.of_cell[trials.cell]
+    _, row = trials.buffer.add(trials.arrays.images, trials.cell)
+    return _Backgrounds(row, *trials.scales.factors(group, group))
 
 
-def _zero(batch: _Batch) -> _Ground:
-    return _Ground(batch.of, factor=0.0)
+def _zero(trials: _ConditionTrials) -> _Backgrounds:
+    """Set the background to zero."""
+    return _Backgrounds(trials.centre_row, factor=0.0)
 
 
-def _emptied(batch: _Batch) -> _Ground:
-    """Take the cell's own crop with the cell replaced by medium."""
-    of = batch.of
-    own, row = batch.room.add(batch.centre, of)
-    flags = _remove_centre(own, batch.mask[of], batch.foreground[of], batch.seed)
-    return _Ground(row, flags=flags)
+def _emptied(trials: _ConditionTrials) -> _Backgrounds:
+    """Take each cell's own crop with the cell replaced by medium."""
+    rows = trials.centre_row
+    images, row = trials.buffer.add(trials.centre, rows)
+    flags = _remove_centre(images, trials.mask[rows], trials.foreground[rows], trials.seed)
+    return _Backgrounds(row, flags=flags)
 
 
-def _donor(batch: _Batch) -> _Ground:
+def _donor(trials: _ConditionTrials) -> _Backgrounds:
     """Take a donor's crop, without its own centre cell unless asked as in the paper."""
-    arrays, scales, donor = batch.arrays, batch.scales, batch.donor
-    image, row = batch.room.add(arrays.images, donor)
+    arrays, scales, donor = trials.arrays, trials.scales, trials.donor
+    images, row = trials.buffer.add(arrays.images, donor)
     mask = arrays.words(arrays.masks[donor])
-    if batch.keep_donor:
-        visible = (mask & ~batch.mask[batch.of]).any((1, 2))
+    if trials.keep_donor:
+        visible = (mask & ~trials.mask[trials.centre_row]).any((1, 2))
         flags = np.where(visible, int(TrialFlag.DONOR_VISIBLE), 0).astype(np.int32)
     else:
         foreground = arrays.words(arrays.foregrounds[donor])
-        flags = _remove_centre(image, mask, foreground, batch.seed)
-    moved = scales.factors(scales.of_cell[donor], scales.of_cell[batch.cell])
-    return _Ground(row, *moved, flags)
+        flags = _remove_centre(images, mask, foreground, trials.seed)
+    moved = scales.factors(scales.of_cell[donor], scales.of_cell[trials.cell])
+    return _Backgrounds(row, *moved, flags)
 
 
-def _window(batch: _Batch) -> _Ground:
-    scales = batch.scales
-    windows, which = np.unique(batch.donor, return_inverse=True)
-    _, row = batch.room.add(batch.arrays.windows, windows)
-    moved = scales.factors(scales.of_window[batch.donor], scales.of_cell[batch.cell])
-    return _Ground(row[which], *moved)
+def _window(trials: _ConditionTrials) -> _Backgrounds:
+    """Take a window in which no cell is; one that several trials share is read once."""
+    scales = trials.scales
+    windows, which = np.unique(trials.donor, return_inverse=True)
+    _, row = trials.buffer.add(trials.arrays.windows, windows)
+    moved = scales.factors(scales.of_window[trials.donor], scales.of_cell[trials.cell])
+    return _Backgrounds(row[which], *moved)
 
 
-BACKGROUNDS: dict[Condition, Callable[[_Batch], _Ground]] = {
+BACKGROUNDS: dict[Condition, Callable[[_ConditionTrials], _Backgrounds]] = {
     Condition.UNALTERED: _own,
     Condition.SHAM: _sham,
     Condition.MASKED: _zero,
@@ -359,7 +402,22 @@ BACKGROUNDS: dict[Condition, Callable[[_Batch], _Ground]] = {
 def _remove_centre(
     images: NDArray[Any], masks: Words, foregrounds: Words, seeds: NDArray[np.int64]
 ) -> NDArray[np.int32]:
-    """Replace centre cells and their halo, but no neighbour, by medium, in place."""
+    """Replace centre cells and their halo, but no neighbour, by medium, in place.
+
+    Parameters
+    ----------
+    images
+        Crops, shape (n, C, H, W); changed.
+    masks, foregrounds
+        Words of `compute.images.dilation`: the centre cell, and every cell in the crop.
+    seeds
+        Choose the medium pixels that fill each hole, shape (n,).
+
+    Returns
+    -------
+    ndarray
+        `TrialFlag.LITTLE_MEDIUM` where a crop has little medium to fill from, else 0; shape (n,).
+    """
     neighbours = foregrounds & ~masks
     holes = diamond(masks, HALO) & ~neighbours
     little = fill_in_place(images, holes, foregrounds, seeds)
@@ -367,6 +425,7 @@ def _remove_centre(
 
 
 def _mask_flags(masks: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Flag centre cells, masks of shape (U, H, W), that touch the crop's border or are empty."""
     flags = np.zeros(len(masks), np.int32)
     flags[border_pixels(masks) > 0] |= TrialFlag.TOUCHES_BORDER
     flags[~masks.any((1, 2))] |= TrialFlag.EMPTY_MASK

@@ -1,9 +1,9 @@
-"""Joining cells and backgrounds on a CPU, compiled: each crop in one go, while it is in the cache.
+"""Joining centre cells and backgrounds on a CPU, compiled: one crop at a time, while in the cache.
 
-What is computed is defined by `compute.backgrounds.compose.join_on_device`, which other devices use
-as it is: there, a step on all crops costs little. On a CPU every step reads and writes memory anew
-and takes Python's lock, which cost a tenth of a small network's time (with the scaling, in
-`compute.models.scaling_compiled`).
+Layer: tensors in, tensors out; no files. `compute.backgrounds.compose.join_on_device` defines what
+is computed, and other devices use it as it is: there, a step on all crops costs little. On a CPU
+every step reads and writes memory anew and takes Python's lock, which cost a tenth of a small
+network's time (together with the scaling, in `compute.models.scaling_compiled`).
 """
 
 from typing import Any
@@ -22,39 +22,48 @@ compiled = njit(nogil=True, cache=True, error_model="numpy")
 @compiled
 def _join(
     pixels: NDArray[Any], unaltered: Singles, mask: NDArray[np.bool_],
-    cell: NDArray[np.int64], ground: NDArray[np.int64], shown: NDArray[np.int64],
+    centre_row: NDArray[np.int64], background_row: NDArray[np.int64], mask_row: NDArray[np.int64],
     factor: Singles, offset: Singles, images: Singles,
 ) -> None:  # fmt: skip
+    """Fill `images`, shape (n, C, H·W); the other arguments are those of `join`, also flattened."""
     for t in range(len(images)):
-        inside = mask[shown[t], 0]
+        in_cell = mask[mask_row[t], 0]
         for c in range(images.shape[1]):
-            behind, own = pixels[ground[t], c], unaltered[cell[t], c]
-            gain, base, into = factor[t, c], offset[t, c], images[t, c]
-            for p in range(len(into)):
-                far = np.float32(behind[p]) * gain + base
-                into[p] = own[p] if inside[p] else far
+            background, centre = pixels[background_row[t], c], unaltered[centre_row[t], c]
+            gain, base, image = factor[t, c], offset[t, c], images[t, c]
+            for p in range(len(image)):
+                scaled = np.float32(background[p]) * gain + base
+                image[p] = centre[p] if in_cell[p] else scaled
 
 
 def join(
     pixels: Tensor, unaltered: Tensor, mask: Tensor,
-    cell: Tensor, ground: Tensor, shown: Tensor, factor: Tensor, offset: Tensor,
+    centre_row: Tensor, background_row: Tensor, mask_row: Tensor, factor: Tensor, offset: Tensor,
 ) -> Tensor:  # fmt: skip
-    """Join cells and backgrounds of n trials, given as `compose.Pieces` has them.
+    """Join centre cells and backgrounds of n trials.
+
+    Parameters
+    ----------
+    pixels, unaltered, mask
+        As in `compute.backgrounds.compose.CropInputs`.
+    centre_row, background_row, mask_row, factor, offset
+        As there, of n trials.
 
     Returns
     -------
     Tensor
         Synthetic crops, n×C×H×W float32.
     """
-    images, raw = torch.empty((len(cell), *unaltered.shape[1:])), _flat(pixels)
+    images, raw = torch.empty((len(centre_row), *unaltered.shape[1:])), _flat(pixels)
     _join(
         raw.view(np.uint16) if raw.dtype == np.int16 else raw, _flat(unaltered), _flat(mask),
-        cell.numpy(), ground.numpy(), shown.numpy(), factor.numpy(), offset.numpy(), _flat(images),
+        centre_row.numpy(), background_row.numpy(), mask_row.numpy(),
+        factor.numpy(), offset.numpy(), _flat(images),
     )  # fmt: skip
     return images
 
 
 def _flat(images: Tensor) -> NDArray[Any]:
-    """View N×C×H×W as an array of shape (N, C, P)."""
+    """View N×C×H×W as an array of shape (N, C, H·W)."""
     array: NDArray[Any] = images.contiguous().flatten(2).numpy()
     return array

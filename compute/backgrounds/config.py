@@ -1,4 +1,7 @@
-"""What plans and composed crops are made from: frozen settings, checked when made. No arrays."""
+"""Settings of plans and of composed crops.
+
+Layer: frozen dataclasses, checked when made; no arrays.
+"""
 
 from dataclasses import dataclass
 
@@ -6,7 +9,7 @@ from compute.errors import UsageError, unknown_value
 from compute.schema import COMPOSED, CONDITIONS, Condition
 
 HARMONISE = ("protein", "field", "none")
-"""What shares a scale: all crops of a protein, of a field, or nothing is changed."""
+"""Which crops share a scale: all of a protein, or all of a field; ``"none"`` changes nothing."""
 
 DONOR_CENTRE = ("remove", "paper")
 """What becomes of a donor's own centre cell: filled with medium, or left as in the paper."""

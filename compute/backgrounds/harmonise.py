@@ -1,7 +1,7 @@
-"""A common intensity scale for cell and donor: robust percentiles by protein or field.
+"""A common intensity scale for centre cell and donor: robust percentiles by protein or field.
 
-A donor is brought to the centre cell's scale, never the reverse, so the centre cell's
-own pixels keep their values.
+Layer: arrays; one small file beside a store keeps what was measured. A donor is brought to the
+centre cell's scale, never the reverse, so the centre cell's own pixels keep their values.
 """
 
 from collections.abc import Iterator
@@ -21,20 +21,21 @@ from compute.storage.atomic_files import writing
 from compute.store.reader import CropArrays, alone
 
 PERCENTILES = (1.0, 99.5)
-"""Low and high ends of a group's scale: medium, and nearly its brightest pixels."""
+"""Percentiles of a group's pixels that are the ends of its scale: medium, and nearly its brightest
+pixels."""
 
 CROPS_PER_GROUP = 64
-"""Crops, taken by hash, from which a group's percentiles are measured."""
+"""Crops, chosen by hash, from which a group's percentiles are measured at most."""
 
 
 @dataclass(frozen=True)
 class Scales:
-    """Low and high ends per group and channel.
+    """Intensity scales of groups of crops (proteins or fields), by channel.
 
     Parameters
     ----------
     low, high
-        Shape (groups, C), float32.
+        Ends of each group's scale, raw intensities, shape (groups, C), float32.
     of_cell, of_window
         Group of each cell row and window row, int64.
     """
@@ -47,19 +48,20 @@ class Scales:
     def move(
         self, images: NDArray[np.float32], source: NDArray[np.int64], target: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """Bring images from their groups' scales to others'.
+        """Bring images from the scales of their groups to those of other groups.
 
         Parameters
         ----------
         images
-            Shape (n, C, H, W).
+            Raw images, shape (n, C, H, W).
         source, target
-            Groups, shape (n,).
+            Each image's own group and the group whose scale it gets, shape (n,).
 
         Returns
         -------
         ndarray
-            ``(image − low_source) · range_target / range_source + low_target``, float32.
+            ``(image − low_source) · range_target / range_source + low_target``, float32, shape
+            (n, C, H, W).
         """
         factor, offset = self.factors(source, target)
         return np.asarray(images * factor[:, :, None, None] + offset[:, :, None, None], np.float32)
@@ -67,14 +69,14 @@ class Scales:
     def factors(
         self, source: NDArray[np.int64], target: NDArray[np.int64]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return what `move` multiplies by and adds; both (n, C), 1 and 0 within a group."""
+        """Return what `move` multiplies by and adds, shapes (n, C); 1 and 0 within a group."""
         factor = self.range(target) / self.range(source)
         offset = self.low[target] - self.low[source] * factor
         same = (source == target)[:, None]
         return np.where(same, np.float32(1), factor), np.where(same, np.float32(0), offset)
 
     def range(self, group: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return high minus low, never zero; shape (n, C)."""
+        """Return the high minus the low end of groups, shape (n, C); 1 where they are equal."""
         extent = self.high[group] - self.low[group]
         return np.where(extent > 0, extent, 1).astype(np.float32)
 
@@ -95,6 +97,11 @@ def measure(
     seed
         Chooses which crops of a large group are measured.
 
+    Returns
+    -------
+    Scales
+        Of every protein, every field, or (``"none"``) one group of all crops.
+
     Raises
     ------
     UsageError
@@ -114,7 +121,12 @@ def measure_once(
     by, cells, windows, arrays, seed
         See `measure`.
     prefix
-        Path and first part of the name of a file that belongs to this store alone.
+        Path and beginning of the name of a file that belongs to this store alone.
+
+    Raises
+    ------
+    UsageError
+        `by` is not allowed.
     """
     of_cell, of_window, count = _groups(by, cells, windows)
     path = prefix.with_name(f"{prefix.name}-scales-{by}-{seed}.npy")
@@ -134,7 +146,7 @@ def _groups(
     if by not in HARMONISE:
         raise unknown_value("harmonisation", by, HARMONISE)
     if by == "none":
-        # One group: nothing moves, and its range is still the unit of the seam flag.
+        # One group: nothing moves, and the seam is still judged by a range of intensities.
         return np.zeros(len(cells), np.int64), np.zeros(len(windows), np.int64), 1
     of_cell, names = pd.factorize(cells[by], sort=True)
     extra = sorted(set(windows[by]) - set(names))
@@ -149,7 +161,10 @@ def _ends(
     arrays: CropArrays,
     seed: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Measure the low and high ends of every group; a group of cells and windows by its cells."""
+    """Measure the low and high ends of every group, each of shape (groups, C).
+
+    A group that has both cells and windows is measured by its cells.
+    """
     channels = arrays.images.shape[1]
     low = np.zeros((count, channels), np.float32)
     high = np.ones((count, channels), np.float32)
@@ -161,11 +176,11 @@ def _ends(
 
 
 def _sample(groups: NDArray[np.int64], seed: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """Go through the groups with up to `CROPS_PER_GROUP` rows of each, chosen by hash."""
+    """Yield each group with up to `CROPS_PER_GROUP` of its rows, chosen by hash, ascending."""
     rows = np.arange(len(groups))
     order = np.lexsort((mix(seed, Stream.SCALE_CROPS, rows), groups))
     edges = np.flatnonzero(np.diff(groups[order])) + 1
     for first, last in pairwise([0, *edges.tolist(), len(order)]):
-        part = order[first:last]
-        if len(part):
-            yield int(groups[part[0]]), np.sort(part[:CROPS_PER_GROUP])
+        members = order[first:last]
+        if len(members):
+            yield int(groups[members[0]]), np.sort(members[:CROPS_PER_GROUP])

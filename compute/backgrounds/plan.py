@@ -1,6 +1,7 @@
-"""The plan: which donor goes behind which cell. Tables from a seed, no pixels, no files.
+"""The plan: which donor gives the background of which cell, under which condition.
 
-Every choice is a hash of (seed, cell, condition, repeat), so any part of the plan can be made by
+Layer: tables from tables and a seed; no pixels, no files. A trial is one cell on one background.
+Every choice is a hash of (seed, cell, condition, repeat), so any shard of the plan can be made by
 any worker, in any order, twice, with the same result. Cells are ordered by protein, so that a
 run's shards, and later its predictions, lie together by protein.
 """
@@ -18,36 +19,40 @@ from compute.hashing import Stream, mix
 from compute.schema import CONDITIONS, Condition
 
 CELLS_AT_A_TIME = 8192
-"""Cells whose trials are counted together: memory does not grow with the store."""
+"""Cells whose trials are counted together, so that memory does not grow with the store."""
 
 MOST_TRIALS = 2**15 - 1
-"""Of one cell under one condition: column `repeat` of `trials` is a 16-bit number."""
+"""Trials of one cell under one condition at most: column `repeat` of `trials` has 16 bits."""
 
 
 class Plan:
-    """Every trial of a run, made on demand.
+    """Every trial of a run, made when asked for.
 
     Parameters
     ----------
     cells
         The store's `cells` table, row i being cell i.
     usable
-        Which cells can stand in trials, shape (N,).
+        Which cells can stand in trials, booleans, shape (N,).
     windows
         The store's `windows` table.
     localizations
         The store's class names, in order.
     config
-        Seed and sizes.
+        Conditions, seed and sizes.
 
     Attributes
     ----------
     rows : ndarray
         Rows of `cells` that stand in trials, ordered by protein; the plan's own cell order.
     grid : ndarray
-        Which of `rows` stand in pair tests, shape (len(rows),).
+        Which of `rows` stand in pair tests, booleans, shape (len(rows),).
+    backgrounds : ndarray
+        Numbers of the background classes that pair tests stand on, ascending.
     count : int
         Number of trials.
+    counts : dict
+        Number of trials by condition.
     rejections : list of dict
         What could not be planned: `reason`, `count` (cells), `examples`.
 
@@ -55,6 +60,8 @@ class Plan:
     ------
     InputError
         No cell is usable.
+    UsageError
+        The split does not exist, or a cell would have more trials than `MOST_TRIALS`.
     """
 
     def __init__(
@@ -92,7 +99,7 @@ class Plan:
         self._count_trials()
 
     def _inside(self, cells: pd.DataFrame, split: str) -> NDArray[np.bool_]:
-        """Tell which cells are of a split; count the others."""
+        """Tell which cells are of a split, and record how many are not."""
         inside = np.asarray(cells["split"] == split)
         if not inside.any():
             raise unknown_value("split", split, sorted(set(cells["split"].dropna())))
@@ -108,6 +115,7 @@ class Plan:
         return inside
 
     def _label_matrix(self, cells: pd.DataFrame, code: dict[str, int]) -> NDArray[np.bool_]:
+        """Tell which localizations each cell has, shape (N, classes)."""
         matrix = np.zeros((len(cells), len(code)), bool)
         for row, labels in enumerate(cells["labels"]):
             if labels is not None:
@@ -115,23 +123,23 @@ class Plan:
         return matrix
 
     def _pools(self, usable: NDArray[np.bool_]) -> None:
-        """Order donor cells by class and protein; remember where each block starts."""
+        """Order donor cells by class and protein; remember where those of each begin."""
         donors = np.flatnonzero(usable & (self._class >= 0))
         protein = self._protein
         donors = donors[np.lexsort((donors, protein[donors], self._class[donors]))]
         self._donors = donors
         shape = (len(self.localizations), len(self._proteins))
-        block = np.bincount(
+        count = np.bincount(
             self._class[donors] * np.int64(shape[1]) + protein[donors],
             minlength=shape[0] * shape[1],
         )
-        self._block_size = block.reshape(shape)
-        self._block_start = (np.cumsum(block) - block).reshape(shape)
-        self._start, self._size = self._block_start[:, 0], self._block_size.sum(1)
+        self._protein_size = count.reshape(shape)
+        self._protein_start = (np.cumsum(count) - count).reshape(shape)
+        self._start, self._size = self._protein_start[:, 0], self._protein_size.sum(1)
         self.present = np.flatnonzero(self._size > 0)
 
     def _windows(self, windows: pd.DataFrame, inside: NDArray[np.bool_]) -> None:
-        """Order windows by class; those outside the split get none, so none is picked."""
+        """Order windows by class; those outside the split get none, so they are never chosen."""
         label = pd.Categorical(windows["localization"], categories=list(self.localizations))
         self._window_class = np.where(inside, label.codes.astype(np.int64), -1)
         self._window_order = np.argsort(self._window_class, kind="stable")
@@ -141,7 +149,7 @@ class Plan:
         self._window_size = np.searchsorted(ordered, classes, "right") - self._window_start
 
     def _choose_grid(self) -> NDArray[np.bool_]:
-        """Take up to `grid_cells` of each class, by hash, and the shared background classes."""
+        """Choose by hash up to `grid_cells` of each class, and the shared background classes."""
         seed, classes = self.config.seed, self._class[self.rows]
         rank = mix(seed, Stream.PAIR_TEST_CELLS, self.rows)
         order = np.lexsort((rank, classes))
@@ -182,6 +190,7 @@ class Plan:
         return np.argsort(score, axis=1, kind="stable"), allowed.sum(1)
 
     def _trials_per_cell(self, condition: Condition, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Count the trials of some of `rows` under a condition, shape of `index`."""
         spec, repeats, rows = CONDITIONS[condition], self.config.repeats, self.rows[index]
         if spec.donors == "none":
             return np.ones(len(rows), np.int64)
@@ -192,11 +201,11 @@ class Plan:
 
     def _same_size(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Count the cells of other proteins that share a localization with each cell."""
-        others = self._size - self._block_size[:, self._protein[rows]].T
+        others = self._size - self._protein_size[:, self._protein[rows]].T
         return np.asarray((self._labels[rows] * others).sum(1), np.int64)
 
     def _count_trials(self) -> None:
-        """Count each cell's trials, some thousand cells at a time."""
+        """Count each cell's trials, `CELLS_AT_A_TIME` cells at a time."""
         total = len(self.rows)
         self.counts: dict[Condition, int] = {}
         self._offset = np.zeros(total + 1, np.int64)
@@ -224,6 +233,7 @@ class Plan:
             )
 
     def _reject(self, condition: Condition, without: NDArray[np.bool_]) -> None:
+        """Record the cells without a trial under a condition, with the reason."""
         rows = self.rows[without]
         reasons = {
             "no label": ~self._labels[rows].any(1),
@@ -244,16 +254,21 @@ class Plan:
                 )
 
     def shards(self, cells: int) -> list[tuple[int, int]]:
-        """Cut the plan's cells into ranges of at most `cells`, for `trials`."""
+        """Cut the plan's cells into shards: ranges (start, stop) of at most `cells` cells."""
         edges = [*range(0, len(self.rows), cells), len(self.rows)]
         return list(pairwise(edges))
 
     def span(self, start: int, stop: int) -> tuple[int, int]:
-        """Return the first and last trial of a range of the plan's cells."""
+        """Return the numbers of the first and last trial of a range of the plan's cells."""
         return int(self._offset[start]), int(self._offset[stop]) - 1
 
     def trials(self, start: int, stop: int) -> pd.DataFrame:
-        """Make the trials of a range of the plan's cells.
+        """Make the trials of a range of the plan's cells, such as a shard.
+
+        Parameters
+        ----------
+        start, stop
+            Positions in `rows`; `stop` is not included.
 
         Returns
         -------
@@ -263,9 +278,9 @@ class Plan:
             Texts are categories.
         """
         index = np.arange(start, stop)
-        parts = [self._condition_trials(c, index) for c in self.config.composed]
-        code = np.repeat([_CODE[c] for c in self.config.composed], [len(p["cell"]) for p in parts])
-        found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        made = [self._condition_trials(c, index) for c in self.config.composed]
+        code = np.repeat([_CODE[c] for c in self.config.composed], [len(m["cell"]) for m in made])
+        found = {name: np.concatenate([each[name] for each in made]) for name in made[0]}
         order = np.lexsort((found["repeat"], code, found["position"]))
         found = {name: values[order] for name, values in found.items()}
         names = pd.Index(self.localizations, dtype=str)
@@ -286,7 +301,7 @@ class Plan:
     def _condition_trials(
         self, condition: Condition, index: NDArray[np.int64]
     ) -> dict[str, NDArray[np.int64]]:
-        """Make one condition's trials; `position` tells which of `index` a trial belongs to."""
+        """Make one condition's trials, as columns; `position` is each trial's place in `index`."""
         many = self._trials_per_cell(condition, index)
         position = np.repeat(np.arange(len(index)), many)
         repeat = np.arange(len(position)) - np.repeat(np.cumsum(many) - many, many)
@@ -322,7 +337,7 @@ class Plan:
     def _same_donors(
         self, condition: Condition, rows: NDArray[np.int64], repeat: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        """Pick a cell of another protein, evenly among all that share a localization."""
+        """Choose a cell of another protein for each row, evenly among all of a shared class."""
         size = self._same_size(rows).astype(np.uint64)
         pick = (mix(self.config.seed, Stream.DONOR, _CODE[condition], rows, repeat) % size).astype(
             np.int64
@@ -330,11 +345,11 @@ class Plan:
         donor = np.full(len(rows), -1)
         for k in self.present:
             here = self._labels[rows, k] & (donor < 0)
-            own = self._block_size[k, self._protein[rows]]
+            own = self._protein_size[k, self._protein[rows]]
             available = self._size[k] - own
             inside = here & (pick < available)
             place = self._start[k] + pick
-            skip = place >= self._block_start[k, self._protein[rows]]
+            skip = place >= self._protein_start[k, self._protein[rows]]
             place = place + np.where(skip, own, 0)
             donor[inside] = self._donors[place[inside]]
             pick = np.where(here & ~inside, pick - available, pick)
@@ -342,3 +357,4 @@ class Plan:
 
 
 _CODE = {condition: number for number, condition in enumerate(CONDITIONS)}
+"""Number of every condition, in hashes and categories."""

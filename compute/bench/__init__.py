@@ -1,1 +1,1 @@
-"""Measurements that `bystander bench` prints: ratios within one run, medians of several."""
+"""Measurements that `bystander bench` prints: ratios within one call, medians of several rounds."""

@@ -1,4 +1,7 @@
-"""The solvers of pair tests side by side, on the same crops and cores. Pure arrays, no files."""
+"""The solvers of pair tests side by side, on the same crops and cores.
+
+Layer: pure arrays, no files.
+"""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -30,24 +33,26 @@ def compare_solvers(
     crops, pairs, backgrounds, folds
         As for `compute.probes.pair_tests.pair_tests`.
     fast
-        What to compare with the reference: each with its device, none twice.
+        Solvers to compare with the reference, each with its device, none twice; by default what
+        runs use on CPUs.
     jobs
-        Cores of every solver.
+        Cores that every solver may use; 1 by default.
     repeats
-        Times that each is done, in turn; seconds are medians.
+        Rounds, in each of which every solver has its turn; seconds are medians. 1 by default.
 
     Returns
     -------
     DataFrame
-        One row per solver, the reference last: `solver`, `fits`, `seconds`, `cpu_seconds` (null
-        with several jobs), `ratio` and `cpu_ratio` (the reference's seconds over the solver's),
-        `mean_abs_difference` and `worst` (of accuracies from the reference's), `unsolved` (fits
-        left to the reference).
+        One row for each solver, the reference last: `solver`; `fits`, the number of SVMs;
+        `seconds` and `cpu_seconds` (null with several jobs); `ratio` and `cpu_ratio`, the
+        reference's seconds over the solver's; `mean_abs_difference` and `worst`, mean and largest
+        absolute difference of accuracies from the reference's; `unsolved`, the number of fits
+        that were left to the reference.
 
     Raises
     ------
     ValueError
-        No repeat is asked for.
+        `repeats` is below 1.
     """
     if repeats < 1:
         raise ValueError(f"repeats is {repeats}; it must be at least 1.")

@@ -1,4 +1,7 @@
-"""How much is measured and simulated unless told otherwise: frozen settings, checked when made."""
+"""How much is measured and simulated by default.
+
+Layer: frozen dataclasses, checked when made.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,14 +21,19 @@ class SimulationConfig:
     Parameters
     ----------
     data_sets
-        Of each setting, at least 2.
+        Data sets in each setting, at least 2.
     draws
         Bootstrap draws of each interval, at least 100. Runs take 2,000; with 400 an
         interval's length is off by 4% (standard deviation), which the shares include.
     flips
         Sign flips of each test, at least 100.
     seed
-        Any integer ≥ 0.
+        Decides every data set; any integer ≥ 0.
+
+    Raises
+    ------
+    UsageError
+        A value is below its least.
     """
 
     data_sets: int = 1000
@@ -40,6 +48,12 @@ class SimulationConfig:
                 raise UsageError(f"{what} is {getattr(self, what)}; it must be at least {least}.")
 
     def each(self, *stream: int) -> Iterator[tuple[int, np.random.Generator]]:
-        """Count through the data sets, each with random numbers of its own."""
+        """Yield the number of each data set, and a generator of random numbers of its own.
+
+        Parameters
+        ----------
+        *stream
+            Numbers that tell one simulation's random numbers from another's.
+        """
         for number in range(self.data_sets):
             yield number, np.random.default_rng([self.seed, *stream, number])

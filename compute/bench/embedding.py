@@ -1,4 +1,7 @@
-"""Embedding from files to files against the forward pass alone, per model and precision."""
+"""Speed of embedding from files to files over that of the forward pass alone.
+
+Layer: writes runs into a temporary folder, and times that.
+"""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -14,8 +17,9 @@ from compute.bench.roofline import need
 from compute.bench.table import Row
 from compute.bench.timing import alternate
 from compute.devices import ON_CPU
-from compute.embedding.shard_threads import Crew
-from compute.embedding.worker import SHARD_CELLS, EmbedConfig, ShardWorker
+from compute.embedding.config import EmbedConfig
+from compute.embedding.shard_threads import ShardThreads
+from compute.embedding.worker import SHARD_CELLS, ShardWorker
 from compute.models.card import load_card, make_card, save_card
 from compute.models.embedder import Embedder, load_model
 from compute.models.networks import network_spec
@@ -25,7 +29,7 @@ from compute.storage.run_directory import begin
 from compute.store.reader import CropStore
 
 LEAST_SHARE = {"cpu": 0.85, "cuda": 0.7, "mps": 0.7}
-"""End to end over forward alone, from the design."""
+"""Least share of the forward pass's speed that embedding must reach, by device: from the design."""
 
 
 def embedding_rows(
@@ -42,17 +46,24 @@ def embedding_rows(
     Parameters
     ----------
     store_path
-        A crop store.
+        Folder of a crop store.
     models
-        Cards.
+        Paths of model cards.
     machine
-        Where, and its limits.
-    precisions, batch_sizes
-        To try.
+        The device to use, with its measured limits.
+    precisions
+        Keys of `compute.models.embedder.PRECISIONS`.
+    batch_sizes
+        Crops per forward pass; 0 leaves it to the device.
     repeats
-        Rounds; each has the forward pass alone and the whole way.
+        Rounds; in each, the forward pass alone and the whole stage are timed.
     shards
-        Shards of 64 cells per round.
+        Shards of `SHARD_CELLS` cells that are embedded in each round.
+
+    Yields
+    ------
+    Row
+        One for each model, precision and batch size.
     """
     device = torch.device(machine.device)
     for card in models:
@@ -86,7 +97,7 @@ def _measure(
     repeats: int,
     shards: int,
 ) -> tuple[int, float, float]:
-    """Return the crops embedded per round, and the seconds of both ways."""
+    """Return the crops embedded in a round, and seconds of the forward pass and of the stage."""
     store = CropStore(store_path)
     plan = Plan(store.cells, store.usable, store.windows, store.localizations, PlanConfig())
     with tempfile.TemporaryDirectory(prefix="bystander-bench-") as folder:
@@ -120,15 +131,15 @@ def _measure(
             model.forward(images[:size], config.precision)
 
         def forward() -> None:
-            """Embed as many crops in the worker's own batches, a thread each on a CPU."""
+            """Embed as many crops in batches of the worker's size; on a CPU, each by one thread."""
             sizes = [min(step, crops - start) for start in range(0, crops, step)]
             if device.type != "cpu":
                 for each in sizes:
                     batch(each)
                 return
             batches = [partial(batch, each) for each in sizes]
-            with Crew(torch.get_num_threads()) as crew:
-                for _, error in crew.units(crew.batches, [batches]):
+            with ShardThreads(torch.get_num_threads()) as threads:
+                for _, error in threads.do_each(threads.share, [batches]):
                     if error is not None:
                         raise error
 
@@ -138,9 +149,21 @@ def _measure(
 
 
 def full_width(card: Path, folder: Path) -> Path:
-    """Make a card of the same network at the published width, with random weights.
+    """Make a model of the same network at the published width, with random weights.
 
     Speed does not depend on what the weights are.
+
+    Parameters
+    ----------
+    card
+        Path of a card of the network.
+    folder
+        Folder that gets the new card and its weights.
+
+    Returns
+    -------
+    Path
+        Path of the new card.
     """
     like = load_card(card)
     torch.manual_seed(0)

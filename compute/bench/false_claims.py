@@ -1,4 +1,7 @@
-"""How often tests claim what is not so, over many simulated data sets. Pure arrays, no files."""
+"""How often tests claim what is not so, over many simulated data sets.
+
+Layer: pure arrays, no files.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,11 +27,11 @@ from compute.statistics.effects import Tallies, contributions, holm, sign_flip_t
 from compute.statistics.shifts import benjamini_hochberg, shift
 
 MODELS = 3
-"""Models in a family of tests."""
+"""Number of models in a family of tests."""
 
 
 def sign_flips(config: SimulationConfig) -> Iterator[Finding]:
-    """Judge the test of drops: its level, its power, and Holm's over a family."""
+    """Judge the test of drops: its level, its power, and Holm's correction over a family."""
     for setting, answers, counted, bounds in (
         ("nothing differs", _with_drop(0), f"data sets with p ≤ {ALPHA:g}", (None, ALPHA)),
         ("true drop of 1 point", _with_drop(0.01), f"data sets with p ≤ {ALPHA:g}", (None, None)),
@@ -59,12 +62,13 @@ def sign_flips(config: SimulationConfig) -> Iterator[Finding]:
 
 
 def _flip(tallies: Tallies, config: SimulationConfig, seed: int, condition: int) -> float:
+    """Return the p-value of the drop from condition 0 to another."""
     share = contributions(tallies, int(tallies.classes.max()) + 1)
     return sign_flip_test(share[0] - share[condition], config.flips, seed)
 
 
 def _with_drop(drop: float) -> AnswersConfig:
-    """Give `different` the shift of logits that makes the true drop in pair tests as wanted."""
+    """Return answers whose true drop in pair tests is `drop`, by a shift of logits found for it."""
 
     def answers(shift: float) -> AnswersConfig:
         return replace(MANY, conditions=("unaltered", "different"), shifts=(0.0, shift))
@@ -77,10 +81,11 @@ def _with_drop(drop: float) -> AnswersConfig:
 
 
 _DROP = ("overall", "drop", "different")
+"""Scope, effect and condition of the row that is judged."""
 
 
 def equivalence(config: SimulationConfig) -> Iterator[Finding]:
-    """Judge claims of robustness: at the margin's edge they are false, within it they are true."""
+    """Judge claims of robustness, which are false at the margin and true within it."""
     margin = BootstrapConfig().margin
     for code, (setting, drop, bounds) in enumerate(
         (
@@ -104,7 +109,7 @@ def equivalence(config: SimulationConfig) -> Iterator[Finding]:
 
 
 def shifts(config: SimulationConfig) -> Iterator[Finding]:
-    """Judge the null of shifts and the false discoveries among many proteins."""
+    """Judge p-values of shifts where nothing shifts, and false discoveries among many proteins."""
     for code, (setting, shifting) in enumerate(
         (
             ("nothing shifts", ShiftsConfig()),

@@ -1,4 +1,7 @@
-"""Whether memory grows with the number of crops: whole runs in processes of their own."""
+"""Whether memory grows with the number of crops.
+
+Layer: writes stores of any size, and does whole runs in processes of their own.
+"""
 
 import subprocess
 import sys
@@ -18,11 +21,10 @@ from compute.store.reader import CropStore
 from compute.store.writer import CropStoreWriter
 
 MOST_GROWTH = 1.1
-"""Peak memory with many crops over that with few, from the design."""
+"""Peak memory with many crops over that with few at most: from the design."""
 
-BLOCK = 1024
-"""Crops copied at a time."""
-
+CROPS_AT_ONCE = 1024
+"""Crops that are copied at a time."""
 
 _LAUNCH = """
 import resource, subprocess, sys
@@ -30,8 +32,8 @@ status = subprocess.call(sys.argv[1:], stdout=sys.stderr)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 sys.exit(status if status >= 0 else 128 - status)
 """
-"""A small process in between: a child's largest memory counts that of the process it was forked
-from."""
+"""A small process that starts the command: the largest memory of a child includes that of the
+process it was forked from."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,9 @@ class Cost:
     Parameters
     ----------
     seconds
-        By the clock.
+        Seconds by the clock.
     peak
-        Largest resident memory of the process, or of a child of it, bytes.
+        Largest resident memory of its process, or of a child of it, in bytes.
     """
 
     seconds: float
@@ -53,17 +55,19 @@ class Cost:
 def cost(arguments: Sequence[str]) -> Cost:
     """Run a `bystander` command in a process of its own.
 
+    Parameters
+    ----------
+    arguments
+        What follows `bystander` on the command line.
+
     Raises
     ------
     BystanderError
-        It failed; holds the end of what it said.
+        The command failed; shows the end of what it printed.
     """
     started = time.perf_counter()
     with tempfile.TemporaryFile("w+") as said:
-        command = [
-            *COMMAND,
-            *arguments,
-        ]
+        command = [*COMMAND, *arguments]
         done = subprocess.run(
             [sys.executable, "-PS", "-c", _LAUNCH, *command], stdout=subprocess.PIPE, stderr=said
         )
@@ -73,8 +77,8 @@ def cost(arguments: Sequence[str]) -> Cost:
                 f"`bystander {' '.join(arguments)}` ended with {done.returncode}: "
                 f"{said.read()[-2000:]}"
             )
-    unit = 1 if sys.platform == "darwin" else 1024
-    return Cost(time.perf_counter() - started, int(done.stdout) * unit)
+    to_bytes = 1 if sys.platform == "darwin" else 1024
+    return Cost(time.perf_counter() - started, int(done.stdout) * to_bytes)
 
 
 def enlarge(source: Path, out: Path, cells: int) -> None:
@@ -83,11 +87,11 @@ def enlarge(source: Path, out: Path, cells: int) -> None:
     Parameters
     ----------
     source
-        A crop store.
+        Folder of a crop store.
     out
         Folder to make.
     cells
-        How many.
+        Number of cells in the new store.
     """
     store = CropStore(source)
     arrays = store.arrays()
@@ -98,8 +102,8 @@ def enlarge(source: Path, out: Path, cells: int) -> None:
     ) as writer:  # fmt: skip
         left, copy = cells, 0
         while left > 0:
-            for start in range(0, min(len(store.cells), left), BLOCK):
-                rows = np.arange(start, min(start + BLOCK, len(store.cells), start + left))
+            for start in range(0, min(len(store.cells), left), CROPS_AT_ONCE):
+                rows = np.arange(start, min(start + CROPS_AT_ONCE, len(store.cells), start + left))
                 frame = store.cells.iloc[rows].drop(columns=["flags"])
                 frame = frame.assign(field=[f"{name}-{copy}" for name in frame["field"]])
                 masks, foregrounds = (
@@ -118,25 +122,30 @@ def enlarge(source: Path, out: Path, cells: int) -> None:
 
 
 def _text(value: Any) -> str | None:
-    """Turn what pandas has for nothing into None."""
+    """Return a text as it is; None for what pandas has where there is none."""
     return value if isinstance(value, str) else None
 
 
 def growth_rows(
     store: Path, sizes: tuple[int, int], models: Sequence[str], options: Sequence[str] = ()
 ) -> Iterator[Row]:
-    """Run two stores, a small and a large one, and compare their peak memory.
+    """Do a run on a small and on a large store, and compare the peaks of memory.
 
     Parameters
     ----------
     store
-        Whose cells are repeated.
+        A crop store, whose cells are repeated.
     sizes
-        Crops in the small and in the large store.
+        Number of crops in the small and in the large store.
     models
-        Names or cards.
+        Names of shipped models or paths of model cards.
     options
-        Further ones of `bystander run`.
+        Further options of `bystander run`; none by default.
+
+    Yields
+    ------
+    Row
+        One for each store, then one for the ratio.
     """
     found: list[Cost] = []
     with tempfile.TemporaryDirectory(prefix="bystander-bench-") as folder:

@@ -1,4 +1,7 @@
-"""What machine this is, and what it can do at best: arithmetic and memory speed, measured."""
+"""What machine this is, and its limits: speed of arithmetic and of memory, measured.
+
+Layer: asks the operating system and PyTorch; writes nothing.
+"""
 
 import os
 import platform
@@ -12,10 +15,10 @@ from compute.bench.timing import alternate
 from compute.devices import cores
 
 SIDE = 2048
-"""Of the square matrices whose product measures arithmetic: 17 Gflop, out of every cache."""
+"""Rows of the square matrices whose product measures arithmetic: 17 Gflop, beyond every cache."""
 
-BLOCK = 2**26
-"""Float32 numbers copied to measure memory: 256 MiB read and as much written."""
+COPIED = 2**26
+"""Float32 numbers that are copied to measure memory: 256 MiB read and as much written."""
 
 
 @dataclass(frozen=True)
@@ -25,17 +28,17 @@ class Machine:
     Parameters
     ----------
     name
-        Processor or accelerator.
+        Name of the processor or accelerator.
     device
         PyTorch's name of it.
     cores
         Processor cores that this process may use.
     memory
-        Bytes of main memory, 0 where the system does not say.
+        Bytes of main memory; 0 where the system does not say.
     flops
         Floating-point operations per second in a matrix product (float32, no TF32).
     bandwidth
-        Bytes per second in a copy, reading and writing counted.
+        Bytes per second in a copy, counted once when read and once when written.
     """
 
     name: str
@@ -46,7 +49,7 @@ class Machine:
     bandwidth: float
 
     def __str__(self) -> str:
-        """Say it in a line."""
+        """Describe it in a line."""
         memory = f", {self.memory / 2**30:.0f} GiB" if self.memory else ""
         return (
             f"{self.name}, {self.cores} cores{memory}, device {self.device}: "
@@ -62,13 +65,13 @@ def measure(device: torch.device, repeats: int = ROUNDS) -> Machine:
     Parameters
     ----------
     device
-        What computes.
+        The device to measure.
     repeats
-        Of which the median counts.
+        Rounds, of which the median counts; 5 by default.
     """
     square = torch.rand(SIDE, SIDE, device=device)
     product = torch.empty_like(square)
-    source = torch.rand(BLOCK, device=device)
+    source = torch.rand(COPIED, device=device)
     target = torch.empty_like(source)
     multiply, copy = alternate(
         [lambda: torch.matmul(square, square, out=product), lambda: target.copy_(source)],
@@ -81,12 +84,12 @@ def measure(device: torch.device, repeats: int = ROUNDS) -> Machine:
         cores(),
         _memory(),
         2 * SIDE**3 / multiply.wall,
-        2 * BLOCK * source.itemsize / copy.wall,
+        2 * COPIED * source.itemsize / copy.wall,
     )
 
 
 def _name(device: torch.device) -> str:
-    """Name the processor or the accelerator."""
+    """Return the name of the processor or accelerator."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     listing = Path("/proc/cpuinfo")
@@ -98,7 +101,7 @@ def _name(device: torch.device) -> str:
 
 
 def _memory() -> int:
-    """Return the bytes of main memory."""
+    """Return the bytes of main memory; 0 where the system does not say."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):

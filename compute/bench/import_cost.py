@@ -1,8 +1,9 @@
 """What an import costs: time per crop and memory, measured on seeded sources of any size.
 
-The sources are simulated crops written as PIFiA and DeepLoc distribute theirs: a few hundred are
-drawn, and each crop of the source is one of them under its own gain and noise, so that writing a
-source costs less than importing it.
+Layer: writes a source and imports it by the command line, in a process of its own. The sources are
+simulated crops written as PIFiA and DeepLoc distribute theirs: a few hundred are drawn, and each
+crop of the source is one of them under its own gain and noise, so that writing a source costs less
+than importing it.
 """
 
 import os
@@ -27,13 +28,13 @@ from compute.simulation.proteome import draw_proteome
 from compute.simulation.simulate import FieldTask, draw_field
 
 DRAWN = 240
-"""Crops that are simulated; the others are made of them."""
+"""Crops that are simulated; the others are made from them."""
 
 PER_PROTEIN = 700
-"""Crops of one protein's folder, as in PIFiA's 3 million of 4,049 proteins."""
+"""Crops in one protein's folder, as in PIFiA's 3 million crops of 4,049 proteins."""
 
 EVERY = 0.05
-"""Seconds between two looks at the memory."""
+"""Seconds between two readings of the memory in use."""
 
 
 @dataclass(frozen=True)
@@ -43,25 +44,25 @@ class ImportCost:
     Parameters
     ----------
     crops
-        Crops in the source.
+        Number of crops in the source.
     seconds
-        From start to end of the command, its start included.
+        Seconds by the clock, the start of the command included.
     cpu_seconds
-        Processor time of all its processes, which what else runs on the machine hardly changes.
-    peak_own, peak_all
-        Largest resident memory, bytes: of the process that writes, and of it and its readers
-        together (pages that they share count for each). None where the system does not tell.
+        Processor time of all its processes in seconds, on which other work of the machine has
+        little influence.
+    peak
+        Largest resident memory of all its processes together in bytes (pages that they share
+        count for each); None where the system does not say.
     """
 
     crops: int
     seconds: float
     cpu_seconds: float
-    peak_own: int | None
-    peak_all: int | None
+    peak: int | None
 
     @property
     def seconds_per_million(self) -> float:
-        """Time that a million crops would take at this rate."""
+        """Seconds that a million crops would take at this speed."""
         return self.seconds / self.crops * 1e6
 
 
@@ -72,20 +73,25 @@ def measure_import(kind: str, crops: int, folder: Path, jobs: int, seed: int = 0
     ----------
     kind
         ``"pifia"``: three images and a mask per crop, in files of their own; or ``"chong"``: one
-        HDF5 file, masks to be found.
+        HDF5 file without masks, which are then found by segmentation.
     crops
-        Crops in the source, at least 1.
+        Number of crops in the source, at least 1.
     folder
-        For the source and the store; both stay there. A source that is there is used again.
+        Folder for the source and the store; both stay there, and a source that is there is used
+        again.
     jobs
-        Processes that read.
+        Number of processes that read.
     seed
-        Of the source.
+        Decides the source; 0 by default.
 
     Raises
     ------
+    UsageError
+        The kind of source does not exist.
+    InputError
+        `crops` is below 1.
     BystanderError
-        The import failed; shows what it said.
+        The import failed; shows what it printed.
     """
     if kind not in WRITERS:
         raise unknown_value("kind of source", kind, WRITERS)
@@ -94,28 +100,23 @@ def measure_import(kind: str, crops: int, folder: Path, jobs: int, seed: int = 0
     source = folder / f"{kind}-{crops}-{seed}"
     if not source.exists():
         WRITERS[kind](source, crops, seed)
-    command = [
-        *COMMAND,
-        "import",
-        kind,
-    ]
+    command = [*COMMAND, "import", kind]
     command += [str(source), str(folder / f"{source.name}-store"), "--overwrite"]
     command += ["--jobs", str(jobs)]
     began, used = time.perf_counter(), _cpu_of_children()
     with subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
-        own = together = 0
+        peak = 0
         while process.poll() is None:
-            sizes = [_resident(pid) for pid in _tree(process.pid)]
-            own, together = max(own, sizes[0]), max(together, sum(sizes))
+            peak = max(peak, sum(_resident(pid) for pid in _tree(process.pid)))
             time.sleep(EVERY)
         seconds = time.perf_counter() - began
         said = process.stderr.read() if process.stderr else ""
     if process.returncode:
         raise BystanderError(f"The import of {source} failed: {said.strip()}")
     cpu = _cpu_of_children() - used
-    return ImportCost(crops, seconds, cpu, own or None, together or None)
+    return ImportCost(crops, seconds, cpu, peak or None)
 
 
 def write_pifia(folder: Path, crops: int, seed: int = 0) -> None:
@@ -148,11 +149,11 @@ def write_chong(folder: Path, crops: int, seed: int = 0) -> None:
 
 
 WRITERS = {"pifia": write_pifia, "chong": write_chong}
-"""Kind of source → what writes one."""
+"""What writes a source of each kind."""
 
 
 def _crops(count: int, seed: int) -> Iterator[tuple[int, NDArray[np.uint16], NDArray[np.bool_]]]:
-    """Yield numbered crops, (2, 64, 64), and their masks; no two are alike."""
+    """Yield numbers, crops of shape (2, 64, 64) and masks of shape (64, 64); no two are alike."""
     rng = np.random.default_rng(seed)
     config = SimulationConfig()
     images: list[NDArray[Any]] = []
@@ -170,13 +171,13 @@ def _crops(count: int, seed: int) -> Iterator[tuple[int, NDArray[np.uint16], NDA
 
 
 def _cpu_of_children() -> float:
-    """Return the processor time of ended children and of what they had started, seconds."""
+    """Return the processor time, in seconds, of ended children and of what they had started."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
 def _tree(pid: int) -> list[int]:
-    """List a process and all that it has started, itself first."""
+    """List a process and all processes that it has started, itself first."""
     found = [pid]
     for one in found:
         with suppress(OSError):
@@ -186,7 +187,7 @@ def _tree(pid: int) -> list[int]:
 
 
 def _resident(pid: int) -> int:
-    """Return the resident memory of a process, bytes; 0 where there is none or no telling."""
+    """Return the resident memory of a process in bytes; 0 where it is gone or not known."""
     with suppress(OSError, IndexError, ValueError):
         pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")

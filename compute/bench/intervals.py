@@ -1,4 +1,7 @@
-"""Whether 95% intervals hold the truth, over many simulated data sets. Pure arrays, no files."""
+"""Whether 95% intervals hold the truth, over many simulated data sets.
+
+Layer: pure arrays, no files.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,9 +31,10 @@ from compute.statistics.resampling_units import add, make_units
 from compute.statistics.rescaling import READINGS, rescaling_rows
 
 HOLDS = "intervals that hold the truth"
-
+"""What is counted here, in words."""
 
 SCORES = {Calibration.BRIER: "Brier score", Calibration.ECE: "expected calibration error"}
+"""Scores in words."""
 
 
 def accuracy(config: SimulationConfig) -> Iterator[Finding]:
@@ -77,7 +81,7 @@ def _held(
     answers: AnswersConfig,
     truth: simulated.TrueAccuracies,
 ) -> dict[str, list[bool]]:
-    """Say which of one data set's intervals hold the truth, by effect and scope."""
+    """Tell which of a data set's intervals hold the truth, by effect and scope."""
     found: dict[str, list[bool]] = defaultdict(list)
     for row in chain.from_iterable(tables):
         true = truth.overall
@@ -92,11 +96,12 @@ def _held(
 
 
 def _scope(row: Mapping[str, Any]) -> str:
+    """Return a row's scope in words."""
     return "overall" if row["scope"] == "overall" else "by localization"
 
 
 def _aim(row: Mapping[str, Any], by_class: NDArray[np.float64], names: Sequence[str]) -> float:
-    """Take what a row aims at from true values by localization."""
+    """Return the true value that a row estimates, from true values by localization, shape (K,)."""
     if row["scope"] == "overall":
         return float(by_class.mean())
     return float(by_class[names.index(row["localization"])])
@@ -105,6 +110,7 @@ def _aim(row: Mapping[str, Any], by_class: NDArray[np.float64], names: Sequence[
 def _inside(
     row: Mapping[str, Any], true: float, low: str = "ci_low", high: str = "ci_high"
 ) -> bool:
+    """Tell whether a row's interval holds a true value."""
     return bool(row[low] <= true <= row[high])
 
 
@@ -130,7 +136,17 @@ def answer(config: SimulationConfig) -> Iterator[Finding]:
 
 
 class _Answered:
-    """One data set's answers, with what is resampled."""
+    """One data set's answers, and the rows that a run would make of them.
+
+    Parameters
+    ----------
+    answers
+        How answers come about.
+    rng
+        Draws them.
+    config, seed
+        Bootstrap draws and their seed.
+    """
 
     def __init__(
         self,
@@ -149,25 +165,25 @@ class _Answered:
         self.n = np.bincount(self.units.of, minlength=self.units.count).astype(float)
 
     def flips(self, condition: int) -> Iterable[dict[str, Any]]:
-        """Give what a run writes to `flips`."""
+        """Return the rows that a run writes to `flips` for a condition, by its number."""
         changed = changes(self.cells.named[0], self.cells.named[condition], self.own)
         sums = self.by_unit(changed)
         return flip_rows(sums, self.n, self.units, self.resampling, self.names)
 
     def calibration(self, condition: int) -> Iterable[dict[str, Any]]:
-        """Give what a run writes to `calibration`."""
+        """Return the rows that a run writes to `calibration` for a condition, by its number."""
         sums = CalibrationSums.empty(1, self.units.count)
         position, weight = np.arange(len(self.own)), np.ones(len(self.own))
         sums.add(self.cells.probabilities[condition], self.own, position, weight, self.units.of)
         return calibration_rows(sums, self.n, self.units, self.resampling)
 
     def rescaling(self) -> Iterable[dict[str, Any]]:
-        """Give what a run writes to `rescaling`; conditions are the three readings."""
+        """Return the rows that a run writes to `rescaling`; conditions are the three readings."""
         right = self.by_unit((self.cells.named == self.own).T)
         return rescaling_rows(right, self.n, self.units, self.resampling, self.names)
 
     def backgrounds(self, condition: int) -> Iterable[dict[str, Any]]:
-        """Give what a run writes to `backgrounds`."""
+        """Return the rows that a run writes to `backgrounds` for a condition, by its number."""
         grid = begin_grid(self.units.count, len(self.names))
         before, after = self.cells.named[[0, condition]]
         position = np.arange(len(self.own))
@@ -175,7 +191,7 @@ class _Answered:
         return background_rows(grid, self.units, self.resampling, self.names)
 
     def by_unit(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """Sum the columns of values over every unit's cells."""
+        """Sum values, shape (cells, n), over every resampling unit's cells; shape (units, n)."""
         total = np.zeros((self.units.count, values.shape[1]))
         for column in range(values.shape[1]):
             add(total, self.units.of, column, values[:, column].astype(float))

@@ -1,4 +1,7 @@
-"""What simulations of data sets count, and between which bounds. Pure arrays, no files."""
+"""How simulated data sets are judged: what is counted, and between which bounds it must lie.
+
+Layer: pure arrays, no files.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,11 +22,13 @@ HELD = (0.93, 0.97)
 """Share of data sets whose 95% interval must hold the truth."""
 
 Bounds = tuple[float | None, float | None]
+"""Least and most that a share may be; None where there is no bound."""
 
 MANY = AnswersConfig()
 FEW = AnswersConfig(proteins=6, cells=(5, 15))
 SETTINGS = {"20 proteins a class": MANY, "6 proteins a class": FEW}
-"""What the shipped demo (6) and a screen (20 or more) have, in 15 localizations."""
+"""Answers with as many proteins as a screen (20 or more) and as the shipped demo (6) have, in 15
+localizations."""
 
 
 @dataclass(frozen=True)
@@ -33,19 +38,19 @@ class Finding:
     Parameters
     ----------
     estimator
-        Which interval or test.
+        Name of the interval or test.
     setting
-        The data sets.
+        The data sets, in words.
     counted
-        What `share` is a share of, in words.
+        What was counted, in words.
     share
-        Mean over data sets.
+        Share that was counted, mean over data sets.
     error
-        Its Monte Carlo standard error.
+        Monte Carlo standard error of `share`.
     data_sets
-        How many.
+        Number of data sets.
     least, most
-        Between which `share` has to lie; None where nothing is promised.
+        Bounds of `share`; None where nothing is promised.
     """
 
     estimator: str
@@ -59,7 +64,7 @@ class Finding:
 
     @property
     def met(self) -> bool:
-        """Whether the promise is kept, for tests within two standard errors."""
+        """Whether the bounds are kept; an upper bound alone, within two standard errors."""
         slack = 2 * self.error if self.least is None else 0.0
         return (self.least is None or self.share >= self.least) and (
             self.most is None or self.share <= self.most + slack
@@ -67,23 +72,31 @@ class Finding:
 
 
 class Counter:
-    """Shares of every data set, by what was judged."""
+    """Collects what was counted in each data set, by estimator.
+
+    Parameters
+    ----------
+    setting, counted
+        The data sets and what is counted, in words.
+    bounds
+        Between which the shares must lie.
+    """
 
     def __init__(self, setting: str, counted: str, bounds: Bounds) -> None:
         self.setting, self.counted, self.bounds = setting, counted, bounds
         self.shares: dict[str, list[float]] = defaultdict(list)
 
     def add(self, estimator: str, outcome: Any) -> None:
-        """Count one data set: the mean of booleans, or a share."""
+        """Add one data set's outcome: booleans, of which the mean counts, or a share."""
         self.shares[estimator].append(float(np.mean(outcome)))
 
     def add_all(self, outcomes: Mapping[str, Sequence[bool]]) -> None:
-        """Count one data set for several estimators."""
+        """Add one data set's outcomes for several estimators."""
         for estimator, outcome in outcomes.items():
             self.add(estimator, outcome)
 
     def findings(self) -> Iterator[Finding]:
-        """Sum up."""
+        """Yield what came out for each estimator."""
         for estimator, shares in self.shares.items():
             error = float(np.std(shares, ddof=1) / np.sqrt(len(shares)))
             yield Finding(
@@ -95,7 +108,7 @@ class Counter:
 def summary(
     tallies: Tallies, answers: AnswersConfig, config: SimulationConfig, seed: int
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Give what a run writes to `accuracy` and `effects`."""
+    """Return the rows that a run writes to `accuracy` and `effects`."""
     resampling = Resampling(tallies.classes, answers.classes, config.draws, seed)
     flips = BootstrapConfig(flips=100)  # `false_claims` judges the test
     return effect_rows(tallies, answers.conditions, answers.names, resampling, flips)

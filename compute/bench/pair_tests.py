@@ -1,7 +1,8 @@
 """Every pair test of a run against the paper's plain loop, on the same embeddings and cores.
 
-Measured are the shared solver and, on CUDA, the batched one, which runs there use. On a CPU no run
-uses the batched one, so it is measured only where it is asked for.
+Layer: reads a finished run, returns rows of the table. Measured are the shared solver and, on CUDA,
+the batched one, which runs there use. On a CPU no run uses the batched one, so it is measured only
+where it is asked for.
 """
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -20,8 +21,10 @@ from compute.storage.run_directory import RunDirectory
 from compute.store.reader import CropStore
 
 LEAST_SPEED = 10.0
+"""Times that a solver must be faster than the plain loop: from the design."""
+
 MOST_MEAN, MOST_WORST = 0.003, 0.02
-"""Of the design: times the plain loop, and differences of accuracies from it."""
+"""Mean and largest difference from the plain loop's accuracies at most: from the design."""
 
 
 def pair_rows(
@@ -38,19 +41,24 @@ def pair_rows(
     Parameters
     ----------
     store
-        The run's store.
+        The crop store of the run.
     run_path
         A finished run that kept its embeddings.
     config
-        What it was run with.
+        The run's settings.
     jobs
-        Cores of both loops.
+        Cores that every solver may use.
     repeats
-        Of which the median counts.
+        Rounds, of which the median counts.
     device
-        The run's, as PyTorch names it.
+        PyTorch's name of the run's device; ``"cpu"`` by default.
     fast
-        What to measure; by default the shared solver and what runs use on this device.
+        Solvers to measure; by default the shared solver and the one that runs use on this device.
+
+    Yields
+    ------
+    Row
+        One for each model and solver.
     """
     if fast is None:
         fast = [*{way.solver: way for way in (Fitting(), Fitting.on(device))}.values()]
@@ -78,7 +86,7 @@ def _row(
     jobs: int,
     repeats: int,
 ) -> Row:
-    """Put one solver beside the plain loop; `found` has what was measured of each, by name."""
+    """Compare one solver with the plain loop; `found` has what was measured of each, by name."""
     plain, quick = found[Solver.REFERENCE], found[way.solver]
     on = way.device if way.solver is Solver.BATCHED else f"{jobs} cores"
     far = f"mean |difference| {quick['mean_abs_difference']:.5f}, worst {quick['worst']:.4f}"

@@ -1,7 +1,8 @@
-"""What a forward pass needs, and the best a machine could do: the roofline.
+"""What a forward pass needs, and the best that a machine could do: the roofline model.
 
-A layer can be no faster than its arithmetic at the machine's measured peak, nor than its bytes at
-the measured bandwidth (Williams, Waterman and Patterson 2009, Communications of the ACM).
+Layer: runs a model once and counts; no files. A network's layer can be no faster than its
+arithmetic at the machine's measured peak, nor than its bytes at the measured bandwidth (Williams,
+Waterman and Patterson 2009, Communications of the ACM).
 """
 
 from dataclasses import dataclass
@@ -41,9 +42,14 @@ def need(model: Embedder, batch: int) -> Need:
     Parameters
     ----------
     model
-        Its device does the counting pass.
+        The model; its device does the pass that is counted.
     batch
         Crops per forward pass.
+
+    Returns
+    -------
+    Need
+        Operations and bytes for one crop.
     """
     moved = 0
 

@@ -1,10 +1,11 @@
-"""Answers of a made-up probe whose true accuracies are known. Pure arrays, no files.
+"""Answers of a made-up probe whose true accuracies are known.
 
-As in real data, answers are nested and paired: a localization has its difficulty, a protein is
-easier or harder than its localization, and differently so under each condition, a cell is easier
-or harder under all of them. All of this adds up to a logit z, and the answer is right with
-probability 1 / (1 + exp(−z)). The truth is the mean of that over all proteins and cells there could
-be: an integral over normal distributions, taken on a grid, never from a sample.
+Layer: pure arrays, no files. As in real data, answers are nested and paired: a localization has its
+difficulty, a protein is easier or harder than its localization, and differently so under each
+condition, a cell is easier or harder under all of them. All of this adds up to a logit z, and the
+answer is right with probability 1 / (1 + exp(−z)). The truth is the mean of that over all proteins
+and cells there could be: an integral over normal distributions, taken on a grid, never from a
+sample.
 """
 
 from dataclasses import dataclass
@@ -18,17 +19,17 @@ from compute.statistics.effects import Tallies
 
 
 def _normal(points: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return a grid over −8 to 8 and the standard normal's probabilities on it."""
+    """Return a grid from −8 to 8 and the standard normal distribution's probabilities on it."""
     grid = np.linspace(-8, 8, points)
     density = np.exp(-(grid**2) / 2)
     return grid, density / density.sum()
 
 
 _GRID, _DENSITY = _normal(401)
-"""For smooth functions, of which sums over it are exact to about 1e-12."""
+"""Grid for smooth functions, whose sums over it are exact to about 1e-12."""
 
 _FINE, _FINE_DENSITY = _normal(20_001)
-"""For functions with steps."""
+"""Grid for functions with steps."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,13 @@ class AnswersConfig:
     Parameters
     ----------
     classes
-        Localizations, at least 3.
+        Number of localizations, at least 3.
     proteins
-        Of each localization, at least 1.
+        Number of proteins of each localization, at least 1.
     cells
         Fewest and most cells of a protein.
     logits
-        Of the hardest and of the easiest localization; the others lie evenly between.
+        Mean logits of the hardest and of the easiest localization; the others lie evenly between.
     conditions
         Names of conditions.
     shifts
@@ -58,6 +59,11 @@ class AnswersConfig:
         above 1 boasts.
     pull
         Share of wrong answers that name the background's localization.
+
+    Raises
+    ------
+    UsageError
+        A value is out of range.
     """
 
     classes: int = 15
@@ -115,9 +121,9 @@ class Sample:
     Parameters
     ----------
     logit
-        Shape (M, N).
+        Logit of each cell under each condition, shape (M, N).
     of_protein
-        The mean of a protein's cells, shape (M, U).
+        Mean of the logits of each protein's cells, shape (M, U).
     protein
         Protein of each cell, ascending, shape (N,).
     classes
@@ -137,14 +143,14 @@ class Sample:
 
 @dataclass(frozen=True)
 class TrueAccuracies:
-    """What intervals aim at.
+    """True accuracies, which intervals are to hold; M conditions, K localizations.
 
     Parameters
     ----------
     overall
-        Shape (M,).
+        Mean over localizations, shape (M,).
     by_class
-        Shape (M, K).
+        Accuracy of each localization, shape (M, K).
     """
 
     overall: NDArray[np.float64]
@@ -167,7 +173,13 @@ def draw(config: AnswersConfig, rng: np.random.Generator) -> Sample:
 
 
 def pair_tallies(config: AnswersConfig, sample: Sample, rng: np.random.Generator) -> Tallies:
-    """Let every cell stand once in the pair test against each other localization."""
+    """Have every cell answered once in the pair test against each other localization, and count.
+
+    Returns
+    -------
+    Tallies
+        Right answers and answers by condition, protein and other localization.
+    """
     units, k = len(sample.classes), config.classes
     of_pair = config.pair_sd * rng.standard_normal((units, k))
     logit = sample.logit[..., None] + of_pair[sample.protein]
@@ -184,14 +196,14 @@ def pair_tallies(config: AnswersConfig, sample: Sample, rng: np.random.Generator
 
 @dataclass(frozen=True)
 class CellAnswers:
-    """The multi-class probe's answers, one a cell and condition; M conditions, N cells.
+    """The multi-class probe's answers, one for each cell and condition; M conditions, N cells.
 
     Parameters
     ----------
     named
         Localization that is named, shape (M, N).
     probabilities
-        Shape (M, N, K), the named one's being the highest.
+        Probability of each localization, that of the named one being the highest; shape (M, N, K).
     background
         Localization of each cell's background, never its own, the same under every condition,
         shape (N,).
@@ -203,7 +215,7 @@ class CellAnswers:
 
 
 def answers(config: AnswersConfig, sample: Sample, rng: np.random.Generator) -> CellAnswers:
-    """Let the multi-class probe answer every cell once under each condition.
+    """Have the multi-class probe answer every cell once under each condition.
 
     Wrong answers name the background's localization with probability `pull`, otherwise any other
     evenly. The named class has the probability of `reported`, the others share the rest evenly.
@@ -221,7 +233,7 @@ def answers(config: AnswersConfig, sample: Sample, rng: np.random.Generator) -> 
 
 
 def multiclass_tallies(config: AnswersConfig, sample: Sample, rng: np.random.Generator) -> Tallies:
-    """Let the multi-class probe answer, and count right answers by protein."""
+    """Have the multi-class probe answer, and count right answers by protein."""
     right = rng.random(sample.logit.shape) < expit(sample.logit)
     units = len(sample.classes)
     starts = np.searchsorted(sample.protein, np.arange(units))
@@ -234,13 +246,13 @@ def multiclass_tallies(config: AnswersConfig, sample: Sample, rng: np.random.Gen
 
 
 def reported(config: AnswersConfig, logit: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the probability that the probe gives its answer: from 1 / classes to 1."""
+    """Return the probability that the probe reports for its answer, from 1 / classes to 1."""
     least = 1 / config.classes
     return np.asarray(least + (1 - least) * expit(config.confidence * logit))
 
 
 def cell_tallies(config: AnswersConfig, sample: Sample, rng: np.random.Generator) -> Tallies:
-    """Let the multi-class probe answer, every cell a unit of its own."""
+    """Have the multi-class probe answer, and count right answers with cells as resampling units."""
     right = (rng.random(sample.logit.shape) < expit(sample.logit)).astype(float)[..., None]
     ones = np.ones(right.shape)
     return Tallies(
@@ -249,7 +261,7 @@ def cell_tallies(config: AnswersConfig, sample: Sample, rng: np.random.Generator
 
 
 def accuracies_of(config: AnswersConfig, sample: Sample) -> TrueAccuracies:
-    """Integrate multi-class accuracies of a sample's very proteins over all cells of theirs."""
+    """Integrate multi-class accuracies of a sample's own proteins over all their possible cells."""
     by_protein = mean_over(sample.of_protein, config.cell_sd)
     weight = np.bincount(sample.protein, minlength=len(sample.classes)).astype(float)
     of_class = np.eye(config.classes)[sample.classes] * weight[:, None]
@@ -271,7 +283,7 @@ def true_accuracies(config: AnswersConfig, pair: bool) -> TrueAccuracies:
 
 
 def mean_over(mean: NDArray[np.float64], spread: float) -> NDArray[np.float64]:
-    """Return the mean of 1 / (1 + exp(−z)) over normal z, for every mean."""
+    """Return the mean of 1 / (1 + exp(−z)) over normal z, for every mean of z; shape of `mean`."""
     return np.asarray(expit(mean[..., None] + spread * _GRID) @ _DENSITY)
 
 
@@ -299,7 +311,7 @@ def true_flips(config: AnswersConfig, condition: int) -> dict[str, NDArray[np.fl
 
 
 def true_brier(config: AnswersConfig) -> NDArray[np.float64]:
-    """Integrate the Brier score (sum over classes) by condition and localization, (M, K)."""
+    """Integrate the Brier score (a sum over classes), shape (M, K)."""
     logit = config.means[..., None] + config.spread * _GRID
     right, top = expit(logit), reported(config, logit)
     rest = (1 - top) / (config.classes - 1)
@@ -318,7 +330,7 @@ def true_calibration_error(
     config
         How answers come about.
     condition
-        Its number.
+        Number of the condition.
     edges
         Inner edges of the bins; a confidence on an edge is in the bin below.
     """
@@ -330,7 +342,7 @@ def true_calibration_error(
 
 
 def true_attraction(config: AnswersConfig, condition: int) -> NDArray[np.float64]:
-    """Integrate how much more often the background is named than under condition 0, (K,)."""
+    """Integrate how much more often the background is named than under condition 0, shape (K,)."""
     likely = config.pull + (1 - config.pull) / (config.classes - 1)
     accuracy = true_accuracies(config, pair=False).by_class
     return np.asarray(likely * (accuracy[0] - accuracy[condition]))

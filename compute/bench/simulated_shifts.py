@@ -1,8 +1,8 @@
-"""Probabilities of made-up proteins of which it is known which ones shift. Pure arrays, no files.
+"""Probabilities of made-up proteins of which it is known which ones shift.
 
-A protein has its mix of localizations, a cell its own deviation from it under every condition, and
-each reading of a crop its own noise; probabilities are the softmax of their sum. A protein that
-shifts has something added to one localization under the second condition.
+Layer: pure arrays, no files. A protein has its mix of localizations, a cell its own deviation from
+it under every condition, and each reading of a crop its own noise; probabilities are the softmax of
+their sum. A protein that shifts has something added to one localization under the second condition.
 """
 
 from collections.abc import Iterator
@@ -22,9 +22,9 @@ class ShiftsConfig:
     Parameters
     ----------
     classes
-        Localizations, at least 2.
+        Number of localizations, at least 2.
     proteins
-        At least 1.
+        Number of proteins, at least 1.
     cells
         Fewest and most cells of a protein.
     shifted
@@ -32,10 +32,15 @@ class ShiftsConfig:
     move
         What is added to one localization's logit where a protein shifts.
     cell_sd, noise_sd
-        Between the cells of a protein; between readings of a cell.
+        Spread between the cells of a protein, and between readings of a cell.
     trials
-        Readings of a cell under the second condition, of which the mean is taken; under the first
-        there is one.
+        Readings of a cell under the second condition, of which the mean is taken, at least 1;
+        under the first condition there is one.
+
+    Raises
+    ------
+    UsageError
+        A value is out of range.
     """
 
     classes: int = 15
@@ -66,7 +71,7 @@ class Protein:
     Parameters
     ----------
     before, after
-        Probabilities, shape (n, K).
+        Probabilities under the first and under the second condition, shape (n, K).
     shifted
         Whether the two come from different distributions.
     """
@@ -77,7 +82,7 @@ class Protein:
 
 
 def draw_proteins(config: ShiftsConfig, rng: np.random.Generator) -> Iterator[Protein]:
-    """Draw one data set, a protein at a time; the first ones are those that shift."""
+    """Draw one data set, a protein at a time; those that shift come first."""
     moved = round(config.shifted * config.proteins)
     for number in range(config.proteins):
         n, k = int(rng.integers(config.cells[0], config.cells[1] + 1)), config.classes

@@ -1,4 +1,7 @@
-"""What the other stages take per million rows: import, plan, probe, effects."""
+"""Time per million rows of import, plan, probe and effects.
+
+Layer: makes a plan, reads a finished run, imports into a folder; returns rows of the table.
+"""
 
 import time
 from collections.abc import Iterator
@@ -31,19 +34,19 @@ def plan_row(store_path: Path) -> Row:
 
 
 def stage_rows(run_path: Path) -> Iterator[Row]:
-    """Tell from a finished run what its probe and effects stages took."""
+    """Read from a finished run what its probe and effects stages took."""
     run = RunDirectory(run_path)
     trials = run.meta["counts"]["trials"]
     answers = trials * len(run.meta["models"]) * len(run.meta["protocols"])
-    for stage, rows, unit in (
+    for stage, rows, of_what in (
         ("probe", trials * len(run.meta["models"]), "embeddings"),
         ("effects", answers, "predictions"),
     ):
         seconds = run.meta["timings"][stage]
         yield Row(
-            f"{stage}, per million {unit}",
+            f"{stage}, per million {of_what}",
             duration(seconds / rows * MILLION),
-            note=f"{rows:,} {unit} in {seconds:.1f} s",
+            note=f"{rows:,} {of_what} in {seconds:.1f} s",
         )
 
 
@@ -53,15 +56,20 @@ def import_rows(folder: Path, crops: int, jobs: int) -> Iterator[Row]:
     Parameters
     ----------
     folder
-        For the sources and stores.
+        Folder for the sources and stores.
     crops
-        Of each source.
+        Number of crops in each source.
     jobs
-        Processes.
+        Number of processes that read.
+
+    Yields
+    ------
+    Row
+        One for each layout.
     """
     for kind in ("pifia", "chong"):
         cost = measure_import(kind, crops, folder, jobs)
-        peak = f", {size(cost.peak_all)} in all processes" if cost.peak_all else ""
+        peak = f", {size(cost.peak)} in all processes" if cost.peak else ""
         yield Row(
             f"import {kind}, per million crops",
             duration(cost.seconds_per_million),

@@ -1,7 +1,8 @@
-"""Whether intervals hold the truth and tests keep their level: the table and its command.
+"""Whether intervals hold the truth and tests keep their level: every simulation, as one table.
 
-Data sets whose truth is known (`simulated_answers`, `simulated_shifts`) go to the very functions
-that write a run's tables; `bystander bench statistics` prints what `docs/method.md` shows.
+Layer: joins `intervals` and `false_claims`; writes a CSV file where one is asked for. Data sets
+whose truth is known (`simulated_answers`, `simulated_shifts`) go to the very functions that write a
+run's tables; `bystander bench statistics` prints what `docs/method.md` shows.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -30,21 +31,21 @@ SIMULATIONS: dict[str, Callable[[SimulationConfig], Iterator[Finding]]] = {
 def measure(
     config: SimulationConfig, names: Iterable[str] = tuple(SIMULATIONS), out: Path | None = None
 ) -> Iterator[Row]:
-    """Run simulations.
+    """Run simulations and judge what comes out.
 
     Parameters
     ----------
     config
-        How much.
+        How much is simulated.
     names
-        Keys of `SIMULATIONS`.
+        Keys of `SIMULATIONS`; all by default.
     out
-        Where the findings are also written, as CSV with a row each.
+        CSV file that gets the findings too, a row each; none by default.
 
     Yields
     ------
     Row
-        One per finding.
+        One for each finding.
     """
     found = []
     for name in names:
@@ -56,7 +57,7 @@ def measure(
 
 
 def as_row(finding: Finding) -> Row:
-    """Write a finding as a row: percent, with its standard error."""
+    """Turn a finding into a row of the table, in percent with its standard error."""
     least, most = finding.least, finding.most
     limit = "" if most is None else f"≤ {most:.0%}"
     if least is not None:

@@ -1,4 +1,7 @@
-"""Measurements as rows of one table, for the terminal and for the documentation."""
+"""Measurements as rows of one table, for the terminal and for the documentation.
+
+Layer: text; no files.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,13 +16,13 @@ class Row:
     what
         What was measured, in words.
     value
-        With its unit.
+        What came out, with its unit.
     limit
-        What the design asks for; empty where it asks nothing.
+        What the design asks for; empty, the default, where it asks nothing.
     met
-        Whether the limit is kept; None where there is none.
+        Whether the limit is kept; None, the default, where there is none.
     note
-        How it was measured: sizes, repeats, what it is made of.
+        How it was measured: sizes, repeats, what it consists of; empty by default.
     """
 
     what: str
@@ -29,16 +32,17 @@ class Row:
     note: str = ""
 
     def cells(self) -> tuple[str, str, str, str]:
-        """Return the row as text."""
+        """Return the row's four cells as text."""
         verdict = {None: "", True: " ✓", False: " ✗ missed"}[self.met]
         return self.what, self.value, self.limit + verdict, self.note
 
 
 HEADER = ("what", "measured", "limit", "how")
+"""Names of the table's columns."""
 
 
 def markdown(rows: Iterable[Row]) -> Iterator[str]:
-    """Give the lines of a Markdown table."""
+    """Yield the lines of a Markdown table."""
     yield "| " + " | ".join(HEADER) + " |"
     yield "|" + " --- |" * len(HEADER)
     for row in rows:

@@ -1,4 +1,7 @@
-"""Taking times: warm-up outside, medians of several, alternated so that noise falls on both."""
+"""Timing: after a warm-up, medians of several rounds in which all that is compared takes turns.
+
+Layer: clocks; no files.
+"""
 
 import statistics
 import sys
@@ -12,7 +15,7 @@ import torch
 from compute.errors import UsageError
 
 COMMAND = (sys.executable, "-P", "-c", "from compute.cli.main import main; main()")
-"""The command line as a process of its own, without code from the folder one stands in."""
+"""The command line as a process of its own, which takes no code from the current folder."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Timing:
     wall
         Seconds by the clock.
     cpu
-        Seconds of this process on all cores; what others do on the machine does not count.
+        Seconds of this process on all cores, on which other processes have no influence.
     """
 
     wall: float
@@ -32,38 +35,39 @@ class Timing:
 
 
 def alternate(
-    tasks: Sequence[Callable[[], Any]], repeats: int, device: torch.device | None = None
+    calls: Sequence[Callable[[], Any]], repeats: int, device: torch.device | None = None
 ) -> list[Timing]:
-    """Time tasks in turn, each once per round, after one round that does not count.
+    """Time calls in turn, each once in a round, after one round that does not count.
 
     Parameters
     ----------
-    tasks
+    calls
         What to time. Ratios between them are fair, since each round has all of them.
     repeats
         Rounds, at least 1.
     device
-        Waited for before the clock is read, where it works on its own (CUDA, MPS).
+        Device that is waited for before the clock is read, where it works on its own (CUDA, MPS);
+        none by default.
 
     Returns
     -------
     list of Timing
-        One per task.
+        One for each call.
 
     Raises
     ------
     UsageError
-        Fewer than one repeat.
+        `repeats` is below 1.
     """
     if repeats < 1:
         raise UsageError(f"repeats is {repeats}; it must be at least 1.")
-    wall: list[list[float]] = [[] for _ in tasks]
-    cpu: list[list[float]] = [[] for _ in tasks]
+    wall: list[list[float]] = [[] for _ in calls]
+    cpu: list[list[float]] = [[] for _ in calls]
     for number in range(repeats + 1):
-        for place, task in enumerate(tasks):
+        for place, call in enumerate(calls):
             settle(device)
             started, worked = time.perf_counter(), time.process_time()
-            task()
+            call()
             settle(device)
             if number:
                 wall[place].append(time.perf_counter() - started)
@@ -74,7 +78,7 @@ def alternate(
 
 
 def settle(device: torch.device | None) -> None:
-    """Wait until a device has done all it was given."""
+    """Wait until a device has done all that it was given; None and the CPU have always."""
     if device is not None and device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device is not None and device.type == "mps":

@@ -1,4 +1,7 @@
-"""All that `bystander bench` measures by default, and the stores it measures on."""
+"""What `bystander bench` measures by default, and the stores it measures on.
+
+Layer: joins the measurements of this room; simulates a store where none is given.
+"""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -13,7 +16,7 @@ from compute.bench.pair_tests import pair_rows
 from compute.bench.stages import import_rows, plan_row, stage_rows
 from compute.bench.table import Row
 from compute.devices import choose_device, cores
-from compute.embedding.worker import EmbedConfig
+from compute.embedding.config import EmbedConfig
 from compute.models.card import builtin_cards, resolve_models
 from compute.runs.config import RunConfig
 from compute.runs.demo import EVALUATION
@@ -22,22 +25,23 @@ from compute.schema import Condition
 from compute.simulation.simulate import simulate
 
 CELLS_PER_PROTEIN = 34
-"""With the demo's six proteins a class: 200 cells a class, as in a screen's pair tests."""
+"""Cells of each simulated protein: with the demo's six proteins a class, 200 cells a class, as in a
+screen's pair tests."""
 
 RUN = RunConfig(
     plan=PlanConfig(conditions=(Condition.UNALTERED, Condition.DIFFERENT), backgrounds=3),
     embed=EmbedConfig(rescaling=False),
     examples=0,
 )
-"""Of the run whose pair tests and stages are timed."""
+"""Settings of the run whose pair tests and stages are timed."""
 
 GROWTH = (
     "--conditions", "unaltered,same,different", "--backgrounds", "1", "--grid-cells", "200",
 )  # fmt: skip
-"""Of the runs whose memory is compared: as few trials as have every stage do its work."""
+"""Options of the runs whose memory is compared: the fewest trials with which every stage works."""
 
 IMPORTED = 3000
-"""Crops of the import that is timed."""
+"""Number of crops in the import that is timed."""
 
 
 def whole_rows(store: Path | None, device: str, repeats: int) -> Iterator[Row]:
@@ -46,11 +50,16 @@ def whole_rows(store: Path | None, device: str, repeats: int) -> Iterator[Row]:
     Parameters
     ----------
     store
-        A crop store, or None to simulate one.
+        Folder of a crop store; None simulates one.
     device
-        As `compute.runs.config.choose_device` takes it.
+        Where to compute, as `compute.devices.choose_device` takes it.
     repeats
         Rounds of each measurement.
+
+    Yields
+    ------
+    Row
+        One for each measurement.
     """
     models = list(builtin_cards())
     with _ready(store) as (path, folder):
@@ -75,7 +84,19 @@ def embedding_rows_of(
     shards: int,
     full: bool,
 ) -> Iterator[Row]:
-    """Measure embedding on a store or a simulated one; `full` at the published width."""
+    """Measure embedding on a store or a simulated one.
+
+    Parameters
+    ----------
+    store, device
+        As in `whole_rows`.
+    models
+        Names of shipped models or paths of model cards.
+    precisions, batch_sizes, repeats, shards
+        As in `compute.bench.embedding.embedding_rows`.
+    full
+        Whether to measure the same networks at the published width, with random weights.
+    """
     machine = measure(choose_device(device))
     yield Row("machine", str(machine))
     with _ready(store) as (path, folder):
@@ -88,14 +109,22 @@ def embedding_rows_of(
 def growth_rows_of(
     store: Path | None, sizes: tuple[int, int], models: Sequence[str]
 ) -> Iterator[Row]:
-    """Measure memory's growth on repeats of a store or of a simulated one."""
+    """Measure how memory grows with a store or a simulated one that is repeated.
+
+    Parameters
+    ----------
+    store
+        As in `whole_rows`.
+    sizes, models
+        As in `compute.bench.growth.growth_rows`.
+    """
     with _ready(store) as (path, _):
         yield from growth_rows(path, sizes, models, GROWTH)
 
 
 @contextmanager
 def _ready(store: Path | None) -> Iterator[tuple[Path, Path]]:
-    """Give a store, simulated where none is given, and a folder for what is made on the way."""
+    """Give a store, simulated where none is given, and a folder for temporary files."""
     with tempfile.TemporaryDirectory(prefix="bystander-bench-") as name:
         folder = Path(name)
         if store is None:

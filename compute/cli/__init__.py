@@ -1,1 +1,4 @@
-"""The command line: one file a subject, one function a verb. Heavy modules load in the verbs."""
+"""The command line: a file for each subject, a function for each verb.
+
+Layer: on top of every other room. Modules that are slow to import are imported in the verbs.
+"""

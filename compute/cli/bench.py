@@ -1,4 +1,7 @@
-"""The verb that measures: bench, as a whole or one subject of it."""
+"""The verb that measures: `bench`, as a whole or one subject of it.
+
+Layer: reads options, calls `compute.bench` or `dashboard.bench`, prints tables.
+"""
 
 from collections.abc import Iterable
 from contextlib import ExitStack

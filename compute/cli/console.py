@@ -1,4 +1,7 @@
-"""How the command line talks: progress bars on a terminal, plain lines elsewhere, errors."""
+"""What the command line prints: progress as bars on a terminal or as plain lines, notices, errors.
+
+Layer: standard output and standard error; no files.
+"""
 
 import sys
 import time
@@ -28,18 +31,22 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 @contextmanager
 def progress() -> Iterator[Report]:
-    """Give a function that reports a stage's progress: a bar each on a terminal, else lines."""
+    """Give a function that shows progress, to be used with ``with``.
+
+    It takes a stage's name, what is done and what there is in all, and shows a bar for each stage
+    on a terminal, else a line every `PLAIN_EVERY` seconds.
+    """
     if err.is_terminal:
         with Progress(
             TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(),
             TimeElapsedColumn(), TimeRemainingColumn(), console=err,
         ) as bars:  # fmt: skip
-            tasks: dict[str, TaskID] = {}
+            bar_of: dict[str, TaskID] = {}
 
             def show(stage: str, done: int, total: int) -> None:
-                if stage not in tasks:
-                    tasks[stage] = bars.add_task(stage, total=total)
-                bars.update(tasks[stage], completed=done, total=total)
+                if stage not in bar_of:
+                    bar_of[stage] = bars.add_task(stage, total=total)
+                bars.update(bar_of[stage], completed=done, total=total)
 
             yield show
         return
@@ -55,7 +62,7 @@ def progress() -> Iterator[Report]:
 
 
 def notice(text: str) -> None:
-    """Print what a person should know at once, on standard error."""
+    """Print a line that a person should read at once, on standard error."""
     err.print(text, markup=False)
 
 
@@ -67,4 +74,5 @@ def fail(error: BystanderError) -> None:
 
 
 def _plain(text: str) -> str:
+    """Return text such that Rich prints its brackets as they are."""
     return text.replace("[", r"\[")

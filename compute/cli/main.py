@@ -1,4 +1,8 @@
-"""The command line: what every verb shares. The verbs are in the files beside it."""
+"""The command line's entry: what every verb shares.
+
+Layer: on top of everything; turns errors and signals into exit statuses. The verbs are in the files
+beside this one.
+"""
 
 import os
 import signal
@@ -20,8 +24,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
-for part in (runs, stores, models, reports, bench):
-    app.add_typer(part.app)
+for subject in (runs, stores, models, reports, bench):
+    app.add_typer(subject.app)
 
 
 class Terminated(BaseException):
@@ -31,7 +35,7 @@ class Terminated(BaseException):
 def main() -> None:
     """Run the command line; exit status 1 for a problem, 2 for wrong use, 143 when terminated."""
     signal.signal(signal.SIGTERM, _terminate)
-    # Processes that this one starts take no code from the folder one stands in.
+    # Processes that this one starts take no code from the current folder.
     os.environ["PYTHONSAFEPATH"] = "1"
     try:
         app()
@@ -47,12 +51,13 @@ def main() -> None:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    """Leave what is open in good order; a second signal ends the process at once."""
+    """Raise `Terminated`, so that files are closed; a second signal ends the process at once."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     raise Terminated
 
 
 def _version(wanted: bool) -> None:
+    """Print the version and end, if it was asked for."""
     if wanted:
         console.out.print(f"bystander {__version__}")
         raise typer.Exit

@@ -1,4 +1,7 @@
-"""Verbs about models and their weights: models, train, convert, fetch."""
+"""Verbs about models and their weights: models, train, convert, fetch.
+
+Layer: reads options, calls `compute.models` and `compute.runs.describe`, prints lines.
+"""
 
 import shlex
 import sys
@@ -164,7 +167,7 @@ def fetch(
 
 
 def _describe_source(name: str, source: "Source", sizes: list[int | None]) -> None:
-    """Say what a source is, its size, licence, publication and page."""
+    """Print what a source is, its size, licence, publication and page; `sizes` in bytes."""
     known = sum(size for size in sizes if size is not None)
     size = "on its page only"
     if sizes:

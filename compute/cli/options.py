@@ -1,4 +1,7 @@
-"""Options that several verbs share, each with its help."""
+"""Options that several verbs share, each with its help; and what several verbs do with them.
+
+Layer: types for Typer; copies stores and runs behind URLs.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -104,7 +107,20 @@ def names(text: str) -> list[str]:
 def places(
     store: str, out: str, cache: Path | None, fresh: bool, progress: "Progress"
 ) -> Iterator[tuple[Path, Path]]:
-    """Give the folders of a store and a run; those behind URLs are copied here, and there."""
+    """Give the folders of a store and a run, to be used with ``with``.
+
+    Parameters
+    ----------
+    store, out
+        Folders or URLs. A store behind a URL is copied to this machine; a run is made here and
+        copied to its URL.
+    cache
+        Folder for copies; None takes the usual one.
+    fresh
+        Whether the run is to begin anew.
+    progress
+        Called while the store is copied.
+    """
     from compute.storage.mirror import cache_folder, run_here, store_here
     from compute.storage.remote import is_url
 

@@ -1,4 +1,7 @@
-"""Verbs that show what runs found, without a browser: report, compare."""
+"""Verbs that show what runs found, without a browser: report, compare.
+
+Layer: reads options, calls the dashboard's queries and report, writes a file or prints a table.
+"""
 
 import csv
 import sys
@@ -118,6 +121,7 @@ def compare(
 
 
 def _open(paths: Sequence[Path]) -> "Library":
+    """Open run directories, all of which must be there and readable."""
     from dashboard.queries.open_runs import connect, open_library
 
     folders = [path.resolve() for path in paths]
@@ -150,6 +154,7 @@ def _choice(
 
 
 def _print_csv(table: Any, condition: str, choice: tuple[str, str, str]) -> None:
+    """Print the table as CSV, with columns that say what was compared."""
     protocol, probe, aggregation = choice
     filled = table.assign(
         condition=condition, protocol=protocol, probe=probe, aggregation=aggregation
@@ -161,7 +166,7 @@ def _print_csv(table: Any, condition: str, choice: tuple[str, str, str]) -> None
 
 
 def _print_table(table: Any, condition: str, choice: tuple[str, str, str]) -> None:
-    """Print aligned lines."""
+    """Print the table as aligned lines, below what was compared."""
     from dashboard.figures.compare import short_board
     from dashboard.queries.filters import AccuracyFilter
     from dashboard.theme import condition_title

@@ -1,4 +1,7 @@
-"""Verbs that make runs and look at them: demo, dashboard, plan, run, published, check."""
+"""Verbs that make runs and look at them: demo, dashboard, plan, run, published, check.
+
+Layer: reads options, calls `compute.runs`, `compute.paper` or the dashboard's server, prints lines.
+"""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,7 @@
-"""Verbs that make crop stores: simulate, import."""
+"""Verbs that make crop stores: simulate, import.
+
+Layer: reads options, calls `compute.simulation` and `compute.importers`, prints lines.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -239,14 +242,14 @@ def import_manifest(
 
 
 def _import(read: Callable[..., "ImportReport"], source: Path, store: Path, **options: Any) -> None:
-    """Run an importer under a progress bar, then say what it made."""
+    """Call an importer with a progress bar, then print what it made."""
     with console.progress() as report:
         read(source, store, progress=report, **options)
     _describe(store)
 
 
 def _describe(path: Path) -> None:
-    """Say what a new crop store holds, and what could not be taken."""
+    """Print what a new crop store holds, and what could not be taken."""
     from compute.runs.describe import describe_store
 
     for line in describe_store(path):

@@ -1,1 +1,1 @@
-"""The embedding stage: every trial through every model, shard by shard."""
+"""The embedding stage: every trial through every model, one shard of trials after the other."""

@@ -1,6 +1,6 @@
-"""What embedding is told and what it says when it fails. No files.
+"""Settings of the embedding stage, what another process needs to join it, and its error.
 
-Layer: frozen settings; all that crosses from one process to another.
+Layer: frozen dataclasses, which may cross from one process to another; no files.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,8 @@ from compute.models.precision import PRECISIONS
 from compute.storage.paths import RunPaths
 
 NORMALISATION = ("crop", "locked")
-"""Where a model's scaling takes its range: from each crop, or from the cell's unaltered crop."""
+"""Where a model's scaling takes its range: from each crop itself, or from the unaltered crop of the
+same cell."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,19 @@ class EmbedConfig:
         One of `NORMALISATION`.
     batch_size
         Crops per forward pass, 1 to 65536; 0 leaves it to the device: as many as fit on a GPU,
-        what stays in the caches of a CPU.
+        as many as stay in the caches of a CPU.
     precision
         One of `compute.models.precision.PRECISIONS`.
     rescaling
         Whether one trial (repeat 0) of each cell and condition is read a second time with the
         other normalisation, which tells how much of a drop is rescaling.
     compiled
-        Whether PyTorch compiles the networks first; pays on GPUs.
+        Whether PyTorch compiles the networks first, which pays on GPUs.
+
+    Raises
+    ------
+    UsageError
+        A value is not allowed.
     """
 
     harmonise: str = "protein"
@@ -69,15 +75,15 @@ class ShardError(BystanderError):
     Parameters
     ----------
     number
-        Of the shard.
+        The shard's number.
     first, last
-        Its trials.
+        Numbers of its first and last trial.
     cause
-        What happened.
+        The error that stopped it.
     """
 
     def __init__(self, number: int, first: int, last: int, cause: BaseException) -> None:
-        self.number, self.first_trial, self.last_trial = number, first, last
+        self.number = number
         what, remedy = f"{type(cause).__name__}: {cause}", ""
         if isinstance(cause, BystanderError):
             what, remedy = cause.problem, cause.remedy
@@ -96,14 +102,14 @@ class EmbedJob:
     store
         The crop store.
     models
-        Model cards.
+        Paths of the model cards.
     plan, config
-        Of the run.
+        Settings of the run's plan and of embedding.
     device
-        PyTorch's name of where to compute.
+        Where to compute: a name that PyTorch knows.
     cache
-        Folder for the uncompressed pixels, shared by the processes that see it; by default below
-        the run directory.
+        Folder for the uncompressed pixels, shared by the processes that see it; by default it is
+        in the run directory.
     """
 
     run: Path

@@ -1,7 +1,8 @@
-"""Threads that each do units of work from beginning to end, and help each other. No files.
+"""Threads that each keep a shard from beginning to end, and help each other at the end.
 
-Threads that hand a unit on to one another wait for each other; those that keep theirs hardly do.
-A thread without a unit takes batches of the others', so that all are done at the same time.
+Layer: threads; no files, nothing of what is done with a shard. Threads that hand a shard on to one
+another wait for each other; those that keep theirs hardly do. A thread that has no shard takes
+batches of the others' shards, so that all threads end at about the same time.
 """
 
 from collections import deque
@@ -13,19 +14,21 @@ from typing import Self, TypeVar
 
 import torch
 
-Unit = TypeVar("Unit")
+Shard = TypeVar("Shard")
+
 Batch = Callable[[], None]
+"""What computes one batch of a shard."""
 
 
-class Crew:
+class ShardThreads:
     """Threads in which PyTorch computes with one thread each; to be used with ``with``.
 
-    Leaving it waits for the batches that are being computed, and drops the others.
+    Leaving the block waits for the batches that are being computed, and drops the others.
 
     Parameters
     ----------
     size
-        Threads, 1 or more.
+        Number of threads, 1 or more.
     """
 
     def __init__(self, size: int) -> None:
@@ -35,7 +38,7 @@ class Crew:
         self._pool = ThreadPoolExecutor(size, initializer=torch.set_num_threads, initargs=(1,))
 
     def __enter__(self) -> Self:
-        """Threads begin when there is something to do."""
+        """Start nothing yet: threads begin when there is something to do."""
         return self
 
     def __exit__(
@@ -50,33 +53,34 @@ class Crew:
         # What threads set is the default of those that come later.
         torch.set_num_threads(self._before)
 
-    def units(
-        self, do: Callable[[Unit], None], units: Iterable[Unit]
-    ) -> Iterator[tuple[Unit, BaseException | None]]:
-        """Do units, each in a thread of its own; after an error no other is begun.
+    def do_each(
+        self, do: Callable[[Shard], None], shards: Iterable[Shard]
+    ) -> Iterator[tuple[Shard, BaseException | None]]:
+        """Do shards, each in a thread of its own; after an error no other is begun.
 
         Parameters
         ----------
         do
-            Does one.
-        units
-            Taken as they are begun.
+            Does one shard; may call `share`.
+        shards
+            What to do; each is taken from the iterator when it is begun.
 
         Yields
         ------
-        unit, error
-            Each as soon as it is done, those begun together in any order; and what went wrong.
+        shard, error
+            Each shard as soon as it is done, those begun together in any order; and what went
+            wrong with it, or None.
         """
-        todo, begun = iter(units), dict[Future[None], Unit]()
-        done = list[tuple[Unit, BaseException | None]]()
+        todo, begun = iter(shards), dict[Future[None], Shard]()
+        done = list[tuple[Shard, BaseException | None]]()
         going = True
         while True:
             while going and len(begun) < self._size:
                 try:
-                    unit = next(todo)
+                    shard = next(todo)
                 except StopIteration:
                     break
-                begun[self._pool.submit(do, unit)] = unit
+                begun[self._pool.submit(do, shard)] = shard
             # While those just begun are computed.
             yield from done
             if not begun:
@@ -85,8 +89,13 @@ class Crew:
             done = [(begun.pop(each), each.exception()) for each in ended]
             going = going and all(error is None for _, error in done)
 
-    def batches(self, batches: Sequence[Batch]) -> None:
-        """Compute batches of a unit, in the thread that does it and those that have none.
+    def share(self, batches: Sequence[Batch]) -> None:
+        """Compute batches of a shard, in the thread that has it and those that have none.
+
+        Parameters
+        ----------
+        batches
+            Each is called once, by any of the threads; returns when all have been.
 
         Raises
         ------
@@ -102,7 +111,7 @@ class Crew:
             each.result()
 
     def _compute(self, waiting: deque[tuple[Batch, Future[None]]]) -> None:
-        """Compute what nobody has taken yet."""
+        """Compute the batches that no thread has taken yet."""
         while True:
             try:
                 batch, computed = waiting.popleft()

@@ -1,4 +1,7 @@
-"""The tables that embedding writes, and embedding in one go what is composed already. No files."""
+"""The tables that embedding makes, and the embedding of crops that are composed already.
+
+Layer: arrays and tables in memory; no files.
+"""
 
 from collections.abc import Sequence
 
@@ -31,16 +34,16 @@ def embed_crops(
     crops
         T synthetic crops with their cells' unaltered ones.
     channels
-        The store's channels that the model reads, in its order.
+        Numbers of the store's channels that the model reads, in its order.
     batch_size
         Crops per forward pass; 0 leaves it to the device.
     normalisation
-        One of `NORMALISATION`.
+        One of `compute.embedding.config.NORMALISATION`.
 
     Returns
     -------
     ndarray
-        Shape (T, D).
+        Embeddings, shape (T, D), float32.
 
     Raises
     ------
@@ -67,7 +70,7 @@ def second_readings(trials: pd.DataFrame) -> NDArray[np.int64]:
 
 
 def trials_table(trials: pd.DataFrame, flags: NDArray[np.int32]) -> pa.Table:
-    """Turn planned trials and their quality flags into the `trials` table."""
+    """Turn planned trials and their flags, int32 of shape (T,), into the `trials` table."""
     donor = trials["donor"].to_numpy()
     columns = {
         "trial": pa.array(trials["trial"].to_numpy()),
@@ -97,19 +100,19 @@ def embeddings_table(trials: pd.DataFrame, vectors: NDArray[np.float32]) -> pa.T
 
 
 def _texts(column: pd.Series) -> pa.Array:
-    """Turn categories into texts, without asking for each of them one by one."""
+    """Turn a column of categories into texts, all at once."""
     names = pa.array(list(column.cat.categories), pa.string())
     codes = column.cat.codes.to_numpy()
     return names.take(pa.array(codes, mask=codes < 0))
 
 
 def finite(model: Embedder, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Give vectors back if all values are finite.
+    """Return vectors if all their values are finite.
 
     Raises
     ------
     BystanderError
-        One is not; names the model.
+        A value is not finite; names the model.
     """
     if not np.isfinite(vectors).all():
         raise BystanderError(

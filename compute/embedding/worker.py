@@ -1,10 +1,10 @@
 """Trials through models: crops of a shard are composed once and embedded by every model.
 
-Layer: reads the store's pixels, writes `trials` and `embeddings` shards of a run directory. A
-thread takes a shard from its reading to its writing, so that threads hardly ever wait for each
-other: on a CPU there is one for each core, and those without a shard take batches of the others';
-an accelerator computes for one at a time, while the rest read and write. Crops are composed and
-scaled where the model computes.
+Layer: reads a store's pixels, writes `trials` and `embeddings` shards of a run directory. A thread
+takes a shard from its reading to its writing, so that threads hardly ever wait for each other. On a
+CPU there is a thread for each core, and those without a shard take batches of the others' shards;
+an accelerator computes for one thread at a time, while the rest read and write. Crops are composed
+and scaled on the device that the models compute on.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,62 +21,57 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from compute import schema
-from compute.backgrounds.compose import Pieces, combine, gather
+from compute.backgrounds.compose import CropInputs, combine, gather
 from compute.backgrounds.harmonise import Scales, measure_once
 from compute.backgrounds.plan import Plan
 from compute.devices import BatchSize, Transfer
-from compute.embedding.config import NORMALISATION, EmbedConfig, EmbedJob, ShardError
-from compute.embedding.shard_threads import Crew
-from compute.embedding.tables import (
-    embed_crops,
-    embeddings_table,
-    finite,
-    second_readings,
-    trials_table,
-)
+from compute.embedding.config import EmbedConfig, EmbedJob, ShardError
+from compute.embedding.shard_threads import ShardThreads
+from compute.embedding.tables import embeddings_table, finite, second_readings, trials_table
 from compute.models.card import select_channels
 from compute.models.embedder import Embedder, load_model
-from compute.storage.atomic_files import Progress, silent
 from compute.storage.paths import LOCKED
 from compute.storage.run_directory import RunDirectory
 from compute.store.reader import CropArrays, CropStore
-
-__all__ = [
-    "NORMALISATION",
-    "SHARD_CELLS",
-    "EmbedConfig",
-    "EmbedJob",
-    "ShardError",
-    "ShardWorker",
-    "embed",
-    "embed_crops",
-    "second_readings",
-    "trials_table",
-]
 
 SHARD_CELLS = 64
 """Cells whose trials are composed and written together (about 2,000 crops, 65 MB)."""
 
 TAKING_TURNS = 4
-"""Threads that have a shard each, where an accelerator computes: for one of them at a time."""
+"""Threads with a shard each where an accelerator computes, for one of them at a time."""
 
 ROUNDING_CROPS = 16
-"""Crops on which the error of the precision is measured."""
+"""Crops on which the rounding error of a precision is measured."""
 
 
 @dataclass(frozen=True)
 class _Shard:
-    """A shard with its pieces on the device, once they have `arrived`.
+    """A shard on its way through the models.
 
-    `again` are the rows of `trials` that are read a second time, `missing` the models to embed,
-    whose `vectors` and `locked` (by model) fill up.
+    Parameters
+    ----------
+    number
+        The shard's number.
+    trials
+        Its T trials.
+    again
+        Rows of `trials` that are read a second time, with the other normalisation, shape (S,).
+    missing
+        The models whose embeddings are not there.
+    inputs
+        What its crops are composed from, on the device once they have `arrived`.
+    arrived
+        The event that says so, for `compute.devices.Transfer.wait`.
+    vectors, locked
+        By model, filled batch by batch: embeddings of all trials, shape (T, D), and those of the
+        second readings, shape (S, D).
     """
 
     number: int
     trials: pd.DataFrame
     again: NDArray[np.int64]
     missing: list[Embedder]
-    pieces: Pieces
+    inputs: CropInputs
     arrived: Any
     vectors: dict[str, Tensor]
     locked: dict[str, Tensor]
@@ -88,13 +83,13 @@ class ShardWorker:
     Parameters
     ----------
     run
-        Where files are written.
+        The run directory, where files are written.
     store, plan, arrays, scales
         What crops are composed from.
     models
-        All on one device.
+        The models, all on one device.
     config
-        How.
+        How crops are composed and embedded.
 
     Attributes
     ----------
@@ -137,7 +132,7 @@ class ShardWorker:
         Raises
         ------
         BystanderError
-            As opening each of them does.
+            The store, a card or a model's weights cannot be read, or do not fit together.
         """
         store = CropStore(job.store)
         plan = Plan(store.cells, store.usable, store.windows, store.localizations, job.plan)
@@ -167,23 +162,18 @@ class ShardWorker:
             if not self._run.part("trials", number).is_file() or self._to_embed(number)
         ]
 
-    def run(self, number: int) -> None:
-        """Write the files of one shard."""
-        for _ in self.work([number]):
-            pass
-
     def work(self, numbers: Iterable[int]) -> Iterator[int]:
         """Write the files of shards, several at a time.
 
         Parameters
         ----------
         numbers
-            Which shards; taken as they are begun.
+            Numbers of the shards; each is taken from the iterator when it is begun.
 
         Yields
         ------
         int
-            Each number, once its files are there; those begun together in any order.
+            Each number once the shard's files are there; those begun together in any order.
 
         Raises
         ------
@@ -193,8 +183,8 @@ class ShardWorker:
         """
         size = torch.get_num_threads() if self._on_cpu else TAKING_TURNS
         failed = list[ShardError]()
-        with Crew(size) as crew:
-            for number, error in crew.units(partial(self._whole, crew), numbers):
+        with ShardThreads(size) as threads:
+            for number, error in threads.do_each(partial(self._whole, threads), numbers):
                 if error is None:
                     yield number
                 else:
@@ -204,18 +194,18 @@ class ShardWorker:
             raise min(failed, key=lambda error: error.number)
 
     def measured(self) -> dict[str, Any]:
-        """Measure what `run.json` says beside the tables, on the plan's first trials.
+        """Measure, on the plan's first trials, what `run.json` says of embedding.
 
         Returns
         -------
         dict
-            `precision`; `rounding`: by model, the largest relative distance of an embedding from
-            the one computed as float64; `batch_size`.
+            `precision`, as configured; `rounding`, by model the largest relative distance of an
+            embedding from the one computed as float64; `batch_size`, crops per forward pass.
         """
         start, stop = self._ranges[0]
         trials = self._plan.trials(start, stop).iloc[:ROUNDING_CROPS]
-        pieces = self._gather(trials)
-        images = combine(pieces, slice(0, len(pieces)))
+        inputs = self._gather(trials)
+        images = combine(inputs, slice(0, len(inputs)))
         return {
             "precision": self._config.precision,
             "rounding": {
@@ -227,7 +217,7 @@ class ShardWorker:
             "batch_size": self._size.now,
         }
 
-    def _whole(self, crew: Crew, number: int) -> None:
+    def _whole(self, threads: ShardThreads, number: int) -> None:
         """Read, embed and write a shard.
 
         On a CPU each batch is computed by one thread; an accelerator takes the whole shard.
@@ -235,7 +225,7 @@ class ShardWorker:
         shard = self._read(number)
         total = len(shard.trials)
         step = self._size.now if self._on_cpu else total
-        crew.batches(
+        threads.share(
             [
                 partial(self._rows, shard, start, min(start + step, total))
                 for start in range(0, total, step)
@@ -248,21 +238,22 @@ class ShardWorker:
         trials = self._plan.trials(*self._ranges[number])
         again = second_readings(trials) if self._config.rescaling else np.zeros(0, np.int64)
         missing = self._to_embed(number)
-        pieces = self._gather(trials)
-        moved, arrived = self._transfer.send(pieces)
+        inputs = self._gather(trials)
+        moved, arrived = self._transfer.send(inputs)
 
-        def room(rows: int) -> dict[str, Tensor]:
+        def empty(rows: int) -> dict[str, Tensor]:
             return {m.name: torch.empty((rows, m.dimension), device=self._device) for m in missing}
 
         return _Shard(
-            number, trials, again, missing, moved, arrived, room(len(trials)), room(len(again))
+            number, trials, again, missing, moved, arrived, empty(len(trials)), empty(len(again))
         )
 
-    def _gather(self, trials: pd.DataFrame) -> Pieces:
+    def _gather(self, trials: pd.DataFrame) -> CropInputs:
+        """Read what trials are composed from, in the channels that any model reads."""
         return gather(trials, self._arrays, self._scales, self._config.donor_centre, self._composed)
 
     def _to_embed(self, number: int) -> list[Embedder]:
-        """List the models whose embeddings of a shard are not there."""
+        """List the models whose embeddings of a shard are not all there."""
         tables = ["embeddings", LOCKED] if self._config.rescaling else ["embeddings"]
         return [
             model
@@ -271,25 +262,25 @@ class ShardWorker:
         ]
 
     def _rows(self, shard: _Shard, start: int, stop: int) -> None:
-        """Embed some rows of a shard, in smaller batches where memory runs out."""
+        """Embed trials `start` to `stop` of a shard, in smaller batches where memory runs out."""
         with self._turn:
-            self._transfer.wait(shard.pieces, shard.arrived)
+            self._transfer.wait(shard.inputs, shard.arrived)
             while start < stop:
                 end = min(start + self._size.now, stop)
                 start = self._size.attempt(partial(self._batch, shard, start, end), start, end)
 
     @torch.inference_mode()
     def _batch(self, shard: _Shard, start: int, stop: int) -> None:
-        """Compose some of a shard's trials and embed them with every model."""
-        config, pieces, rows = self._config, shard.pieces, slice(start, stop)
-        images = combine(pieces, rows)
+        """Compose trials `start` to `stop` of a shard and embed them with every missing model."""
+        config, inputs, rows = self._config, shard.inputs, slice(start, stop)
+        images = combine(inputs, rows)
         # Where this batch's second readings lie among the shard's, and in the batch.
         first, last = np.searchsorted(shard.again, (start, stop))
         again = torch.from_numpy(shard.again[first:last] - start).to(self._device)
         locked = config.normalisation == "locked"
         # The cells as imaged, for what is scaled by them.
-        cell = pieces.cell[rows] if locked else pieces.cell[rows][again]
-        centre = pieces.unaltered.index_select(0, cell)
+        cell = inputs.centre_row[rows] if locked else inputs.centre_row[rows][again]
+        centre = inputs.unaltered.index_select(0, cell)
         for model in shard.missing:
             picked = self._channels[model.name]
             own, whole = _channels(images, picked), _channels(centre, picked)
@@ -301,11 +292,11 @@ class ShardWorker:
                 shard.locked[model.name][first:last] = model(own[again], other, config.precision)
 
     def _write(self, shard: _Shard) -> None:
-        """Write a shard's files; ready ones are left alone."""
+        """Write a shard's files; those that are there are left alone."""
         run, trials = self._run, shard.trials
         path = run.part("trials", shard.number)
         if not path.is_file():
-            table = trials_table(trials, shard.pieces.flags.cpu().numpy())
+            table = trials_table(trials, shard.inputs.flags.cpu().numpy())
             run.write(path, table, schema.trials_schema())
         for model in shard.missing:
             found = [("embeddings", trials, shard.vectors[model.name])]
@@ -320,38 +311,6 @@ class ShardWorker:
             self.embedded += len(trials)
 
 
-def embed(
-    run: RunDirectory,
-    store: CropStore,
-    plan: Plan,
-    arrays: CropArrays,
-    scales: Scales,
-    models: Sequence[Embedder],
-    config: EmbedConfig,
-    progress: Progress = silent,
-) -> dict[str, Any]:
-    """Write every `trials` and `embeddings` shard that is not there yet.
-
-    Returns
-    -------
-    dict
-        As `ShardWorker.measured`.
-
-    Raises
-    ------
-    ShardError
-        A shard could not be embedded.
-    """
-    worker = ShardWorker(run, store, plan, arrays, scales, models, config)
-    todo = worker.missing()
-    done = worker.count - len(todo)
-    progress("embed", done, worker.count)
-    for _ in worker.work(todo):
-        done += 1
-        progress("embed", done, worker.count)
-    return worker.measured()
-
-
 def _channels(images: Tensor, picked: list[int]) -> Tensor:
-    """Pick channels; without a copy where all are taken in order."""
+    """Take some channels of N×C×H×W images; without a copy where all are taken in order."""
     return images if picked == list(range(images.shape[1])) else images[:, picked]

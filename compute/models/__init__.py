@@ -1,1 +1,1 @@
-"""Models: cards, architectures, scaling, weights; crops in, embeddings out."""
+"""Models: their cards, networks, scaling and weights; crops in, embeddings out."""

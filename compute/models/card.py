@@ -1,7 +1,8 @@
-"""Model cards: what a weights file is, what it reads, where it came from. No torch.
+"""Model cards: what a weights file is, what crops it reads, and where it came from.
 
-A card is a TOML file that lies beside its safetensors file. It is checked when it is made, so
-that whoever holds a `ModelCard` need not ask again.
+Layer: TOML files and frozen dataclasses; needs no torch. A card is a TOML file that lies beside its
+safetensors file. It is checked when it is made, so that whoever has a `ModelCard` need not check it
+again.
 """
 
 import json
@@ -30,7 +31,7 @@ POOLINGS: Mapping[str, "Callable[[Tensor], Tensor]"] = MappingProxyType(
         "mean": lambda maps: maps.mean(dim=(-2, -1)),
     }
 )
-"""N×K×h×w activations to N×K embeddings."""
+"""How activations become embeddings, N×K×h×w to N×K, by the name that cards use."""
 
 WINDOWS: Mapping[str, tuple[tuple[float, float], ...]] = MappingProxyType(
     {
@@ -38,7 +39,7 @@ WINDOWS: Mapping[str, tuple[tuple[float, float], ...]] = MappingProxyType(
         "five": ((0.5, 0.5), (0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)),
     }
 )
-"""Where the network's input is cut from the crop: row and column as share of the margin.
+"""Where the network's input is cut from the crop: rows and columns as shares of the margin.
 
 With more than one window their embeddings are averaged: `extractCrops` in DeepLoc's
 `preprocess_images.py` takes the centre and the four corners.
@@ -55,44 +56,44 @@ class ModelCard:
     Parameters
     ----------
     name
-        Letters, digits, `_`, `.`, `-`; it names folders and legends.
+        Letters, digits, `_`, `.`, `-`; folders and legends bear it.
     network
         Key of `compute.models.networks.NETWORKS`.
     weights
         Name of the safetensors file beside the card.
     sha256
-        Of that file, 64 hexadecimal digits.
+        SHA-256 of that file, 64 hexadecimal digits.
     trained_on
-        The data, in words.
+        What it was trained on, in words.
     simulated
         Whether that data was simulated.
     width
-        Network width, above 0; 1 as published.
+        Network width, above 0 and at most 16; 1 as published.
     channels
         Channel names in the network's order.
     size
-        Side of the crops in pixels, at least the network's input.
+        Side of the crops in pixels, at least that of the network's input and at most 4096.
     scaling
         Key of `compute.models.scaling.SCALINGS`.
     layer
-        The activation that serves as embedding.
+        Name of the activation that serves as embedding.
     pooling
-        Key of `POOLINGS`; dense layers are taken as they are.
+        Key of `POOLINGS`; a dense layer's output is taken as it is.
     windows
         Key of `WINDOWS`.
     classes
-        Names of the head's outputs, in order; empty for a network without one.
+        Names of the network's outputs, in order; empty, the default, for one that has no classes.
     publication, license, notes
-        For people.
+        What a reader should know of it; empty by default.
     created_by
-        The command that made the weights.
+        The command that made the weights; empty by default.
 
     Raises
     ------
     InputError
         A value is of the wrong type or out of range.
     UsageError
-        A network, scaling, layer, pooling or window arrangement that does not exist.
+        The network, scaling, layer, pooling or window arrangement does not exist.
     """
 
     name: str
@@ -164,7 +165,7 @@ class ModelCard:
 
     @property
     def hash(self) -> str:
-        """Sha256 of all that decides the embeddings: the weights and how they are used."""
+        """SHA-256 of all that decides the embeddings: the weights and how they are used."""
         deciding = {
             name: getattr(self, name)
             for name in (
@@ -177,7 +178,7 @@ class ModelCard:
 
 @dataclass(frozen=True)
 class _Type:
-    """What a field of a certain annotation takes, in code and in words."""
+    """What a field of one annotation takes: a check, words for it, and an example."""
 
     accepts: Callable[[Any], bool]
     words: str
@@ -209,6 +210,11 @@ def make_card(network: str, **values: Any) -> ModelCard:
     **values
         Fields of `ModelCard`; lists may stand for tuples. `width`, `channels`, `size`, `scaling`,
         `layer`, `pooling`, `windows` and `publication` have the network's values by default.
+
+    Returns
+    -------
+    ModelCard
+        The complete card.
 
     Raises
     ------
@@ -245,7 +251,7 @@ def make_card(network: str, **values: Any) -> ModelCard:
 
 
 def load_card(path: Path | str) -> ModelCard:
-    """Read a card.
+    """Read a card, filling in what it leaves out as `make_card` does.
 
     Raises
     ------
@@ -274,28 +280,33 @@ def load_card(path: Path | str) -> ModelCard:
 
 
 def card_text(card: ModelCard) -> str:
-    """Write a card as TOML, every field on its line."""
+    """Return a card as TOML, every field on a line of its own."""
     return "".join(f"{f.name} = {_toml(getattr(card, f.name))}\n" for f in fields(card))
 
 
 def save_card(card: ModelCard, path: Path | str) -> None:
-    """Write a card; the file appears whole or not at all."""
+    """Write a card to a file, which appears whole or not at all."""
     with writing(Path(path)) as temporary:
         temporary.write_text(card_text(card), encoding="utf-8")
 
 
 def builtin_cards() -> dict[str, Path]:
-    """Find the cards that come with Bystander, by file name without its ending."""
+    """Return the paths of the cards that come with Bystander, by file name without its ending."""
     return {path.stem: path for path in sorted(WEIGHTS.glob("*.toml"))}
 
 
 def resolve_models(names: Sequence[str]) -> list[Path]:
-    """Turn names of shipped cards and paths of one's own into paths of cards.
+    """Turn names of shipped cards and paths of other cards into paths of cards.
 
     Parameters
     ----------
     names
         Each the name of a shipped card or a path that ends in `.toml`.
+
+    Returns
+    -------
+    list of Path
+        One path for each name, in order.
 
     Raises
     ------
@@ -323,7 +334,7 @@ def resolve_models(names: Sequence[str]) -> list[Path]:
 
 
 def select_channels(card: ModelCard, store_channels: Sequence[str]) -> list[int]:
-    """Find the card's channels in a store's, in the card's order.
+    """Return the numbers of the card's channels among a store's, in the card's order.
 
     Raises
     ------
@@ -341,17 +352,19 @@ def select_channels(card: ModelCard, store_channels: Sequence[str]) -> list[int]
 
 
 def _require(holds: bool, field: str, value: object, allowed: str) -> None:
+    """Refuse a field's value unless a condition holds."""
     if not holds:
         raise InputError(f"Model card: {field} = {value!r} is not allowed.", f"Allowed: {allowed}.")
 
 
 def _known(kind: str, value: str, allowed: Mapping[str, object]) -> None:
+    """Refuse a name that is not a key of `allowed`."""
     if value not in allowed:
         raise unknown_value(kind, value, allowed)
 
 
 def _toml(value: object) -> str:
-    """Write one value; JSON's texts are TOML's, but for the delete character."""
+    """Return one value as TOML; JSON's texts are TOML's, but for the delete character."""
     if isinstance(value, tuple):
         return "[" + ", ".join(map(_toml, value)) + "]"
     if isinstance(value, bool):

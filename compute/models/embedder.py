@@ -1,7 +1,7 @@
 """Models ready to embed crops: a card, its weights, one call from raw images to vectors.
 
-Layer: reads a card and a weights file, then tensors in, tensors out. Cards themselves are in
-`compute.models.card`, which needs no torch; its names are offered here too.
+Layer: reads a card and a weights file; from then on tensors in, tensors out. Cards themselves are
+in `compute.models.card`, which needs no torch.
 """
 
 import copy
@@ -13,35 +13,13 @@ from torch import Tensor
 
 from compute.errors import InputError, UsageError, unknown_value
 from compute.models import scaling_compiled
-from compute.models.card import (
-    POOLINGS,
-    WINDOWS,
-    ModelCard,
-    builtin_cards,
-    load_card,
-    make_card,
-    resolve_models,
-    save_card,
-    select_channels,
-)
+from compute.models.card import POOLINGS, WINDOWS, ModelCard, load_card
 from compute.models.networks import network_spec
 from compute.models.networks.blocks import LayeredNetwork, channels_last, fold
 from compute.models.precision import PRECISIONS
 from compute.models.scaling import scaling_named
 from compute.models.weights import load_weights, read_weights
 from compute.storage.atomic_files import sha256
-
-__all__ = [
-    "Embedder",
-    "ModelCard",
-    "builtin_cards",
-    "load_card",
-    "load_model",
-    "make_card",
-    "resolve_models",
-    "save_card",
-    "select_channels",
-]
 
 
 class Embedder:
@@ -50,11 +28,12 @@ class Embedder:
     Parameters
     ----------
     card
-        What it is.
+        The model's card.
     network
-        With its weights in place; handed over, as it is switched to inference.
+        The network with its weights in place. The caller must not use it again: it is moved to
+        the device and switched to inference.
     device
-        Where it computes.
+        Where it computes; the CPU by default.
     """
 
     def __init__(
@@ -63,7 +42,7 @@ class Embedder:
         self.card = card
         self.device = torch.device(device)
         if self.device.type == "cuda":
-            # TF32 would round float32 to 10 bits; who wants that asks for bfloat16.
+            # TF32 would round float32 to 10 bits; bfloat16 can be asked for instead.
             torch.backends.cudnn.allow_tf32 = False
             torch.backends.cuda.matmul.allow_tf32 = False
         self._network = channels_last(network.eval().to(self.device))
@@ -97,11 +76,11 @@ class Embedder:
 
     @property
     def hash(self) -> str:
-        """Sha256 of all that decides the embeddings; see `ModelCard.hash`."""
+        """SHA-256 of all that decides the embeddings; see `ModelCard.hash`."""
         return self.card.hash
 
     def compile(self) -> None:
-        """Have PyTorch compile the network at its first use; pays on GPUs."""
+        """Have PyTorch compile the network at its first use, which pays on GPUs."""
         self._layer = torch.compile(self._network.forward_to)
 
     @torch.inference_mode()
@@ -115,9 +94,10 @@ class Embedder:
         images
             N×C×H×W float32, raw intensities, the card's channels in its order, H = W = its size.
         reference
-            The same shape: crops whose scale is used instead (locked normalisation).
+            Crops of the same shape whose scale is used (locked normalisation); by default each
+            crop's own.
         precision
-            Key of `PRECISIONS`.
+            Key of `PRECISIONS`; ``"float32"`` by default.
 
         Returns
         -------
@@ -134,7 +114,19 @@ class Embedder:
 
     @torch.inference_mode()
     def scale(self, images: Tensor, reference: Tensor | None = None) -> Tensor:
-        """Scale raw crops as the card says, on the model's device; see `__call__`."""
+        """Scale raw crops as the card says, on the model's device; arguments as in `__call__`.
+
+        Returns
+        -------
+        Tensor
+            N×C×H×W float32.
+
+        Raises
+        ------
+        UsageError
+            The images are not of the card's channels and size, or the reference is of another
+            shape.
+        """
         expected = (len(self.card.channels), self.card.size, self.card.size)
         if images.ndim != 4 or tuple(images.shape[1:]) != expected:
             raise UsageError(
@@ -153,10 +145,22 @@ class Embedder:
     def forward(self, scaled: Tensor, precision: str = "float32") -> Tensor:
         """Embed crops that are scaled already: the network, pooling, mean over windows.
 
+        Parameters
+        ----------
+        scaled
+            N×C×H×W, as `scale` gives them, on the model's device.
+        precision
+            Key of `PRECISIONS`; ``"float32"`` by default.
+
+        Returns
+        -------
+        Tensor
+            N×`dimension`.
+
         Raises
         ------
         UsageError
-            No such precision, or a card without windows.
+            The precision does not exist, or the card has no windows.
         """
         if precision not in PRECISIONS:
             raise unknown_value("precision", precision, PRECISIONS)
@@ -178,19 +182,20 @@ class Embedder:
 
     @torch.inference_mode()
     def rounding(self, images: Tensor, precision: str) -> float:
-        """Measure what a precision costs: largest relative distance of embeddings from float64's.
+        """Measure the rounding error of a precision: the largest relative distance from float64.
 
         Parameters
         ----------
         images
-            N×C×H×W float32, raw, a few crops.
+            A few crops, N×C×H×W float32, raw intensities.
         precision
             Key of `PRECISIONS`.
 
         Returns
         -------
         float
-            ‖a − b‖ / ‖b‖, b computed as float64 on the CPU; the largest of the N.
+            Largest of the N values ‖a − b‖ / ‖b‖, where a is the embedding and b the one computed
+            as float64 on the CPU.
         """
         exact = Embedder(self.card, copy.deepcopy(self._network).cpu().double())
         scaled = self.scale(images)
@@ -212,14 +217,14 @@ def load_model(
     card
         Path of a card, or a card whose weights lie in `folder`.
     device
-        Where it is to compute.
+        Where it is to compute; the CPU by default.
     folder
-        Where the weights lie; by default beside the card's file.
+        Folder of the weights; by default the one of the card's file.
 
     Returns
     -------
     Embedder
-        In inference mode, weights as float32.
+        The model in inference mode, its weights as float32.
 
     Raises
     ------
@@ -227,7 +232,7 @@ def load_model(
         The card or the weights are missing or damaged, the weights are not those the card names,
         or do not fit the network.
     UsageError
-        A card without a folder.
+        A card is given without the folder of its weights.
     """
     if not isinstance(card, ModelCard):
         folder = Path(card).parent if folder is None else folder

@@ -1,9 +1,9 @@
-"""How each network's publication scales raw crops. Pure tensor functions; importing loads no torch.
+"""How each network's publication scales raw crops before the network reads them.
 
-Every function maps raw N×C×H×W float32 images to scaled ones of the same shape, each crop by
-itself. The offsets and gains come from `reference`: by default the images themselves (the
-published behaviour, in which a bright neighbour dims the centre cell), or, with locked
-normalisation, the unaltered crops of the same cells.
+Layer: pure tensor functions; importing this loads no torch. Every function maps raw N×C×H×W float32
+images to scaled ones of the same shape, each crop by itself. Offsets and gains are taken from
+`reference`: by default the images themselves (the published behaviour, in which a bright neighbour
+dims the centre cell), or, with locked normalisation, the unaltered crops of the same cells.
 """
 
 import math
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LOW, HIGH = 0.1, 99.9
-"""DeepLoc's percentiles: `stretchLow` and `stretchHigh` in `DeepLoc_train.py`."""
+"""DeepLoc's percentiles: `stretchLow` and `stretchHigh` in `DeepLoc_train.py` of
+github.com/okraus/DeepLoc."""
 
 _PIXELS = (-2, -1)
 _CROP = (-3, -2, -1)
@@ -31,14 +32,14 @@ class Scaling(Protocol):
 
 
 def scale_min_max(images: "Tensor", reference: "Tensor | None" = None) -> "Tensor":
-    """Bring each channel of each crop to 0–1: Paired Cell Inpainting.
+    """Bring each channel of each crop to 0–1, as Paired Cell Inpainting does.
 
     Parameters
     ----------
     images
         N×C×H×W, raw, float32.
     reference
-        N×C×H×W: where minimum and maximum are taken (default: `images`).
+        Crops whose minimum and maximum are used, N×C×H×W (default: `images`).
 
     Returns
     -------
@@ -48,7 +49,7 @@ def scale_min_max(images: "Tensor", reference: "Tensor | None" = None) -> "Tenso
     Raises
     ------
     UsageError
-        `images` and `reference` do not belong together.
+        `images` is not N×C×H×W, or `reference` is of another shape.
 
     Source
     ------
@@ -60,7 +61,7 @@ def scale_min_max(images: "Tensor", reference: "Tensor | None" = None) -> "Tenso
 
 
 def scale_pifia(images: "Tensor", reference: "Tensor | None" = None) -> "Tensor":
-    """Bring each crop to 0–1, then to mean 0 and standard deviation 1: PIFiA.
+    """Bring each crop to 0–1, then to mean 0 and standard deviation 1, as PIFiA does.
 
     The range is per channel, mean and deviation over the crop's channels together, as published;
     with PIFiA's single channel that is the same. The deviation counts as at least 1/√pixels.
@@ -70,7 +71,7 @@ def scale_pifia(images: "Tensor", reference: "Tensor | None" = None) -> "Tensor"
     images
         N×C×H×W, raw, float32.
     reference
-        N×C×H×W: where range, mean and deviation are taken (default: `images`).
+        Crops whose range, mean and deviation are used, N×C×H×W (default: `images`).
 
     Returns
     -------
@@ -80,7 +81,7 @@ def scale_pifia(images: "Tensor", reference: "Tensor | None" = None) -> "Tensor"
     Raises
     ------
     UsageError
-        `images` and `reference` do not belong together.
+        `images` is not N×C×H×W, or `reference` is of another shape.
 
     Source
     ------
@@ -90,17 +91,17 @@ def scale_pifia(images: "Tensor", reference: "Tensor | None" = None) -> "Tensor"
     source = reference_of(images, reference)
     low, gain = _min_and_gain(source)
     # In place: asking for memory takes longer than what is computed.
-    unit = (source - low).mul_(gain)
-    mean = unit.mean(dim=_CROP, keepdim=True)
-    deviation = unit.sub_(mean).square().mean(dim=_CROP, keepdim=True).sqrt()
+    scaled = (source - low).mul_(gain)
+    mean = scaled.mean(dim=_CROP, keepdim=True)
+    deviation = scaled.sub_(mean).square().mean(dim=_CROP, keepdim=True).sqrt()
     floor = 1 / math.sqrt(math.prod(images.shape[1:]))
     if source is not images:
-        unit = (images - low).mul_(gain).sub_(mean)
-    return unit.div_(deviation.clamp(min=floor))
+        scaled = (images - low).mul_(gain).sub_(mean)
+    return scaled.div_(deviation.clamp(min=floor))
 
 
 def scale_deeploc(images: "Tensor", reference: "Tensor | None" = None) -> "Tensor":
-    """Clip each channel to its percentiles 0.1–99.9 and stretch it: DeepLoc.
+    """Clip each channel to its percentiles 0.1–99.9 and stretch it, as DeepLoc does.
 
     The low percentile is subtracted; the rest divided by the percentiles' range where that
     exceeds 1. Done on the whole crop: its 60×60 windows are cut out afterwards.
@@ -110,7 +111,7 @@ def scale_deeploc(images: "Tensor", reference: "Tensor | None" = None) -> "Tenso
     images
         N×C×H×W, raw, float32.
     reference
-        N×C×H×W: where the percentiles are taken (default: `images`).
+        Crops whose percentiles are used, N×C×H×W (default: `images`).
 
     Returns
     -------
@@ -120,7 +121,7 @@ def scale_deeploc(images: "Tensor", reference: "Tensor | None" = None) -> "Tenso
     Raises
     ------
     UsageError
-        `images` and `reference` do not belong together.
+        `images` is not N×C×H×W, or `reference` is of another shape.
 
     Source
     ------
@@ -148,7 +149,7 @@ def scaling_named(name: str) -> Scaling:
     Raises
     ------
     UsageError
-        No such scaling.
+        The scaling does not exist.
     """
     if name not in SCALINGS:
         raise unknown_value("scaling", name, SCALINGS)
@@ -156,12 +157,12 @@ def scaling_named(name: str) -> Scaling:
 
 
 def reference_of(images: "Tensor", reference: "Tensor | None") -> "Tensor":
-    """Give what offsets and gains are taken from: the images themselves unless told otherwise.
+    """Return what offsets and gains are taken from: `reference`, or without one the images.
 
     Raises
     ------
     UsageError
-        `images` and `reference` do not belong together.
+        `images` is not N×C×H×W, or `reference` is of another shape.
     """
     source = images if reference is None else reference
     if images.ndim != 4 or source.shape != images.shape:
@@ -174,16 +175,16 @@ def reference_of(images: "Tensor", reference: "Tensor | None") -> "Tensor":
 
 
 def _min_and_gain(source: "Tensor") -> "tuple[Tensor, Tensor]":
-    """Give minimum and 1/range per channel, N×C×1×1; the gain of a constant channel is 1."""
+    """Return minimum and 1/range per channel, N×C×1×1; the gain of a constant channel is 1."""
     low = source.amin(dim=_PIXELS, keepdim=True)
     span = source.amax(dim=_PIXELS, keepdim=True) - low
     return low, span.where(span > 0, 1.0).reciprocal()
 
 
 def _percentiles(source: "Tensor") -> "tuple[Tensor, Tensor]":
-    """Give percentiles LOW and HIGH per channel, N×C×1×1, as `numpy.percentile` does.
+    """Return percentiles LOW and HIGH per channel, N×C×1×1, as `numpy.percentile` does.
 
-    Only the few most extreme pixels are sorted.
+    Only the few most extreme pixels are sorted, which is faster.
     """
     pixels = source.flatten(2)
     last = pixels.shape[-1] - 1

@@ -1,7 +1,8 @@
-"""Scaling on a CPU, compiled: each crop in one go, while it is in the cache.
+"""Scaling on a CPU, compiled: one crop at a time, while it is in the cache.
 
-What is computed is defined by `compute.models.scaling`, which other devices use as it is; why a CPU
-has its own is said in `compute.backgrounds.compose_compiled`.
+Layer: tensors in, tensors out; no files. `compute.models.scaling` defines what is computed, and
+other devices use it as it is; `compute.backgrounds.compose_compiled` says why a CPU has compiled
+code of its own.
 """
 
 import math
@@ -18,18 +19,18 @@ from torch import Tensor
 from compute.models.scaling import LOW, reference_of
 
 LANES = 64
-"""Values compared side by side: some vector registers full."""
+"""Values that are compared side by side: several vector registers full."""
 
 Singles = NDArray[np.float32]
 
 compiled = njit(nogil=True, cache=True, error_model="numpy")
 summing = njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc"})
-"""With sums taken in any order, so that they use vector instructions."""
+"""Compiles functions that may add in any order, so that sums use vector instructions."""
 
 
 @compiled
 def _ends(row: Singles) -> tuple[np.float32, np.float32]:
-    """Give the least and the largest value: of every 64th first, then of those."""
+    """Return the least and the largest value of a row: first of every 64th, then of those."""
     lows, highs = np.full(LANES, row[0]), np.full(LANES, row[0])
     whole = len(row) - len(row) % LANES
     for start in range(0, whole, LANES):
@@ -44,6 +45,7 @@ def _ends(row: Singles) -> tuple[np.float32, np.float32]:
 
 @summing
 def _sum(row: Singles, low: np.float32, gain: np.float32) -> float:
+    """Add the scaled values of a row."""
     total = 0.0
     for p in range(len(row)):
         total += (row[p] - low) * gain
@@ -52,6 +54,7 @@ def _sum(row: Singles, low: np.float32, gain: np.float32) -> float:
 
 @summing
 def _squares(row: Singles, low: np.float32, gain: np.float32, mean: np.float32) -> float:
+    """Add the squared distances of a row's scaled values from a mean."""
     total = 0.0
     for p in range(len(row)):
         away = (row[p] - low) * gain - mean
@@ -61,6 +64,7 @@ def _squares(row: Singles, low: np.float32, gain: np.float32, mean: np.float32) 
 
 @compiled
 def _low_and_gain(row: Singles) -> tuple[np.float32, np.float32]:
+    """Return a row's minimum, and 1 over its range; 1 where all values are equal."""
     low, high = _ends(row)
     span = high - low
     return low, np.float32(1) / (span if span > 0 else np.float32(1))
@@ -68,16 +72,18 @@ def _low_and_gain(row: Singles) -> tuple[np.float32, np.float32]:
 
 @compiled
 def _min_max(images: Singles, source: Singles, scaled: Singles) -> None:
+    """Fill `scaled` as `compute.models.scaling.scale_min_max` does; all are (N, C, H·W)."""
     for i in range(len(images)):
         for c in range(images.shape[1]):
             low, gain = _low_and_gain(source[i, c])
-            row, into = images[i, c], scaled[i, c]
+            row, out = images[i, c], scaled[i, c]
             for p in range(len(row)):
-                into[p] = (row[p] - low) * gain
+                out[p] = (row[p] - low) * gain
 
 
 @compiled
 def _pifia(images: Singles, source: Singles, scaled: Singles) -> None:
+    """Fill `scaled` as `compute.models.scaling.scale_pifia` does; all are (N, C, H·W)."""
     n, channels, size = images.shape
     lows, gains = np.empty(channels, np.float32), np.empty(channels, np.float32)
     count = channels * size
@@ -92,14 +98,14 @@ def _pifia(images: Singles, source: Singles, scaled: Singles) -> None:
             squares += _squares(source[i, c], lows[c], gains[c], mean)
         deviation = max(np.float32(math.sqrt(squares / count)), floor)
         for c in range(channels):
-            low, gain, row, into = lows[c], gains[c], images[i, c], scaled[i, c]
+            low, gain, row, out = lows[c], gains[c], images[i, c], scaled[i, c]
             for p in range(size):
-                into[p] = ((row[p] - low) * gain - mean) / deviation
+                out[p] = ((row[p] - low) * gain - mean) / deviation
 
 
 @compiled
 def _percentiles(row: Singles) -> tuple[np.float32, np.float32]:
-    """Give percentiles `LOW` and 100 − `LOW`; only the few most extreme values are sorted."""
+    """Return percentiles `LOW` and 100 − `LOW` of a row; few extreme values are sorted."""
     last = len(row) - 1
     position = LOW / 100 * last
     below = int(position)
@@ -130,21 +136,22 @@ def _percentiles(row: Singles) -> tuple[np.float32, np.float32]:
 
 @compiled
 def _deeploc(images: Singles, source: Singles, scaled: Singles) -> None:
+    """Fill `scaled` as `compute.models.scaling.scale_deeploc` does; all are (N, C, H·W)."""
     for i in range(len(images)):
         for c in range(images.shape[1]):
             low, high = _percentiles(source[i, c])
             span = high - low
             if not span > 1:
                 span = np.float32(1)
-            row, into = images[i, c], scaled[i, c]
+            row, out = images[i, c], scaled[i, c]
             for p in range(len(row)):
-                into[p] = (min(max(row[p], low), high) - low) / span
+                out[p] = (min(max(row[p], low), high) - low) / span
 
 
 SCALERS: Mapping[str, Callable[[Singles, Singles, Singles], None]] = MappingProxyType(
     {"pifia": _pifia, "paired_cell": _min_max, "deeploc": _deeploc}
 )
-"""The compiled twin of each of `compute.models.scaling.SCALINGS`, where there is one."""
+"""Compiled twins of `compute.models.scaling.SCALINGS` by name; each fills its third argument."""
 
 
 def scale(name: str, images: Tensor, reference: Tensor | None = None) -> Tensor:
@@ -155,7 +162,7 @@ def scale(name: str, images: Tensor, reference: Tensor | None = None) -> Tensor:
     name
         Key of `SCALERS`.
     images, reference
-        N×C×H×W float32, on the CPU.
+        N×C×H×W float32, on the CPU; without a reference the images are scaled by themselves.
 
     Returns
     -------
@@ -165,7 +172,7 @@ def scale(name: str, images: Tensor, reference: Tensor | None = None) -> Tensor:
     Raises
     ------
     UsageError
-        `images` and `reference` do not belong together.
+        `images` is not N×C×H×W, or `reference` is of another shape.
     """
     source = reference_of(images, reference)
     scaled = torch.empty(images.shape)
@@ -174,6 +181,6 @@ def scale(name: str, images: Tensor, reference: Tensor | None = None) -> Tensor:
 
 
 def _flat(images: Tensor) -> NDArray[Any]:
-    """View N×C×H×W as an array of shape (N, C, P)."""
+    """View N×C×H×W as an array of shape (N, C, H·W)."""
     array: NDArray[Any] = images.contiguous().flatten(2).numpy()
     return array

@@ -1,4 +1,4 @@
-"""Weights of our networks: by key, to a file and back, into a network whole or not at all.
+"""Weights of networks: by key, to a file and back, and into a network whole or not at all.
 
 Layer: tensors and safetensors files; knows no card. Nothing that is loaded here can run code.
 """
@@ -19,11 +19,11 @@ from compute.storage.atomic_files import sha256, writing
 DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
     {"float32": torch.float32, "float16": torch.float16}
 )
-"""What weights may be stored as; they are computed with as float32."""
+"""Numbers that weights may be stored as; networks compute with them as float32."""
 
 
 def weights_of(network: torch.nn.Module) -> dict[str, Tensor]:
-    """Give a network's weights by key, without the batch counters that nothing here reads."""
+    """Return a network's weights by key, without the batch counters that nothing here reads."""
     return {
         key: tensor
         for key, tensor in network.state_dict().items()
@@ -37,9 +37,9 @@ def load_weights(network: torch.nn.Module, tensors: Mapping[str, Tensor], where:
     Parameters
     ----------
     network
-        Gets the weights, as float32.
+        The network that gets the weights, as float32.
     tensors
-        As `weights_of` gives them.
+        Weights by key, as `weights_of` gives them.
     where
         The file they came from, for the message.
 
@@ -64,12 +64,17 @@ def load_weights(network: torch.nn.Module, tensors: Mapping[str, Tensor], where:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file; float16 and float32 tensors are allowed.
+    """Read a safetensors file of float16 or float32 tensors.
+
+    Returns
+    -------
+    dict
+        Weights by key, as float32.
 
     Raises
     ------
     InputError
-        The file is missing, is not safetensors, or holds another type.
+        The file is missing, is not safetensors, or holds tensors of another type.
     """
     if not path.is_file():
         raise InputError(f"The weights {path} are missing.", "They belong beside their card.")
@@ -95,19 +100,20 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor], dtype: str = STORED
     path
         The file.
     tensors
-        As `weights_of` gives them.
+        Weights by key, as `weights_of` gives them.
     dtype
-        Key of `DTYPES`. A tensor with a value beyond float16's range stays float32.
+        Key of `DTYPES`; ``"float32"`` by default. A tensor with a value beyond float16's range
+        stays float32.
 
     Returns
     -------
     str
-        The file's sha256.
+        The file's SHA-256, 64 hexadecimal digits.
 
     Raises
     ------
     UsageError
-        No such dtype.
+        The dtype does not exist.
     """
     if dtype not in DTYPES:
         raise unknown_value("dtype", dtype, DTYPES)
@@ -122,14 +128,14 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor], dtype: str = STORED
 
 
 def times(shape: tuple[int, ...] | torch.Size) -> str:
-    """Write a shape for people: ``3×3×64``."""
+    """Return a shape as text: ``3×3×64``."""
     return "×".join(map(str, shape)) or "a single number"
 
 
-def refusal(what: str, problems: list[str], shown: int = 12) -> InputError:
-    """Make the error that names the first few weights that do not fit."""
-    listed = "; ".join(problems[:shown])
-    more = f"; and {len(problems) - shown} more" if len(problems) > shown else ""
+def refusal(what: str, problems: list[str], named: int = 12) -> InputError:
+    """Make the error that names the first few of the weights that do not fit a network."""
+    listed = "; ".join(problems[:named])
+    more = f"; and {len(problems) - named} more" if len(problems) > named else ""
     return InputError(
         f"{what}: the weights do not fit the network: {listed}{more}.",
         "Check that the weights, the network and its width belong together.",

@@ -1,1 +1,1 @@
-"""The paper's own numbers, and its result files as a run. No torch."""
+"""The paper's own numbers, and its result files read into a run; needs no torch."""

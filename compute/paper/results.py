@@ -1,4 +1,6 @@
-"""Reads the published results: fifteen CSV files of pair tests. No torch.
+"""The published results: fifteen CSV files of pair tests.
+
+Layer: reads CSV files, returns tables; needs no torch.
 
 What is in it
     For each of PIFiA, Paired Cell Inpainting and DeepLoc, five files of pair tests of the 15
@@ -33,13 +35,25 @@ from compute.paper.table_1 import CROPS_PER_CLASS, MODELS
 from compute.schema import CONDITIONS, LOCALIZATIONS, PAIRWISE, Condition, Protocol
 
 PAPER_CONDITIONS = tuple(c for c, spec in CONDITIONS.items() if spec.paper_key)
+"""The conditions that the paper has."""
+
 _PAIR = ("Location1", "Location2")
 _VALUES = ("Accuracy", "StdDev")
 
 
 @dataclass(frozen=True)
 class PublishedTest:
-    """One row of a file: a pair of classes, on a background where one applies."""
+    """A pair test, one row of a file.
+
+    Parameters
+    ----------
+    first, second
+        Its two classes.
+    background
+        Class of the background; None where the condition has none.
+    accuracy, std
+        Mean and standard deviation over folds, shares from 0 to 1.
+    """
 
     first: str
     second: str
@@ -49,7 +63,7 @@ class PublishedTest:
 
     @property
     def key(self) -> tuple[frozenset[str], str | None]:
-        """What no two rows of a file share."""
+        """What tells a test from every other of its file: its classes and its background."""
         return frozenset((self.first, self.second)), self.background
 
     @property
@@ -63,12 +77,17 @@ Tests = Mapping[tuple[str, Condition], list[PublishedTest]]
 
 
 def published_files(source: Path) -> dict[tuple[str, Condition], Path]:
-    """Find the fifteen files, in the order of models and conditions.
+    """Find the fifteen files, by model and condition.
+
+    Parameters
+    ----------
+    source
+        Folder in which each model has a folder.
 
     Raises
     ------
     InputError
-        One is missing.
+        A file is missing.
     """
     files = {
         (model, condition): source / spec.folder / f"results_{CONDITIONS[condition].paper_key}.csv"
@@ -91,6 +110,11 @@ def published_files(source: Path) -> dict[tuple[str, Condition], Path]:
 
 def read_tests(path: Path) -> list[PublishedTest]:
     """Read one file.
+
+    Returns
+    -------
+    list of PublishedTest
+        Its tests, in the order of its rows.
 
     Raises
     ------
@@ -128,7 +152,7 @@ def read_tests(path: Path) -> list[PublishedTest]:
 
 
 def classes_of(found: Tests, files: Mapping[tuple[str, Condition], Path]) -> list[str]:
-    """Return the classes of all files, in the order of the 15.
+    """Return the classes of all files, in the order of `LOCALIZATIONS`.
 
     Raises
     ------
@@ -173,12 +197,12 @@ def pairwise_table(found: Tests) -> pd.DataFrame:
         Columns of `PAIRWISE`. The files hold no counts: `n` is given where every accuracy of a
         file is a whole number of right answers among twice `CROPS_PER_CLASS`, else missing.
     """
-    parts = []
+    rows = []
     for (model, condition), tests in found.items():
         answers = 2 * CROPS_PER_CLASS
         right = np.array([test.accuracy for test in tests]) * answers
         whole = bool((np.abs(right - right.round()) < 1e-6).all())
-        parts += [
+        rows += [
             {
                 "model": model,
                 "condition": str(condition),
@@ -193,7 +217,7 @@ def pairwise_table(found: Tests) -> pd.DataFrame:
             for test in tests
             if not test.own
         ]
-    return pd.DataFrame(parts, columns=PAIRWISE.names).astype({"n": "Int64"})
+    return pd.DataFrame(rows, columns=PAIRWISE.names).astype({"n": "Int64"})
 
 
 def _condition_of(path: Path) -> Condition:
@@ -203,16 +227,17 @@ def _condition_of(path: Path) -> Condition:
 
 
 def _check_columns(path: Path, found: Iterable[str], expected: tuple[str, ...]) -> None:
+    """Refuse a file whose columns are not the expected ones."""
     missing = [name for name in expected if name not in found]
     unknown = [name for name in found if name not in expected]
     if missing or unknown:
-        parts = [f"missing column(s) {', '.join(missing)}"] if missing else []
-        parts += [f"unknown column(s) {', '.join(map(str, unknown))}"] if unknown else []
-        raise InputError(f"{path}: {'; '.join(parts)}.", f"Expected: {', '.join(expected)}.")
+        problems = [f"missing column(s) {', '.join(missing)}"] if missing else []
+        problems += [f"unknown column(s) {', '.join(map(str, unknown))}"] if unknown else []
+        raise InputError(f"{path}: {'; '.join(problems)}.", f"Expected: {', '.join(expected)}.")
 
 
 def _test(row: Mapping[str | None, Any], grid: bool, place: str) -> PublishedTest:
-    """Check one row."""
+    """Make a test of one row, after checking its values; `place` names file and row."""
     if None in row:
         raise InputError(f"{place}: more values than columns.", "Remove the surplus ones.")
     first, second = (_class(row, column, place) for column in _PAIR)
@@ -227,6 +252,7 @@ def _test(row: Mapping[str | None, Any], grid: bool, place: str) -> PublishedTes
 
 
 def _class(row: Mapping[str | None, Any], column: str, place: str) -> str:
+    """Read the name of a localization from a column."""
     name = (row[column] or "").strip()
     if name not in LOCALIZATIONS:
         near = get_close_matches(name, LOCALIZATIONS, n=1)
@@ -239,6 +265,7 @@ def _class(row: Mapping[str | None, Any], column: str, place: str) -> str:
 
 
 def _share(row: Mapping[str | None, Any], column: str, place: str) -> float:
+    """Read a number from 0 to 1 from a column."""
     text = (row[column] or "").strip()
     try:
         value = float(text)
@@ -252,9 +279,11 @@ def _share(row: Mapping[str | None, Any], column: str, place: str) -> float:
 
 
 def _words(test: PublishedTest) -> str:
+    """Name a test for messages."""
     on = f" on background {test.background}" if test.background else ""
     return f"{test.first} and {test.second}{on}"
 
 
 def _where() -> str:
+    """Say where the files can be downloaded."""
     return f"{table_1.ADDRESS}, folder {table_1.RESULTS}"

@@ -1,6 +1,7 @@
-"""The published results as a run that the dashboard opens like any other. No torch.
+"""The published results as a run that the dashboard opens like any other.
 
-Layer: `published_results` reads the files, `aggregation` averages them, this writes the tables.
+Layer: `compute.paper.results` reads the files, `compute.statistics.aggregation` averages them, this
+writes the run directory; needs no torch.
 """
 
 import platform
@@ -34,6 +35,7 @@ KIND = "published"
 """What `kind` says in `run.json`."""
 
 LIBRARIES = ("numpy", "pandas", "pyarrow")
+"""Packages whose versions are recorded."""
 
 
 def write_published(
@@ -44,19 +46,19 @@ def write_published(
     Parameters
     ----------
     source
-        Folder with `pifia`, `pci` and `deeploc`.
+        Folder that holds the folders `pifia`, `pci` and `deeploc`.
     out
         The run directory, new or finished from the same files.
     fresh
-        Begin anew even if something is there.
+        Whether to begin anew even if something is there; False by default.
     name
-        Shown in the dashboard; the folder's name by default.
+        Name of the run, for the dashboard; the folder's name by default.
 
     Returns
     -------
-    RunDirectory
-        Complete.
-    bool
+    run : RunDirectory
+        The finished run.
+    worked : bool
         Whether anything was left to do.
 
     Raises
@@ -88,10 +90,15 @@ def write_published(
 
 
 def summary_tables(pairwise: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Average the pair tests both ways.
+    """Average the pair tests both ways: as the paper does, and over every pair and background.
 
     No protein is known, so nothing is resampled: only `published` has an interval, the paper's ±.
     Cells are counted where `pairwise` has counts: `CROPS_PER_CLASS` of each class.
+
+    Parameters
+    ----------
+    pairwise
+        Columns of `PAIRWISE`.
 
     Returns
     -------
@@ -119,10 +126,16 @@ def summary_tables(pairwise: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def reproduced(accuracy: pd.DataFrame) -> int:
-    """Count the numbers of Table 1 that agree to the third decimal, the mean and its ±."""
+    """Count the entries of Table 1 whose mean and ± a run reproduces to the third decimal.
+
+    Parameters
+    ----------
+    accuracy
+        Columns of `ACCURACY`.
+    """
     overall = accuracy["scope"] == "overall"
-    theirs = accuracy[overall & (accuracy["aggregation"] == Aggregation.PUBLISHED)]
-    rows: list[Any] = list(theirs.itertuples())
+    as_published = accuracy[overall & (accuracy["aggregation"] == Aggregation.PUBLISHED)]
+    rows: list[Any] = list(as_published.itertuples())
     found = {
         (row.model, row.condition, f"{row.estimate:.3f}", f"{row.ci_high - row.estimate:.3f}")
         for row in rows
@@ -135,7 +148,7 @@ def reproduced(accuracy: pd.DataFrame) -> int:
 
 
 def _write(run: RunDirectory, pairwise: pd.DataFrame, names: list[str]) -> None:
-    """Write every table; those that need cells have no rows."""
+    """Write every table and finish the run; tables that need cells have no rows."""
     accuracy, effects = summary_tables(pairwise)
     frames = {"pairwise": pairwise, "accuracy": accuracy, "effects": effects}
     for table, expected in SUMMARY_TABLES.items():
@@ -185,7 +198,7 @@ def _own_backgrounds(
 
 
 def _configuration() -> dict[str, Any]:
-    """Say how the pair tests were done (`swap_experiments/run_svm.py`)."""
+    """Return how the pair tests were done (`swap_experiments/run_svm.py` at `table_1.ADDRESS`)."""
     return {
         "kind": KIND,
         "probe": "linear SVM, C = 1",

@@ -1,4 +1,6 @@
-"""The paper's numbers and where its results lie, as data. No torch.
+"""The paper's Table 1, and where the results behind it are.
+
+Layer: data only.
 
 Source: Gupta, Moses and Lu (2025), Table 1: mean pair-test accuracy over localizations; the paper's
 ± is three standard errors over localizations. The results behind it, and the code that made both:
@@ -10,7 +12,11 @@ from dataclasses import dataclass
 from compute.schema import Condition
 
 SOURCE = "Gupta, Moses & Lu 2025, Table 1"
+"""The table's name, for charts."""
+
 SPREAD = "three standard errors over localizations"
+"""What the paper's ± stands for."""
+
 PUBLICATION = (
     "Gupta, Moses and Lu: Representation Learning Methods for Single-Cell Microscopy are "
     "Confounded by Background Cells, 2025"
@@ -33,19 +39,19 @@ EXPLANATION = (
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedAccuracy:
     """One number of Table 1.
 
     Parameters
     ----------
     model
-        Name of the built-in network.
+        Name of the network.
     condition
-        Under which condition.
+        The condition.
     estimate
-        Accuracy, 0 to 1.
+        Mean accuracy over localizations, 0 to 1.
     spread
-        Three standard errors.
+        Its ±: three standard errors over localizations.
     """
 
     model: str
@@ -61,9 +67,9 @@ class PublishedModel:
     Parameters
     ----------
     folder
-        Of its five files.
+        Name of the folder that has its five files.
     layer
-        The activation that served as embedding, as `run_svm.py` names it.
+        Name of the activation that served as embedding, as `run_svm.py` names it.
     """
 
     folder: str
@@ -75,7 +81,7 @@ MODELS: dict[str, PublishedModel] = {
     "paired_cell": PublishedModel("pci", "conv4_1"),
     "deeploc": PublishedModel("deeploc", "conv5"),
 }
-"""The models by the name of the built-in network."""
+"""Every model by the name of its network here."""
 
 CROPS_PER_CLASS = 1000
 """Crops of each class in a pair test: `len1` and `len2` in `swap_experiments/run_svm.py`."""
@@ -99,8 +105,8 @@ _TABLE_1: dict[str, tuple[tuple[float, float], ...]] = {
     "deeploc": ((0.713, 0.029), (0.677, 0.029), (0.689, 0.023), (0.746, 0.030), (0.612, 0.025)),
 }
 
-TABLE_1: tuple[Published, ...] = tuple(
-    Published(model, condition, estimate, spread)
+TABLE_1: tuple[PublishedAccuracy, ...] = tuple(
+    PublishedAccuracy(model, condition, estimate, spread)
     for model, row in _TABLE_1.items()
     for condition, (estimate, spread) in zip(_COLUMNS, row, strict=True)
 )

@@ -1,1 +1,1 @@
-"""A run from start to end, and what is said of it. On top of every stage."""
+"""Runs: from a store and models to a finished run directory, which is estimated and checked."""

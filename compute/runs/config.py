@@ -1,4 +1,7 @@
-"""What a run's tables depend on: frozen settings, checked when made. No arrays, no torch."""
+"""Settings that a run's tables depend on.
+
+Layer: frozen dataclasses, checked when made; no arrays, no torch.
+"""
 
 from dataclasses import dataclass, field
 
@@ -10,20 +13,25 @@ from compute.statistics.config import BootstrapConfig
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything a run's tables depend on, beside the store and the models.
+    """Everything that a run's tables depend on, beside the store and the models.
 
     Parameters
     ----------
     plan, embed, bootstrap
-        Of the stages.
+        Settings of the plan, of embedding, and of intervals and tests.
     folds
-        Folds of the probes, 2 or more; the paper has 5.
+        Number of folds of the probes, 2 or more; the paper has 5.
     fold_scheme
         One of `compute.probes.folds.SCHEMES`.
     examples
-        Cells per protein whose crops are kept to look at, 0 to 1000.
+        Cells of each protein whose crops are kept to look at, 0 to 1000.
     keep_embeddings
         Whether `embeddings` stay in a finished run.
+
+    Raises
+    ------
+    UsageError
+        `examples` is out of range; other values are checked where they are used.
     """
 
     plan: PlanConfig = field(default_factory=PlanConfig)

@@ -1,16 +1,18 @@
 """The demo: simulated cells, three small networks, all backgrounds, in a few minutes on a laptop.
 
-The shipped weights were trained by `make weights`: on the same simulated proteins in other fields
-(another seed), none of which the demo evaluates on.
+Layer: joins `compute.simulation` and `compute.runs.pipeline`. The shipped weights were trained by
+`make weights` on the same simulated proteins in other fields (another seed); the demo evaluates on
+none of those.
 """
 
 from pathlib import Path
 from typing import Any
 
 from compute.backgrounds.plan import PlanConfig
-from compute.embedding.worker import EmbedConfig
+from compute.embedding.config import EmbedConfig
 from compute.models.card import builtin_cards
-from compute.runs.pipeline import RunConfig, run_store
+from compute.runs.config import RunConfig
+from compute.runs.pipeline import run_store
 from compute.simulation.simulate import simulate
 from compute.statistics.bootstrap import BootstrapConfig
 from compute.storage.atomic_files import Progress, silent
@@ -33,6 +35,7 @@ CONFIG = RunConfig(
     examples=1,
     keep_embeddings=False,
 )
+"""Settings of the demo's run."""
 
 
 def make_demo(out: Path, progress: Progress = silent) -> Path:
@@ -41,14 +44,14 @@ def make_demo(out: Path, progress: Progress = silent) -> Path:
     Parameters
     ----------
     out
-        Folder for `store` and `run`.
+        Folder in which `store` and `run` are made.
     progress
-        Called with the stage's name, units done and units in all.
+        Called with the stage's name, what is done and what there is in all; silent by default.
 
     Returns
     -------
     Path
-        The finished run.
+        Folder of the finished run.
     """
     store, run = out / "store", out / "run"
     if not StorePaths(store).header.is_file():

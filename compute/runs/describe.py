@@ -1,4 +1,7 @@
-"""Looking into stores, runs and models from the command line: lists, descriptions, checks."""
+"""Descriptions and checks of stores, runs and models, as lines of text.
+
+Layer: reads files; writes none. The command line prints what these functions yield.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,16 +18,16 @@ from compute.store.reader import CropStore
 
 
 def describe_store(path: Path) -> Iterator[str]:
-    """Say what a crop store holds, flagged, and could not take."""
+    """Say what a crop store holds, how many cells are flagged, and what it could not take."""
     store = CropStore(path)
     counts = store.meta["counts"]
     words = "simulated cells" if store.simulated else "cells"
     names: set[str] = set()
     unlabelled = 0
     cells = pq.ParquetFile(store.paths.cells)
-    for batch in cells.iter_batches(columns=["protein", "labels"]):
-        names.update(batch["protein"].unique().to_pylist())
-        unlabelled += batch["labels"].null_count
+    for rows in cells.iter_batches(columns=["protein", "labels"]):
+        names.update(rows["protein"].unique().to_pylist())
+        unlabelled += rows["labels"].null_count
     proteins = len(names)
     yield (
         f"{path}: {counts['cells']} {words} of {proteins} proteins, {counts['usable']} usable, "
@@ -42,7 +45,7 @@ def describe_store(path: Path) -> Iterator[str]:
 
 
 def list_models() -> Iterator[str]:
-    """List the shipped models."""
+    """Describe the shipped models, a line each."""
     from compute.models.card import builtin_cards, load_card
 
     for name, path in builtin_cards().items():
@@ -54,17 +57,22 @@ def list_models() -> Iterator[str]:
 
 
 def check_model(card_path: Path, store_path: Path) -> Iterator[str]:
-    """Load a model and embed a few of a store's cells.
+    """Load a model, embed up to 16 of a store's cells, and say what came out.
+
+    Parameters
+    ----------
+    card_path, store_path
+        A model card and a crop store.
 
     Raises
     ------
     BystanderError
-        The card, the weights or the channels do not fit.
+        The card, the weights or the channels do not fit, or all cells get the same embedding.
     """
     import numpy as np
 
     from compute.backgrounds.compose import Composed
-    from compute.embedding.worker import embed_crops
+    from compute.embedding.tables import embed_crops
     from compute.models.card import select_channels
     from compute.models.embedder import load_model
 
@@ -84,19 +92,19 @@ def check_model(card_path: Path, store_path: Path) -> Iterator[str]:
 
 
 def check_path(path: Path, progress: Progress = silent) -> Iterator[str]:
-    """Verify a crop store or a run.
+    """Verify a crop store or a run, and say what was found.
 
     Parameters
     ----------
     path
-        The folder.
+        Folder of the store or the run.
     progress
-        Called with files hashed.
+        Called with files hashed; silent by default.
 
     Raises
     ------
     InputError
-        Something is missing, altered, or points to what is not there.
+        Something is missing or altered, or refers to something that is not there.
     """
     if RunPaths(path).header.is_file():
         yield from check_run(RunDirectory(path), progress)

@@ -1,4 +1,8 @@
-"""What a run would take: trials, disk, and time from a short calibration on this machine."""
+"""What a run would take: trials, disk, and time by a short calibration on this machine.
+
+Layer: reads a store and models, composes and embeds a few crops, fits a few pair tests; writes
+nothing.
+"""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -14,9 +18,10 @@ from compute.amounts import duration, size
 from compute.backgrounds.compose import compose
 from compute.backgrounds.harmonise import Scales
 from compute.devices import choose_device, cores
-from compute.embedding.worker import SHARD_CELLS, embed_crops, second_readings
-from compute.models.card import select_channels
-from compute.models.embedder import load_model, resolve_models
+from compute.embedding.tables import embed_crops, second_readings
+from compute.embedding.worker import SHARD_CELLS
+from compute.models.card import resolve_models, select_channels
+from compute.models.embedder import load_model
 from compute.probes.folds import Folds
 from compute.probes.multiclass import C
 from compute.probes.svm_folds import fit_folds
@@ -26,17 +31,19 @@ from compute.schema import CONDITIONS, Condition
 from compute.store.reader import CropArrays, CropStore
 
 CALIBRATION_CROPS = 256
+"""Trials that are composed and embedded to measure how long that takes."""
+
 TIMED_TESTS = 3
-"""Pair tests that are timed, the one that compiles not counted."""
+"""Pair tests that are timed; one before them only compiles."""
 
 DISTANCE = 3.0
-"""Between the classes of those tests, in standard deviations: some crops on the wrong side."""
+"""Standard deviations between the classes of those tests: some crops lie on the wrong side."""
 
 BYTES_PER_TRIAL = 40
-"""Of the `trials` table, compressed (measured on the demo: 31)."""
+"""Bytes of a row of the `trials` table, compressed (measured on the demo: 31)."""
 
 BYTES_PER_EXAMPLE = 13_000
-"""One cell under one condition, two 64×64 channels as 16-bit PNG (measured on the demo)."""
+"""Bytes of a cell under one condition: two 64×64 channels as 16-bit PNG (measured on the demo)."""
 
 
 @dataclass(frozen=True)
@@ -46,21 +53,21 @@ class Estimate:
     Parameters
     ----------
     trials
-        By condition.
+        Number of trials by condition.
     cells, cells_in_pair_tests, proteins
-        Counts.
+        Numbers of cells in trials and in pair tests, and of proteins in trials.
     crops_per_second
-        By model, composing and embedding together.
+        Speed by model, composing and embedding together.
     fits
-        Linear SVMs in all.
+        Number of linear SVMs in all.
     seconds
-        By stage.
+        Time by stage.
     disk
-        Bytes of the finished run; `work` more while it runs.
+        Bytes of the finished run.
     work
-        Bytes of the temporary copy of the pixels.
+        Bytes that it takes beside these while it runs: uncompressed pixels and embeddings.
     rejections
-        As in `run.json`.
+        What is left out, as in `run.json`.
     """
 
     trials: dict[str, int]
@@ -83,16 +90,21 @@ def estimate(
     Parameters
     ----------
     store_path
-        A crop store.
+        Folder of a crop store.
     models, config, device
-        As for a run.
+        As `compute.runs.pipeline.run_store` takes them.
     jobs
-        Processes for the pair tests.
+        Cores for the pair tests; None takes all that this process may use.
+
+    Returns
+    -------
+    Estimate
+        What it would take on this machine.
 
     Raises
     ------
     BystanderError
-        As a run would.
+        The store, the models or the settings are such that a run would be refused.
     """
     store = CropStore(store_path)
     plan, cells = prepare(store, config)
@@ -131,8 +143,8 @@ def estimate(
     per_trial = BYTES_PER_TRIAL + 2 * len(loaded) * 3 * classes
     if config.keep_embeddings:
         per_trial += 4 * width
-    shown = int(min(config.examples, 1000)) * len(set(cells.protein[plan.rows]))
-    disk = plan.count * per_trial + shown * len(plan.config.composed) * BYTES_PER_EXAMPLE
+    examples = int(min(config.examples, 1000)) * len(set(cells.protein[plan.rows]))
+    disk = plan.count * per_trial + examples * len(plan.config.composed) * BYTES_PER_EXAMPLE
     image = int(np.prod(arrays.images.shape[1:])) * store.dtype.itemsize
     pixels = len(store.cells) * (image + 2 * arrays.masks.shape[1]) + len(store.windows) * image
     work = pixels + round(4 * width * plan.count * (1 + again))
@@ -151,7 +163,13 @@ def estimate(
 
 
 def _calibration(store: CropStore, trials: pd.DataFrame) -> tuple[pd.DataFrame, CropArrays, Scales]:
-    """Give some trials whose pixels are the store's first: as fast as any, and soon read."""
+    """Point trials to the store's first pixels: these are soon read, and composed as fast as any.
+
+    Returns
+    -------
+    trials, arrays, scales
+        What `compute.backgrounds.compose.compose` takes.
+    """
     arrays = store.arrays(first=CALIBRATION_CROPS)
     cells, windows = len(arrays.images), max(1, len(arrays.windows))
     window = trials["condition"] == str(Condition.CELL_FREE)
@@ -182,7 +200,7 @@ def _fits(conditions: Sequence[str], backgrounds: Sequence[int], folds: Folds) -
 
 
 def _time_fit(cells: int, classes: int, dimension: int, number: int) -> float:
-    """Time one SVM of a pair test of the size that the run has, on random vectors.
+    """Measure the seconds of one SVM in a pair test of the run's size, on random vectors.
 
     The folds of a test are fitted together, as in the run; the first of them only compiles.
     """
@@ -200,6 +218,7 @@ def _time_fit(cells: int, classes: int, dimension: int, number: int) -> float:
 
 
 def _wait(device: torch.device) -> None:
+    """Wait until a GPU has done all that it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

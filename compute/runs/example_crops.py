@@ -1,6 +1,6 @@
-"""Crops to look at: for some cells of every protein, each condition with every model's answer.
+"""Crops to look at: some cells of every protein under each condition, with every model's answer.
 
-Layer: composes a few trials again, reads their predictions, writes `examples`.
+Layer: composes a few trials again, reads their predictions, writes the table `examples`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,12 +26,13 @@ from compute.storage.run_directory import RunDirectory
 from compute.store.reader import CropArrays
 
 LEVELS = 2**16 - 1
+"""Highest value of a pixel in a 16-bit PNG."""
 
 TRIALS_TOGETHER = 30_000
-"""Trials (about 4,000 cells) whose predictions are looked at together."""
+"""Trials (of about 4,000 cells) whose predictions are looked at together."""
 
 ROWS_TOGETHER = 1000
-"""Examples per Parquet row group, about 13 MB."""
+"""Examples in a Parquet row group, about 13 MB."""
 
 KEEP_THE_CELL = {"unaltered", "same", "different", "cell_free"}
 """Conditions that change the background alone, and not to zero."""
@@ -57,19 +58,19 @@ def write_examples(
     Parameters
     ----------
     run
-        With all predictions.
+        A run directory with all predictions.
     table, windows
-        The store's tables.
+        The store's tables of cells and windows.
     arrays, scales, donor_centre
-        As in the embedding stage.
+        What crops are composed from, as in the embedding stage.
     per_protein
-        Cells per protein; 0 writes an empty table.
+        Cells of each protein; 0 writes an empty table.
     models
-        Whose predictions to add.
+        Names of the models whose predictions are added.
     seed
-        For the cells drawn by hash.
+        Decides which cells are drawn by hash.
     progress
-        Called with shards of trials done.
+        Called with ``"examples"``, shards of trials done and shards in all; silent by default.
     """
     path = run.summary("examples")
     if path.is_file():
@@ -92,7 +93,7 @@ def write_examples(
 def _by_protein(
     run: RunDirectory, protein: "pd.Series[str]", progress: Progress
 ) -> Iterator[pd.DataFrame]:
-    """Read every cell's first trial under each condition: some whole proteins at a time.
+    """Yield every cell's first trial under each condition, some whole proteins at a time.
 
     Trials lie in the plan's order, which is by protein.
     """
@@ -124,7 +125,7 @@ def _chosen(
     per_protein: int,
     seed: int,
 ) -> pd.DataFrame:
-    """Keep the trials of the cells that are shown."""
+    """Keep the trials of the cells that become examples."""
     if per_protein == 0:
         return trials.iloc[:0]
     span = trials["protein"].iloc[0], trials["protein"].iloc[-1]
@@ -141,7 +142,7 @@ def _rows(
     scales: Scales,
     donor_centre: str,
 ) -> pa.Table:
-    """Compose one protein's trials again and describe them."""
+    """Compose one protein's trials again; return them as rows of `examples`."""
     crops = compose(trials, arrays, scales, donor_centre)
     masks = arrays.unpack(arrays.masks[trials["cell"].to_numpy()])
     rows: list[dict[str, Any]] = []
@@ -166,16 +167,19 @@ def _movement(
 
     Parameters
     ----------
-    run, models, conditions
-        Whose predictions; the conditions that have trials, in order.
+    run, models
+        The run directory and the models whose predictions are read.
+    conditions
+        The conditions that have trials of their own, in order.
     span
-        First and last of the proteins to read.
+        First and last name of the proteins to read.
 
     Returns
     -------
     DataFrame
-        `cell` and `moved`: total variation between unaltered and another class's background
-        (without that condition: the farthest that keeps the cell), summed over models.
+        `cell`, and `moved`: total variation distance between unaltered and another class's
+        background (where that condition was not chosen: the largest of those that keep the cell),
+        summed over models.
     """
     total: pd.Series[Any] | None = None
     for model in models:
@@ -210,7 +214,7 @@ def _mean_probabilities(path: Path, span: tuple[str, str]) -> pd.DataFrame:
 
 
 def _between(span: tuple[str, str]) -> pc.Expression:
-    """Match the rows of a range of proteins; files are sorted by it, so little is read."""
+    """Match the rows of a range of proteins; files are sorted by protein, so little is read."""
     return (pc.field("protein") >= span[0]) & (pc.field("protein") <= span[1])
 
 
@@ -220,9 +224,16 @@ def _choose(trials: pd.DataFrame, per_protein: int, seed: int) -> NDArray[np.int
     Parameters
     ----------
     trials
-        With `cell`, `protein` and `moved`.
-    per_protein, seed
-        How many cells, and which lots they draw.
+        Columns `cell`, `protein` and `moved` are read.
+    per_protein
+        Number of cells of each protein.
+    seed
+        Decides the draw by hash.
+
+    Returns
+    -------
+    ndarray
+        Rows of the store, ascending.
     """
     cells = trials.drop_duplicates("cell")[["cell", "protein", "moved"]].copy()
     cells["lot"] = mix(seed, Stream.EXAMPLE_CELLS, cells["cell"].to_numpy())
@@ -236,7 +247,7 @@ def _choose(trials: pd.DataFrame, per_protein: int, seed: int) -> NDArray[np.int
 def _predictions(
     run: RunDirectory, models: Sequence[str], trials: pd.DataFrame
 ) -> dict[int, list[dict[str, Any]]]:
-    """Collect every model's and protocol's answer to some trials, by trial."""
+    """Return the answers of every model and protocol to some trials, by the trial's number."""
     found: dict[int, list[dict[str, Any]]] = {}
     span = trials["protein"].min(), trials["protein"].max()
     wanted = _between(span) & pc.field("trial").isin(pa.array(trials["trial"].to_numpy()))
@@ -257,7 +268,7 @@ def _predictions(
 
 
 def _row(trial: Any, table: pd.DataFrame, windows: pd.DataFrame) -> dict[str, Any]:
-    """Describe one trial."""
+    """Return what `examples` says of a trial, but for pixels and predictions."""
     cell = table.iloc[trial.cell]
     donor_protein = None
     if trial.donor >= 0:
@@ -279,7 +290,11 @@ def _row(trial: Any, table: pd.DataFrame, windows: pd.DataFrame) -> dict[str, An
 
 
 def _pixels(image: NDArray[np.float32], dtype: np.dtype[Any]) -> dict[str, Any]:
-    """Encode each channel as a 16-bit PNG; integer stores keep their very values."""
+    """Encode each channel of a crop, shape (C, H, W), as a 16-bit PNG.
+
+    Pixels of integer stores are kept exactly. A channel's values are `gain` times the PNG's plus
+    `offset`.
+    """
     images, offsets, gains = [], [], []
     for channel in image.astype(np.float64):
         low, high = float(channel.min()), float(channel.max())
@@ -295,7 +310,13 @@ def _pixels(image: NDArray[np.float32], dtype: np.dtype[Any]) -> dict[str, Any]:
 
 
 def outline(mask: NDArray[np.bool_]) -> list[list[float]]:
-    """Trace a mask's edge: closed contours as x0, y0, x1, y1, … in pixels."""
+    """Trace the edge of a mask, shape (H, W).
+
+    Returns
+    -------
+    list of list of float
+        Closed contours, each x0, y0, x1, y1, … in pixels.
+    """
     padded = np.pad(mask.astype(float), 1)
     return [
         (np.flip(contour, 1) - 1).ravel().round(2).tolist()

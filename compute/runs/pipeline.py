@@ -1,7 +1,7 @@
-"""A run from start to end: plan, embed, probe, effects, examples; resumable at any point.
+"""A run from start to end: plan, embed, probe, effects, examples; it can be resumed at any point.
 
-Layer: joins the stages; what each does is in its own file, where it is done in
-`compute.runs.engines`.
+Layer: joins the stages and writes the run directory. What each stage does is in its own room; who
+does it is in `compute.runs.engines`.
 """
 
 import time
@@ -12,22 +12,24 @@ from pathlib import Path
 from compute import schema
 from compute.backgrounds.harmonise import measure
 from compute.backgrounds.plan import Plan
-from compute.devices import choose_device as choose_device
-from compute.devices import cores as cores
+from compute.devices import choose_device, cores
 from compute.effects.stage import summarise
-from compute.embedding.worker import EmbedJob, ShardWorker
+from compute.embedding.config import EmbedJob
+from compute.embedding.worker import ShardWorker
 from compute.errors import UsageError
 from compute.memory import give_back, give_back_at_once
-from compute.models.embedder import Embedder, load_model, resolve_models
+from compute.models.card import resolve_models
+from compute.models.embedder import Embedder, load_model
 from compute.probes.cells import Cells
 from compute.probes.solvers import Fitting
 from compute.probes.stage import how_fitted
-from compute.runs.config import RunConfig as RunConfig
-from compute.runs.engines import EngineConfig, EngineName, IncompleteError, open_engine
+from compute.runs.config import RunConfig
+from compute.runs.engines import EngineConfig, EngineName, open_engine
+from compute.runs.engines.tasks import IncompleteError
 from compute.runs.example_crops import write_examples
 from compute.runs.prepare import prepare
 from compute.runs.provenance import describe, flagged_trials, plain, sham_difference
-from compute.runs.units_of_work import embed_task, probe_task
+from compute.runs.stages import embed_stage, probe_stage
 from compute.storage.atomic_files import Progress, silent, write_stream
 from compute.storage.paths import LOCKED, WORK
 from compute.storage.run_directory import Notice, RunDirectory, begin, unheard
@@ -59,27 +61,28 @@ def run_store(
     models
         Names of shipped models or paths of model cards.
     config
-        Everything else the tables depend on.
+        Everything else that the tables depend on.
     engine
-        Where shards and probes are done; in this process by default.
+        Who does the tasks of embedding and probes; this process by default.
     device
-        Where to embed; on CUDA pair tests are fitted there too.
+        Where to embed, as `compute.devices.choose_device` takes it; on CUDA pair tests are fitted
+        there too. ``"auto"`` by default.
     jobs
-        Processes for the pair tests; the number of cores by default.
+        Cores for the pair tests; by default all that this process may use.
     fresh
-        Begin anew even if something is there.
+        Whether to begin anew even if something is there; False by default.
     name
-        Shown in the dashboard; the folder's name by default.
+        Name of the run, for the dashboard; the folder's name by default.
     progress
-        Called with the stage's name, units done and units in all.
+        Called with the stage's name, what is done and what there is in all; silent by default.
     notice
-        Told what a person should know at once.
+        Called with a line of text that a person should know at once; unheard by default.
 
     Returns
     -------
-    RunDirectory
-        Complete.
-    bool
+    run : RunDirectory
+        The finished run.
+    worked : bool
         Whether anything was left to do.
 
     Raises
@@ -116,12 +119,12 @@ def run_store(
 
 
 class _Stages:
-    """What is not done yet of a run, stage after stage.
+    """The stages of a run, one after the other; what is done already is left alone.
 
     Parameters
     ----------
     run, store, plan, cells, config
-        Of the run.
+        The run directory, and what the run is made from.
     cards, models
         Paths of the model cards, and the models themselves in the same order.
     device, jobs, progress
@@ -152,7 +155,7 @@ class _Stages:
         Raises
         ------
         IncompleteError
-            Units failed; what needs them was left out.
+            Tasks failed; what needs them was left out.
         """
         run, store, plan, cells, config = (
             self._run, self._store, self._plan, self._cells, self._config,
@@ -166,7 +169,7 @@ class _Stages:
         self._lap("read")
         names = [model.name for model in self._models]
         shards = ShardWorker(run, store, plan, arrays, scales, self._models, config.embed)
-        self._units(engine, shards)
+        self._embed_and_probe(engine, shards)
         conditions = plan.config.conditions
         summarise(
             run, cells, store.cells, names, conditions, config.bootstrap, self._progress,
@@ -181,13 +184,13 @@ class _Stages:
         del arrays, shards
         self._finish(names)
 
-    def _units(self, engine: EngineConfig, shards: ShardWorker) -> None:
-        """Do the stages that are cut into units, where the engine does them.
+    def _embed_and_probe(self, engine: EngineConfig, shards: ShardWorker) -> None:
+        """Have the engine do the two stages that are cut into tasks.
 
         Raises
         ------
         IncompleteError
-            Units failed; the probes of models that have all their embeddings were fitted.
+            Tasks failed; the probes of models that have all their embeddings were fitted.
         """
         run = self._run
         job = EmbedJob(
@@ -195,7 +198,7 @@ class _Stages:
             self._plan.config, self._config.embed, self._device,
         )  # fmt: skip
         with open_engine(engine) as opened:
-            embedding = embed_task(self._plan, shards, self._models[0].device, job)
+            embedding = embed_stage(self._plan, shards, self._models[0].device, job)
             outcome = opened.run(embedding, self._progress)
             failures = outcome.failures
             run.record(failures=[failure.record() for failure in failures])
@@ -213,7 +216,7 @@ class _Stages:
                 # In this process the probes tell of every condition; engines count whole models.
                 inside = engine.name == EngineName.LOCAL
                 fitting = Fitting.on(str(self._models[0].device), self._jobs)
-                probing = probe_task(
+                probing = probe_stage(
                     run, self._store, self._plan, self._cells, whole, fitting, self._config,
                     self._device, self._progress,
                 )  # fmt: skip
@@ -225,7 +228,7 @@ class _Stages:
             raise IncompleteError(failures)
 
     def _has_all_shards(self, model: str, count: int) -> bool:
-        """Tell whether every shard of a model is there."""
+        """Tell whether the files of `count` shards of a model are all there."""
         tables: list[tuple[str, str | None]] = [("trials", None), ("embeddings", model)]
         if self._config.embed.rescaling:
             tables.append((LOCKED, model))
@@ -236,7 +239,7 @@ class _Stages:
         )
 
     def _finish(self, names: Sequence[str]) -> None:
-        """Count, and mark the run complete."""
+        """Count trials and cells, check the run, and mark it complete."""
         run, plan, cells = self._run, self._plan, self._cells
         unwanted = [WORK] if self._config.keep_embeddings else [WORK, "embeddings"]
         run.finish(
@@ -258,7 +261,7 @@ class _Stages:
         )
 
     def _lap(self, stage: str) -> None:
-        """Add to the stage's seconds, those before an interruption included; tidy up after it."""
+        """Add to a stage's seconds, with those before an interruption; give back freed memory."""
         give_back()
         now = time.perf_counter()
         before = self._run.meta.get("timings", {})

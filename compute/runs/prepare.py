@@ -1,6 +1,6 @@
-"""What a run is made of before anything is computed: the plan, and the folds of its cells.
+"""What a run needs before anything is computed: the plan, and the folds of its cells.
 
-Layer: reads a store's tables.
+Layer: reads a store's tables; writes nothing, embeds nothing.
 """
 
 import numpy as np
@@ -17,12 +17,26 @@ from compute.store.reader import CropStore
 def prepare(store: CropStore, config: RunConfig) -> tuple[Plan, Cells]:
     """Make the plan and deal out the folds.
 
+    Parameters
+    ----------
+    store
+        A crop store.
+    config
+        Settings of the run.
+
+    Returns
+    -------
+    plan : Plan
+        Every trial.
+    cells : Cells
+        Class, protein and fold of every cell.
+
     Raises
     ------
     InputError
-        The store has no usable cell.
+        The store has no usable cell, or fewer than two classes can be tested.
     UsageError
-        Folds out of range.
+        The number of folds is out of range.
     """
     plan = Plan(store.cells, store.usable, store.windows, store.localizations, config.plan)
     label = pd.Categorical(store.cells["localization"], categories=store.localizations)

@@ -1,6 +1,6 @@
 """What `run.json` says of a run: models, store, versions, device, and everything left out.
 
-Layer: describes, computes no results.
+Layer: returns what is written there, reads a run's tables for its checks; computes no results.
 """
 
 import platform
@@ -28,6 +28,7 @@ from compute.storage.run_directory import RunDirectory
 from compute.store.reader import CropStore
 
 LIBRARIES = ("numpy", "torch", "scikit-learn", "scikit-image", "pyarrow", "pandas", "duckdb")
+"""Packages whose versions are recorded."""
 
 
 def describe(
@@ -39,7 +40,22 @@ def describe(
     device: torch.device,
     name: str,
 ) -> dict[str, Any]:
-    """Describe the run for `run.json`: what a reader of its tables must know."""
+    """Describe a run for `run.json`: what a reader of its tables must know.
+
+    Parameters
+    ----------
+    store, plan, cells, models, config
+        What the run is made from.
+    device
+        Where it embeds.
+    name
+        Name of the run, for the dashboard.
+
+    Returns
+    -------
+    dict
+        Entries of `run.json`; plain values that JSON holds.
+    """
     meta = store.meta
     return {
         "name": name,
@@ -70,7 +86,7 @@ def describe(
             *_flagged(store),
             *plan.rejections,
             *_untested(cells, config),
-            *_groundless(plan, cells),
+            *_without_background(plan, cells),
         ],
         "device": describe_device(device),
         "versions": {
@@ -82,7 +98,7 @@ def describe(
 
 
 def describe_device(device: torch.device) -> dict[str, Any]:
-    """Name what computes."""
+    """Return type and name of a device, and the number of PyTorch's threads."""
     return {
         "type": device.type,
         "name": torch.cuda.get_device_name(device)
@@ -114,16 +130,16 @@ def _flagged(store: CropStore) -> list[dict[str, Any]]:
 
 def _untested(cells: Cells, config: RunConfig) -> list[dict[str, Any]]:
     """Say which classes cannot be tested, and which get fewer folds than asked for."""
-    unit = "proteins" if config.fold_scheme == SCHEMES[0] else "cells"
+    dealt = "proteins" if config.fold_scheme == SCHEMES[0] else "cells"
     sizes = cells.folds.sizes
     found = []
     for k in np.flatnonzero(sizes == 1).tolist():
         found.append(
             {
                 "stage": "probe",
-                "reason": f"{cells.names[k]}: only one of its {unit}, so it cannot be both learned "
-                "and tested"
-                + (" (--folds-by paper deals out cells)" if unit == "proteins" else ""),
+                "reason": f"{cells.names[k]}: only one of its {dealt}, so it cannot be both "
+                "learned and tested"
+                + (" (--folds-by paper deals out cells)" if dealt == "proteins" else ""),
                 "count": int((cells.grid & (cells.classes == k)).sum()),
                 "examples": sorted(set(cells.protein[cells.grid & (cells.classes == k)])),
             }
@@ -132,7 +148,7 @@ def _untested(cells: Cells, config: RunConfig) -> list[dict[str, Any]]:
     found += [
         {
             "stage": "probe",
-            "reason": f"{cells.names[k]}: {sizes[k]} {unit} for {config.folds} folds, so "
+            "reason": f"{cells.names[k]}: {sizes[k]} {dealt} for {config.folds} folds, so "
             f"{sizes[k]} folds are used",
             "count": int((cells.grid & (cells.classes == k)).sum()),
             "examples": [],
@@ -142,8 +158,8 @@ def _untested(cells: Cells, config: RunConfig) -> list[dict[str, Any]]:
     return found
 
 
-def _groundless(plan: Plan, cells: Cells) -> list[dict[str, Any]]:
-    """Say which pairs have no third class to stand on."""
+def _without_background(plan: Plan, cells: Cells) -> list[dict[str, Any]]:
+    """Say which pairs of classes have no third class whose background they could stand on."""
     grid = [str(c) for c in plan.config.composed if schema.CONDITIONS[c].grid]
     pairs = list(combinations(cells.folds.testable().tolist(), 2))
     without = [pair for pair in pairs if not set(plan.backgrounds.tolist()) - set(pair)]
@@ -172,11 +188,11 @@ def plain(value: Any) -> Any:
 def flagged_trials(run: RunDirectory, flag: schema.TrialFlag) -> int:
     """Count the trials with a quality flag."""
     flags = [pq.read_table(file, columns=["flags"])["flags"] for file in run.parts("trials")]
-    return sum(int((part.to_numpy() & int(flag) != 0).sum()) for part in flags)
+    return sum(int((column.to_numpy() & int(flag) != 0).sum()) for column in flags)
 
 
 def sham_difference(run: RunDirectory, models: Sequence[str], plan: Plan) -> dict[str, float]:
-    """Return the largest difference between sham and unaltered embeddings, per model."""
+    """Return the largest absolute difference between sham and unaltered embeddings, by model."""
     if Condition.SHAM not in plan.config.conditions:
         return {}
     worst = {}

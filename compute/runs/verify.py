@@ -1,7 +1,7 @@
 """Whether a run is as it was written: checksums, schemas, counts, references between tables.
 
-Layer: reads a run directory, a batch of rows at a time, so memory does not grow with the run.
-No torch.
+Layer: reads a run directory, some rows at a time, so that memory does not grow with the run; needs
+no torch.
 """
 
 from collections import Counter
@@ -23,10 +23,11 @@ from compute.storage.atomic_files import Progress, sha256, silent
 from compute.storage.checksums import read_manifest, verify
 from compute.storage.run_directory import NAMED, RunDirectory
 
-BATCH = 50_000
-"""Rows looked at together."""
+ROWS_AT_ONCE = 50_000
+"""Rows that are looked at together."""
 
 ANEW = "Run again with --fresh."
+"""What to do about a damaged run."""
 
 _NAMES = {
     "model": "models", "condition": "conditions", "localization": "localizations",
@@ -35,12 +36,12 @@ _NAMES = {
     "donor_localization": "localizations", "top_before": "localizations",
     "top_after": "localizations", "protocol": "protocols",
 }  # fmt: skip
-"""Columns that hold names, and where `run.json` lists these."""
+"""Columns that hold names, and the entry of `run.json` that lists these."""
 
 
 @dataclass
 class _Tally:
-    """Trials of each condition: how many, and a sum of hashes that tells sets apart.
+    """Trials of each condition: their number, and a sum of their hashes.
 
     Two tables with equal tallies name the same trials, each as often, in whatever order: a trial
     that is missing, doubled or exchanged changes the sum (64 bits, so by chance 1 in 10¹⁹).
@@ -48,17 +49,17 @@ class _Tally:
     Parameters
     ----------
     counts, sums
-        By condition (and protocol).
+        Number of trials and sum of hashes by condition, or by condition and protocol.
     """
 
     counts: Counter[tuple[str, ...]] = field(default_factory=Counter)
     sums: dict[tuple[str, ...], int] = field(default_factory=dict)
 
-    def add(self, table: pa.RecordBatch, keys: tuple[str, ...]) -> None:
-        """Add rows with `trial`, `cell` and the columns that make a key."""
-        trial = table.column("trial").to_numpy()
-        hashes = mix(trial, table.column("cell").to_numpy())
-        codes = [table.column(key).dictionary_encode() for key in keys]
+    def add(self, rows: pa.RecordBatch, keys: tuple[str, ...]) -> None:
+        """Add rows that have `trial`, `cell` and the columns that make a key."""
+        trial = rows.column("trial").to_numpy()
+        hashes = mix(trial, rows.column("cell").to_numpy())
+        codes = [rows.column(key).dictionary_encode() for key in keys]
         for combination in {*zip(*(code.indices.to_pylist() for code in codes), strict=True)}:
             here = np.logical_and.reduce(
                 [c.indices.to_numpy() == i for c, i in zip(codes, combination, strict=True)]
@@ -72,19 +73,19 @@ class _Tally:
 
 
 def check_run(run: RunDirectory, progress: Progress = silent) -> Iterator[str]:
-    """Verify a finished run; gives lines that say what was found.
+    """Verify a finished run; yield lines that say what was found.
 
     Parameters
     ----------
     run
         The run directory.
     progress
-        Called with files hashed.
+        Called with files hashed; silent by default.
 
     Raises
     ------
     InputError
-        Something is missing, altered, or points to what is not there; names it.
+        Something is missing or altered, or refers to something that is not there; names it.
     """
     if not run.complete:
         yield f"{run.path} is not finished: the same command goes on with it."
@@ -101,7 +102,7 @@ def check_run(run: RunDirectory, progress: Progress = silent) -> Iterator[str]:
 
 
 def _check_bytes(run: RunDirectory, progress: Progress) -> str:
-    """Compare every file with its checksum."""
+    """Compare every file with its checksum; return a line on what was compared."""
     if "checksums" not in run.meta:  # made before runs had them
         known = run.meta.get("tables", {})
         for name, digest in known.items():
@@ -122,7 +123,7 @@ def _check_bytes(run: RunDirectory, progress: Progress) -> str:
 
 
 def _expected(run: RunDirectory) -> Iterator[tuple[Path, pa.Schema]]:
-    """Give every file of the run with the schema it must have."""
+    """Yield every file of the run with the schema that it must have."""
     if run.summary("cells").is_file():
         yield run.summary("cells"), schema.cells_schema()
     yield from ((file, schema.trials_schema()) for file in run.parts("trials"))
@@ -148,10 +149,12 @@ def _check_schemas(run: RunDirectory) -> None:
         schema.check_table(found.empty_table(), expected, str(path))
 
 
-def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """Read some columns of a file, a batch at a time."""
+def _read(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """Read some columns of a file, `ROWS_AT_ONCE` rows at a time."""
     try:
-        yield from pq.ParquetFile(path, pre_buffer=False).iter_batches(BATCH, columns=columns)
+        yield from pq.ParquetFile(path, pre_buffer=False).iter_batches(
+            ROWS_AT_ONCE, columns=columns
+        )
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path} cannot be read: {error}.", ANEW) from error
 
@@ -160,10 +163,10 @@ def _check_trials(run: RunDirectory) -> Iterator[str]:
     """Check that trials name cells, and that predictions and embeddings name trials."""
     cells = _count_cells(run)
     examples = _example_trials(run)
-    tally, count, shown = _Tally(), 0, 0
+    tally, count, found = _Tally(), 0, 0
     for file in run.parts("trials"):
-        for batch in _batches(file, ["trial", "cell", "condition"]):
-            trial, cell = batch.column("trial").to_numpy(), batch.column("cell").to_numpy()
+        for rows in _read(file, ["trial", "cell", "condition"]):
+            trial, cell = rows.column("trial").to_numpy(), rows.column("cell").to_numpy()
             if not np.array_equal(trial, np.arange(count, count + len(trial))):
                 raise InputError(
                     f"{file} does not begin with trial {count}, or leaves some out.", ANEW
@@ -171,30 +174,30 @@ def _check_trials(run: RunDirectory) -> Iterator[str]:
             unknown = int(((cell < 0) | (cell >= cells)).sum())
             if unknown:
                 raise InputError(f"{file}: {unknown} trials of unknown cells.", ANEW)
-            tally.add(batch, ("condition",))
-            shown += int(np.isin(mix(trial, cell), examples).sum())
+            tally.add(rows, ("condition",))
+            found += int(np.isin(mix(trial, cell), examples).sum())
             count += len(trial)
     _same_count(run, "trials", count, run.meta["counts"]["trials"])
-    if shown != len(examples):
-        raise InputError(f"{run.path}: {len(examples) - shown} examples of unknown trials.", ANEW)
+    if found != len(examples):
+        raise InputError(f"{run.path}: {len(examples) - found} examples of unknown trials.", ANEW)
     yield f"trials: {count}"
     for model in run.meta["models"]:
         yield f"predictions of {model['name']}: {_check_predictions(run, model['name'], tally)}"
         if run.parts("embeddings", model["name"]):
-            found = _check_embeddings(run, model["name"])
-            yield f"embeddings of {model['name']}: {found}"
+            yield f"embeddings of {model['name']}: {_check_embeddings(run, model['name'])}"
 
 
 def _same_count(run: RunDirectory, what: str, found: int, said: int) -> None:
+    """Refuse a count that is not what `run.json` says."""
     if found != said:
         raise InputError(f"{run.path}: {found} {what}, run.json says {said}.", ANEW)
 
 
 def _count_cells(run: RunDirectory) -> int:
-    """Count the cells, which are numbered from 0."""
+    """Count the cells, and check that they are numbered from 0."""
     count = 0
-    for batch in _batches(run.summary("cells"), ["cell"]):
-        cell = batch.column("cell").to_numpy()
+    for rows in _read(run.summary("cells"), ["cell"]):
+        cell = rows.column("cell").to_numpy()
         if not np.array_equal(cell, np.arange(count, count + len(cell))):
             raise InputError(f"{run.summary('cells')}: cells are not in order.", ANEW)
         count += len(cell)
@@ -203,21 +206,21 @@ def _count_cells(run: RunDirectory) -> int:
 
 
 def _example_trials(run: RunDirectory) -> NDArray[np.uint64]:
-    """Hash the trials that examples show: a few cells of every protein."""
+    """Return hashes of the trials that are examples."""
     hashes = [
-        mix(batch.column("trial").to_numpy(), batch.column("cell").to_numpy())
-        for batch in _batches(run.summary("examples"), ["trial", "cell"])
+        mix(rows.column("trial").to_numpy(), rows.column("cell").to_numpy())
+        for rows in _read(run.summary("examples"), ["trial", "cell"])
     ]
     return np.concatenate([np.zeros(0, np.uint64), *hashes])
 
 
 def _check_predictions(run: RunDirectory, model: str, trials: _Tally) -> int:
-    """Check that every trial has one prediction of each protocol."""
+    """Check that every trial has one prediction of each protocol; return how many there are."""
     tally = _Tally()
     for file in run.parts("predictions", model):
-        for batch in _batches(file, ["trial", "cell", "condition", "protocol", "predicted"]):
-            _known_names(run, file, batch)
-            tally.add(batch, ("condition", "protocol"))
+        for rows in _read(file, ["trial", "cell", "condition", "protocol", "predicted"]):
+            _known_names(run, file, rows)
+            tally.add(rows, ("condition", "protocol"))
     for (condition,), count in trials.counts.items():
         for protocol in Protocol:
             key = (condition, str(protocol))
@@ -239,7 +242,7 @@ def _check_predictions(run: RunDirectory, model: str, trials: _Tally) -> int:
 
 
 def _check_embeddings(run: RunDirectory, model: str) -> int:
-    """Check that every shard of embeddings has its trials, in their order."""
+    """Check that every shard of embeddings has its trials, in order; return how many there are."""
     planned, made = run.parts("trials"), run.parts("embeddings", model)
     columns, count = ["trial", "cell", "condition"], 0
     _same_count(run, f"shards of embeddings of {model}", len(made), len(planned))
@@ -253,16 +256,16 @@ def _check_embeddings(run: RunDirectory, model: str) -> int:
 
 
 def _check_summary(run: RunDirectory, name: str) -> int:
-    """Check that a summary table speaks of the run's models, conditions and localizations."""
+    """Check that a summary table has the run's own names; return the number of its rows."""
     path = run.summary(name)
     columns = [c for c in schema.SUMMARY_TABLES[name].names if c in _NAMES]
     if name in run.meta.get("tables", {}) and columns:
-        for batch in _batches(path, columns):
-            _known_names(run, path, batch)
+        for rows in _read(path, columns):
+            _known_names(run, path, rows)
     return pq.read_metadata(path).num_rows
 
 
-def _known_names(run: RunDirectory, path: Path, batch: pa.RecordBatch) -> None:
+def _known_names(run: RunDirectory, path: Path, rows: pa.RecordBatch) -> None:
     """Check that names in a table are those that `run.json` lists."""
     listed = {
         "models": [model["name"] for model in run.meta["models"]],
@@ -270,9 +273,9 @@ def _known_names(run: RunDirectory, path: Path, batch: pa.RecordBatch) -> None:
         "localizations": run.localizations,
         "protocols": [str(protocol) for protocol in Protocol],
     }
-    for column in batch.schema.names:
-        if column in _NAMES and pa.types.is_string(batch.schema.field(column).type):
-            found = set(pc.unique(batch.column(column)).to_pylist()) - {None}
+    for column in rows.schema.names:
+        if column in _NAMES and pa.types.is_string(rows.schema.field(column).type):
+            found = set(pc.unique(rows.column(column)).to_pylist()) - {None}
             unknown = sorted(found - set(listed[_NAMES[column]]))
             if unknown:
                 raise InputError(f"{path}: unknown {column} {unknown[0]!r}.", ANEW)

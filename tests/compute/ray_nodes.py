@@ -72,8 +72,8 @@ class RayNodes:
                 os.kill(pid, signal.SIGKILL)
         self._ask(f"kill {number}")
 
-    def workers(self, number: int, title: str = "ray::Seat") -> list[int]:
-        """Find the processes of our workers on a node; `ray::Seat.block` while they do units."""
+    def workers(self, number: int, title: str = "ray::RayWorker") -> list[int]:
+        """Find our workers' processes on a node; busy ones are named `ray::RayWorker.work`."""
         return [
             pid for pid, (_, words) in self._below(self.raylets[number]).items()
             if words.startswith(title)

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 
 from compute import schema
 from compute.effects.stage import summarise
-from compute.embedding.worker import SHARD_CELLS, trials_table
+from compute.embedding.tables import trials_table
+from compute.embedding.worker import SHARD_CELLS
 from compute.probes.cells import Cells
 from compute.probes.folds import deal
 from compute.probes.stage import probe
@@ -75,18 +76,18 @@ def read_plain(path):
 
 
 def embeddings(trials, table, dimension, seed):
-    """Draw features that show the cell's class, and as strongly what stands behind it."""
+    """Draw features that show the cell's class, and as strongly the class of its background."""
     rng = np.random.default_rng(seed)
     code = {name: k for k, name in enumerate(CLASSES)}
     label = table["localization"].map(code).fillna(1).astype(int).to_numpy()[trials["cell"]]
-    behind = trials["donor_localization"].map(code).to_numpy(dtype=float)
+    background = trials["donor_localization"].map(code).to_numpy(dtype=float)
     condition = trials["condition"].to_numpy(dtype=str)
-    behind = np.where(np.isnan(behind), label, behind).astype(int)
-    shown = (condition != "masked")[:, None] * (condition != "cell_free")[:, None]
+    background = np.where(np.isnan(background), label, background).astype(int)
+    visible = (condition != "masked")[:, None] * (condition != "cell_free")[:, None]
     own, context = rng.standard_normal((2, len(CLASSES), dimension))
     # The cell's own noise is the same under every condition.
     noise = np.random.default_rng(seed + 1).standard_normal((len(table), dimension))
-    features = 0.6 * own[label] + 0.6 * shown * context[behind] + 0.7 * noise[trials["cell"]]
+    features = 0.6 * own[label] + 0.6 * visible * context[background] + 0.7 * noise[trials["cell"]]
     return features.astype(np.float32)
 
 

@@ -22,8 +22,8 @@ TOY = Toy(
         ),
         Edit(
             "compute/backgrounds/compose.py",
-            """def _dimmed(batch: _Batch) -> _Ground:
-    return _Ground(batch.of, factor=0.5)
+            """def _dimmed(trials: _ConditionTrials) -> _Backgrounds:
+    return _Backgrounds(trials.centre_row, factor=0.5)
 
 
 """,

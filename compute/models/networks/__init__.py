@@ -1,7 +1,7 @@
-"""The architectures that come with Bystander, as data. Importing this loads no torch.
+"""The networks that come with Bystander, as data: what each reads, scales by, and gives.
 
-Adding one: write its file, then `register` it here; cards, loading and tests follow from the
-registry.
+Layer: frozen dataclasses; importing this loads no torch. To add a network, write its file and
+`register` it here; cards, loading and tests follow from the registry.
 """
 
 from collections.abc import Mapping
@@ -23,12 +23,12 @@ class LayerSpec:
     Parameters
     ----------
     units
-        Channels (or units of a dense layer) at width 1.
+        Number of channels (of a dense layer: of units) at width 1.
     side
-        Height and width in pixels; 0 for a dense layer.
+        Height and width in pixels; 0, the default, for a dense layer.
     linear
         Whether it is a convolution's own output, before its batch normalisation, which must then
-        not be folded into it.
+        not be folded into the convolution; False by default.
     """
 
     units: int
@@ -36,33 +36,33 @@ class LayerSpec:
     linear: bool = False
 
     def dimension(self, width: float) -> int:
-        """Give the length of the pooled embedding at a network width."""
+        """Return the length of the pooled embedding at a network width."""
         return max(1, round(self.units * width))
 
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """One architecture: what it reads, how that is scaled, what it gives.
+    """One network: what it reads, how that is scaled, and what it gives.
 
     Parameters
     ----------
     title
-        Name as shown.
+        Name for people.
     constructor
-        `module:Class`; called with `width` and `classes`. Text, so that reading a model card
-        needs no torch.
+        ``"module:Class"``, called with `width` and `classes`; as text, so that reading a model
+        card needs no torch.
     channels
-        Channels as published, in order.
+        Names of the channels as published, in order.
     input_size
         Side of the square input in pixels.
     crop_size
-        Side of the crop that the input is taken from; larger where windows are averaged.
+        Side of the crop that the input is cut from, in pixels; larger where windows are averaged.
     scaling
         Key of `compute.models.scaling.SCALINGS`.
     layers
-        Activations allowed as embedding.
+        Activations that may serve as embedding, by name.
     default_layer
-        The one of the paper's swap experiment.
+        Name of the one that the paper's swap experiment took.
     default_windows
         Key of `compute.models.card.WINDOWS`.
     classes
@@ -70,7 +70,7 @@ class NetworkSpec:
     objective
         Key of `compute.models.training.objectives.OBJECTIVES`.
     publication
-        Where it was published, for its cards.
+        Authors, journal and year, for its cards.
     """
 
     title: str
@@ -87,7 +87,15 @@ class NetworkSpec:
     publication: str
 
     def build(self, width: float = 1.0, classes: int = 0) -> "LayeredNetwork":
-        """Make the network with freshly drawn weights."""
+        """Make the network with freshly drawn weights.
+
+        Parameters
+        ----------
+        width
+            Scales every hidden layer; 1, the default, as published.
+        classes
+            Number of classes; 0, the default, for a network that has none.
+        """
         module, name = self.constructor.split(":")
         constructor = getattr(import_module(module), name)
         network: LayeredNetwork = constructor(width=width, classes=classes)
@@ -95,15 +103,16 @@ class NetworkSpec:
 
 
 DEFAULT_POOLING = "max"
-"""Of every network: the maximum over space, as in Paired Cell's `extract_features.py`."""
+"""Pooling of every network: the maximum over pixels, as in `yeast_model/extract_features.py` of
+github.com/alexxijielu/paired_cell_inpainting."""
 
 _networks: dict[str, NetworkSpec] = {}
 NETWORKS: Mapping[str, NetworkSpec] = MappingProxyType(_networks)
-"""Every architecture by the name that cards and the command line use."""
+"""Every network by the name that cards and the command line use."""
 
 
 def register(name: str, spec: NetworkSpec) -> None:
-    """Add an architecture.
+    """Add a network.
 
     Raises
     ------
@@ -119,12 +128,12 @@ def register(name: str, spec: NetworkSpec) -> None:
 
 
 def network_spec(name: str) -> NetworkSpec:
-    """Find an architecture by name.
+    """Find a network by name.
 
     Raises
     ------
     UsageError
-        No such network.
+        The network does not exist.
     """
     if name not in NETWORKS:
         raise unknown_value("network", name, NETWORKS)

@@ -1,4 +1,4 @@
-"""What the three networks share: scaled layers, published initial values, named activations.
+"""Blocks that the networks are made of: scaled layers, initial weights, named activations.
 
 Layer: tensors in, tensors out; no files.
 """
@@ -18,10 +18,11 @@ from compute.errors import UsageError, unknown_value
 Block = TypeVar("Block", bound=nn.Module)
 
 EPSILON = 1e-3
-"""Of every batch normalisation: Keras' default, and 1e-3 in DeepLoc's `nn_layers.py`."""
+"""Epsilon of every batch normalisation: Keras' default, and 1e-3 in `nn_layers.py` of
+github.com/okraus/DeepLoc."""
 
 MOMENTUM = 0.1
-"""Share of each batch in the running statistics while training.
+"""Share that each batch has in the running statistics while training.
 
 Torch's default. Keras' 0.99 (0.01 in torch's sense, used by PIFiA and Paired Cell Inpainting)
 needs thousands of steps to settle, DeepLoc's 0.5 follows single batches; trainings here take
@@ -30,12 +31,12 @@ hundreds of steps.
 
 
 def scaled(channels: int, width: float) -> int:
-    """Give a hidden layer's number of channels at a network width, at least 1."""
+    """Return a hidden layer's number of channels at a network width, at least 1."""
     return max(1, round(channels * width))
 
 
 class LayeredNetwork(nn.Module, ABC):
-    """A network that gives its activations by name and stops once it has those asked for."""
+    """A network that yields its activations by name, and stops once it has those asked for."""
 
     layers: ClassVar[tuple[str, ...]]
     """Names of the activations, in the order in which `activations` yields them."""
@@ -54,13 +55,13 @@ class LayeredNetwork(nn.Module, ABC):
         images
             N×C×H×W, scaled.
         marker
-            N×1×H×W, the marker channel of a second cell; read by networks that paint one.
+            Marker channel of a second cell, N×1×H×W; read by networks that paint one.
         """
 
     def features(
         self, images: Tensor, layers: Iterable[str], marker: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """Compute some activations and nothing behind the deepest of them.
+        """Compute some activations, and no layer after the deepest of them.
 
         Parameters
         ----------
@@ -100,11 +101,11 @@ class LayeredNetwork(nn.Module, ABC):
         )
 
     def forward_to(self, images: Tensor, layer: str, marker: Tensor | None = None) -> Tensor:
-        """Compute one activation and nothing behind it; see `features`."""
+        """Compute one activation, and no layer after it; see `features`."""
         return self.features(images, (layer,), marker)[layer]
 
     def forward(self, images: Tensor, marker: Tensor | None = None) -> Tensor:
-        """Compute the output the network is trained on; see `features`."""
+        """Compute the output that the network is trained on; see `features`."""
         return self.forward_to(images, self.output, marker)
 
 
@@ -114,7 +115,7 @@ class ConvNormReLU(nn.Module):
     Parameters
     ----------
     inputs, outputs
-        Channels.
+        Numbers of channels.
     padding
         1 keeps the size (TensorFlow's "same"), 0 loses a pixel on each side ("valid").
     """
@@ -138,7 +139,7 @@ class ConvNormReLU(nn.Module):
             self.norm = nn.Identity()
 
     def normalise(self, linear: Tensor) -> Tensor:
-        """Finish from the convolution's own output."""
+        """Normalise and rectify the convolution's own output; shapes stay."""
         return F.relu(self.norm(linear), inplace=True)
 
 
@@ -148,7 +149,7 @@ class ConvReLUNorm(nn.Module):
     Parameters
     ----------
     inputs, outputs
-        Channels.
+        Numbers of channels.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -157,7 +158,7 @@ class ConvReLUNorm(nn.Module):
         self.norm = nn.BatchNorm2d(outputs, eps=EPSILON, momentum=MOMENTUM)
 
     def rectified(self, x: Tensor) -> Tensor:
-        """Give the ReLU's output, before the normalisation: what is published as features."""
+        """Return the ReLU's output, before the normalisation: what was published as features."""
         return F.relu(self.conv(x), inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -187,7 +188,7 @@ class DenseNorm(nn.Module):
 
 
 def named(blocks: nn.ModuleDict, kind: type[Block]) -> Iterator[tuple[str, Block]]:
-    """Go through blocks that are all of one kind, which `ModuleDict` forgets."""
+    """Yield names and blocks, all of one kind; a `ModuleDict` does not know of which."""
     for name, block in blocks.items():
         yield name, cast(Block, block)
 
@@ -208,7 +209,7 @@ def fold(network: LayeredNetwork) -> LayeredNetwork:
 
 
 def initialise(network: nn.Module) -> None:
-    """Draw weights as Keras does: Glorot's uniform distribution, zero biases."""
+    """Draw weights as Keras does: from Glorot's uniform distribution, with zero biases."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.xavier_uniform_(module.weight)

@@ -3,6 +3,8 @@
 Kraus et al., "Automated analysis of high-content microscopy data with deep learning",
 Molecular Systems Biology 2017; layers as in `DeepLoc_train.py` and `nn_layers.py` of
 github.com/okraus/DeepLoc (BSD-3).
+
+Layer: tensors in, tensors out; no files.
 """
 
 from collections.abc import Iterator
@@ -22,11 +24,16 @@ from compute.models.networks.blocks import (
 )
 
 CHANNELS = (64, 64, 128, 128, 256, 256, 256, 256)
+"""Channels of the convolutions as published."""
+
 POOLED_AFTER = (2, 4, 8)
+"""Convolutions, counted from 1, after which a 2×2 pooling follows."""
+
 DENSE = (512, 512)
+"""Units of the hidden dense layers as published."""
 
 FLAT_SIDE = 8
-"""60 → 30 → 15 → 8: TensorFlow's "same" pooling rounds sizes up."""
+"""Side of the last map in pixels: 60 → 30 → 15 → 8, as TensorFlow's "same" pooling rounds up."""
 
 
 class DeepLoc(LayeredNetwork):

@@ -3,6 +3,8 @@
 Lu et al., "Learning unsupervised feature representations for single cell microscopy images with
 paired cell inpainting", PLOS Computational Biology 2019; layers as in `pair_model.py` of
 github.com/alexxijielu/paired_cell_inpainting (GPL-2.0; the architecture only).
+
+Layer: tensors in, tensors out; no files.
 """
 
 from collections.abc import Iterator
@@ -18,8 +20,10 @@ from compute.models.networks.blocks import ConvReLUNorm, LayeredNetwork, initial
 SOURCE = (96, 256, 384, 384, 256)
 MARKER = (16, 32, 32)
 DECODER = (256, 384, 384, 256, 96)
+"""Channels as published: of the source encoder, the marker encoder, the decoder."""
+
 POOLED_AFTER = (1, 2)
-"""Blocks of either encoder with a 2×2 pooling behind them."""
+"""Blocks of either encoder, counted from 1, after which a 2×2 pooling follows."""
 
 UPSAMPLED_BEFORE = (9, 10)
 """Decoder layers (numbered on from the encoder, as published) whose input is doubled in size."""
@@ -33,7 +37,7 @@ class PairedCell(LayeredNetwork):
     width
         Scales every hidden layer (1 as published).
     classes
-        Must be 0: this network paints, it has no classes.
+        Must be 0, the default: this network paints and has no classes.
 
     Raises
     ------
@@ -79,7 +83,8 @@ class PairedCell(LayeredNetwork):
         images
             N×2×H×W, protein (GFP) then marker (RFP) of the source cell; H, W multiples of 4.
         marker
-            N×1×H×W, marker of the target cell; without it nothing follows the source encoder.
+            Marker channel of the target cell, N×1×H×W; without it, the source encoder alone is
+            computed.
         """
         x = images
         for i, (name, block) in enumerate(named(self.source, ConvReLUNorm), start=1):

@@ -3,6 +3,8 @@
 Razdaibiedina et al., "PIFiA: self-supervised approach for protein functional annotation from
 single-cell imaging data", Molecular Systems Biology 2024; layers as in `model/models.py` of
 github.com/arazd/pifia (MIT).
+
+Layer: tensors in, tensors out; no files.
 """
 
 from collections.abc import Iterator
@@ -15,14 +17,16 @@ from compute.errors import UsageError
 from compute.models.networks.blocks import ConvNormReLU, LayeredNetwork, initialise, named, scaled
 
 CHANNELS = (64, 64, 128, 128, 256, 256, 256, 256)
+"""Channels of the convolutions as published."""
+
 POOLED_AFTER = (2, 4)
-"""Blocks with a 2×2 pooling behind them; the last is pooled before the dense layers."""
+"""Blocks, counted from 1, after which a 2×2 pooling follows; the last is pooled too."""
 
 DENSE = (128, 64)
-"""The released weights' two dense layers; the second gives PIFiA's features."""
+"""Units of the released weights' hidden dense layers; the second gives PIFiA's features."""
 
 FLAT_SIDE = 2
-"""64 → 62 → 60 | 30 → 28 → 26 | 13 → 11 → 9 → 7 → 5 | 2."""
+"""Side of the last map in pixels: 64 → 62 → 60 | 30 → 28 → 26 | 13 → 11 → 9 → 7 → 5 | 2."""
 
 
 class Pifia(LayeredNetwork):
@@ -33,7 +37,7 @@ class Pifia(LayeredNetwork):
     width
         Scales every hidden layer (1 as published).
     classes
-        Proteins to tell apart.
+        Number of proteins to tell apart.
 
     Raises
     ------

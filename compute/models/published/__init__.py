@@ -1,1 +1,1 @@
-"""Published data and weights: where they are, and how they become a card of ours."""
+"""Published data and weights: where they are, and how they become a card and its weights file."""

@@ -1,8 +1,8 @@
-"""Where the published data and weights are: addresses, licences, sizes, hashes. Data only.
+"""Where the published data and weights are: addresses, licences, sizes, hashes.
 
-Sizes and hashes are those of files that were at hand; where none was, they are None, and the size
-is what the server says. What its publisher offers on a page only has no address of a file, and
-says what to do there.
+Layer: data only. Sizes and hashes are those of files that were at hand; where none was, they are
+None. A source that its publisher offers on a web page only has no files here, and says what to do
+on that page.
 """
 
 from collections.abc import Mapping
@@ -29,11 +29,11 @@ class RemoteFile:
     url
         Its address, http or https.
     name
-        What it is called here, below the source's folder.
+        Its path below the folder that the source is downloaded to.
     size
-        In bytes; None where not known beforehand.
+        Size in bytes; None, the default, where it is not known beforehand.
     sha256
-        64 hexadecimal digits; None where not known.
+        SHA-256, 64 hexadecimal digits; None, the default, where it is not known.
     """
 
     url: str
@@ -49,17 +49,17 @@ class Source:
     Parameters
     ----------
     title
-        What it is.
+        What it is, in words.
     page
-        Where people read about it.
+        Address of a page about it.
     licence
-        As its publisher states it.
+        Its licence as the publisher states it.
     publication
-        Where it was published.
+        Authors, journal and year.
     files
-        What to download; empty where the publisher offers a page only.
+        The files to download; empty where the publisher offers a page only.
     then
-        What to do next.
+        What to do once it is there.
     """
 
     title: str
@@ -149,7 +149,7 @@ _SWAP_RESULTS = (
         "6adf5a3a6da5dbfe71fcfa40e904d0c0527bb2e44e34a052adfcc4def9f0584d",
     ),
 )
-"""Names below `swap_experiments/results`, sizes, sha256."""
+"""Result files of the paper's Table 1: path below `swap_experiments/results`, bytes, SHA-256."""
 
 _PIFIA_WEIGHTS = f"{GITHUB}/arazd/pifia/HEAD/model/pretrained_weights"
 _KRAUS = "http://spidey.ccbr.utoronto.ca/~okraus"
@@ -292,16 +292,16 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
         ),
     }
 )
-"""By the name that `bystander fetch` takes."""
+"""Every source by the name that `bystander fetch` takes."""
 
 
 def source_named(name: str) -> Source:
-    """Find a source.
+    """Find a source by name.
 
     Raises
     ------
     UsageError
-        No such source.
+        The source does not exist.
     """
     if name not in SOURCES:
         raise unknown_value("source", name, [*SOURCES, "or list"])
@@ -314,7 +314,7 @@ def require_files(name: str, source: Source) -> None:
     Raises
     ------
     UsageError
-        It has no files; says what to do instead.
+        The source has no files; says what to do instead.
     """
     if not source.files:
         raise UsageError(f"{name} has no address of a file: see {source.page}.", source.then)

@@ -1,4 +1,7 @@
-"""Published weights into a card and its safetensors: one checkpoint in, two files out."""
+"""Conversion of published weights: one checkpoint in, a model card and its safetensors file out.
+
+Layer: joins `tensorflow_files`, which reads, and `weight_maps`, which rearranges.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +17,7 @@ from compute.models.weights import write_weights
 from compute.storage.atomic_files import sha256
 
 NOT_STATED = "not stated: converted from a checkpoint"
-"""What a card says it was trained on where nobody said."""
+"""What a card says of the training data where it was not given."""
 
 
 def convert(
@@ -38,35 +41,37 @@ def convert(
     network
         Key of `compute.models.networks.NETWORKS`.
     checkpoint
-        Keras: the file. TensorFlow: the prefix, any file of it, or a folder that holds one.
+        Of Keras weights, the file. Of a TensorFlow checkpoint, the part that its files' names have
+        in common (the prefix), any of its files, or a folder that holds one checkpoint.
     out
         Folder for `<name>.safetensors` and `<name>.toml`.
     classes
-        Text file with the names of the head's outputs, one a line, in order; by default they
+        Text file with the names of the network's outputs, one a line, in order; by default they
         are numbered.
     name
-        Of the model; by default the network's.
+        Name of the model; by default the network's.
     trained_on, license, created_by
-        For the card.
+        For the card; `NOT_STATED` and empty by default.
     dtype
-        How weights are stored: ``"float32"`` or ``"float16"``.
+        How weights are stored: ``"float32"``, the default, or ``"float16"``.
     overwrite
-        Whether a card that is there is replaced.
+        Whether a card that is there is replaced; False by default.
     say
-        Told what was found, a line at a time.
+        Called with a line of text about what was found; silent by default.
 
     Returns
     -------
     Path
-        The card.
+        Path of the card.
 
     Raises
     ------
     UsageError
-        No such network, or none with published weights; a card is there already;
+        The network does not exist or was not published with weights, a card is there already,
         or TensorFlow is needed and not installed.
     InputError
-        The checkpoint cannot be read or does not fit, or the class names do not.
+        The checkpoint cannot be read or does not fit the network, or the class names do not fit
+        its outputs.
     """
     spec = network_spec(network)
     name = name or network
@@ -124,11 +129,11 @@ def _class_names(path: Path | str | None, converted: ConvertedWeights) -> list[s
     return names
 
 
-def _ignored(converted: ConvertedWeights, read: Checkpoint, shown: int = 6) -> list[str]:
-    """Say what is no weight: the optimiser's state, counters, the object graph."""
+def _ignored(converted: ConvertedWeights, read: Checkpoint, named: int = 6) -> list[str]:
+    """List in a line what is no weight: the optimiser's state, counters, the object graph."""
     names = [*converted.ignored, *read.elsewhere]
     if not names:
         return []
-    more = f", and {len(names) - shown} more" if len(names) > shown else ""
-    listed = ", ".join(names[:shown])
+    more = f", and {len(names) - named} more" if len(names) > named else ""
+    listed = ", ".join(names[:named])
     return [f"Ignored, as they are no weights ({len(names)}): {listed}{more}"]

@@ -1,8 +1,9 @@
-"""Downloading published files: resumed where they broke off, whole or not at all, checked.
+"""Downloads of published files: resumed where they broke off, whole or not at all, checked.
 
-Layer: addresses and folders in, files out; the standard library's HTTP. What is not whole yet is
-`.<name>.part`, with the address and version it belongs to in `.<name>.part.json`: it is gone on
-with only where the server confirms that version, and never takes the file's place unchecked.
+Layer: addresses and folders in, files out, by the standard library's HTTP. A file that has not come
+whole is `.<name>.part`, with the address and version it belongs to in `.<name>.part.json`. Such a
+partial file is continued only where the server confirms that version, and never takes the file's
+place unchecked.
 """
 
 import json
@@ -24,11 +25,15 @@ from compute.errors import BystanderError, InputError, UsageError
 from compute.models.published.catalogue import RemoteFile, Source
 from compute.storage.atomic_files import Progress, disk_error, sha256, silent
 
-CHUNK = 1 << 18
+READ_AT_ONCE = 1 << 18
+"""Bytes read from a connection at a time."""
+
 TIMEOUT = 60.0
 """Seconds without a byte after which a connection counts as broken."""
 
 ATTEMPTS = 4
+"""Connections that are tried for one file."""
+
 PAUSE = 2.0
 """Seconds before the first new attempt; doubled for each further one."""
 
@@ -41,17 +46,17 @@ class _Broken(Exception):
 
 @dataclass(frozen=True)
 class _Version:
-    """Which file on the server a part belongs to.
+    """The version of a file on its server that a partial file belongs to.
 
     Parameters
     ----------
     url
-        Its address.
+        Address of the file.
     validator
         The server's strong ETag, or else its date of change; empty where it gave neither, and
-        then nothing can be gone on with.
+        then the partial file cannot be continued.
     total
-        Bytes in all; None where the server did not say.
+        Size of the whole file in bytes; None where the server did not say.
     """
 
     url: str
@@ -60,11 +65,12 @@ class _Version:
 
 
 def stated_sizes(source: Source) -> list[int | None]:
-    """Give the size of every file: the published one, or what its server says now, or None."""
+    """Return the size of every file in bytes: as published, or as its server says now, or None."""
     return [_stated_size(file) if file.size is None else file.size for file in source.files]
 
 
 def _stated_size(file: RemoteFile) -> int | None:
+    """Ask a file's server for its size in bytes; None where it does not say."""
     request = Request(file.url, headers=HEADERS, method="HEAD")
     try:
         with urlopen(request, timeout=TIMEOUT) as response:
@@ -85,13 +91,15 @@ def fetch(
     Parameters
     ----------
     source
-        With files.
+        A source that has files.
     folder
-        Gets them.
+        Folder that gets them.
     progress
-        Told how many kilobytes of each file have come.
+        Called with a file's name, kilobytes that have come, and kilobytes in all; silent by
+        default.
     say
-        Told of what is there already, broke or changed.
+        Called with a line of text about what is there already, broke or changed; silent by
+        default.
 
     Returns
     -------
@@ -101,7 +109,7 @@ def fetch(
     Raises
     ------
     InputError
-        A server does not have a file, or has another one than was published.
+        A server does not have a file, or it is not the file that was published.
     BystanderError
         A connection kept breaking, or the disk is full.
     """
@@ -121,15 +129,20 @@ def download(
     Parameters
     ----------
     file
-        What to download.
+        The file to download.
     path
-        Where it goes.
+        Path that it gets.
     progress, say
         As for `fetch`.
     attempts
-        How many connections are tried, 1 or more.
+        Connections that are tried, 1 or more; `ATTEMPTS` by default.
     pause
-        Seconds before the second one.
+        Seconds before the second one, doubled for each further one; `PAUSE` by default.
+
+    Returns
+    -------
+    Path
+        `path`.
 
     Raises
     ------
@@ -146,34 +159,36 @@ def download(
         _require_published(file, path, path)
         say(f"{path} is there already")
         return path
-    part = path.with_name(f".{path.name}.part")
+    partial = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for attempt in range(attempts):
             try:
-                _continue(file, part, progress, say)
+                _continue(file, partial, progress, say)
                 break
             except _Broken as error:
                 if attempt + 1 == attempts:
-                    raise _gave_up(file, part, error) from error
+                    raise _gave_up(file, partial, error) from error
                 say(f"{path.name}: {error}; trying again")
                 time.sleep(pause * 2**attempt)
         try:
-            _require_published(file, part, path)
+            _require_published(file, partial, path)
         except InputError:
-            _discard(part)
+            _discard(partial)
             raise
-        part.replace(path)
+        partial.replace(path)
     except OSError as error:
         raise disk_error(error, path) from error
-    _discard(part)
+    _discard(partial)
     return path
 
 
-def _continue(file: RemoteFile, part: Path, progress: Progress, say: Callable[[str], None]) -> None:
-    """Open one connection and take what comes, from where the part ends."""
-    version = _remembered(file, part)
-    have = part.stat().st_size if version else 0
+def _continue(
+    file: RemoteFile, partial: Path, progress: Progress, say: Callable[[str], None]
+) -> None:
+    """Open one connection and take what comes, from where the partial file ends."""
+    version = _remembered(file, partial)
+    have = partial.stat().st_size if version else 0
     headers = dict(HEADERS)
     if version and have:
         if have == version.total:
@@ -181,10 +196,10 @@ def _continue(file: RemoteFile, part: Path, progress: Progress, say: Callable[[s
         headers |= {"Range": f"bytes={have}-", "If-Range": version.validator}
     try:
         with urlopen(Request(file.url, headers=headers), timeout=TIMEOUT) as response:
-            _take(file, part, response, version, have, progress, say)
+            _take(file, partial, response, version, have, progress, say)
     except HTTPError as error:
         if error.code == 416 and have:
-            _discard(part)
+            _discard(partial)
             raise _Broken("what had come does not belong to the server's file any more") from error
         if error.code >= 500 or error.code == 429:
             raise _Broken(f"the server says {error.code} {error.reason}") from error
@@ -198,21 +213,21 @@ def _continue(file: RemoteFile, part: Path, progress: Progress, say: Callable[[s
 
 def _take(
     file: RemoteFile,
-    part: Path,
+    partial: Path,
     response: HTTPResponse,
     version: _Version | None,
     have: int,
     progress: Progress,
     say: Callable[[str], None],
 ) -> None:
-    """Write an answer to the part, after it or in its place."""
+    """Write an answer to the end of the partial file, or in its place."""
     length = response.headers.get("Content-Length")
     coming = int(length) if length is not None and length.isdigit() else None
     if response.status == 206 and version is not None:
         start, total = _range(response.headers.get("Content-Range", ""))
         now = _validator(response)
         if start != have or total != version.total or (now and now != version.validator):
-            _discard(part)
+            _discard(partial)
             raise _Broken("it changed on the server, or another part came than was asked for")
         say(f"{file.name}: going on after {have:,} bytes")
     elif response.status == 200:
@@ -227,13 +242,13 @@ def _take(
                 "`bystander fetch list` names.",
             )
         if None not in (coming, file.size) and coming != file.size:
-            _discard(part)
+            _discard(partial)
             raise _changed(file, f"it has {coming:,} bytes, not {file.size:,}")
     else:
         raise _Broken(f"the server says {response.status} {response.reason}")
-    _require_space(part, version.total, have)
-    with part.open("ab" if have else "wb") as handle:
-        _remember(part, version)
+    _require_space(partial, version.total, have)
+    with partial.open("ab" if have else "wb") as handle:
+        _remember(partial, version)
         have = _copy(file, handle, response, have, version.total, progress)
     if version.total is not None and have < version.total:
         raise _Broken(f"the connection broke after {have:,} of {version.total:,} bytes")
@@ -247,19 +262,19 @@ def _copy(
     total: int | None,
     progress: Progress,
 ) -> int:
-    """Copy to the end of the answer; gives the bytes there are then."""
+    """Copy an answer to the end of the partial file; return the bytes it has then."""
     stage = f"{file.name} (kB)"
     # A file of unknown size is never done before its end
     end = -(-total // 1000) if total is not None else None
     while True:
         try:
-            block = response.read(CHUNK)
+            received = response.read(READ_AT_ONCE)
         except (TimeoutError, ConnectionError, HTTPException, SSLError) as error:
             raise _Broken(f"the connection broke after {have:,} bytes") from error
-        if not block:
+        if not received:
             break
-        handle.write(block)
-        have += len(block)
+        handle.write(received)
+        have += len(received)
         done = have // 1000
         if total is None or have < total:
             progress(stage, done, end if end is not None else done + 1)
@@ -270,56 +285,63 @@ def _copy(
 
 
 def _range(header: str) -> tuple[int, int | None]:
-    """Read `bytes START-END/TOTAL`; (-1, None) where it is none."""
+    """Read `bytes START-END/TOTAL`: return start and total; (-1, None) where it is not that."""
     with suppress(ValueError):
-        unit, _, rest = header.partition(" ")
+        counted, _, rest = header.partition(" ")
         span, _, total = rest.partition("/")
-        if unit == "bytes":
+        if counted == "bytes":
             return int(span.partition("-")[0]), None if total == "*" else int(total)
     return -1, None
 
 
 def _validator(response: HTTPResponse) -> str:
-    """Give what If-Range may hold: a strong ETag or a date."""
+    """Return what If-Range may hold: a strong ETag or a date, or empty text."""
     etag = response.headers.get("ETag", "")
     return etag if etag.startswith('"') else response.headers.get("Last-Modified", "")
 
 
-def _remember(part: Path, version: _Version) -> None:
-    _note(part).write_text(json.dumps(vars(version)), "utf-8")
+def _remember(partial: Path, version: _Version) -> None:
+    """Write beside a partial file which version it belongs to."""
+    _note(partial).write_text(json.dumps(vars(version)), "utf-8")
 
 
-def _remembered(file: RemoteFile, part: Path) -> _Version | None:
-    """Give the version a part belongs to, if it can be gone on with."""
+def _remembered(file: RemoteFile, partial: Path) -> _Version | None:
+    """Return the version a partial file belongs to, if it can be continued."""
     try:
-        version = _Version(**json.loads(_note(part).read_text("utf-8")))
+        version = _Version(**json.loads(_note(partial).read_text("utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-    usable = part.is_file() and version.url == file.url and bool(version.validator)
+    usable = partial.is_file() and version.url == file.url and bool(version.validator)
     return version if usable else None
 
 
-def _note(part: Path) -> Path:
-    return part.with_name(f"{part.name}.json")
+def _note(partial: Path) -> Path:
+    """Return the path of the note beside a partial file."""
+    return partial.with_name(f"{partial.name}.json")
 
 
-def _discard(part: Path) -> None:
-    for path in (part, _note(part)):
+def _discard(partial: Path) -> None:
+    """Delete a partial file and its note."""
+    for path in (partial, _note(partial)):
         path.unlink(missing_ok=True)
 
 
-def _require_space(part: Path, total: int | None, have: int) -> None:
-    free = shutil.disk_usage(part.parent).free
+def _require_space(partial: Path, total: int | None, have: int) -> None:
+    """Refuse to go on where the disk has no room for what is to come."""
+    free = shutil.disk_usage(partial.parent).free
     if total is not None and total - have > free:
         raise BystanderError(
-            f"The disk is too full for {part.parent}: {total - have:,} bytes are to come, "
+            f"The disk is too full for {partial.parent}: {total - have:,} bytes are to come, "
             f"{free:,} are free.",
             "Free some space or give another folder; what has come is kept.",
         )
 
 
 def _require_published(file: RemoteFile, path: Path, final: Path) -> None:
-    """Compare size and hash with the published ones, where they are known."""
+    """Compare a file's size and hash with the published ones, where these are known.
+
+    `final` is the path that it is to get; the error says what to do by whether it has it.
+    """
     size = path.stat().st_size
     problem = ""
     if file.size is not None and size != file.size:
@@ -333,6 +355,7 @@ def _require_published(file: RemoteFile, path: Path, final: Path) -> None:
 
 
 def _changed(file: RemoteFile, problem: str) -> InputError:
+    """Make the error of a server that offers another file than was published."""
     return InputError(
         f"{file.url} is not the file that was published: {problem}. It was not kept.",
         "It may have changed, or was altered on its way: look at the page that "
@@ -340,13 +363,13 @@ def _changed(file: RemoteFile, problem: str) -> InputError:
     )
 
 
-def _gave_up(file: RemoteFile, part: Path, error: _Broken) -> BystanderError:
-    """Say what is kept, and delete what is of no use."""
-    version = _remembered(file, part)
-    have = part.stat().st_size if version else 0
+def _gave_up(file: RemoteFile, partial: Path, error: _Broken) -> BystanderError:
+    """Make the error after the last attempt; delete a partial file that cannot be continued."""
+    version = _remembered(file, partial)
+    have = partial.stat().st_size if version else 0
     if have:
         kept = f"{have:,} bytes are kept: the same command goes on from there."
     else:
-        _discard(part)
+        _discard(partial)
         kept = "Nothing could be kept. Check the connection and run the same command again."
     return BystanderError(f"{file.url} did not come: {error}.", kept)

@@ -1,8 +1,9 @@
-"""Reading published weight files: TensorFlow checkpoints and Keras HDF5, never a pickle. No torch.
+"""Reading published weight files: TensorFlow checkpoints and Keras HDF5, never a pickle.
 
-Layer: a path in, variable name → array out (channels last, as stored), for
-`compute.models.published.weight_maps.from_published`. What can be told from the files alone (a
-missing shard, a cut-off file, another format) is told before TensorFlow is loaded.
+Layer: a path in; out come arrays by the name of their variable (channels last, as stored), for
+`compute.models.published.weight_maps.from_published`. Needs no torch. What can be told from the
+files alone (a missing data file, a cut-off file, another format) is told before TensorFlow is
+loaded.
 """
 
 import os
@@ -27,6 +28,7 @@ TABLE_END = bytes.fromhex("57fb808b247547db")
 `.index` file and of a checkpoint in the older one-file format."""
 
 HDF5_START = b"\x89HDF\r\n\x1a\n"
+"""First bytes of an HDF5 file (its format signature)."""
 
 FOREIGN: tuple[tuple[bytes, str], ...] = (
     (b"\x80\x02", "a pickle"),
@@ -39,11 +41,12 @@ FOREIGN: tuple[tuple[bytes, str], ...] = (
     (HDF5_START, "HDF5, as Keras writes it"),
     (TABLE_END, "a TensorFlow checkpoint"),
 )
-"""How files of other formats begin, for messages."""
+"""First bytes of files of other formats, and what these are, for messages."""
 
 PICKLED = (".pkl", ".pickle", ".joblib")
+"""Endings of file names that pickles have."""
 
-_SHARD = re.compile(r"(?P<prefix>.+)\.data-(?P<number>\d{5})-of-(?P<count>\d{5})")
+_DATA_FILE = re.compile(r"(?P<prefix>.+)\.data-(?P<number>\d{5})-of-(?P<count>\d{5})")
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,13 @@ class Checkpoint:
     Parameters
     ----------
     files
-        Where they come from; the first is the one that names them all.
+        The files they come from; the first names all variables.
     variables
-        Name → array as stored. Those of TensorFlow are read when they are asked for, so the
+        Arrays as stored, by name. Those of TensorFlow are read when they are asked for, so the
         optimiser's never are.
     elsewhere
-        Parts of the file that are no weights and are not among the variables.
+        Names of the file's groups that are no weights and not among the variables; none by
+        default.
     """
 
     files: tuple[Path, ...]
@@ -74,12 +78,18 @@ def read_checkpoint(container: str, path: Path | str) -> Checkpoint:
     container
         Key of `CONTAINERS`.
     path
-        Keras: the file. TensorFlow: the prefix, any file of it, or a folder that holds one.
+        Of Keras weights, the file. Of a TensorFlow checkpoint, its prefix, any of its files, or
+        a folder that holds one checkpoint.
+
+    Returns
+    -------
+    Checkpoint
+        Its variables.
 
     Raises
     ------
     UsageError
-        No such container, or TensorFlow is needed and not installed.
+        The container does not exist, or TensorFlow is needed and not installed.
     InputError
         A file is missing, cut off, of another format or unreadable; it is named.
     """
@@ -94,12 +104,15 @@ def tensorflow_files(path: Path) -> tuple[Path, tuple[Path, ...]]:
     Parameters
     ----------
     path
-        The prefix, one of the files, or a folder that holds one checkpoint.
+        The prefix (what the names of all files begin with), one of the files, or a folder that
+        holds one checkpoint.
 
     Returns
     -------
-    tuple
-        The prefix, and the files: index and shards, or the one file of the older format.
+    prefix : Path
+        The prefix.
+    files : tuple of Path
+        The index and the data files, or the one file of the older format.
 
     Raises
     ------
@@ -110,14 +123,14 @@ def tensorflow_files(path: Path) -> tuple[Path, tuple[Path, ...]]:
     index = prefix.with_name(f"{prefix.name}.index")
     if index.is_file():
         _require_table(index)
-        return prefix, (index, *_shards(prefix))
+        return prefix, (index, *_data_files(prefix))
     if prefix.is_file():
         _require_table(prefix)
         return prefix, (prefix,)
-    shards = sorted(prefix.parent.glob(f"{_escaped(prefix.name)}.data-*"))
-    if shards:
+    data_files = sorted(prefix.parent.glob(f"{_escaped(prefix.name)}.data-*"))
+    if data_files:
         raise InputError(
-            f"{index} is missing; {shards[0].name} is there.",
+            f"{index} is missing; {data_files[0].name} is there.",
             "A checkpoint is an .index file and its .data files: put them into one folder.",
         )
     raise InputError(
@@ -127,6 +140,7 @@ def tensorflow_files(path: Path) -> tuple[Path, tuple[Path, ...]]:
 
 
 def _prefix(path: Path) -> Path:
+    """Return the prefix of a checkpoint from any of its files or its folder."""
     if path.is_dir():
         found = sorted(path.glob("*.index"))
         if len(found) != 1:
@@ -138,17 +152,17 @@ def _prefix(path: Path) -> Path:
         path = found[0]
     if path.suffix in (".index", ".meta"):
         return path.with_suffix("")
-    shard = _SHARD.fullmatch(path.name)
-    return path.with_name(shard["prefix"]) if shard else path
+    data_file = _DATA_FILE.fullmatch(path.name)
+    return path.with_name(data_file["prefix"]) if data_file else path
 
 
-def _shards(prefix: Path) -> tuple[Path, ...]:
-    """List all shards, by the number that their names tell."""
+def _data_files(prefix: Path) -> tuple[Path, ...]:
+    """Return all data files, of which their names say how many there are; none may be missing."""
     counts: dict[int, set[int]] = {}
     for file in prefix.parent.glob(f"{_escaped(prefix.name)}.data-*"):
-        shard = _SHARD.fullmatch(file.name)
-        if shard and shard["prefix"] == prefix.name:
-            counts.setdefault(int(shard["count"]), set()).add(int(shard["number"]))
+        found = _DATA_FILE.fullmatch(file.name)
+        if found and found["prefix"] == prefix.name:
+            counts.setdefault(int(found["count"]), set()).add(int(found["number"]))
     if not counts:
         raise InputError(
             f"{prefix}.data-00000-of-… is missing: the checkpoint has an .index and no .data file.",
@@ -166,11 +180,12 @@ def _shards(prefix: Path) -> tuple[Path, ...]:
 
 
 def _escaped(name: str) -> str:
+    """Return a name such that `glob` takes every character of it as it is."""
     return re.sub(r"([\[*?])", r"[\1]", name)
 
 
 def _require_table(path: Path) -> None:
-    """Refuse what does not end as a TensorFlow table does."""
+    """Refuse a file that does not end as a TensorFlow table does."""
     try:
         with path.open("rb") as handle:
             start = handle.read(len(HDF5_START))
@@ -185,13 +200,14 @@ def _require_table(path: Path) -> None:
 
 
 def _foreign(path: Path, start: bytes) -> str | None:
-    """Say what a file is instead."""
+    """Return what a file is by its name and first bytes; None where that is not known."""
     if path.suffix.lower() in PICKLED:
         return "a pickle"
     return next((what for begin, what in FOREIGN if start.startswith(begin)), None)
 
 
 def _remedy(what: str, wanted: str) -> str:
+    """Say what to do about a file that is `what` where `wanted` is read."""
     if "pickle" in what or "zip" in what:
         return (
             f"Such files can run code when loaded, and are never opened here: give {wanted} as "
@@ -201,7 +217,7 @@ def _remedy(what: str, wanted: str) -> str:
 
 
 class _Variables(Mapping[str, Array]):
-    """Variables of a TensorFlow checkpoint, each read when asked for."""
+    """Variables of a TensorFlow checkpoint, each read when it is asked for."""
 
     def __init__(self, reader: Any, path: Path) -> None:
         self._reader = reader
@@ -225,6 +241,7 @@ class _Variables(Mapping[str, Array]):
 
 
 def _read_tensorflow(path: Path) -> Checkpoint:
+    """Open a TensorFlow checkpoint of either format."""
     prefix, files = tensorflow_files(path)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
@@ -242,12 +259,12 @@ def _read_tensorflow(path: Path) -> Checkpoint:
 
 
 def _read_keras(path: Path) -> Checkpoint:
-    """Read a Keras HDF5 weights file, or the weights of a whole model's.
+    """Read a Keras HDF5 file, of weights alone or of a whole model.
 
     Keras puts `layer/variable` into a group named by the layer; its list of layers is the
     attribute `layer_names`.
     """
-    if path.suffix == ".index" or _SHARD.fullmatch(path.name):
+    if path.suffix == ".index" or _DATA_FILE.fullmatch(path.name):
         raise InputError(
             f"{path} belongs to a TensorFlow checkpoint.", "Give Keras weights: an .h5 file."
         )
@@ -283,7 +300,7 @@ def _read_keras(path: Path) -> Checkpoint:
 
 
 def _datasets(weights: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
-    """Go through a file's own datasets, following no links, by name without the layer's group."""
+    """Yield a file's own datasets, following no links, by name without the layer's group."""
     found: list[tuple[str, h5py.Dataset]] = []
 
     def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
@@ -294,13 +311,14 @@ def _datasets(weights: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
     yield from found
 
 
-def _unreadable(path: Path, error: Exception, part: str = "") -> InputError:
+def _unreadable(path: Path, error: Exception, variable: str = "") -> InputError:
+    """Make the error of a file, or of one variable in it, that cannot be read."""
     if isinstance(error, FileNotFoundError):
         return InputError(f"There is no file {path}.", "Check the path.")
     reason = getattr(error, "message", None) or getattr(error, "strerror", None) or str(error)
     first = str(reason).strip().splitlines()[0] if str(reason).strip() else type(error).__name__
     return InputError(
-        f"{path} cannot be read{f' at {part}' if part else ''}: {first.rstrip('.')}.",
+        f"{path} cannot be read{f' at {variable}' if variable else ''}: {first.rstrip('.')}.",
         "It may be cut off or damaged: fetch it again.",
     )
 
@@ -308,5 +326,5 @@ def _unreadable(path: Path, error: Exception, part: str = "") -> InputError:
 CONTAINERS: Mapping[str, Callable[[Path], Checkpoint]] = MappingProxyType(
     {"tensorflow": _read_tensorflow, "keras": _read_keras}
 )
-"""How networks were published (`compute.models.published.weight_maps.LAYOUTS`) → how that is
-read."""
+"""What reads each kind of file in which networks were published; see
+`compute.models.published.weight_maps.LAYOUTS`."""

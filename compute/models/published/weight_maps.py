@@ -1,7 +1,8 @@
-"""Published weight variables into ours: every variable finds its place, or the error names it.
+"""Published weights, rearranged for Bystander's networks: every variable has a place there.
 
-Layer: arrays in, tensors out. Reading the publishers' files is another matter; what arrives here
-is a dictionary of variable name → array, channels last, as TensorFlow and Keras store them.
+Layer: arrays in, tensors out; no files. `compute.models.published.tensorflow_files` reads the
+publishers' files; what arrives here are arrays by the name of their variable, channels last, as
+TensorFlow and Keras store them. A variable without a place is an error that names it.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -26,18 +27,18 @@ Array = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Move:
-    """Where one published variable goes.
+    """Where one published variable goes, and how.
 
     Parameters
     ----------
     source
         Its published name.
     target
-        Key of our weights.
+        Key of the weight in Bystander's network.
     turn
-        Published layout → ours.
+        Takes an array in the published layout, returns it in the network's.
     shape
-        Our shape → the published one, for the check and its message.
+        Takes the network's shape, returns the published one; for the check and its message.
     """
 
     source: str
@@ -48,20 +49,20 @@ class Move:
 
 @dataclass(frozen=True)
 class ConvertedWeights:
-    """A network's published weights in our layout.
+    """A network's published weights in the layout of Bystander's network.
 
     Parameters
     ----------
     network
-        Name of the architecture.
+        Name of the network.
     width
-        Network width that the kernel shapes tell.
+        Network width, as told from the shapes of the kernels.
     classes
-        Outputs of the head, 0 for a network without one.
+        Number of classes, 0 for a network that has none.
     tensors
-        Our weights by key, float32.
+        Weights by key, float32.
     ignored
-        Variables that are no weights: the optimiser's state, counters.
+        Names of variables that are no weights: the optimiser's state, counters.
     """
 
     network: str
@@ -72,23 +73,27 @@ class ConvertedWeights:
 
 
 def _vector(source: str, target: str) -> Move:
+    """Move a vector as it is."""
     return Move(source, target, lambda a: a, lambda s: s)
 
 
 def _kernel(source: str, target: str) -> Move:
-    """Height×width×in×out to out×in×height×width."""
+    """Move a convolution's kernel: height×width×in×out to out×in×height×width."""
     return Move(
         source, target, lambda a: a.transpose(3, 2, 0, 1), lambda s: (s[2], s[3], s[1], s[0])
     )
 
 
 def _dense(source: str, target: str) -> Move:
-    """In×out to out×in."""
+    """Move a dense layer's weights: in×out to out×in."""
     return Move(source, target, lambda a: a.transpose(1, 0), lambda s: (s[1], s[0]))
 
 
 def _dense_on_map(source: str, target: str, side: int) -> Move:
-    """In×out to out×in, where "in" was flattened channels last and is channels first with us."""
+    """Move the weights of a dense layer after a map of `side`×`side` pixels: in×out to out×in.
+
+    The map was flattened channels last as published, and is flattened channels first here.
+    """
 
     def turn(a: Array) -> Array:
         outputs = a.shape[1]
@@ -103,17 +108,17 @@ _NORM = {
     "running_mean": "moving_mean",
     "running_var": "moving_variance",
 }
-"""Torch's names of a batch normalisation's arrays → Keras'."""
+"""Keras' names of a batch normalisation's arrays, by PyTorch's names."""
 
 
 def _pifia() -> Iterator[Move]:
-    """Paths of the object graph that `model.save_weights` writes."""
+    """Yield PIFiA's moves; names are paths of the object graph that `model.save_weights` writes."""
     end = "/.ATTRIBUTES/VARIABLE_VALUE"
     for i in range(1, 9):
         yield _kernel(f"conv{i}/kernel{end}", f"blocks.conv{i}.conv.weight")
         yield _vector(f"conv{i}/bias{end}", f"blocks.conv{i}.conv.bias")
-        for ours, theirs in _NORM.items():
-            yield _vector(f"bn{i}/{theirs}{end}", f"blocks.conv{i}.norm.{ours}")
+        for torch_name, keras_name in _NORM.items():
+            yield _vector(f"bn{i}/{keras_name}{end}", f"blocks.conv{i}.norm.{torch_name}")
     yield _dense_on_map(f"d1/kernel{end}", "d1.weight", PIFIA_FLAT_SIDE)
     yield _vector(f"d1/bias{end}", "d1.bias")
     for name in ("d2", "d3"):
@@ -131,17 +136,20 @@ _PAIRED_CELL_NORMS = {
     "source.conv5_1": "_6",
     "marker.rfpconv3_1": "_7",
 }
-"""Keras numbers unnamed layers as they are made: two of the source encoder, two of the marker's,
-the source's last three, the marker's last."""
+"""Number in the published name of each block's normalisation. Keras numbers unnamed layers as they
+are made: two of the source encoder, two of the marker encoder, the source encoder's last three, the
+marker encoder's last."""
 
 
 def _paired_cell() -> Iterator[Move]:
+    """Yield Paired Cell Inpainting's moves."""
     for block, number in _PAIRED_CELL_NORMS.items():
         name = block.split(".")[1]
         yield _kernel(f"{name}/kernel:0", f"{block}.conv.weight")
         yield _vector(f"{name}/bias:0", f"{block}.conv.bias")
-        for ours, theirs in _NORM.items():
-            yield _vector(f"batch_normalization{number}/{theirs}:0", f"{block}.norm.{ours}")
+        for torch_name, keras_name in _NORM.items():
+            source = f"batch_normalization{number}/{keras_name}:0"
+            yield _vector(source, f"{block}.norm.{torch_name}")
     for name in (*(f"conv{i}_1" for i in range(6, 11)), "y_gfp"):
         target = name if name == "y_gfp" else f"decoder.{name}"
         yield _kernel(f"{name}/kernel:0", f"{target}.weight")
@@ -149,13 +157,16 @@ def _paired_cell() -> Iterator[Move]:
 
 
 def _deeploc() -> Iterator[Move]:
-    """Names of the TensorFlow 1 graph; moving averages of the moments serve as statistics."""
+    """Yield DeepLoc's moves; names are those of the TensorFlow 1 graph.
 
-    def layer(name: str, target: str, part: str, weight: Move) -> Iterator[Move]:
+    Moving averages of the moments serve as running statistics.
+    """
+
+    def layer(name: str, target: str, linear: str, weight: Move) -> Iterator[Move]:
         norm = f"{name}_batch_norm"
         moments = f"{norm}/{name}/batch_norm/{norm}/moments"
         yield weight
-        yield _vector(f"{name}/biases/Variable", f"{target}.{part}.bias")
+        yield _vector(f"{name}/biases/Variable", f"{target}.{linear}.bias")
         yield _vector(f"{name}/batch_norm/{norm}/gamma", f"{target}.norm.weight")
         yield _vector(f"{name}/batch_norm/{norm}/beta", f"{target}.norm.bias")
         yield _vector(f"{moments}/Squeeze/ExponentialMovingAverage", f"{target}.norm.running_mean")
@@ -179,13 +190,14 @@ class Layout:
     Parameters
     ----------
     moves
-        One per weight.
+        One for each weight.
     container
         Key of `compute.models.published.tensorflow_files.CONTAINERS`.
     head
-        The variable whose last axis tells the number of classes; empty for none.
+        Name of the variable whose last axis has the number of classes; empty where the network has
+        none.
     ignored
-        Patterns of variables that are no weights.
+        Patterns of the names of variables that are no weights, as `fnmatch` takes them.
     """
 
     moves: tuple[Move, ...]
@@ -219,7 +231,8 @@ LAYOUTS: dict[str, Layout] = {
         ("Variable", "beta?_power", "*/Adam", "*/Adam_1"),
     ),
 }
-"""By the names of `compute.models.networks.NETWORKS`, those that were published with weights."""
+"""Every layout by the network's name in `compute.models.networks.NETWORKS`; a network that was
+published without weights has none."""
 
 
 def layout_of(network: str) -> Layout:
@@ -228,7 +241,7 @@ def layout_of(network: str) -> Layout:
     Raises
     ------
     UsageError
-        No such network, or none with published weights.
+        The network does not exist, or was not published with weights.
     """
     network_spec(network)
     if network not in LAYOUTS:
@@ -237,25 +250,25 @@ def layout_of(network: str) -> Layout:
 
 
 def from_published(network: str, variables: Mapping[str, Array]) -> ConvertedWeights:
-    """Turn published variables into our weights.
+    """Turn published variables into the weights of Bystander's network.
 
     Parameters
     ----------
     network
-        Name of the architecture.
+        Name of the network.
     variables
-        Published name → array, channels last. The width and the number of classes are read off
-        the kernels.
+        Arrays by their published name, channels last. Width and number of classes are told from
+        the shapes of the kernels.
 
     Returns
     -------
     ConvertedWeights
-        Float32, complete and checked against the architecture.
+        All weights, float32, checked against the network's shapes.
 
     Raises
     ------
     UsageError
-        No such network, or none with published weights.
+        The network does not exist, or was not published with weights.
     InputError
         Variables are missing, left over, or of another shape; each is named.
     """
@@ -291,10 +304,10 @@ def from_published(network: str, variables: Mapping[str, Array]) -> ConvertedWei
 
 
 def _width(network: str, classes: int, shapes: Mapping[str, tuple[int, ...]]) -> float:
-    """Find the width that fits most layers; of several the roundest number.
+    """Find the width that fits most layers; of several such widths, the roundest number.
 
-    Units are rounded layer by layer, so each layer tells an interval only. What the width found
-    does not fit, the check of shapes names.
+    Numbers of units are rounded layer by layer, so each layer tells only an interval. Layers that
+    the width does not fit are named by the check of shapes.
     """
     narrow, wide = (weights_of(_skeleton(network, width, classes)) for width in (1.0, 2.0))
     stored = [
@@ -315,6 +328,6 @@ def _width(network: str, classes: int, shapes: Mapping[str, tuple[int, ...]]) ->
 
 
 def _skeleton(network: str, width: float, classes: int) -> LayeredNetwork:
-    """Make the network's shapes without its memory."""
+    """Make a network that has shapes but takes no memory."""
     with torch.device("meta"):
         return network_spec(network).build(width, classes)

@@ -1,1 +1,1 @@
-"""The networks' own objectives, to train them on a store."""
+"""Training of the networks on a crop store, each by its own objective."""

@@ -1,4 +1,7 @@
-"""What an interrupted training goes on from: one file of tensors and JSON."""
+"""Checkpoints: what an interrupted training goes on from.
+
+Layer: one safetensors file, which holds tensors and JSON.
+"""
 
 import json
 from collections.abc import Mapping
@@ -24,11 +27,11 @@ class TrainingState:
     Parameters
     ----------
     network, optimiser
-        As they are now.
+        The network and Adam after the last finished epoch.
     best
-        Weights of the epoch with the lowest validation loss.
+        Weights by key of the epoch with the lowest validation loss; empty before the first.
     history
-        One row per finished epoch, with at least `validation_loss`.
+        One row for each finished epoch, with at least `validation_loss`.
     """
 
     network: LayeredNetwork
@@ -43,13 +46,23 @@ class TrainingState:
 
     @property
     def epochs_since_best(self) -> int:
-        """Epochs since the validation loss was lowest."""
+        """Number of epochs since the validation loss was lowest."""
         losses = [row["validation_loss"] for row in self.history]
         return len(losses) - 1 - losses.index(min(losses)) if losses else 0
 
 
 def save_state(path: Path, state: TrainingState, configuration: Mapping[str, Any]) -> None:
-    """Write everything a resumed training needs as one file of tensors and JSON."""
+    """Write everything that a resumed training needs.
+
+    Parameters
+    ----------
+    path
+        The file; it appears whole or not at all.
+    state
+        Where the training stands.
+    configuration
+        What a resumed training must have in common with this one; JSON.
+    """
     tensors = {f"network/{k}": t for k, t in weights_of(state.network).items()}
     tensors |= {f"best/{k}": t for k, t in state.best.items()}
     for number, values in state.optimiser.state_dict()["state"].items():
@@ -61,14 +74,23 @@ def save_state(path: Path, state: TrainingState, configuration: Mapping[str, Any
 
 
 def restore_state(path: Path, state: TrainingState, configuration: Mapping[str, Any]) -> None:
-    """Put a training back where a checkpoint left it.
+    """Put a training back to where a checkpoint left it.
+
+    Parameters
+    ----------
+    path
+        The checkpoint.
+    state
+        A fresh training; changed in place.
+    configuration
+        Must equal the one of the checkpoint.
 
     Raises
     ------
     InputError
-        The file is damaged, or its weights are of another network.
+        The file is damaged, or its weights belong to another network.
     ChangedError
-        It was begun with another configuration.
+        The checkpoint was begun with another configuration; names what differs.
     """
     groups: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "adam": {}}
     try:

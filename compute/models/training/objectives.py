@@ -1,7 +1,8 @@
-"""What each network is trained to do: pixels in memory to losses. No files.
+"""What each network is trained to do: name a protein, name a localization, paint a cell.
 
-Which cells are used is decided in `compute.models.training.select_cells`, with the classes an
-objective gives; the loop around both is `compute.models.training.train`.
+Layer: pixels in memory in, losses out; no files. `compute.models.training.select_cells` decides
+which cells are used, by the classes that an objective gives them; the loop around both is
+`compute.models.training.train`.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -19,7 +20,7 @@ from torch import Tensor
 from compute.errors import InputError
 from compute.models.networks.blocks import LayeredNetwork
 from compute.models.scaling import Scaling
-from compute.models.training.select_cells import Rows, Selection, Task
+from compute.models.training.select_cells import Labelling, Rows, Selection
 
 
 @dataclass(frozen=True)
@@ -29,15 +30,15 @@ class Pixels:
     Parameters
     ----------
     images
-        N×C×H×W, the store's dtype, in the network's channel order.
+        Raw crops, N×C×H×W, in the store's dtype and the network's order of channels.
     scale
         The network's scaling, done on the whole crop.
     input_size
-        Side of the square window the network reads, in pixels.
+        Side of the square window that the network reads, in pixels.
     jitter
         Whether training takes that window anywhere in the crop (DeepLoc) or at its centre.
     device
-        Where tensors go.
+        Where the network computes.
     """
 
     images: NDArray[Any]
@@ -47,7 +48,14 @@ class Pixels:
     device: torch.device
 
     def crops(self, rows: Rows, rng: np.random.Generator | None = None) -> Tensor:
-        """Give scaled input for rows, flipped, turned and shifted at random if `rng` is given.
+        """Return scaled input for some cells, flipped, turned and shifted at random with `rng`.
+
+        Parameters
+        ----------
+        rows
+            Rows of the store.
+        rng
+            Source of the random changes; None, the default, changes nothing.
 
         Returns
         -------
@@ -68,20 +76,26 @@ class Pixels:
 
 
 def turned(images: Tensor, codes: NDArray[np.int64]) -> Tensor:
-    """Give each image one of the square's eight symmetries.
+    """Turn and flip each image by one of the square's eight symmetries.
 
     Parameters
     ----------
     images
         N×C×S×S.
     codes
-        0–7 per image: quarter turns in the lower two bits, a flip in the third.
+        A number from 0 to 7 for each image: quarter turns in the lower two bits, a flip in the
+        third; shape (N,).
+
+    Returns
+    -------
+    Tensor
+        N×C×S×S.
     """
     out = torch.empty_like(images)
     for code in range(8):
         chosen = torch.from_numpy(np.flatnonzero(codes == code)).to(images.device)
-        part = images[chosen].rot90(code & 3, dims=(-2, -1))
-        out[chosen] = part.flip(-1) if code & 4 else part
+        some = images[chosen].rot90(code & 3, dims=(-2, -1))
+        out[chosen] = some.flip(-1) if code & 4 else some
     return out
 
 
@@ -93,9 +107,9 @@ def windows(images: Tensor, offsets: NDArray[np.int64], side: int) -> Tensor:
     images
         N×C×H×W.
     offsets
-        2×N: first row and first column, in pixels.
+        First row and first column of each window in pixels, shape (2, N).
     side
-        Of the windows, in pixels.
+        Side of the windows in pixels.
 
     Returns
     -------
@@ -111,12 +125,12 @@ def windows(images: Tensor, offsets: NDArray[np.int64], side: int) -> Tensor:
     )
 
 
-class Objective(Task, Protocol):
-    """One entry of `OBJECTIVES`."""
+class Objective(Labelling, Protocol):
+    """What a network is trained to do; an entry of `OBJECTIVES`."""
 
     @property
     def score_name(self) -> str:
-        """What the score of `loss` is."""
+        """Name of the score that `loss` gives."""
 
     def loss(
         self,
@@ -126,23 +140,38 @@ class Objective(Task, Protocol):
         rows: Rows,
         rng: np.random.Generator | None,
     ) -> tuple[Tensor, float]:
-        """Give the mean loss over rows and their mean score (higher is better)."""
+        """Compute the mean loss over some cells and their mean score (higher is better).
+
+        Parameters
+        ----------
+        network
+            The network that is trained.
+        pixels, selection
+            The store's crops and the cells in use.
+        rows
+            Rows of the store, all on one side of the split.
+        rng
+            Source of random changes to the crops; None where the network is validated.
+        """
 
 
 @dataclass(frozen=True)
 class Naming:
-    """Name a class of each cell: cross-entropy.
+    """Name the class of each cell; the loss is cross-entropy.
 
     Parameters
     ----------
     class_name
         What is named, for messages.
     label_of
-        Cells table → class per cell, empty where there is none.
+        Takes the cells table; returns each cell's class, empty where it has none.
     lacking
-        Why a cell has none.
+        Reason for which a cell has none.
     in_order
-        Classes present, localizations in the store's order → classes in order.
+        Takes the classes that are present, and the localizations in the store's order; returns
+        the classes in order.
+    score_name
+        Name of the score; ``"accuracy"`` by default.
     """
 
     class_name: str
@@ -152,7 +181,7 @@ class Naming:
     score_name: str = "accuracy"
 
     def labels(self, cells: pd.DataFrame) -> tuple["pd.Series[str]", str]:
-        """Give each cell's class and why some have none."""
+        """Return each cell's class, and the reason for which some have none."""
         return self.label_of(cells), self.lacking
 
     def class_names(self, present: Collection[str], localizations: list[str]) -> tuple[str, ...]:
@@ -183,7 +212,7 @@ class Naming:
         rows: Rows,
         rng: np.random.Generator | None,
     ) -> tuple[Tensor, float]:
-        """Give mean cross-entropy (nats) and accuracy."""
+        """Compute mean cross-entropy (nats) and accuracy; see `Objective.loss`."""
         target = torch.from_numpy(selection.target[rows]).to(pixels.device)
         logits = network(pixels.crops(rows, rng))
         right = (logits.detach().argmax(dim=1) == target).float().mean()
@@ -194,8 +223,13 @@ class Naming:
 class Painting:
     """Paint the protein into another cell of the same field from that cell's marker.
 
-    Mean squared error of images scaled to 0–1, as in `yeast_model/train.py` of
+    The loss is the mean squared error of images scaled to 0–1, as in `yeast_model/train.py` of
     github.com/alexxijielu/paired_cell_inpainting.
+
+    Parameters
+    ----------
+    score_name
+        Name of the score; ``"explained variance"`` by default.
     """
 
     score_name: str = "explained variance"
@@ -205,19 +239,19 @@ class Painting:
         return pd.Series("cell", index=cells.index), ""
 
     def class_names(self, present: Collection[str], localizations: list[str]) -> tuple[str, ...]:
-        """Give none."""
+        """Return none."""
         return ()
 
     def group_again(self, selection: Selection) -> Selection:
         """Leave out cells without a partner: alone in their field on their side of the split."""
         kept: dict[str, Any] = {}
         alone = 0
-        for part in ("training", "validation"):
-            rows = getattr(selection, part)
+        for side in ("training", "validation"):
+            rows = getattr(selection, side)
             _, which, sizes = np.unique(
                 selection.field[rows], return_inverse=True, return_counts=True
             )
-            kept[part] = rows[sizes[which] > 1]
+            kept[side] = rows[sizes[which] > 1]
             alone += int((sizes[which] == 1).sum())
         left_out = {
             **selection.left_out,
@@ -233,7 +267,7 @@ class Painting:
         rows: Rows,
         rng: np.random.Generator | None,
     ) -> tuple[Tensor, float]:
-        """Give mean squared error and the share of the pixels' variance that is explained."""
+        """Compute mean squared error and explained share of variance; see `Objective.loss`."""
         side = selection.validation if rng is None else selection.training
         source = pixels.crops(rows, rng)
         target = pixels.crops(partners(rows, side, selection.field, rng), rng)
@@ -252,11 +286,17 @@ def partners(rows: Rows, side: Rows, field: Rows, rng: np.random.Generator | Non
     rows
         Rows of the store, all among `side`.
     side
-        Rows that may be chosen; every field at least twice.
+        Rows that may be chosen; each field has at least two.
     field
-        Field number of every row of the store.
+        Number of the field of every row of the store.
     rng
-        Chooses evenly among the others; without it the next one in the field is taken.
+        Chooses evenly among the others; without it, the default, the next one in the field is
+        taken.
+
+    Returns
+    -------
+    ndarray
+        Rows of the store, one for each of `rows`.
     """
     ordered = side[np.lexsort((side, field[side]))]
     place = np.empty(len(field), np.int64)
@@ -269,6 +309,7 @@ def partners(rows: Rows, side: Rows, field: Rows, rng: np.random.Generator | Non
 
 
 def _single_localization(cells: pd.DataFrame) -> "pd.Series[str]":
+    """Return each cell's localization, empty where it has none or several."""
     several = cells["labels"].map(lambda labels: labels is not None and len(labels) > 1)
     return cells["localization"].astype(object).where(~several.astype(bool)).fillna("")
 
@@ -290,4 +331,4 @@ OBJECTIVES: Mapping[str, Objective] = MappingProxyType(
         "paint": Painting(),
     }
 )
-"""By the names in `compute.models.networks.NetworkSpec.objective`."""
+"""Every objective by the name that `compute.models.networks.NetworkSpec.objective` gives."""

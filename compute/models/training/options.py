@@ -1,4 +1,7 @@
-"""How a network is trained: frozen settings, checked when made. No torch."""
+"""Settings of training a network.
+
+Layer: frozen dataclasses, checked when made; needs no torch.
+"""
 
 from dataclasses import dataclass
 
@@ -15,17 +18,18 @@ class TrainingOptions:
     width
         Network width, above 0; 1 as published.
     epochs
-        At most, 1 or more.
+        Epochs at most, 1 or more.
     patience
         Epochs without a lower validation loss after which training stops, 1 or more.
     batch_size
         Cells per step, 2 or more (batch normalisation needs two).
     learning_rate
-        Of Adam, above 0.
+        Learning rate of Adam, above 0.
     seed
-        0 or more; decides first weights, held-out fields, order and augmentation.
+        Decides first weights, held-out fields, order and augmentation; 0 or more.
     precision
-        One of `PRECISIONS`: what convolutions compute in; weights and losses stay float32.
+        One of `PRECISIONS`: numbers that convolutions compute with; weights and losses stay
+        float32.
 
     Raises
     ------

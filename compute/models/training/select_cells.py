@@ -1,6 +1,6 @@
-"""Which cells of a store a network is trained on and which tell when to stop. No torch, no files.
+"""Which cells of a store a network is trained on, and which tell it when to stop.
 
-Nothing is left out without being counted.
+Layer: tables in, rows out; no torch, no files. Cells that are left out are counted, with a reason.
 """
 
 from collections import Counter
@@ -20,6 +20,7 @@ HELD_OUT = 0.15
 """Share of the fields that serves as validation where the store has no such split."""
 
 Rows = NDArray[np.int64]
+"""Numbers of rows of the store's `cells` table."""
 
 
 @dataclass(frozen=True)
@@ -29,17 +30,17 @@ class Selection:
     Parameters
     ----------
     training, validation
-        Rows of the store.
+        Rows of the store that are learnt from, and that are validated on.
     target
-        Class of every row of the store, −1 where it has none.
+        Number of the class of every row of the store, −1 where it has none; shape (N,).
     field
-        Number of the field of every row of the store.
+        Number of the field of every row of the store, shape (N,).
     classes
-        Names of the classes; empty where the objective has none.
+        Names of the classes, in order; empty where the objective has none.
     left_out
-        Reason → number of cells.
+        Number of cells that were left out, by reason.
     notes
-        What else a reader of the card should know.
+        What else a reader of the card should know, in sentences.
     """
 
     training: Rows
@@ -51,23 +52,23 @@ class Selection:
     notes: tuple[str, ...]
 
 
-class Task(Protocol):
-    """The side of an objective that decides which cells can be used."""
+class Labelling(Protocol):
+    """The side of an objective that says which class a cell has, and so which cells are used."""
 
     def labels(self, cells: pd.DataFrame) -> tuple["pd.Series[str]", str]:
-        """Give each cell's class, empty where it cannot be used, and why it could not."""
+        """Return each cell's class, empty where it cannot be used, and the reason why not."""
 
     def class_names(self, present: Collection[str], localizations: list[str]) -> tuple[str, ...]:
-        """Put the classes that are present in order."""
+        """Put the classes that are present in order; none where the objective has no classes."""
 
     def group_again(self, selection: Selection) -> Selection:
-        """Leave out what only the finished split shows to be useless."""
+        """Leave out cells of which only the finished split shows that they are of no use."""
 
 
 def select_cells(
     cells: pd.DataFrame,
     localizations: list[str],
-    task: Task,
+    labelling: Labelling,
     seed: int,
     fields: Collection[str] | None = None,
 ) -> Selection:
@@ -85,19 +86,24 @@ def select_cells(
         and `flags` are read.
     localizations
         The store's localizations, in order.
-    task
-        Decides the classes.
+    labelling
+        Decides the classes; an entry of `compute.models.training.objectives.OBJECTIVES`.
     seed
-        Of the choice of fields.
+        Decides which fields are held out.
     fields
-        Only cells of these fields (default: all).
+        Names of the fields whose cells may be used; None, the default, takes all.
+
+    Returns
+    -------
+    Selection
+        The cells to use, and how many were left out for which reason.
 
     Raises
     ------
     UsageError
         A field in `fields` does not exist.
     InputError
-        Nothing is left to train on or to validate on, or too few classes.
+        Fewer than two cells are left to train on or to validate on, or there are too few classes.
     """
     cells = cells.reset_index(drop=True)
     left_out: Counter[str] = Counter()
@@ -116,7 +122,7 @@ def select_cells(
                 raise unknown_value("field", name, sorted(known)[:20])
         leave_out("another field", ~cells["field"].isin(list(fields)))
     leave_out("flagged as unusable", (cells["flags"] & int(UNUSABLE)) != 0)
-    labels, lacking = task.labels(cells)
+    labels, lacking = labelling.labels(cells)
     leave_out(lacking, labels == "")
 
     split = cells["split"].astype(object).fillna("").to_numpy(str)
@@ -151,10 +157,10 @@ def select_cells(
                 "theirs were held out instead, so their validation is optimistic.",
             )
     present = set(labels[keep])
-    classes = task.class_names(present, localizations)
+    classes = labelling.class_names(present, localizations)
     numbers = {name: number for number, name in enumerate(classes)}
     target: Rows = np.asarray(labels.map(numbers).fillna(-1), np.int64)
-    selection = task.group_again(
+    selection = labelling.group_again(
         Selection(
             np.flatnonzero(keep & ~validation).astype(np.int64),
             np.flatnonzero(keep & validation).astype(np.int64),
@@ -165,10 +171,10 @@ def select_cells(
             notes,
         )
     )
-    for part, rows in (("train", selection.training), ("validate", selection.validation)):
+    for purpose, rows in (("train", selection.training), ("validate", selection.validation)):
         if len(rows) < 2:
             raise InputError(
-                f"{len(rows)} cell(s) are left to {part} on. Left out: "
+                f"{len(rows)} cell(s) are left to {purpose} on. Left out: "
                 + (", ".join(f"{n} {why}" for why, n in selection.left_out.items()) or "none")
                 + ".",
                 "Use a store with more usable cells, in two or more fields.",
@@ -184,18 +190,20 @@ def hold_out(
     Parameters
     ----------
     labels
-        Class number per cell, each class at least twice.
+        Number of each cell's class, shape (n,); each class has at least two cells.
     field
-        Field number per cell.
+        Number of each cell's field, shape (n,).
     fraction
-        Of each class's fields, at least one.
+        Share of each class's fields to hold out; at least one field is.
     rng
         Makes the choice.
 
     Returns
     -------
-    tuple
-        Which cells are held out, and of how many classes single cells had to be.
+    out : ndarray
+        Which cells are held out, booleans, shape (n,).
+    within : int
+        Number of classes that had no field to spare, so that single cells are held out.
     """
     pairs = pd.DataFrame({"label": labels, "field": field}).drop_duplicates()
     fields_of = _grouped(pairs["label"], pairs["field"])
@@ -225,6 +233,6 @@ def hold_out(
 
 
 def _grouped(key: "pd.Series[int]", value: "pd.Series[int]") -> dict[int, Rows]:
-    """Gather values by key."""
+    """Return the values of every key."""
     keys, values = key.to_numpy(np.int64), value.to_numpy(np.int64)
     return {int(k): values[keys == k] for k in np.unique(keys)}

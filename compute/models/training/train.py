@@ -1,8 +1,9 @@
 """Train a network on any crop store by its own objective.
 
-PIFiA names the protein, Paired Cell Inpainting paints the protein of another cell of the same
-field, DeepLoc names the localization (`compute.models.training.objectives`). The weights and their
-card come out where `compute.models.embedder` can load them.
+Layer: reads a store, writes a model's card, weights and history, and checkpoints on the way. PIFiA
+names the protein, Paired Cell Inpainting paints the protein of another cell of the same field,
+DeepLoc names the localization (`compute.models.training.objectives`). `compute.models.embedder`
+loads what comes out.
 """
 
 import time
@@ -32,12 +33,26 @@ from compute.storage.locks import LOCK_FILE, lock
 from compute.store.reader import CropStore
 
 VALIDATION_BATCH = 256
-"""Crops at a time where no gradients are kept."""
+"""Crops at a time in validation, where no gradients are kept."""
 
 
 @dataclass(frozen=True)
 class _Job:
-    """One training: everything that stays the same while it runs."""
+    """Everything of one training that stays the same while it runs.
+
+    Parameters
+    ----------
+    card
+        The card to be, without the weights' hash and the notes on the result.
+    spec, options, objective
+        The network, how it is trained, and to do what.
+    selection, pixels
+        The cells in use, and the crops of all.
+    configuration
+        What a resumed training must have in common with this one.
+    progress, say
+        As in `train`.
+    """
 
     card: ModelCard
     spec: NetworkSpec
@@ -51,7 +66,7 @@ class _Job:
 
     @property
     def counts(self) -> str:
-        """How many cells are used and left out, in words."""
+        """How many cells are used and how many are left out, as a sentence."""
         left_out = ", ".join(f"{n} {why}" for why, n in self.selection.left_out.items())
         return (
             f"{len(self.selection.training)} cells to train on, {len(self.selection.validation)} "
@@ -97,40 +112,42 @@ def train(
     model
         Key of `compute.models.networks.NETWORKS`.
     store_path
-        A crop store.
+        Folder of a crop store.
     out
         Folder for `<name>.safetensors`, `<name>.toml` and `<name>.history.json`.
     width, epochs, patience, batch_size, learning_rate, seed, precision
         See `TrainingOptions`.
     device
-        Where to compute.
+        Where to compute; the CPU by default.
     fields
-        Train on cells of these fields only.
+        Names of the fields whose cells may be used; None, the default, takes all.
     dtype
-        How weights are stored: ``"float32"`` or ``"float16"``.
+        How weights are stored: ``"float32"``, the default, or ``"float16"``.
     resume
-        Whether to go on from a checkpoint; otherwise it is thrown away.
+        Whether to go on from a checkpoint, as by default; otherwise it is thrown away.
     name
-        Of the model (default: `model`).
+        Name of the model; that of the network by default.
     license, created_by
-        For the card; by default the latter is the matching `bystander train` command.
+        For the card. No licence by default; the maker is the matching `bystander train` command.
     progress
-        Called after every step with what is trained, steps done and the most there can be.
+        Called after every step with what is trained, steps done and the most there can be; silent
+        by default.
     say
-        Called with a line of text: what was left out, then each epoch's figures.
+        Called with a line of text: what was left out, then each epoch's figures; silent by
+        default.
 
     Returns
     -------
     Path
-        The card.
+        Path of the card.
 
     Raises
     ------
     UsageError
-        An unknown network, field or dtype, an option out of range, or a channel that the store
-        lacks.
+        The network, a field or the dtype does not exist, an option is out of range, or the store
+        lacks a channel.
     InputError
-        Too few cells or classes; a store of another crop size; a damaged checkpoint.
+        There are too few cells or classes, the crops are too small, or the checkpoint is damaged.
     ChangedError
         The checkpoint belongs to another store or to other options.
     BystanderError
@@ -153,7 +170,7 @@ def train(
         "classes": list(selection.classes),
         **{k: v for k, v in asdict(options).items() if k not in ("epochs", "patience")},
     }
-    # Made before the work, so that a name or licence the card refuses is not found out after it.
+    # Made before the work, so that a name or licence that the card refuses is found out at once.
     card = _draft_card(
         model, name or model, options, store, selection, Path(out).name, license, created_by
     )
@@ -199,7 +216,7 @@ def _check_store(store: CropStore, spec: NetworkSpec) -> None:
 
 
 def _pixels(store: CropStore, spec: NetworkSpec, device: torch.device) -> Pixels:
-    """Load the network's channels of every crop."""
+    """Load every crop of the store in the network's channels."""
     images = np.asarray(store.arrays().images)
     wanted = [store.channels.index(channel) for channel in spec.channels]
     if wanted != list(range(len(store.channels))):
@@ -209,6 +226,7 @@ def _pixels(store: CropStore, spec: NetworkSpec, device: torch.device) -> Pixels
 
 
 def _begin(job: _Job) -> TrainingState:
+    """Make a network with weights that the seed decides, and its optimiser."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.options.seed)
         network = job.spec.build(job.options.width, len(job.selection.classes))
@@ -218,7 +236,7 @@ def _begin(job: _Job) -> TrainingState:
 
 
 def _epochs(job: _Job, state: TrainingState) -> Iterator[None]:
-    """Train epoch by epoch until it no longer helps; yields after each."""
+    """Train epoch by epoch until that no longer helps; yields after each."""
     for epoch in range(len(state.history), job.options.epochs):
         if state.epochs_since_best >= job.options.patience:
             return
@@ -258,7 +276,7 @@ def _epochs(job: _Job, state: TrainingState) -> Iterator[None]:
 def _train_epoch(
     job: _Job, state: TrainingState, rng: np.random.Generator, epoch: int
 ) -> tuple[float, float]:
-    """Go through the training cells once; gives mean loss and score."""
+    """Go through the training cells once; return mean loss and score."""
     state.network.train()
     order = rng.permutation(job.selection.training)
     batches = [rows for rows in _batches(order, job.options.batch_size) if len(rows) > 1]
@@ -277,7 +295,7 @@ def _train_epoch(
 
 @torch.inference_mode()
 def _validate(job: _Job, network: LayeredNetwork) -> tuple[float, float]:
-    """Give mean loss and score on the validation cells, without augmentation."""
+    """Return mean loss and score on the validation cells, without augmentation."""
     network.eval()
     sums = np.zeros(2)
     for rows in _batches(job.selection.validation, VALIDATION_BATCH):
@@ -290,13 +308,14 @@ def _validate(job: _Job, network: LayeredNetwork) -> tuple[float, float]:
 def _loss(
     job: _Job, network: LayeredNetwork, rows: Rows, rng: np.random.Generator | None
 ) -> tuple[Tensor, float]:
-    """Give the objective's loss and score, computed in the chosen precision."""
+    """Compute the objective's loss and score in the chosen precision."""
     dtype = getattr(torch, job.options.precision)
     with torch.autocast(job.pixels.device.type, dtype, enabled=dtype != torch.float32):
         return job.objective.loss(network, job.pixels, job.selection, rows, rng)
 
 
 def _batches(rows: Rows, size: int) -> Iterator[Rows]:
+    """Cut rows into batches of at most `size`."""
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
 
@@ -311,7 +330,7 @@ def _draft_card(
     license: str,
     created_by: str | None,
 ) -> ModelCard:
-    """Make the card, but for the weights' hash and the notes on the result."""
+    """Make the card, without the weights' hash and the notes on the result."""
     spec = network_spec(model)
     cells = store.cells.iloc[selection.training]
     command = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in asdict(options).items())
@@ -336,7 +355,7 @@ def _draft_card(
 
 
 def _finish(job: _Job, state: TrainingState, out: Path, dtype: str) -> Path:
-    """Write history, weights, then the card that names them."""
+    """Write the history, the weights, then the card that names them; return the card's path."""
     best = min(state.history, key=lambda row: row["validation_loss"])
     write_json(
         out / f"{job.card.name}.history.json",

@@ -1,8 +1,8 @@
-"""Where a run's units of work are done: in this process, or on a Ray cluster.
+"""Engines: who does a run's tasks, this process or the workers of a Ray cluster.
 
-Layer: hands out units (shards of the plan, probes), counts attempts, reports failures; what a unit
-does is in its own stage, and its files are written by the same code everywhere. Importing this
-loads no Ray.
+Layer: hands out tasks (shards of the plan, models' probes), counts attempts, reports failures. What
+a task does is in `compute.runs.stages`, and its files are written by the same code everywhere.
+Importing this loads no Ray.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,24 +12,11 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from compute.errors import UsageError, unknown_value
-from compute.runs.engines.tasks import Engine, Failure, IncompleteError, Outcome, Task, UnitError
-
-__all__ = [
-    "ENGINES",
-    "Engine",
-    "EngineConfig",
-    "EngineName",
-    "Failure",
-    "IncompleteError",
-    "Outcome",
-    "Task",
-    "UnitError",
-    "open_engine",
-]
+from compute.runs.engines.tasks import Engine
 
 
 class EngineName(StrEnum):
-    """Where units are done."""
+    """The engines by name."""
 
     LOCAL = "local"
     RAY = "ray"
@@ -37,18 +24,23 @@ class EngineName(StrEnum):
 
 @dataclass(frozen=True)
 class EngineConfig:
-    """Where units are done. No table depends on it.
+    """Which engine does a run's tasks. No table depends on it.
 
     Parameters
     ----------
     name
-        One of `EngineName`.
+        One of `EngineName`; ``"local"`` by default.
     workers
-        Workers on Ray, 1 to 10,000; by default one for each GPU of the cluster or, without GPUs,
-        one for every 4 cores.
+        Number of workers on Ray, 1 to 10,000; by default one for each GPU of the cluster or,
+        without GPUs, one for every 4 cores.
     address
-        Of a Ray cluster (``"auto"``: the one this machine belongs to); without it Ray is started
-        on this machine and ended with the run.
+        Address of a Ray cluster (``"auto"``: the one this machine belongs to). By default Ray is
+        started on this machine and ended with the run.
+
+    Raises
+    ------
+    UsageError
+        A value is not allowed, or is given for an engine that has no use for it.
     """
 
     name: str = EngineName.LOCAL
@@ -81,11 +73,11 @@ def _ray(config: EngineConfig) -> AbstractContextManager[Engine]:
 ENGINES: Mapping[str, Callable[[EngineConfig], AbstractContextManager[Engine]]] = MappingProxyType(
     {EngineName.LOCAL: _local, EngineName.RAY: _ray}
 )
-"""How each engine is opened."""
+"""What opens each engine, by its name."""
 
 
 def open_engine(config: EngineConfig) -> AbstractContextManager[Engine]:
-    """Open an engine; it ends with the block.
+    """Open an engine, to be used with ``with``; it ends with the block.
 
     Raises
     ------

@@ -1,17 +1,20 @@
-"""Units done in this process; how many at a time is the worker's choice."""
+"""The local engine: tasks done in this process, several at a time where the worker chooses to.
+
+Layer: schedules; what a task does, and its files, are the worker's.
+"""
 
 import time
 from types import TracebackType
 
-from compute.runs.engines.tasks import Attempts, Outcome, Task, UnitError, disk_error_in
+from compute.runs.engines.tasks import Attempts, Outcome, Stage, TaskError, disk_error_in
 from compute.storage.atomic_files import Progress
 
 PAUSE = 1.0
-"""Seconds before a failed unit is tried again, times the attempts so far."""
+"""Seconds before a failed task is tried again."""
 
 
 class LocalEngine:
-    """The default engine: needs nothing but this process."""
+    """The default engine, which needs nothing but this process."""
 
     def __enter__(self) -> "LocalEngine":
         """Open nothing."""
@@ -25,35 +28,35 @@ class LocalEngine:
     ) -> None:
         """Close nothing."""
 
-    def run(self, task: Task, progress: Progress) -> Outcome:
-        """Do every unit that is missing; report those that failed too often.
+    def run(self, stage: Stage, progress: Progress) -> Outcome:
+        """Do every task that is missing; report those that failed too often.
 
         Raises
         ------
         DiskError
-            No file can be written, whichever unit it is of.
+            No file can be written, whichever task it belongs to.
         IncompleteError
-            Nearly all units fail.
+            Nearly all tasks fail.
         """
-        attempts = Attempts(task)
-        todo = list(task.missing())
-        done = task.total - len(todo)
-        progress(task.stage, done, task.total)
+        attempts = Attempts(stage)
+        todo = list(stage.missing())
+        done = stage.total - len(todo)
+        progress(stage.name, done, stage.total)
         if not todo:
             return Outcome()
-        worker = task.here()
+        worker = stage.here()
         while todo:
             try:
                 for _ in worker.work(todo):
                     done += 1
                     attempts.done += 1
-                    progress(task.stage, done, task.total)
+                    progress(stage.name, done, stage.total)
                 break
-            except UnitError as error:
+            except TaskError as error:
                 if full := disk_error_in(error):
                     raise full from error
-                attempts.failed(error.unit, str(error))
+                attempts.failed(error.task, str(error))
                 time.sleep(PAUSE)
-            todo = [unit for unit in task.missing() if not attempts.given_up(unit)]
-            done = task.total - len(task.missing())
+            todo = [task for task in stage.missing() if not attempts.given_up(task)]
+            done = stage.total - len(stage.missing())
         return Outcome(attempts.failures, [worker.measured()])

@@ -1,8 +1,9 @@
-"""Units done by workers on a Ray cluster: lost ones are replaced, their units tried again.
+"""The Ray engine: tasks done by workers on a cluster; lost workers are replaced.
 
-Layer: schedules; the workers are those of the local engine, each in a process of its own with a
-GPU where the cluster has some. A worker holds one block of units at a time, so as many blocks are
-in flight as there are workers, whatever the size of the run.
+Layer: schedules; the workers do what those of the local engine do, each in a process of its own
+with a GPU where the cluster has some. A worker is handed a few tasks at a time and the next ones
+when it answers, so what is under way does not grow with the run. The tasks of a lost worker are
+tried again.
 """
 
 import os
@@ -19,60 +20,70 @@ from types import TracebackType
 from typing import Any
 
 from compute.errors import BystanderError, UsageError
-from compute.runs.engines.ray_worker import Seat
-from compute.runs.engines.tasks import Attempts, Outcome, Task
+from compute.runs.engines.ray_worker import RayWorker
+from compute.runs.engines.tasks import Attempts, Outcome, Stage
 from compute.storage.atomic_files import Progress
 
 CORES_PER_WORKER = 4
-"""On clusters without GPUs."""
+"""Cores for each worker on clusters without GPUs."""
 
 STARTS = 3
-"""Workers in a row that cannot be started before the run ends."""
+"""Workers in a row that may fail to start; after so many the run ends."""
 
 CONNECTS = 3
-"""Attempts to reach a cluster, which may be slow to answer; each waits for some seconds."""
+"""Attempts to reach a cluster, which may be slow to answer; Ray waits some seconds in each."""
 
 POLL = 1.0
-"""Seconds after which a silent cluster is looked at again."""
+"""Seconds to wait for workers before the cluster's head is looked for."""
 
 HEAD_AWAY = 30.0
-"""Seconds without the cluster's head before the run ends; Ray ends the process itself at 60."""
+"""Seconds without the cluster's head after which the run ends; Ray ends the process at 60."""
 
 PARTING = 10.0
-"""Seconds that Ray may take to end where there is no head."""
+"""Seconds that Ray may take to shut down where there is no head."""
 
 UNPLACED = 600.0
-"""Seconds without any worker that has started before the run ends."""
+"""Seconds without any worker that has started after which the run ends."""
 
 
 @dataclass
-class _Place:
-    """One worker as the driver sees it.
+class _RemoteWorker:
+    """A worker as this process sees it.
 
     Parameters
     ----------
     actor
-        Ray's handle.
+        Ray's handle of its process.
     waiting_for
-        What it was asked last: to open a worker, or a block.
-    units
-        Of that block; empty while it starts, and while it is idle.
+        Ray's reference of what it was asked last: to open a stage, or to do tasks.
+    tasks
+        The tasks it was handed; empty while it starts, and while it is idle.
     """
 
     actor: Any
     waiting_for: Any
-    units: list[Hashable] = field(default_factory=list)
+    tasks: list[Hashable] = field(default_factory=list)
 
 
 class RayEngine:
-    """Units on a Ray cluster.
+    """The engine that has tasks done on a Ray cluster, to be used with ``with``.
 
     Parameters
     ----------
     workers
-        Workers; by default one for each GPU, else one for every `CORES_PER_WORKER` cores.
+        Number of workers; None has one for each GPU, or without GPUs one for every
+        `CORES_PER_WORKER` cores.
     address
-        Of a cluster; without it one is started on this machine, reachable from it alone.
+        Address of a cluster; None starts one on this machine, reachable from it alone.
+
+    Attributes
+    ----------
+    gpus, cores, workers : int
+        Of the cluster: GPUs, cores, and the workers that are wanted; known once it is entered.
+    spare : list
+        Workers that the last stage has left.
+    head_lost : bool
+        Whether the cluster's head has gone.
 
     Raises
     ------
@@ -94,7 +105,7 @@ class RayEngine:
                 "Install it with `pip install 'bystander[ray]'`, or use --engine local.",
             ) from error
         self._ray = ray
-        self.spare: list[_Place] = []
+        self.spare: list[_RemoteWorker] = []
         self.head_lost = False
         self._workers = workers
         self._address = address
@@ -105,7 +116,7 @@ class RayEngine:
         Raises
         ------
         BystanderError
-            It cannot be reached.
+            The cluster cannot be reached.
         """
         handler = signal.getsignal(signal.SIGTERM)
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
@@ -125,6 +136,7 @@ class RayEngine:
         return self
 
     def _connect(self, options: Mapping[str, Any]) -> None:
+        """Start or join the cluster, in up to `CONNECTS` attempts."""
         for attempt in range(1, CONNECTS + 1):
             try:
                 self._ray.init(address=self._address or "local", **options)
@@ -151,7 +163,13 @@ class RayEngine:
             self._ray.shutdown()
 
     def _ask(self, call: Callable[[], Any]) -> Any:
-        """Make a call that never returns if the head has gone: in a thread, to see if it has."""
+        """Make a call in a thread, since it never returns if the head goes meanwhile.
+
+        Returns
+        -------
+        Any
+            What the call returns; None where the head has gone.
+        """
         answers: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
         until = time.monotonic() + PARTING
 
@@ -176,12 +194,12 @@ class RayEngine:
             return answer
 
     def look(self) -> None:
-        """See that the cluster's head is there: without it Ray ends this process, without a word.
+        """Wait until the cluster's head answers: without it Ray would end this process in silence.
 
         Raises
         ------
         BystanderError
-            It has been away for `HEAD_AWAY` seconds.
+            It has not answered for `HEAD_AWAY` seconds.
         """
         until = time.monotonic() + HEAD_AWAY
         while True:
@@ -199,60 +217,61 @@ class RayEngine:
             time.sleep(POLL)
 
     def _own_cores(self) -> int:
-        """Offer Ray the cores that this process may use, and a place for every worker."""
+        """Return the cores to offer Ray: those of this process, at least one for each worker."""
         from compute.devices import cores
 
         return max(cores(), self._workers or 0)
 
-    def run(self, task: Task, progress: Progress) -> Outcome:
-        """Do every unit that is missing; report those that failed too often.
+    def run(self, stage: Stage, progress: Progress) -> Outcome:
+        """Do every task that is missing; report those that failed too often.
 
         Raises
         ------
         DiskError
-            No file can be written, whichever unit it is of.
+            No file can be written, whichever task it belongs to.
         BystanderError
-            Workers cannot be started, or nearly all units fail.
+            Workers cannot be started, nearly all tasks fail, or the cluster's head has gone.
         """
-        todo = deque(task.missing())
-        progress(task.stage, task.total - len(todo), task.total)
+        todo = deque(stage.missing())
+        progress(stage.name, stage.total - len(todo), stage.total)
         if not todo:
             return Outcome()
-        return _Shift(self, task, todo, progress).run()
+        return _StageOnRay(self, stage, todo, progress).run()
 
-    def new_place(self, task: Task) -> _Place:
+    def new_worker(self, stage: Stage) -> _RemoteWorker:
         """Take a worker that the last stage has left, or ask the cluster for one more."""
         actor = self.spare.pop().actor if self.spare else self._ask(self._new_actor)
-        return _Place(actor, actor.open.remote(task.there))
+        return _RemoteWorker(actor, actor.open.remote(stage.there))
 
     def _new_actor(self) -> Any:
+        """Ask the cluster for a process; returns Ray's handle of it."""
         options: dict[str, Any] = {"num_cpus": 1, "scheduling_strategy": "SPREAD"}
         if self.gpus:
             options["num_gpus"] = 1 / -(-self.workers // self.gpus)  # so many share one
         threads = max(1, self.cores // self.workers)
-        return self._ray.remote(Seat).options(**options).remote(threads)
+        return self._ray.remote(RayWorker).options(**options).remote(threads)
 
-    def wait(self, places: Sequence[_Place]) -> list[_Place]:
-        """Wait until a worker answers, or a while."""
-        asked = {place.waiting_for: place for place in places}
+    def wait(self, workers: Sequence[_RemoteWorker]) -> list[_RemoteWorker]:
+        """Wait up to `POLL` seconds; return the workers that have answered."""
+        asked = {worker.waiting_for: worker for worker in workers}
         found, _ = self._ray.wait(list(asked), num_returns=1, timeout=POLL)
         if not found:
             self.look()
         return [asked[answer] for answer in found]
 
-    def answer(self, place: _Place) -> Any:
-        """Take what a worker answered.
+    def answer(self, worker: _RemoteWorker) -> Any:
+        """Return what a worker answered.
 
         Raises
         ------
         LostError
-            Its process or machine has gone.
+            Its process has ended, or its machine has left.
         BystanderError
-            The worker said so.
+            The error that the worker raised.
         """
         errors = self._ray.exceptions
         try:
-            return self._ray.get(place.waiting_for)
+            return self._ray.get(worker.waiting_for)
         except errors.RayTaskError as error:
             cause = error.cause if isinstance(error, errors.RayTaskError) else error
             if isinstance(cause, BystanderError):
@@ -261,17 +280,17 @@ class RayEngine:
         except errors.RayError as error:
             raise LostError(_last_line(str(error))) from error
 
-    def dismiss(self, place: _Place) -> None:
+    def dismiss(self, worker: _RemoteWorker) -> None:
         """End a worker, if it is still there."""
         if not self.head_lost:  # which would have to do it
-            self._ask(lambda: self._ray.kill(place.actor, no_restart=True))
+            self._ask(lambda: self._ray.kill(worker.actor, no_restart=True))
 
-    def measured(self, places: Sequence[_Place]) -> list[dict[str, Any]]:
-        """Have one of the workers say what it measured."""
-        for place in places:
-            place.waiting_for = place.actor.measured.remote()
+    def measured(self, workers: Sequence[_RemoteWorker]) -> list[dict[str, Any]]:
+        """Return what one of the workers measured, in a list; empty where none answers."""
+        for worker in workers:
+            worker.waiting_for = worker.actor.measured.remote()
             try:
-                return [self.answer(place)]
+                return [self.answer(worker)]
             except LostError:
                 continue
         return []
@@ -281,49 +300,49 @@ class LostError(Exception):
     """A worker did not answer: its process was killed, or its machine has left."""
 
 
-class _Shift:
-    """The workers of one stage, from the first block to the last.
+class _StageOnRay:
+    """One stage on Ray, from the first task to the last.
 
     Parameters
     ----------
     engine
-        Whose workers they are.
-    task
+        The engine, which has the workers.
+    stage
         The stage.
     todo
-        Its units that are missing.
+        Its tasks that are missing.
     progress
-        Called with units done.
+        Called with the stage's name, tasks done and tasks in all.
     """
 
     def __init__(
-        self, engine: RayEngine, task: Task, todo: deque[Hashable], progress: Progress
+        self, engine: RayEngine, stage: Stage, todo: deque[Hashable], progress: Progress
     ) -> None:
-        self._engine, self._task, self._progress = engine, task, progress
+        self._engine, self._stage, self._progress = engine, stage, progress
         self._todo = todo
-        self._done = task.total - len(todo)
-        self._attempts = Attempts(task)
+        self._done = stage.total - len(todo)
+        self._attempts = Attempts(stage)
         self._lost_at_start = 0
         wanted = min(engine.workers, len(todo))
-        self._block = max(1, min(task.block, len(todo) // (2 * wanted)))
-        self._busy = [engine.new_place(task) for _ in range(wanted)]
-        self._idle: list[_Place] = []
+        self._at_once = max(1, min(stage.at_once, len(todo) // (2 * wanted)))
+        self._busy = [engine.new_worker(stage) for _ in range(wanted)]
+        self._idle: list[_RemoteWorker] = []
 
     def run(self) -> Outcome:
-        """Hand out blocks until every unit is done or given up."""
+        """Hand out tasks until each of them is done or given up."""
         heard = time.monotonic()
         try:
-            while self._todo or any(place.units for place in self._busy):
+            while self._todo or any(worker.tasks for worker in self._busy):
                 answers = self._engine.wait(self._busy)
-                if answers or any(place.units for place in self._busy):
+                if answers or any(worker.tasks for worker in self._busy):
                     heard = time.monotonic()
                 elif time.monotonic() - heard > UNPLACED:
                     raise BystanderError(
                         f"No worker could be started for {UNPLACED / 60:.0f} minutes.",
                         "Check `ray status`: each needs a core, and a share of a GPU if there are.",
                     )
-                for place in answers:
-                    self._take(place)
+                for worker in answers:
+                    self._take(worker)
                 while self._todo and self._idle:
                     self._give(self._idle.pop())
             measured = self._engine.measured(self._idle)
@@ -331,40 +350,40 @@ class _Shift:
             self._idle = []
             return Outcome(self._attempts.failures, measured)
         finally:
-            for place in (*self._busy, *self._idle):
-                self._engine.dismiss(place)
+            for worker in (*self._busy, *self._idle):
+                self._engine.dismiss(worker)
 
-    def _take(self, place: _Place) -> None:
-        """Take a worker's answer; it is idle then."""
-        self._busy.remove(place)
+    def _take(self, worker: _RemoteWorker) -> None:
+        """Take a worker's answer, after which it is idle."""
+        self._busy.remove(worker)
         try:
-            answer = self._engine.answer(place)
+            answer = self._engine.answer(worker)
         except LostError as error:
-            self._replace(place, str(error))
+            self._replace(worker, str(error))
             return
-        if place.units:
+        if worker.tasks:
             done, failed = answer
             self._count(len(done))
             if failed is not None:
                 self._attempts.failed(*failed)
-            self._again([unit for unit in place.units if unit not in set(done)])
-        place.units, self._lost_at_start = [], 0
-        self._idle.append(place)
+            self._again([task for task in worker.tasks if task not in set(done)])
+        worker.tasks, self._lost_at_start = [], 0
+        self._idle.append(worker)
 
-    def _give(self, place: _Place) -> None:
-        """Give an idle worker the next block."""
-        place.units = [self._todo.popleft() for _ in range(min(self._block, len(self._todo)))]
-        place.waiting_for = place.actor.block.remote(place.units)
-        self._busy.append(place)
+    def _give(self, worker: _RemoteWorker) -> None:
+        """Give an idle worker the next tasks."""
+        worker.tasks = [self._todo.popleft() for _ in range(min(self._at_once, len(self._todo)))]
+        worker.waiting_for = worker.actor.work.remote(worker.tasks)
+        self._busy.append(worker)
 
-    def _replace(self, place: _Place, error: str) -> None:
-        """Put a new worker in the place of a lost one, and its units back in the queue."""
+    def _replace(self, worker: _RemoteWorker, error: str) -> None:
+        """Replace a lost worker by a new one, and put its tasks back into the queue."""
         self._engine.look()  # before anything that only the head can do
-        self._engine.dismiss(place)
-        if place.units:
-            missing = set(self._task.missing())
-            rest = [unit for unit in place.units if unit in missing]
-            self._count(len(place.units) - len(rest))
+        self._engine.dismiss(worker)
+        if worker.tasks:
+            missing = set(self._stage.missing())
+            rest = [task for task in worker.tasks if task in missing]
+            self._count(len(worker.tasks) - len(rest))
             if rest:  # it does them in order, so it was at the first
                 self._attempts.failed(rest[0], f"the worker was lost: {error}")
             self._again(rest)
@@ -376,19 +395,21 @@ class _Shift:
                     "Check that every machine of the cluster has Bystander, the store and the "
                     "run directory at the same paths.",
                 )
-        self._busy.append(self._engine.new_place(self._task))
+        self._busy.append(self._engine.new_worker(self._stage))
 
-    def _again(self, units: Sequence[Hashable]) -> None:
-        self._todo.extendleft(u for u in reversed(units) if not self._attempts.given_up(u))
+    def _again(self, tasks: Sequence[Hashable]) -> None:
+        """Put tasks back to the front of the queue, but for those that were given up."""
+        self._todo.extendleft(t for t in reversed(tasks) if not self._attempts.given_up(t))
 
     def _count(self, number: int) -> None:
+        """Count tasks as done."""
         self._done += number
         self._attempts.done += number
-        self._progress(self._task.stage, self._done, self._task.total)
+        self._progress(self._stage.name, self._done, self._stage.total)
 
 
 def _has_token() -> bool:
-    """Tell whether there is a token for clusters, where Ray looks for it."""
+    """Tell whether Ray finds a token for clusters where it looks for one."""
     named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
     return bool(named) or (Path.home() / ".ray" / "auth_token").is_file()
 

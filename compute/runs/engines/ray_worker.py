@@ -1,22 +1,22 @@
-"""What runs in the process of a worker on Ray.
+"""What runs in the process of a worker on a Ray cluster.
 
-Layer: does units for the engine that gave it its place. No Ray.
+Layer: does the tasks that `compute.runs.engines.on_ray` sends. Imports no Ray.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from compute.errors import DiskError
-from compute.runs.engines.tasks import UnitError, Worker, disk_error_in
+from compute.runs.engines.tasks import TaskError, Worker, disk_error_in
 
 
-class Seat:
-    """What runs in a worker's process: it opens a stage's worker and does blocks of units.
+class RayWorker:
+    """The process of a worker on Ray: opens the worker of a stage, and has it do tasks.
 
     Parameters
     ----------
     threads
-        Cores it may use.
+        Number of cores it may use.
     """
 
     def __init__(self, threads: int) -> None:
@@ -26,12 +26,19 @@ class Seat:
         self._worker: Worker | None = None
 
     def open(self, there: Callable[[], Worker]) -> None:
-        """Make the worker of a stage, in the place of the last stage's."""
+        """Make the worker of a stage; the one of the stage before is let go."""
         self._worker = None  # first, so that the models of both are never in memory
         self._worker = there()
 
-    def block(self, units: Sequence[Any]) -> tuple[list[Any], tuple[Any, str] | None]:
-        """Do units; gives those done, and the one that failed with its error.
+    def work(self, tasks: Sequence[Any]) -> tuple[list[Any], tuple[Any, str] | None]:
+        """Do tasks, until one fails.
+
+        Returns
+        -------
+        done
+            The tasks that were done.
+        failed
+            The task that failed, and its error; None where none did.
 
         Raises
         ------
@@ -42,14 +49,14 @@ class Seat:
         if self._worker is None:
             raise RuntimeError("no worker is open")
         try:
-            for unit in self._worker.work(units):
-                done.append(unit)
-        except UnitError as error:
+            for task in self._worker.work(tasks):
+                done.append(task)
+        except TaskError as error:
             if full := disk_error_in(error):
                 raise DiskError(full.problem, full.remedy) from None
-            return done, (error.unit, str(error))
+            return done, (error.task, str(error))
         return done, None
 
     def measured(self) -> dict[str, Any]:
-        """Say what the worker measured."""
+        """Return what the worker measured; nothing where none is open."""
         return {} if self._worker is None else self._worker.measured()

@@ -1,102 +1,106 @@
-"""Units of work: what an engine is given, what it gives back, when it gives up. No files.
+"""Tasks: what an engine is given, what it gives back, when it gives up. No files.
 
-A unit is the smallest thing that is done whole or not at all: a shard of the plan, one model's
-probes under one condition. It is done when its files are there, so doing it twice is harmless.
+Layer: classes and protocols that every engine and every stage uses; computes nothing itself. A
+task is the smallest piece of work that is done whole or not at all: a shard of the plan, or one
+model's probes. It is done when its files are there, so doing it twice is harmless. A stage of a
+run, such as embedding, is a list of tasks.
 """
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from compute.errors import BystanderError, DiskError
 from compute.storage.atomic_files import Progress
 
 ATTEMPTS = 3
-"""How often a unit is tried before it is reported and the others go on."""
+"""How often a task is tried before it is reported and the others go on."""
 
 HOPELESS = 10
-"""Failed units at which a stage is given up if hardly any others have been done."""
+"""Failed tasks at which a stage is given up if hardly any others have been done."""
 
 NAMED = 3
-"""Failed units that the message names; `run.json` has all."""
+"""Failed tasks that the message names; `run.json` has all."""
 
 
-class UnitError(BystanderError):
-    """One unit could not be done; others may.
+class TaskError(BystanderError):
+    """One task could not be done; others may.
 
     Parameters
     ----------
-    unit
-        Which.
+    task
+        Its number or name.
     problem, remedy
-        What was wrong with it.
+        What was wrong with it, and what to do; no remedy by default.
     """
 
-    def __init__(self, unit: Hashable, problem: str, remedy: str = "") -> None:
-        self.unit = unit
+    def __init__(self, task: Hashable, problem: str, remedy: str = "") -> None:
+        self.task = task
         super().__init__(problem, remedy)
 
 
 class Worker(Protocol):
-    """What does units: made once in each process, with its models and pixels."""
+    """Something that does tasks: made once in each process, with its models and pixels."""
 
-    def work(self, units: Iterable[Any]) -> Iterator[Any]:
-        """Do units, begun in order; give each once all its files are there.
+    def work(self, tasks: Iterable[Any]) -> Iterator[Any]:
+        """Do tasks, begun in order; yield each once all its files are there.
 
         Raises
         ------
-        UnitError
+        TaskError
             One could not be done.
         """
 
     def measured(self) -> dict[str, Any]:
-        """Say what was measured on the way, for `run.json`."""
+        """Return what was measured on the way, for `run.json`."""
 
 
 @dataclass(frozen=True)
-class Task:
-    """The units of one stage.
+class Stage:
+    """A stage of a run, cut into tasks.
 
     Parameters
     ----------
-    stage
-        Its name.
+    name
+        Name of the stage, for messages and progress.
     total
-        Units in all.
+        Number of tasks in all.
     missing
-        Gives the units whose files are not all there, in order.
+        Returns the tasks whose files are not all there, in order.
     here
         Makes a worker in this process.
     there
-        The same in another process or on another machine: pickled, so it holds paths and settings.
+        Makes a worker in another process or on another machine: it is pickled, so it holds paths
+        and settings only.
     describe
-        Says in words and numbers what a unit is: its trials, its cells.
-    block
-        Units handed to a worker at once, 1 or more; it can do several of them at a time.
+        Says in words and numbers what a task is: its trials, its cells.
+    at_once
+        Tasks handed to a worker at once, 1 or more, by default 1; it can do several of them at a
+        time.
     """
 
-    stage: str
+    name: str
     total: int
     missing: Callable[[], Sequence[Hashable]]
     here: Callable[[], Worker]
     there: Callable[[], Worker]
     describe: Callable[[Any], dict[str, Any]]
-    block: int = 1
+    at_once: int = 1
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A unit that was given up.
+    """A task that was given up.
 
     Parameters
     ----------
     stage
-        Of the run.
-    unit
+        Name of its stage.
+    task
         Its number or name.
     what
-        As `Task.describe` gives it.
+        What it is, as `Stage.describe` says.
     attempts
         How often it was tried.
     error
@@ -104,19 +108,25 @@ class Failure:
     """
 
     stage: str
-    unit: Any
+    task: Any
     what: dict[str, Any]
     attempts: int
     error: str
 
     def __str__(self) -> str:
-        """Say it in a line."""
+        """Describe it in a line."""
         told = "; ".join(f"{key} {_short(value)}" for key, value in self.what.items())
-        return f"{self.stage} {self.unit} ({told}): {self.error}"
+        return f"{self.stage} {self.task} ({told}): {self.error}"
 
     def record(self) -> dict[str, Any]:
-        """Turn it into what `run.json` holds."""
-        return asdict(self)
+        """Return what `run.json` holds of it; there a task is called a unit."""
+        return {
+            "stage": self.stage,
+            "unit": self.task,
+            "what": self.what,
+            "attempts": self.attempts,
+            "error": self.error,
+        }
 
 
 def _short(value: Any) -> str:
@@ -134,9 +144,9 @@ class Outcome:
     Parameters
     ----------
     failures
-        Units that were given up.
+        The tasks that were given up; none by default.
     measured
-        What the workers measured.
+        What the workers measured, an entry for each that was asked.
     """
 
     failures: list[Failure] = field(default_factory=list)
@@ -144,62 +154,67 @@ class Outcome:
 
 
 class Engine(Protocol):
-    """Does the units of a stage."""
+    """Something that does the tasks of a stage."""
 
-    def run(self, task: Task, progress: Progress) -> Outcome:
-        """Do every unit that is missing; report those that failed `ATTEMPTS` times."""
+    def run(self, stage: Stage, progress: Progress) -> Outcome:
+        """Do every task that is missing; report those that failed `ATTEMPTS` times."""
 
 
 class Attempts:
-    """Counts how often the units of a stage failed.
+    """Counts how often the tasks of a stage failed.
 
     Parameters
     ----------
-    task
+    stage
         The stage.
+
+    Attributes
+    ----------
+    done : int
+        Tasks done so far; counted by the engine.
     """
 
-    def __init__(self, task: Task) -> None:
-        self._task = task
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
         self._counts: Counter[Hashable] = Counter()
         self._failures: dict[Hashable, Failure] = {}
         self.done = 0
 
     @property
     def failures(self) -> list[Failure]:
-        """Units that were given up."""
+        """The tasks that were given up."""
         return list(self._failures.values())
 
-    def given_up(self, unit: Hashable) -> bool:
-        """Tell whether a unit is not to be tried again."""
-        return unit in self._failures
+    def given_up(self, task: Hashable) -> bool:
+        """Tell whether a task is not to be tried again."""
+        return task in self._failures
 
-    def failed(self, unit: Hashable, error: str) -> None:
-        """Note that a unit failed once more.
+    def failed(self, task: Hashable, error: str) -> None:
+        """Note that a task failed once more.
 
         Raises
         ------
         IncompleteError
             So many failed and so few were done that trying more of them is of no use.
         """
-        self._counts[unit] += 1
-        if self._counts[unit] < ATTEMPTS:
+        self._counts[task] += 1
+        if self._counts[task] < ATTEMPTS:
             return
-        what = self._task.describe(unit)
-        self._failures[unit] = Failure(self._task.stage, unit, what, self._counts[unit], error)
+        what = self._stage.describe(task)
+        self._failures[task] = Failure(self._stage.name, task, what, self._counts[task], error)
         if len(self._failures) >= max(HOPELESS, self.done):
             raise IncompleteError(self.failures, given_up=True)
 
 
 class IncompleteError(BystanderError):
-    """A run is not complete: units failed.
+    """A run is not complete: tasks failed.
 
     Parameters
     ----------
     failures
         All of them.
     given_up
-        Whether the stage was left before every unit had been tried.
+        Whether the stage was left before every task had been tried; False by default.
     """
 
     def __init__(self, failures: Sequence[Failure], *, given_up: bool = False) -> None:
@@ -216,7 +231,7 @@ class IncompleteError(BystanderError):
 
 
 def disk_error_in(error: BaseException) -> DiskError | None:
-    """Return the full disk or closed folder that an error comes from: it stops all units alike."""
+    """Return the full disk or closed folder that an error comes from: it stops all tasks alike."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, DiskError):
         cause = cause.__cause__

@@ -308,23 +308,23 @@ def test_a_mask_at_the_border_is_flagged_under_every_condition():
 
 def test_wanted_channels_are_those_of_the_whole(arrays, scales):
     trials = all_trials()
-    whole, part = (gather(trials, arrays, scales, channels=some) for some in (None, [1]))
-    assert part.pixels.shape[1] == 1 < whole.pixels.shape[1]
-    assert (part.flags == whole.flags).all()
+    whole, one = (gather(trials, arrays, scales, channels=some) for some in (None, [1]))
+    assert one.pixels.shape[1] == 1 < whole.pixels.shape[1]
+    assert (one.flags == whole.flags).all()
     every = slice(0, len(trials))
-    assert torch.equal(combine(part, every), combine(whole, every)[:, [1]])
+    assert torch.equal(combine(one, every), combine(whole, every)[:, [1]])
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_processors_join_as_devices_do(arrays, scales, dtype, monkeypatch):
     images, windows = ((pixels / 7).astype(dtype) for pixels in (arrays.images, arrays.windows))
     trials = all_trials()
-    pieces = gather(trials, CropArrays(images, arrays.masks, arrays.foregrounds, windows), scales)
+    inputs = gather(trials, CropArrays(images, arrays.masks, arrays.foregrounds, windows), scales)
     rows = slice(1, len(trials) - 1)
-    compiled = combine(pieces, rows)
+    compiled = combine(inputs, rows)
     monkeypatch.setattr(compose_compiled, "join", join_on_device)
     assert compiled.dtype == torch.float32
-    assert torch.equal(combine(pieces, rows), compiled)
+    assert torch.equal(combine(inputs, rows), compiled)
 
 
 def test_an_empty_mask_is_flagged_and_shows_the_background_alone():

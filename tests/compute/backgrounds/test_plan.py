@@ -1,4 +1,4 @@
-"""The plan: any part of it equals the whole, every donor is of the right kind, nothing vanishes."""
+"""The plan: any shard is as in the whole, donors are of the right kind, nothing vanishes."""
 
 import numpy as np
 import pandas as pd
@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from compute.backgrounds import plan as conditions
+from compute.backgrounds import plan as plan_module
 from compute.backgrounds.plan import PlanConfig
 from compute.errors import InputError, UsageError
 from compute.schema import COMPOSED, CONDITIONS, Condition
@@ -370,7 +370,7 @@ def test_values_out_of_range_are_refused(name, value):
 
 
 def test_more_trials_than_can_be_numbered_are_refused(cells, monkeypatch):
-    monkeypatch.setattr(conditions, "MOST_TRIALS", 8)
+    monkeypatch.setattr(plan_module, "MOST_TRIALS", 8)
     assert len(whole(make_plan(cells, repeats=2, grid_cells=100)))
     with pytest.raises(UsageError, match=r"repeats is 3: .* 12 trials of 'different'.*--repeats 2"):
         make_plan(cells, repeats=3, grid_cells=100)
@@ -378,7 +378,7 @@ def test_more_trials_than_can_be_numbered_are_refused(cells, monkeypatch):
 
 def test_a_plan_counted_in_parts_is_the_same(cells, monkeypatch):
     expected = make_plan(cells, repeats=2)
-    monkeypatch.setattr(conditions, "CELLS_AT_A_TIME", 3)
+    monkeypatch.setattr(plan_module, "CELLS_AT_A_TIME", 3)
     found = make_plan(cells, repeats=2)
     assert found.counts == expected.counts
     assert found.rejections == expected.rejections

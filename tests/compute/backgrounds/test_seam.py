@@ -12,8 +12,9 @@ def drawn(dtype, seed=0):
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, 60_000, (CELLS + 4, CHANNELS, SIDE, SIDE)).astype(dtype)
     ring = rng.random((CELLS, SIDE, SIDE)) < 0.2
-    cell, ground = rng.integers(0, CELLS, TRIALS), rng.integers(0, len(pixels), TRIALS)
-    return pixels, ring, cell, ground
+    centre = rng.integers(0, CELLS, TRIALS)
+    background = rng.integers(0, len(pixels), TRIALS)
+    return pixels, ring, centre, background
 
 
 def naive_mean(image, ring):
@@ -22,27 +23,28 @@ def naive_mean(image, ring):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_ring_means_are_the_naive_ones(dtype):
-    pixels, ring, cell, ground = drawn(dtype)
+    pixels, ring, centre, background = drawn(dtype)
     ring[1] = False
-    found = ring_means(pixels.reshape(*pixels.shape[:2], -1), ring.reshape(CELLS, -1), cell, ground)
+    flat, rings = pixels.reshape(*pixels.shape[:2], -1), ring.reshape(CELLS, -1)
+    found = ring_means(flat, rings, centre, background)
     for t in range(TRIALS):
-        assert np.allclose(found[t], naive_mean(pixels[ground[t]], ring[cell[t]]), rtol=1e-12)
+        assert np.allclose(found[t], naive_mean(pixels[background[t]], ring[centre[t]]), rtol=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_far_is_the_naive_one(seed):
-    pixels, ring, cell, ground = drawn(np.uint16, seed)
+    pixels, ring, centre, background = drawn(np.uint16, seed)
     pixels[CELLS:] = pixels[CELLS:] // 2 + 15_000 + 6_000 * (seed % 4)
     rng = np.random.default_rng(seed)
     factor = rng.uniform(0.5, 1.5, (TRIALS, CHANNELS)).astype(np.float32)
     offset = rng.uniform(-9000, 9000, (TRIALS, CHANNELS)).astype(np.float32)
-    found = far_at_the_seam(pixels, ring, cell, ground, factor, offset)
+    found = far_at_the_seam(pixels, ring, centre, background, factor, offset)
     for t in range(TRIALS):
-        own = pixels[cell[t]]
-        unit = [np.subtract(*np.percentile(channel, (99.5, 1))) for channel in own]
-        behind = naive_mean(pixels[ground[t]], ring[cell[t]]) * factor[t] + offset[t]
-        difference = np.abs(behind - naive_mean(own, ring[cell[t]]))
-        assert found[t] == (difference > SEAM_LIMIT * np.array(unit)).any()
+        own = pixels[centre[t]]
+        extent = [np.subtract(*np.percentile(channel, (99.5, 1))) for channel in own]
+        level = naive_mean(pixels[background[t]], ring[centre[t]]) * factor[t] + offset[t]
+        difference = np.abs(level - naive_mean(own, ring[centre[t]]))
+        assert found[t] == (difference > SEAM_LIMIT * np.array(extent)).any()
 
 
 def test_one_far_channel_is_enough_and_no_ring_is_near():

@@ -1,4 +1,4 @@
-"""The comparison of solvers: what it counts, and that it compares what they gave."""
+"""The comparison of solvers: what it counts, and that it compares their own accuracies."""
 
 import numpy as np
 import pytest

@@ -27,7 +27,7 @@ from compute.statistics.effects import accuracies
 
 COVERAGE = Path(__file__).resolve().parents[3] / "docs" / "coverage.csv"
 LARGE = AnswersConfig(classes=3, proteins=3000, cells=(3, 9), logits=(-0.5, 2.0))
-"""So many proteins that means are the truth to about half a point."""
+"""Proteins: so many that their means are within about half a point of the truth."""
 
 # The truth, against the mean of very many proteins
 

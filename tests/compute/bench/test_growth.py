@@ -1,4 +1,4 @@
-"""What a command takes is its own."""
+"""The cost of a command is that of its own process."""
 
 import numpy as np
 import pytest

@@ -16,14 +16,9 @@ from compute.backgrounds.compose import compose
 from compute.backgrounds.harmonise import measure
 from compute.backgrounds.plan import Plan, PlanConfig
 from compute.embedding import worker as module
-from compute.embedding.worker import (
-    EmbedConfig,
-    EmbedJob,
-    ShardError,
-    ShardWorker,
-    embed,
-    second_readings,
-)
+from compute.embedding.config import EmbedConfig, EmbedJob, ShardError
+from compute.embedding.tables import second_readings
+from compute.embedding.worker import ShardWorker
 from compute.errors import BystanderError, DiskError, UsageError
 from compute.models import scaling_compiled
 from compute.models.card import select_channels
@@ -34,7 +29,7 @@ from compute.store.reader import CropStore
 
 NAMES = ("pifia", "paired_cell", "deeploc")
 CELLS = 8
-"""Of a shard here."""
+"""Cells of a shard here."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -197,8 +192,7 @@ def test_a_worker_opened_from_paths_writes_the_same_bytes(store, cards, tmp_path
                 tmp_path / "cache" if name == "there" else None,
             )  # fmt: skip
             worker = ShardWorker.open(job)
-            worker.run(0)
-            worker.run(worker.count - 1)
+            assert len(list(worker.work([0, worker.count - 1]))) == 2
         runs.append(digests(run.path))
     assert runs[0] == runs[1]
     assert len(runs[0]) == 2 * (1 + 2 * len(NAMES))
@@ -233,7 +227,7 @@ def test_a_failing_shard_is_named_and_those_before_it_are_kept(parts, tmp_path):
         error = caught.value
         start, stop = parts[1].shards(CELLS)[error.number]
         trials = parts[1].trials(start, stop)["trial"]
-        assert (error.first_trial, error.last_trial) == (trials.iloc[0], trials.iloc[-1])
+        assert f"(trials {trials.iloc[0]} to {trials.iloc[-1]})" in error.problem
         assert isinstance(error.__cause__, ValueError)
         assert error.number in worker.missing()
         assert set(range(error.number)).isdisjoint(worker.missing())
@@ -249,7 +243,7 @@ def test_a_full_disk_says_what_to_do(parts, tmp_path, monkeypatch):
         worker = ShardWorker(run, *parts[:4], parts[4][:1], EmbedConfig())
         monkeypatch.setattr("compute.storage.atomic_files.os.replace", full)
         with pytest.raises(ShardError, match=r"disk is full.*same command") as caught:
-            worker.run(0)
+            list(worker.work([0]))
         assert isinstance(caught.value.__cause__, DiskError)
 
 
@@ -261,7 +255,7 @@ def test_values_that_are_not_finite_name_the_model(parts, tmp_path):
     with begin(tmp_path / "run", {}, {}) as run:
         worker = ShardWorker(run, *parts[:4], [Broken(parts[4][0], None)], EmbedConfig())
         with pytest.raises(ShardError, match=r"'pifia'.*not finite.*models check"):
-            worker.run(0)
+            list(worker.work([0]))
         assert not run.part("embeddings", 0, "pifia").exists()
 
 
@@ -274,7 +268,7 @@ def test_memory_that_runs_out_halves_the_batch_and_changes_nothing(made, parts, 
 
     with begin(tmp_path / "run", {}, {}) as run:
         worker = ShardWorker(run, *parts[:4], [Small(parts[4][0], None)], EmbedConfig())
-        worker.run(1)
+        list(worker.work([1]))
         assert worker.measured()["batch_size"] <= 10
     one, other = (r.part("embeddings", 1, "pifia").read_bytes() for r in (run, made))
     assert one == other
@@ -288,7 +282,7 @@ def test_a_model_that_never_fits_is_refused(parts, tmp_path):
     with begin(tmp_path / "run", {}, {}) as run:
         worker = ShardWorker(run, *parts[:4], [Large(parts[4][0], None)], EmbedConfig())
         with pytest.raises(ShardError, match="Not even one crop"):
-            worker.run(0)
+            list(worker.work([0]))
 
 
 def test_shards_that_take_turns_at_a_device_give_the_same_bytes(made, parts, tmp_path):
@@ -338,7 +332,7 @@ def test_bfloat16_is_near_float32_and_the_error_is_told(made, parts, tmp_path):
     config = EmbedConfig(precision="bfloat16")
     with begin(tmp_path / "run", {}, {}) as run:
         worker = ShardWorker(run, *parts[:4], parts[4], config)
-        worker.run(0)
+        list(worker.work([0]))
         rough = worker.measured()
     exact = ShardWorker(made, *parts[:4], parts[4], EmbedConfig()).measured()
     assert (rough["precision"], exact["precision"]) == ("bfloat16", "float32")
@@ -355,12 +349,6 @@ def test_bfloat16_is_near_float32_and_the_error_is_told(made, parts, tmp_path):
         )
         away = np.linalg.norm(one - other, axis=1) / np.linalg.norm(other, axis=1)
         assert 0 < away.max() < 0.1
-
-
-def test_progress_counts_shards_already_there(made, parts):
-    seen = []
-    embed(made, *parts[:4], parts[4][:1], EmbedConfig(), lambda *step: seen.append(step))
-    assert seen == [("embed", 3, 3)]
 
 
 @pytest.mark.parametrize(

@@ -127,8 +127,8 @@ def test_layers_have_the_registered_shapes(name, width):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_stops_behind_the_deepest_layer(name):
-    """Blocks behind the embedding are replaced by one that refuses to run."""
+def test_stops_after_the_deepest_layer(name):
+    """Blocks after the embedding are replaced by one that refuses to run."""
     spec, network = network_spec(name), small(name)
     calls = []
     for key, module in network.named_modules():

@@ -12,7 +12,7 @@ from compute import schema
 from compute.probes import stage
 from compute.probes.solvers import Fitting, Solver
 from compute.probes.stage import how_fitted, probe
-from compute.runs import units_of_work
+from compute.runs import stages
 from compute.runs.prepare import prepare
 from compute.schema import Condition
 from compute.storage.paths import LOCKED, LOCKED_PREDICTIONS
@@ -116,15 +116,15 @@ def test_a_worker_fits_on_the_device_it_was_given(
 ):
     asked, told = [], []
     monkeypatch.setattr(
-        units_of_work, "choose_device", lambda name: asked.append(name) or torch.device(device)
+        stages, "choose_device", lambda name: asked.append(name) or torch.device(device)
     )
-    monkeypatch.setattr(units_of_work, "probe", lambda *args: told.append(args[4]))
+    monkeypatch.setattr(stages, "probe", lambda *args: told.append(args[4]))
     opened = CropStore(store)
     plan, cells = prepare(opened, config)
     with begin(tmp_path / "run", {}, {}) as run:
-        task = units_of_work.probe_task(
+        stage = stages.probe_stage(
             run, opened, plan, cells, {"one": 6}, Fitting(), config, "auto"
         )  # fmt: skip
-        assert list(task.there().work(["one"])) == ["one"]
+        assert list(stage.there().work(["one"])) == ["one"]
     assert asked == ["auto"]
     assert (told[0].solver, told[0].device) == (Solver(solver), device)

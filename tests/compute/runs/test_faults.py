@@ -17,8 +17,8 @@ import pytest
 from compute.embedding import worker
 from compute.runs import pipeline
 from compute.runs.describe import check_path
-from compute.runs.engines import IncompleteError
 from compute.runs.engines import local as local_engine
+from compute.runs.engines.tasks import IncompleteError
 from compute.storage.run_directory import RunDirectory, begin
 from tests.compute.forked import STAGES, durations, reached, start, wait_for_stage
 from tests.compute.runs.test_pipeline import digests
@@ -26,7 +26,7 @@ from tests.compute.storage.test_checksums import flip
 
 KILLS_HERE, KILLS_ON_RAY = 70, 30
 KILLS_IN_ONE_RUN = 5
-"""Then it is let end, compared, and another begun."""
+"""Kills after which a run is left to end, compared, and another one begun."""
 
 SETTINGS = ["--conditions=unaltered,same,different,conflicting", "--backgrounds=2", "--draws=100",
             "--folds=2", "--examples=1", "--jobs=1"]  # fmt: skip
@@ -113,10 +113,10 @@ sys.stdin.read()
 ray.shutdown()
 """
 WORKER_OPENS = 1.0
-"""Seconds, about, that a worker needs to load its models."""
+"""Seconds that a worker needs to load its models, about."""
 
 WORKERS_KILLED = 4
-"""At least; a worker that the run no longer needs does not count."""
+"""Workers to kill at least; one that the run no longer needs does not count."""
 
 LOCALHOST = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0",
@@ -154,7 +154,9 @@ def workers_of(holder: int) -> list[int]:
             pid = parent[pid]
         return pid == holder
 
-    return [pid for pid, words in title.items() if words.startswith("ray::Seat") and below(pid)]
+    return [
+        pid for pid, words in title.items() if words.startswith("ray::RayWorker") and below(pid)
+    ]
 
 
 def wait_for_workers(holder, process, log, stage) -> list[int]:
@@ -273,9 +275,9 @@ def test_a_shard_that_fails_is_reported_with_its_trials_and_tried_again_later(
 def test_probes_that_fail_leave_other_models_alone(
     run, store, cards, config, tmp_path, monkeypatch
 ):
-    from compute.runs import units_of_work
+    from compute.runs import stages
 
-    fit = units_of_work.probe
+    fit = stages.probe
 
     def fail(run, plan, cells, models, *more):
         if "pifia" in models:
@@ -283,7 +285,7 @@ def test_probes_that_fail_leave_other_models_alone(
         return fit(run, plan, cells, models, *more)
 
     monkeypatch.setattr(local_engine, "PAUSE", 0)
-    monkeypatch.setattr(units_of_work, "probe", fail)
+    monkeypatch.setattr(stages, "probe", fail)
     models = [str(cards[name]) for name in ("pifia", "deeploc")]
     with pytest.raises(IncompleteError, match=r"probe pifia.*ValueError: no convergence"):
         pipeline.run_store(store, tmp_path / "run", models, config, jobs=1)

@@ -135,7 +135,7 @@ def test_what_changed_since_a_run_was_begun_is_named(
 
 
 def test_a_class_with_one_protein_is_reported(store, cards, config, tmp_path):
-    """Unlabel all but one protein of a class: no same-class donor, no pair test, both said."""
+    """Unlabel all but one protein of a class: it has no donor and no pair test, both reported."""
     from compute.store.reader import CropStore
     from compute.store.writer import CropStoreWriter
 

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from compute.errors import InputError, UsageError
-from compute.models.embedder import load_card, load_model
+from compute.models.card import load_card
+from compute.models.embedder import load_model
 from compute.models.networks import NETWORKS
 from compute.models.published.convert import convert
 from compute.models.published.tensorflow_files import TABLE_END, read_checkpoint, tensorflow_files

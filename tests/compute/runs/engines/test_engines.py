@@ -1,4 +1,4 @@
-"""Both engines do every unit, try failing ones again, and report what they give up."""
+"""Both engines do every task, try failing ones again, and report what they give up."""
 
 import importlib.util
 import os
@@ -7,10 +7,10 @@ import sys
 import pytest
 
 from compute.errors import BystanderError, DiskError, UsageError
-from compute.runs.engines import ENGINES, EngineConfig, EngineName, IncompleteError, open_engine
+from compute.runs.engines import ENGINES, EngineConfig, EngineName, open_engine
 from compute.runs.engines import local as local_engine
-from compute.runs.engines.tasks import ATTEMPTS, HOPELESS, Failure
-from tests.compute.fake_units import cannot, missing, order, task
+from compute.runs.engines.tasks import ATTEMPTS, HOPELESS, Failure, IncompleteError
+from tests.compute.fake_tasks import cannot, missing, order, stage
 
 
 @pytest.fixture(autouse=True)
@@ -49,10 +49,10 @@ def test_every_engine_has_a_way_to_open_it():
     assert set(ENGINES) == set(EngineName)
 
 
-@pytest.mark.parametrize(("count", "block"), [(1, 1), (7, 1), (20, 4), (5, 100)])
-def test_every_unit_is_done_once_and_progress_is_told(engine, tmp_path, count, block):
+@pytest.mark.parametrize(("count", "at_once"), [(1, 1), (7, 1), (20, 4), (5, 100)])
+def test_every_task_is_done_once_and_progress_is_told(engine, tmp_path, count, at_once):
     (tmp_path / "0.done").touch()
-    outcome, told = run(engine, task(tmp_path, count, block))
+    outcome, told = run(engine, stage(tmp_path, count, at_once))
     assert missing(tmp_path, count) == []
     assert outcome.failures == []
     assert told[0] == ("embed", 1, count)
@@ -63,46 +63,46 @@ def test_every_unit_is_done_once_and_progress_is_told(engine, tmp_path, count, b
 
 def test_nothing_to_do_is_nothing_done(engine, tmp_path):
     (tmp_path / "0.done").touch()
-    outcome, told = run(engine, task(tmp_path, 1))
+    outcome, told = run(engine, stage(tmp_path, 1))
     assert outcome.measured == []
     assert told == [("embed", 1, 1)]
 
 
-def test_a_unit_that_fails_twice_is_done_in_the_end(engine, tmp_path):
+def test_a_task_that_fails_twice_is_done_in_the_end(engine, tmp_path):
     order(tmp_path, 3, "fail", "fail")
-    outcome, _ = run(engine, task(tmp_path, 8, 2))
+    outcome, _ = run(engine, stage(tmp_path, 8, 2))
     assert outcome.failures == []
     assert missing(tmp_path, 8) == []
     assert attempts(tmp_path) == ["3 fail", "3 fail", "3 "]
 
 
-def test_a_unit_that_fails_three_times_is_reported_and_the_rest_goes_on(engine, tmp_path):
+def test_a_task_that_fails_three_times_is_reported_and_the_rest_goes_on(engine, tmp_path):
     order(tmp_path, 3, *["fail"] * 9)
-    outcome, told = run(engine, task(tmp_path, 8, 2))
+    outcome, told = run(engine, stage(tmp_path, 8, 2))
     assert missing(tmp_path, 8) == [3]
     assert attempts(tmp_path) == ["3 fail"] * ATTEMPTS
     (failure,) = outcome.failures
-    assert (failure.stage, failure.unit, failure.attempts) == ("embed", 3, ATTEMPTS)
+    assert (failure.stage, failure.task, failure.attempts) == ("embed", 3, ATTEMPTS)
     assert failure.what == {"trials": "30 to 39", "cells": [3, 4, 5, 6, 7, 8, 9]}
-    assert "unit 3 is bad" in failure.error
+    assert "task 3 is bad" in failure.error
     assert told[-1] == ("embed", 7, 8)
     said = str(IncompleteError(outcome.failures))
-    assert "embed 3 (trials 30 to 39; cells 3, 4, 5 and 4 more): unit 3 is bad." in said
+    assert "embed 3 (trials 30 to 39; cells 3, 4, 5 and 4 more): task 3 is bad." in said
     assert "The same command tries them again." in said
 
 
 def test_a_full_disk_stops_everything_at_once(engine, tmp_path):
     order(tmp_path, 0, "full")
     with pytest.raises(DiskError, match="disk is full"):
-        run(engine, task(tmp_path, 8))
+        run(engine, stage(tmp_path, 8))
     assert attempts(tmp_path) == ["0 full"]
 
 
-def test_a_stage_whose_units_all_fail_is_given_up(engine, tmp_path):
-    for unit in range(40):
-        order(tmp_path, unit, *["fail"] * 9)
+def test_a_stage_whose_tasks_all_fail_is_given_up(engine, tmp_path):
+    for task in range(40):
+        order(tmp_path, task, *["fail"] * 9)
     with pytest.raises(IncompleteError, match="the others were not tried") as caught:
-        run(engine, task(tmp_path, 40))
+        run(engine, stage(tmp_path, 40))
     assert len(caught.value.failures) == HOPELESS
     assert len(attempts(tmp_path)) <= ATTEMPTS * (HOPELESS + 1)
 
@@ -116,36 +116,36 @@ def test_only_some_failures_are_named(engine):
 
 
 @pytest.mark.long
-def test_lost_workers_are_replaced_and_their_units_done(ray_engine, tmp_path):
+def test_lost_workers_are_replaced_and_their_tasks_done(ray_engine, tmp_path):
     order(tmp_path, 2, "die", "die")
     order(tmp_path, 9, "die")
-    outcome, told = run(ray_engine, task(tmp_path, 24, 4))
+    outcome, told = run(ray_engine, stage(tmp_path, 24, 4))
     assert missing(tmp_path, 24) == []
     assert outcome.failures == []
     assert told[-1] == ("embed", 24, 24)
 
 
 @pytest.mark.long
-def test_a_unit_that_kills_three_workers_is_reported_and_the_rest_goes_on(ray_engine, tmp_path):
+def test_a_task_that_kills_three_workers_is_reported_and_the_rest_goes_on(ray_engine, tmp_path):
     order(tmp_path, 5, *["die"] * 9)
-    outcome, _ = run(ray_engine, task(tmp_path, 24, 4))
+    outcome, _ = run(ray_engine, stage(tmp_path, 24, 4))
     assert missing(tmp_path, 24) == [5]
     assert attempts(tmp_path) == ["5 die"] * ATTEMPTS
     (failure,) = outcome.failures
-    assert failure.unit == 5
+    assert failure.task == 5
     assert "the worker was lost" in failure.error
 
 
 @pytest.mark.long
 def test_work_is_shared_by_processes_that_stay_for_the_next_stage(ray_engine, tmp_path):
     found = []
-    for stage in ("one", "other"):
-        folder = tmp_path / stage
+    for name in ("one", "other"):
+        folder = tmp_path / name
         folder.mkdir()
-        for unit in range(6):
-            order(folder, unit, "meet")
-        outcome, _ = run(ray_engine, task(folder, 6))
-        processes = {(folder / f"{unit}.done").read_text() for unit in range(6)}
+        for task in range(6):
+            order(folder, task, "meet")
+        outcome, _ = run(ray_engine, stage(folder, 6))
+        processes = {(folder / f"{task}.done").read_text() for task in range(6)}
         assert {str(item["process"]) for item in outcome.measured} <= processes
         found.append(processes)
     assert len(found[0]) == 2
@@ -155,7 +155,7 @@ def test_work_is_shared_by_processes_that_stay_for_the_next_stage(ray_engine, tm
 
 @pytest.mark.long
 def test_workers_that_cannot_be_started_end_the_run_with_the_reason(ray_engine, tmp_path):
-    work = task(tmp_path, 3)
+    work = stage(tmp_path, 3)
     object.__setattr__(work, "there", cannot)
     with pytest.raises(BystanderError, match=r"could not be started.*no such store"):
         run(ray_engine, work)

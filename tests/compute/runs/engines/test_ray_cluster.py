@@ -11,7 +11,7 @@ from compute.errors import BystanderError
 from compute.runs.describe import check_path
 from compute.runs.engines import on_ray
 from compute.storage.run_directory import RunDirectory
-from tests.compute.fake_units import task
+from tests.compute.fake_tasks import stage
 from tests.compute.forked import start, wait_for_stage
 from tests.compute.runs.test_pipeline import digests
 
@@ -23,7 +23,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="lo
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """408 cells: 7 shards, so that there is something to do for who comes late."""
+    """408 cells in 7 shards, so that a worker that comes late still has something to do."""
     from compute.simulation.simulate import simulate
 
     path = tmp_path_factory.mktemp("store") / "store"
@@ -80,7 +80,7 @@ def wait_for(process, log, condition, seconds=90):
 @pytest.mark.long
 @needs_proc
 def test_a_node_is_killed_and_another_joins(command, local, cluster, tmp_path):
-    """The units of the killed node are done by others, and one that joins gets its share."""
+    """The tasks of the killed node are done by others, and one that joins gets its share."""
     from tests.compute.ray_nodes import LOCALHOST
 
     log, run = tmp_path / "log", tmp_path / "run"
@@ -88,10 +88,10 @@ def test_a_node_is_killed_and_another_joins(command, local, cluster, tmp_path):
     arguments = command(run, "--engine=ray", "--workers=3", f"--address={cluster.address}")
     process = start(arguments, log, **LOCALHOST)
     assert wait_for_stage(process, log, "embed"), log.read_text()
-    wait_for(process, log, lambda: cluster.workers(first, "ray::Seat.block"))
+    wait_for(process, log, lambda: cluster.workers(first, "ray::RayWorker.work"))
     cluster.kill(first)
     late = cluster.add()
-    wait_for(process, log, lambda: cluster.workers(late, "ray::Seat.block"))
+    wait_for(process, log, lambda: cluster.workers(late, "ray::RayWorker.work"))
     process.join(120)
     assert process.exitcode == 0, log.read_text()
     assert RunDirectory(run).meta["failures"] == []
@@ -132,26 +132,26 @@ def test_a_cluster_that_loses_its_head_ends_the_run_which_goes_on_here(
     assert digests(run) == local
 
 
-def test_workers_that_find_no_place_are_not_waited_for_for_ever(tmp_path, monkeypatch):
+def test_workers_that_cannot_be_started_are_not_waited_for_for_ever(tmp_path, monkeypatch):
     class Full:
         """An engine whose cluster never starts a worker."""
 
         workers = 2
         ended = 0
 
-        def new_place(self, work):
-            return on_ray._Place(None, None)
+        def new_worker(self, work):
+            return on_ray._RemoteWorker(None, None)
 
-        def wait(self, places):
-            assert len(places) == 2
+        def wait(self, workers):
+            assert len(workers) == 2
             return []
 
-        def dismiss(self, place):
+        def dismiss(self, worker):
             self.ended += 1
 
     engine = Full()
     monkeypatch.setattr(on_ray, "UNPLACED", 0.05)
-    shift = on_ray._Shift(engine, task(tmp_path, 3), deque(range(3)), lambda *what: None)
+    waiting = on_ray._StageOnRay(engine, stage(tmp_path, 3), deque(range(3)), lambda *what: None)
     with pytest.raises(BystanderError, match=r"No worker could be started.*ray status"):
-        shift.run()
+        waiting.run()
     assert engine.ended == 2

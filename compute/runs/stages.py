@@ -1,4 +1,4 @@
-"""The stages that are cut into units, as engines take them: shards to embed, probes to fit.
+"""The two stages that engines do, cut into tasks: shards to embed, models whose probes are fitted.
 
 Layer: joins `compute.embedding.worker` and `compute.probes.stage` to `compute.runs.engines`.
 """
@@ -13,13 +13,14 @@ import torch
 
 from compute.backgrounds.plan import Plan
 from compute.devices import choose_device
-from compute.embedding.worker import SHARD_CELLS, EmbedJob, ShardError, ShardWorker
+from compute.embedding.config import EmbedJob, ShardError
+from compute.embedding.worker import SHARD_CELLS, ShardWorker
 from compute.errors import BystanderError
 from compute.probes.cells import Cells
 from compute.probes.solvers import Fitting
 from compute.probes.stage import probe
 from compute.runs.config import RunConfig
-from compute.runs.engines import Task, UnitError
+from compute.runs.engines.tasks import Stage, TaskError
 from compute.runs.prepare import prepare
 from compute.runs.provenance import describe_device
 from compute.storage.atomic_files import Progress, silent
@@ -27,33 +28,33 @@ from compute.storage.run_directory import RunDirectory
 from compute.store.reader import CropStore
 
 SHARDS_AT_A_TIME = 16
-"""Shards given to a worker at once: it does several at a time. A lost worker loses none of those
-it had written."""
+"""Shards handed to a worker at once, of which it does several at a time. Those that it has written
+are not lost with it."""
 
 
 class _Shards:
-    """Shards of the plan through all models."""
+    """The worker of the embedding stage: a task is the number of a shard."""
 
     def __init__(self, worker: ShardWorker, device: torch.device) -> None:
         self._worker, self._device = worker, device
 
-    def work(self, units: Iterable[int]) -> Iterator[int]:
+    def work(self, tasks: Iterable[int]) -> Iterator[int]:
         try:
-            yield from self._worker.work(units)
+            yield from self._worker.work(tasks)
         except ShardError as error:
-            raise UnitError(error.number, error.problem, error.remedy) from error
+            raise TaskError(error.number, error.problem, error.remedy) from error
 
     def measured(self) -> dict[str, Any]:
         return {"device": describe_device(self._device), **self._worker.measured()}
 
 
 def open_shards(job: EmbedJob) -> _Shards:
-    """Open a worker from paths and settings alone, on the device of its process."""
+    """Open a worker of the embedding stage from paths and settings, on its process's device."""
     device = choose_device(job.device)
     return _Shards(ShardWorker.open(replace(job, device=str(device))), device)
 
 
-def embed_task(plan: Plan, worker: ShardWorker, device: torch.device, job: EmbedJob) -> Task:
+def embed_stage(plan: Plan, worker: ShardWorker, device: torch.device, job: EmbedJob) -> Stage:
     """Cut the embedding stage into shards.
 
     Parameters
@@ -61,9 +62,14 @@ def embed_task(plan: Plan, worker: ShardWorker, device: torch.device, job: Embed
     plan
         Which cells and trials each shard has.
     worker, device
-        Of this process.
+        The worker of this process, and where it computes.
     job
-        What another process needs to make its own.
+        What another process needs to make its own worker.
+
+    Returns
+    -------
+    Stage
+        A task is the number of a shard.
     """
     ranges = plan.shards(SHARD_CELLS)
 
@@ -73,19 +79,19 @@ def embed_task(plan: Plan, worker: ShardWorker, device: torch.device, job: Embed
         first, last = int(trials.iloc[0]), int(trials.iloc[-1])
         return {"trials": f"{first} to {last}", "cells": plan.rows[start:stop].tolist()}
 
-    return Task(
-        stage="embed",
+    return Stage(
+        name="embed",
         total=worker.count,
         missing=worker.missing,
         here=lambda: _Shards(worker, device),
         there=partial(open_shards, job),
         describe=describe,
-        block=SHARDS_AT_A_TIME,
+        at_once=SHARDS_AT_A_TIME,
     )
 
 
 class _Probes:
-    """One model's probes after the other's."""
+    """The worker of the probe stage: a task is the name of a model."""
 
     def __init__(
         self,
@@ -99,10 +105,10 @@ class _Probes:
         self._run, self._plan, self._cells = run, plan, cells
         self._models, self._fitting, self._progress = models, fitting, progress
 
-    def work(self, units: Iterable[str]) -> Iterator[str]:
-        for unit in units:
-            model = {unit: self._models[unit]}
-            before = list(self._models).index(unit)
+    def work(self, tasks: Iterable[str]) -> Iterator[str]:
+        for name in tasks:
+            model = {name: self._models[name]}
+            before = list(self._models).index(name)
 
             def tell(stage: str, done: int, total: int, before: int = before) -> None:
                 self._progress(stage, before * total + done, len(self._models) * total)
@@ -110,12 +116,12 @@ class _Probes:
             try:
                 probe(self._run, self._plan, self._cells, model, self._fitting, tell)
             except BystanderError as error:
-                raise UnitError(unit, error.problem, error.remedy) from error
+                raise TaskError(name, error.problem, error.remedy) from error
             except Exception as error:
-                raise UnitError(unit, f"{type(error).__name__}: {error}.") from error
-            self._run.probed(unit).parent.mkdir(parents=True, exist_ok=True)
-            self._run.probed(unit).touch()
-            yield unit
+                raise TaskError(name, f"{type(error).__name__}: {error}.") from error
+            self._run.probed(name).parent.mkdir(parents=True, exist_ok=True)
+            self._run.probed(name).touch()
+            yield name
 
     def measured(self) -> dict[str, Any]:
         return {}
@@ -124,13 +130,16 @@ class _Probes:
 def open_probes(
     run: Path, store: Path, config: RunConfig, models: Mapping[str, int], device: str
 ) -> _Probes:
-    """Open a worker from paths and settings alone; its engine gave it cores, and a GPU or none."""
+    """Open a worker of the probe stage from paths and settings.
+
+    Its engine has given its process cores, and a GPU or none.
+    """
     plan, cells = prepare(CropStore(store), config)
     fitting = Fitting.on(str(choose_device(device)), torch.get_num_threads())
     return _Probes(RunDirectory(run), plan, cells, models, fitting)
 
 
-def probe_task(
+def probe_stage(
     run: RunDirectory,
     store: CropStore,
     plan: Plan,
@@ -140,7 +149,7 @@ def probe_task(
     config: RunConfig,
     device: str,
     progress: Progress = silent,
-) -> Task:
+) -> Stage:
     """Cut the probe stage into models.
 
     What a model's probes are fitted on once (its unaltered crops) serves all its conditions, so a
@@ -149,23 +158,28 @@ def probe_task(
     Parameters
     ----------
     run
-        With all embeddings of the models.
+        The run directory, with all embeddings of the models.
     store, plan, cells, config
-        Of the run.
+        What the run was made from.
     models
-        Name and embedding dimension of each.
+        Embedding dimension of each model, by its name.
     fitting
         How and where pair tests are fitted in this process.
     device
-        What another process is to choose its own from.
+        Name of the device that another process is to choose; see `compute.devices.choose_device`.
     progress
-        Told of every condition where the probes are fitted in this process.
+        Called after every condition where the probes are fitted in this process; silent by default.
+
+    Returns
+    -------
+    Stage
+        A task is the name of a model.
     """
     for model in models:
         run.probed(model).unlink(missing_ok=True)
     places = run.path.resolve(), store.path.resolve()
-    return Task(
-        stage="probe",
+    return Stage(
+        name="probe",
         total=len(models),
         missing=lambda: [model for model in models if not run.probed(model).exists()],
         here=lambda: _Probes(run, plan, cells, models, fitting, progress),
