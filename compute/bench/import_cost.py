@@ -6,7 +6,6 @@ source costs less than importing it.
 """
 
 import os
-import resource
 import subprocess
 import time
 from collections.abc import Iterator
@@ -171,6 +170,8 @@ def _crops(count: int, seed: int) -> Iterator[tuple[int, NDArray[np.uint16], NDA
 
 def _cpu_of_children() -> float:
     """Return the processor time of ended children and of what they had started, seconds."""
+    import resource  # not on Windows, where the rest of this module must load
+
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 

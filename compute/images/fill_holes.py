@@ -40,35 +40,6 @@ def medium_mask(foreground: NDArray[np.bool_], margin: int = MARGIN) -> NDArray[
     return ~grow_square(foreground, margin)
 
 
-def fill(
-    image: NDArray[Any],
-    hole: NDArray[np.bool_],
-    foreground: NDArray[np.bool_],
-    rng: np.random.Generator,
-) -> NDArray[Any]:
-    """Replace a hole by medium of the same crop.
-
-    Parameters
-    ----------
-    image
-        Shape (C, H, W).
-    hole
-        What to replace, shape (H, W).
-    foreground
-        Every cell, shape (H, W); medium is looked for outside it and outside the hole.
-    rng
-        Source of the one seed that the choice of pixels depends on.
-
-    Returns
-    -------
-    ndarray
-        A copy, of the image's dtype.
-    """
-    seed = rng.integers(0, 2**63 - 1, size=1, dtype=np.int64)
-    filled, _ = fill_batch(image[None], hole[None], foreground[None], seed)
-    return np.asarray(filled[0])
-
-
 def fill_batch(
     images: NDArray[Any],
     holes: NDArray[np.bool_],

@@ -33,11 +33,6 @@ class LocalizationTable:
     orf: dict[str, str] = field(default_factory=dict)
     outside: dict[str, list[str]] = field(default_factory=dict)
 
-    def of(self, protein: str) -> tuple[str | None, list[str] | None]:
-        """Return the protein's only localization (null for none or several) and all of them."""
-        labels = self.labels.get(protein)
-        return (labels[0] if labels and len(labels) == 1 else None), labels
-
     def notes(self, proteins: Iterable[str]) -> list[str]:
         """Say what does not match a source's proteins, in sentences with counts."""
         there = set(proteins)

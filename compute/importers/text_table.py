@@ -4,6 +4,7 @@ import csv
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -88,7 +89,8 @@ class RowFile:
     path, required
         As `read_rows`.
     folder
-        Where the temporary file lies; it has no name there and goes with the process.
+        Where the temporary file lies. It has no name there and goes with the process, but on
+        Windows, where a file that is mapped keeps its name, it stays as ``.rows.….tmp``.
 
     Attributes
     ----------
@@ -111,15 +113,20 @@ class RowFile:
         self._length = 0
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=folder, prefix=".rows.", suffix=".tmp") as file:
-                with pa.OSFile(file.name, "wb") as sink, pa.ipc.new_file(sink, form) as writer:
+            handle, name = tempfile.mkstemp(dir=folder, prefix=".rows.", suffix=".tmp")
+            os.close(handle)
+            try:
+                with pa.OSFile(name, "wb") as sink, pa.ipc.new_file(sink, form) as writer:
                     while some := list(islice(rows, BATCH)):
                         self._length += len(some)
                         values = zip(*(row for _, row in some), strict=True)
                         coded = [[None if v is None else os.fsencode(v) for v in c] for c in values]
                         numbers = [number for number, _ in some]
                         writer.write_batch(pa.record_batch([numbers, *coded], schema=form))
-                self._batches = pa.ipc.open_file(pa.memory_map(file.name))
+                self._batches = pa.ipc.open_file(pa.memory_map(name))
+            finally:
+                with suppress(PermissionError):
+                    os.unlink(name)
         except OSError as error:
             raise disk_error(error, folder) from error
 

@@ -57,9 +57,9 @@ def writing(path: Path, *, checksum: bool = False) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        temporary.chmod(_MODE)  # some libraries make files that nobody else may read
-        with temporary.open("rb") as handle:
+        with temporary.open("rb+") as handle:  # Windows syncs only what may be written
             os.fsync(handle.fileno())
+        temporary.chmod(_MODE)  # some libraries make files that nobody else may read
         if checksum:
             recorded = True
             _record_checksum(path, sha256(temporary))

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from compute.errors import BusyError, BystanderError, InputError
 from compute.storage.atomic_files import Progress, fingerprint, sha256, silent, writing
-from compute.storage.locks import LOCK_FILE, describe_process, gone
+from compute.storage.locks import LOCK_FILE, describe_process, has_ended
 from compute.storage.paths import RUN_FILE, STORE_FILE, RunPaths, StorePaths, stays_here
 from compute.storage.remote import Remote
 
@@ -196,7 +196,7 @@ class _Held:
             if raw == content:  # written at the first of two attempts
                 break
             owner, beat = _read_lock(raw)
-            if not gone(owner) and time.time() - beat < STALE:
+            if not has_ended(owner) and time.time() - beat < STALE:
                 raise BusyError(
                     f"The run {self._remote.url} is being written by {owner}.",
                     "Wait until it has ended, or give another URL. If that process is no longer "

@@ -4,14 +4,13 @@ A store is a folder: `store.json`, `cells.parquet`, `crops-*.parquet`, `windows-
 for simulated cells, `truth.parquet`. `compute.store.writer` makes it.
 """
 
-import fcntl
 import os
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,8 @@ from numpy.typing import NDArray
 from compute import schema
 from compute.errors import InputError, unknown_value
 from compute.images.dilation import Words, bytes_to_words, to_words
-from compute.storage.atomic_files import disk_error, read_json, sha256, writing
+from compute.storage.atomic_files import read_json, sha256, writing
+from compute.storage.locks import one_at_a_time
 from compute.storage.paths import StorePaths
 
 CROP_ROW_GROUP = 256
@@ -55,6 +55,7 @@ class PixelFile:
         }[version]
         self.shape, _, self.dtype = read_header(self._file)
         self._start = self._file.tell()
+        self._turn = Lock()
 
     def __len__(self) -> int:
         """Count the rows."""
@@ -101,17 +102,25 @@ class PixelFile:
             return
         if not 0 <= number.min() <= number.max() < len(self):
             raise IndexError(f"Rows {number.min()} to {number.max()} of {len(self)}.")
-        target, file = memoryview(found.data).cast("B"), self._file.fileno()
+        target = memoryview(found.data).cast("B")
         step = self.dtype.itemsize * int(np.prod(self.shape[1:]))
         edges = np.flatnonzero(np.diff(number) != 1) + 1
         for first, last in pairwise([0, *edges.tolist(), len(number)]):
             part = target[first * step : last * step]
             at = self._start + int(number[first]) * step
             while part:
-                read = os.preadv(file, [part], at)
+                read = self._read_at(part, at)
                 if read == 0:
                     raise InputError(f"{self.path} was cut short.", "Delete it and run again.")
                 part, at = part[read:], at + read
+
+    def _read_at(self, target: memoryview, start: int) -> int:
+        """Read bytes from a place in the file on; return how many there were."""
+        if hasattr(os, "preadv"):
+            return os.preadv(self._file.fileno(), [target], start)
+        with self._turn:  # Windows: reading moves the file's only position
+            self._file.seek(start)
+            return self._file.readinto(target)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Read everything."""
@@ -273,7 +282,7 @@ class CropStore:
             return array
         path = cache / f"{self.fingerprint}-{name}.npy"
         if not path.is_file():
-            with alone(cache):
+            with one_at_a_time(cache):
                 if not path.is_file():
                     self._write_pixels(path, table, column, shape, dtype)
         return PixelFile(path)
@@ -345,19 +354,6 @@ class CropStore:
                 raise InputError(
                     f"{path} was altered after it was written.", "Make the store anew."
                 )
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Wait until no other process makes files in a folder of pixels."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / ".pixels.lock").open("a")
-    except OSError as error:
-        raise disk_error(error, folder) from error
-    with handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def _compact(
