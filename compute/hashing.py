@@ -50,26 +50,26 @@ class Stream(IntEnum):
     """Which fields are held out in training; far from the epochs, whose numbers stand there too."""
 
 
-def mix(*parts: Any) -> NDArray[np.uint64]:
-    """Hash integers, elementwise, to well-spread 64-bit numbers.
+def mix(*integers: Any) -> NDArray[np.uint64]:
+    """Hash integers, elementwise, to evenly spread 64-bit numbers.
 
-    The same parts give the same number on any machine, in any order of calls. The finaliser is
-    SplitMix64's.
+    The same integers give the same number on any machine, in any order of calls. Each is mixed in
+    by the finaliser of SplitMix64.
 
     Parameters
     ----------
-    *parts
-        Integers or integer arrays that broadcast together; the order of parts matters.
+    *integers
+        Integers or arrays of integers, of shapes that broadcast together; their order matters.
 
     Returns
     -------
     ndarray
-        uint64, the broadcast shape.
+        uint64, of the common shape.
     """
-    state = np.zeros(np.broadcast_shapes(*(np.shape(part) for part in parts)), np.uint64)
+    state = np.zeros(np.broadcast_shapes(*(np.shape(one) for one in integers)), np.uint64)
     with np.errstate(over="ignore"):
-        for part in parts:
-            state = state + np.asarray(part).astype(np.uint64) + GOLDEN
+        for one in integers:
+            state = state + np.asarray(one).astype(np.uint64) + GOLDEN
             state = (state ^ (state >> np.uint64(30))) * FIRST
             state = (state ^ (state >> np.uint64(27))) * SECOND
             state = state ^ (state >> np.uint64(31))

@@ -1,8 +1,8 @@
-"""Masks as 64-bit words, 64 pixels in each, and grown by some pixels. Pure arrays.
+"""Packs masks into 64-bit words, 64 pixels in each, and grows them. Pure arrays.
 
 A row of pixels begins at the highest bit of its first word, as packed bits on disk do; bits beyond
-its last pixel mean nothing. Shifting words takes a twentieth of the time of shifted booleans, which
-in turn cost a fifth of scipy's filters.
+its last pixel mean nothing. Shifting words takes a twentieth of the time of shifting booleans,
+which in turn takes a fifth of the time of scipy's filters.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ def grow_square(masks: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
     Parameters
     ----------
     masks
-        Shape (..., H, W).
+        Booleans, shape (..., H, W).
     pixels
         At least 0; squares of side 2·pixels + 1.
 
@@ -96,7 +96,7 @@ def diamond(words: Words, pixels: int) -> Words:
 
 
 def _along_rows(words: Words, step: int) -> Words:
-    """Add what is `step` < 64 pixels to the left and right."""
+    """Return the words with what is `step` < 64 pixels to the left and right added."""
     by, rest = np.uint64(step), np.uint64(_WORD - step)
     grown = words | (words << by) | (words >> by)
     grown[..., 1:] |= words[..., :-1] << rest
