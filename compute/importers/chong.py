@@ -180,7 +180,7 @@ def import_chong(
     UsageError
         `parts` is out of range.
     BystanderError
-        As `compute.importers.run_import.run_import`.
+        See `compute.importers.run_import.run_import`.
     """
     source, out = Path(source), Path(out)
     refuse_early(out, options.get("overwrite", False))

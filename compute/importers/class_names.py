@@ -183,7 +183,7 @@ def translate(
     Raises
     ------
     InputError
-        As `ClassNames.check`.
+        See `ClassNames.check`.
     """
     meanings = known.check(names, what)
     outside = [name for name, meaning in meanings.items() if meaning.localization is None]

@@ -169,7 +169,7 @@ def import_fields(
     UsageError
         Names of channels are missing or repeated.
     BystanderError
-        As `compute.importers.run_import.run_import`.
+        See `compute.importers.run_import.run_import`.
     """
     config = config or CuttingConfig()
     source, out, channels = Path(source), Path(out), tuple(channels)

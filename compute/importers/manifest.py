@@ -186,7 +186,7 @@ def import_manifest(
     UsageError
         Names of channels are missing, repeated, or those of other columns.
     BystanderError
-        As `compute.importers.run_import.run_import`.
+        See `compute.importers.run_import.run_import`.
     """
     table, out, channels = Path(table), Path(out), tuple(channels)
     refuse_early(out, options.get("overwrite", False))

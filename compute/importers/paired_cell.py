@@ -134,7 +134,7 @@ def import_paired_cell(
     InputError
         There is no such folder, no crop in it, or a table is not as it should be.
     BystanderError
-        As `compute.importers.run_import.run_import`.
+        See `compute.importers.run_import.run_import`.
     """
     source, out = Path(source), Path(out)
     refuse_early(out, options.get("overwrite", False))

@@ -191,7 +191,7 @@ def import_pifia(
     UsageError
         `field_cells` is out of range.
     BystanderError
-        As `compute.importers.run_import.run_import`.
+        See `compute.importers.run_import.run_import`.
     """
     source, out = Path(source), Path(out)
     refuse_early(out, options.get("overwrite", False))

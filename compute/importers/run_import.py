@@ -280,7 +280,7 @@ def refuse_early(out: Path, overwrite: bool) -> None:
     Raises
     ------
     UsageError
-        As `compute.store.writer.refuse_to_replace`.
+        See `compute.store.writer.refuse_to_replace`.
     """
     refuse_to_replace(Path(out), overwrite)
 

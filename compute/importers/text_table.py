@@ -75,8 +75,8 @@ def stream_rows(
     Raises
     ------
     InputError
-        As `read_rows`. What is wrong with a row is raised when it is reached, and a lack of rows at
-        the end.
+        See `read_rows`. What is wrong with a row is raised when it is reached, and a lack of rows
+        at the end.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file.", "Check the path.")
@@ -110,7 +110,7 @@ class RowFile:
     Raises
     ------
     InputError
-        As `read_rows`.
+        See `read_rows`.
     DiskError
         The temporary file cannot be written.
     """

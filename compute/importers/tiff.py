@@ -27,7 +27,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 class CropRejected(Exception):
-    """A crop that cannot be taken; the import goes on without it.
+    """A crop that cannot be taken; it is counted, and the import continues.
 
     Parameters
     ----------

@@ -131,7 +131,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     Raises
     ------
     DiskError
-        As `writing`.
+        See `writing`.
     """
     with writing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
@@ -188,7 +188,7 @@ def write_table(path: Path, table: pa.Table, row_group: int = ROW_GROUP) -> None
     Raises
     ------
     DiskError
-        As `writing`.
+        See `writing`.
     """
     with writing(path, checksum=below_a_run(path)) as temporary:
         pq.write_table(table, temporary, row_group_size=row_group, **_encoding(table.schema))
@@ -218,7 +218,7 @@ def table_writer(
     Raises
     ------
     DiskError
-        As `writing`.
+        See `writing`.
     """
     with (
         writing(path, checksum=below_a_run(path)) as temporary,
@@ -255,7 +255,7 @@ def write_stream(
     Raises
     ------
     DiskError
-        As `writing`.
+        See `writing`.
     """
     with table_writer(path, schema, row_group) as add:
         for table in tables:
@@ -301,4 +301,4 @@ Progress = Callable[[str, int, int], None]
 
 
 def silent(stage: str, done: int, total: int) -> None:
-    """Report nothing."""
+    """Report nothing: the progress of what nobody watches."""

@@ -4,8 +4,8 @@ Layer: copies the files of stores and runs between a URL (`compute.storage.remot
 
 A store is copied here once. A run is made in a folder here; each file that is finished is copied
 to the URL while the next are made, and what is there already is copied here first. Object stores
-show a file whole or not at all; where a copy was cut short all the same, its checksum says so when
-the run goes on, and it is made again.
+show a file whole or not at all; where a copy was cut short all the same, its checksum shows that
+when the run is resumed, and it is made again.
 """
 
 import json
