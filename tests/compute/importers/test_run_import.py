@@ -253,7 +253,7 @@ def write_source(folder, proteins=5, cells=40):
 def start(source, out):
     """Import in a process of its own, with two readers, committing often."""
     code = (
-        "from compute.crops import importing as i, reading as r\n"
+        "from compute.importers import chunks as r, run_import as i\n"
         "i.CHUNK, i.COMMIT, r.READ_FIRST = 8, 1, 1\n"
         "from compute.cli.main import main\n"
         "if __name__ == '__main__': main()"
@@ -283,11 +283,11 @@ def test_an_import_killed_at_random_moments_ends_in_the_same_store(tmp_path):
     began = time.monotonic()
     assert whole.wait(120) == 0, whole.stderr.read().decode()
     lasted = time.monotonic() - began
-    lots, kept = random.Random(5), 0
+    moments, kept = random.Random(5), 0
     for _ in range(10):
         process = start(source, tmp_path / "store")
         try:
-            process.wait(lots.uniform(0.4, 0.95) * lasted)
+            process.wait(moments.uniform(0.4, 0.95) * lasted)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -303,5 +303,5 @@ def test_an_import_killed_at_random_moments_ends_in_the_same_store(tmp_path):
     if not (tmp_path / "store").exists():
         assert start(source, tmp_path / "store").wait(120) == 0
         assert not (tmp_path / ".store.import").exists()
-    assert kept, "no kill left anything to go on with"
+    assert kept, "no kill left anything to resume"
     assert content(tmp_path / "store") == content(tmp_path / "whole")
