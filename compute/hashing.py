@@ -13,7 +13,7 @@ SECOND = np.uint64(0x94D049BB133111EB)
 
 
 class Stream(IntEnum):
-    """What a random choice is for: the number that parts it from others made with the same seed.
+    """Purposes of random choices: the number that separates them from others with the same seed.
 
     A result depends on these numbers as it does on its seed, so none is ever changed or used again.
     """
@@ -23,7 +23,7 @@ class Stream(IntEnum):
     SIMULATED_FIELD = 1
     """Cells and noise of one simulated field."""
     PAIR_TEST_CELLS = 101
-    """Which cells of a class stand in pair tests."""
+    """Which cells of a class are in pair tests."""
     BACKGROUND_CLASSES = 102
     """Which classes are backgrounds of pair tests."""
     CELL_BACKGROUNDS = 103
@@ -45,9 +45,9 @@ class Stream(IntEnum):
     EXAMPLE_CELLS = 501
     """Which cells' crops are kept to look at, beside those that moved most."""
     TRAIN_FIELDS = 601
-    """Which fields of a protein are for training where a store's split is dealt out."""
+    """Which fields of a protein are for training where a store's split is drawn."""
     VALIDATION_FIELDS = 0x5711
-    """Which fields are held out in training; far from the epochs, whose numbers stand there too."""
+    """Which fields are held out in training; far from the epochs, whose numbers are used too."""
 
 
 def mix(*integers: Any) -> NDArray[np.uint64]:

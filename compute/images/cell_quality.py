@@ -18,8 +18,8 @@ LEAST_MEDIUM = 1 / 40
 """Least share of the crop that must be medium to fill holes from it (102 pixels of 64×64)."""
 
 FAR = 5
-"""Pixels between medium and the next cell where the crop has the room: there, under 2% of a cell's
-light is left (mean over real yeast crops outlined by `compute.images.segmentation`)."""
+"""Pixels next to a cell that are not medium where the crop has enough room: beyond them, under 2%
+of a cell's light is left (mean over real yeast crops outlined by `compute.images.segmentation`)."""
 
 
 def flag_cells(masks: NDArray[np.bool_], foregrounds: NDArray[np.bool_]) -> NDArray[np.int32]:
