@@ -53,6 +53,7 @@ demo-data: $(READY)
 	$(BIN)/bystander demo --out out/demo --no-dashboard
 	mkdir -p data/demo
 	cp -r out/demo/run/. data/demo/
+	rm -f data/demo/.lock
 
 # The figures of docs/method.md, from the demo's simulated crops, data/demo and docs/coverage.csv
 figures: $(READY)

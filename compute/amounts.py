@@ -2,7 +2,7 @@
 
 
 def size(count: float) -> str:
-    """Write a number of bytes for people."""
+    """Return a number of bytes as text: ``"999 B"``, ``"1.5 kB"`` (of 1000 bytes), to TB."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
@@ -11,7 +11,7 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write a number of seconds for people."""
+    """Return seconds as text: ``"89 s"``, from 90 s on ``"2 min"``, from 90 min on ``"1.5 h"``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:

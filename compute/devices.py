@@ -1,4 +1,4 @@
-"""Where to compute: which device, how many cores, how much at once, how crops get there.
+"""Devices: which one to compute on, how many cores, how large a batch, how tensors get there.
 
 Layer: knows devices, nothing of crops or models. No files.
 """
@@ -13,7 +13,7 @@ from torch import Tensor
 from compute.errors import BystanderError, UsageError
 
 ON_CPU = 32
-"""Crops per forward pass of one CPU thread, where none are asked for.
+"""Crops per forward pass of one CPU thread, where no number is asked for.
 
 Activations of that many stay in the processor's caches: 1.3 to 2 times as many crops a second as
 in batches of 256, with the same values bit for bit (measured on the three networks, width 0.25).
@@ -24,10 +24,10 @@ FIRST, MOST = 64, 4096
 
 
 class Movable(Protocol):
-    """A set of tensors that can be moved together."""
+    """A set of tensors that are moved together."""
 
     def moved(self, move: Callable[[Tensor], Tensor]) -> Self:
-        """Apply a function to every tensor."""
+        """Return the set with a function applied to every tensor."""
 
 
 Moving = TypeVar("Moving", bound=Movable)
@@ -44,7 +44,7 @@ def choose_device(name: str) -> torch.device:
     Raises
     ------
     UsageError
-        The device is unknown or is not there.
+        The device is unknown, or this machine does not have it.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -62,12 +62,12 @@ def choose_device(name: str) -> torch.device:
 
 
 def cores() -> int:
-    """Count the cores that this process may use."""
+    """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class BatchSize:
-    """How many crops a device takes at once: asked for, or found by trying.
+    """How many crops a device takes at once: a number asked for, or one found by trying.
 
     On an accelerator the size is doubled after every batch that fits, up to `MOST`, and halved
     where memory runs out, from then on for good.
@@ -75,11 +75,11 @@ class BatchSize:
     Parameters
     ----------
     asked
-        Crops per forward pass; 0 has it found.
+        Crops per forward pass; 0 has the number found.
     device
-        Where they are computed.
+        The device.
     of
-        What is counted, if not crops.
+        What is counted, for messages; ``"crop"`` by default.
 
     Attributes
     ----------
@@ -93,7 +93,19 @@ class BatchSize:
         self.now = asked or (FIRST if self._growing else ON_CPU)
 
     def attempt(self, compute: Callable[[], None], start: int, stop: int) -> int:
-        """Compute rows `start` to `stop`; return where to go on.
+        """Compute a batch, and choose the size of the next.
+
+        Parameters
+        ----------
+        compute
+            Computes the batch.
+        start, stop
+            Its rows.
+
+        Returns
+        -------
+        int
+            First row of the next batch: `stop`, or `start` if the batch did not fit.
 
         Raises
         ------
@@ -124,12 +136,12 @@ class BatchSize:
 
 
 class Transfer:
-    """Brings tensors to a device while it computes.
+    """Copies tensors to a device while it computes.
 
     Parameters
     ----------
     device
-        Where to.
+        The device that they are copied to.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -137,12 +149,18 @@ class Transfer:
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def send(self, tensors: Moving) -> tuple[Moving, "torch.cuda.Event | None"]:
-        """Start bringing tensors to the device.
+        """Begin to copy tensors to the device.
+
+        Parameters
+        ----------
+        tensors
+            On the CPU.
 
         Returns
         -------
         tensors, arrived
-            The tensors there, for `wait`.
+            The tensors on the device, and the event that they have arrived, both for `wait`; None
+            instead of an event where they are there already.
         """
         if self._device.type == "cpu":
             return tensors, None
@@ -153,27 +171,27 @@ class Transfer:
             return moved, self._stream.record_event()
 
     def wait(self, tensors: Movable, arrived: "torch.cuda.Event | None") -> None:
-        """Have what is computed from now on begin after the tensors have arrived."""
+        """Make what is computed from now on wait until tensors from `send` have arrived."""
         if arrived is None:
             return
         here = torch.cuda.current_stream(self._device)
         here.wait_event(arrived)
 
-        def belongs_here(tensor: Tensor) -> Tensor:
+        def record_use(tensor: Tensor) -> Tensor:
             tensor.record_stream(here)
             return tensor
 
-        tensors.moved(belongs_here)
+        tensors.moved(record_use)
 
 
 def out_of_memory(error: RuntimeError) -> bool:
-    """Tell whether an error is a device's lack of memory (MPS and CPU have no type for it)."""
+    """Return whether an error is a device's lack of memory (MPS and CPU have no type for it)."""
     words = ("out of memory", "can't allocate memory")
     return isinstance(error, torch.OutOfMemoryError) or any(w in str(error) for w in words)
 
 
 def _release(device: torch.device) -> None:
-    """Give back what PyTorch keeps for later."""
+    """Free the memory of a device that PyTorch keeps for later."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":

@@ -1,18 +1,18 @@
-"""The errors that people see: what was wrong, where, what was allowed, what to do next."""
+"""The errors that people see: what is wrong and where, what was allowed, what to do next."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
 class BystanderError(Exception):
-    """A problem the person can act on; the command line prints it without a traceback.
+    """A problem that a person can act on; the command line prints it without a traceback.
 
     Parameters
     ----------
     problem
         What is wrong, naming the value and the place (a file, a row, an option).
     remedy
-        What to do next.
+        What to do next; empty by default.
     """
 
     def __init__(self, problem: str, remedy: str = "") -> None:
@@ -56,7 +56,7 @@ def unknown_value(kind: str, value: str, allowed: Iterable[str]) -> UsageError:
     Returns
     -------
     UsageError
-        Names the value, the nearest allowed one where there is one, and all of them.
+        To be raised; it names the value, a similar allowed one if there is any, and all of them.
     """
     names = [str(name) for name in allowed]
     near = get_close_matches(value, names, n=1)

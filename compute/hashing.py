@@ -13,7 +13,7 @@ SECOND = np.uint64(0x94D049BB133111EB)
 
 
 class Stream(IntEnum):
-    """What a random choice is for: the number that parts it from others made with the same seed.
+    """Purposes of random choices: the number that separates them from others with the same seed.
 
     A result depends on these numbers as it does on its seed, so none is ever changed or used again.
     """
@@ -23,7 +23,7 @@ class Stream(IntEnum):
     SIMULATED_FIELD = 1
     """Cells and noise of one simulated field."""
     PAIR_TEST_CELLS = 101
-    """Which cells of a class stand in pair tests."""
+    """Which cells of a class are in pair tests."""
     BACKGROUND_CLASSES = 102
     """Which classes are backgrounds of pair tests."""
     CELL_BACKGROUNDS = 103
@@ -45,31 +45,31 @@ class Stream(IntEnum):
     EXAMPLE_CELLS = 501
     """Which cells' crops are kept to look at, beside those that moved most."""
     TRAIN_FIELDS = 601
-    """Which fields of a protein are for training where a store's split is dealt out."""
+    """Which fields of a protein are for training where a store's split is drawn."""
     VALIDATION_FIELDS = 0x5711
-    """Which fields are held out in training; far from the epochs, whose numbers stand there too."""
+    """Which fields are held out in training; far from the epochs, whose numbers are used too."""
 
 
-def mix(*parts: Any) -> NDArray[np.uint64]:
-    """Hash integers, elementwise, to well-spread 64-bit numbers.
+def mix(*integers: Any) -> NDArray[np.uint64]:
+    """Hash integers, elementwise, to evenly spread 64-bit numbers.
 
-    The same parts give the same number on any machine, in any order of calls. The finaliser is
-    SplitMix64's.
+    The same integers give the same number on any machine, in any order of calls. Each is mixed in
+    by the finaliser of SplitMix64.
 
     Parameters
     ----------
-    *parts
-        Integers or integer arrays that broadcast together; the order of parts matters.
+    *integers
+        Integers or arrays of integers, of shapes that broadcast together; their order matters.
 
     Returns
     -------
     ndarray
-        uint64, the broadcast shape.
+        uint64, of the common shape.
     """
-    state = np.zeros(np.broadcast_shapes(*(np.shape(part) for part in parts)), np.uint64)
+    state = np.zeros(np.broadcast_shapes(*(np.shape(one) for one in integers)), np.uint64)
     with np.errstate(over="ignore"):
-        for part in parts:
-            state = state + np.asarray(part).astype(np.uint64) + GOLDEN
+        for one in integers:
+            state = state + np.asarray(one).astype(np.uint64) + GOLDEN
             state = (state ^ (state >> np.uint64(30))) * FIRST
             state = (state ^ (state >> np.uint64(27))) * SECOND
             state = state ^ (state >> np.uint64(31))

@@ -1,4 +1,4 @@
-"""Memory that was freed goes back to the system, so that a run's size is what it holds."""
+"""Gives freed memory back to the system, so that a process is as large as what it holds."""
 
 import ctypes
 import gc
@@ -7,24 +7,25 @@ from functools import cache
 from typing import Any
 
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
-"""Names of glibc's settings (`malloc.h`)."""
+"""Numbers of two settings of glibc's allocator (`malloc.h`)."""
 
 LARGE, SPARE = 1 << 20, 1 << 22
-"""Bytes of a block, and of free memory at the end of the heap, that go back at once."""
+"""Values of those settings, bytes: an allocation of this size, and free memory of this size at the
+end of the heap, go back at once."""
 
 
 def give_back() -> None:
-    """Return what is free to the system."""
+    """Return memory that is free now to the system."""
     gc.collect()
     if (libc := _glibc()) is not None:
         libc.malloc_trim(0)
 
 
 def give_back_at_once() -> None:
-    """From now on return large blocks as soon as they are freed.
+    """From now on return large allocations to the system as soon as they are freed.
 
-    glibc would keep ever larger ones for later, which is faster where blocks of the same size are
-    asked for again and again, as by networks; tables of all sizes leave gaps.
+    By default glibc keeps ever larger ones for later. That is faster where the same sizes are asked
+    for again and again, as by networks, but tables of all sizes leave gaps.
     """
     if (libc := _glibc()) is not None:
         libc.mallopt(MMAP_THRESHOLD, LARGE)
@@ -33,6 +34,6 @@ def give_back_at_once() -> None:
 
 @cache
 def _glibc() -> Any:
-    """Find glibc, the allocator that keeps what is freed; other systems' do not need to be told."""
+    """Return the C library if it is glibc, whose allocator keeps what is freed, else None."""
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     return libc if hasattr(libc, "malloc_trim") and hasattr(libc, "mallopt") else None

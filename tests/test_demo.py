@@ -44,6 +44,20 @@ def test_the_shipped_run_is_whole_small_and_says_simulated():
     assert list(check_path(DEMO_RUN))[-1] == "Tables, counts and references agree."
 
 
+def test_nothing_is_shipped_that_only_a_writer_needs():
+    """Locks, checksums beside tables, temporary files: all are hidden or called so."""
+    shipped = WEIGHTS.parent.rglob("*")
+    assert not [p for p in shipped if p.name.startswith(".") or p.name.endswith(".tmp")]
+
+
+def test_the_shipped_run_is_read_without_writing_to_it():
+    before = sorted(DEMO_RUN.rglob("*"))
+    run = RunDirectory(DEMO_RUN)
+    assert len(run.read("accuracy"))
+    assert list(check_path(DEMO_RUN))
+    assert sorted(DEMO_RUN.rglob("*")) == before
+
+
 def test_the_shipped_run_used_the_shipped_weights():
     models = {model["name"]: model["hash"] for model in RunDirectory(DEMO_RUN).meta["models"]}
     assert models == {name: load_card(path).hash for name, path in builtin_cards().items()}

@@ -18,7 +18,8 @@ from compute.backgrounds.config import HARMONISE
 from compute.errors import unknown_value
 from compute.hashing import Stream, mix
 from compute.storage.atomic_files import writing
-from compute.store.reader import CropArrays, alone
+from compute.storage.locks import one_at_a_time
+from compute.store.reader import CropArrays
 
 PERCENTILES = (1.0, 99.5)
 """Percentiles of a group's pixels that are the ends of its scale: medium, and nearly its brightest
@@ -130,7 +131,7 @@ def measure_once(
     """
     of_cell, of_window, count = _groups(by, cells, windows)
     path = prefix.with_name(f"{prefix.name}-scales-{by}-{seed}.npy")
-    with alone(path.parent):
+    with one_at_a_time(path.parent):
         if not path.is_file():
             ends = _ends(of_cell, of_window, count, arrays, seed)
             with writing(path) as temporary, temporary.open("wb") as file:

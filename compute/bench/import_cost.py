@@ -7,7 +7,6 @@ than importing it.
 """
 
 import os
-import resource
 import subprocess
 import time
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ from compute.bench.timing import COMMAND
 from compute.errors import BystanderError, InputError, unknown_value
 from compute.simulation.config import SimulationConfig
 from compute.simulation.proteome import draw_proteome
-from compute.simulation.simulate import FieldTask, draw_field
+from compute.simulation.simulate import FieldSpec, draw_field
 
 DRAWN = 240
 """Crops that are simulated; the others are made from them."""
@@ -160,7 +159,7 @@ def _crops(count: int, seed: int) -> Iterator[tuple[int, NDArray[np.uint16], NDA
     masks: list[NDArray[np.bool_]] = []
     for number, protein in enumerate(draw_proteome(1, 0, 0.5, 0.3, seed)):
         if len(images) < min(DRAWN, count):
-            crops = draw_field(FieldTask(protein, number, 0, 0, 40, seed, config))
+            crops = draw_field(FieldSpec(protein, number, 0, 0, 40, seed, config))
             images += list(crops.images)
             masks += list(crops.masks)
     for number in range(count):
@@ -172,6 +171,8 @@ def _crops(count: int, seed: int) -> Iterator[tuple[int, NDArray[np.uint16], NDA
 
 def _cpu_of_children() -> float:
     """Return the processor time, in seconds, of ended children and of what they had started."""
+    import resource  # not on Windows, where the rest of this module must load
+
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 

@@ -22,7 +22,7 @@ from compute.bench.judging import (
     summary,
 )
 from compute.bench.simulated_answers import AnswersConfig
-from compute.schema import Calibration, Part
+from compute.schema import Calibration, DropPart
 from compute.statistics.backgrounds import add_to_grid, background_rows, begin_grid
 from compute.statistics.bootstrap import Resampling
 from compute.statistics.calibration import BINS, CalibrationSums, calibration_rows
@@ -205,15 +205,15 @@ def part(config: SimulationConfig) -> Iterator[Finding]:
         accuracy = simulated.true_accuracies(read, pair=False).by_class
         unaltered, crop, locked = accuracy
         truth = {
-            Part.TOTAL: unaltered - crop,
-            Part.RESCALING: locked - crop,
-            Part.CONTEXT: unaltered - locked,
+            DropPart.TOTAL: unaltered - crop,
+            DropPart.RESCALING: locked - crop,
+            DropPart.CONTEXT: unaltered - locked,
         }
         counter = Counter(setting, HOLDS, HELD)
         for number, rng in config.each(4, code):
             held: dict[str, list[bool]] = defaultdict(list)
             for row in _Answered(read, rng, config, number).rescaling():
-                aim = _aim(row, truth[Part(row["part"])], read.names)
+                aim = _aim(row, truth[DropPart(row["part"])], read.names)
                 held[f"drop, {row['part']} part, {_scope(row)}"].append(_inside(row, aim))
             counter.add_all(held)
         yield from counter.findings()

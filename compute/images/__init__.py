@@ -1,1 +1,1 @@
-"""Masks and pixels of single crops: outlines, holes filled, flags. Pure arrays, no files."""
+"""Masks and pixels of crops: growing, finding, filling and flagging. Pure arrays, no files."""

@@ -1,4 +1,4 @@
-"""Which cells can stand in a trial: flags from masks. Pure arrays, no files."""
+"""Flags cells that cannot be in a trial, from their masks. Pure arrays, no files."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from compute.schema import CellFlag
 
 SMALLEST_AREA = 1 / 100
-"""A mask below this share of the crop (41 pixels of 64×64) is debris, not a cell."""
+"""Least area of a cell's mask, share of the crop (41 pixels of 64×64); less is debris."""
 
 OFF_CENTRE = 1 / 6
 """Largest distance of the mask's centroid from the crop's centre, in crop sides."""
@@ -18,8 +18,8 @@ LEAST_MEDIUM = 1 / 40
 """Least share of the crop that must be medium to fill holes from it (102 pixels of 64×64)."""
 
 FAR = 5
-"""Pixels between medium and the next cell where the crop has the room: there, under 2% of a cell's
-light is left (mean over real yeast crops outlined by `compute.images.segmentation`)."""
+"""Pixels next to a cell that are not medium where the crop has enough room: beyond them, under 2%
+of a cell's light is left (mean over real yeast crops outlined by `compute.images.segmentation`)."""
 
 
 def flag_cells(masks: NDArray[np.bool_], foregrounds: NDArray[np.bool_]) -> NDArray[np.int32]:
@@ -57,6 +57,6 @@ def flag_cells(masks: NDArray[np.bool_], foregrounds: NDArray[np.bool_]) -> NDAr
 
 
 def border_pixels(masks: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Count mask pixels on the outermost ring of the crop; shape (N, H, W) to (N,)."""
+    """Count mask pixels on the outermost ring of each crop: from shape (N, H, W) to (N,)."""
     inner = masks[:, 1:-1, 1:-1].sum((1, 2))
     return np.asarray(masks.sum((1, 2)) - inner, np.int64)

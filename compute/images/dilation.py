@@ -1,8 +1,8 @@
-"""Masks as 64-bit words, 64 pixels in each, and grown by some pixels. Pure arrays.
+"""Packs masks into 64-bit words, 64 pixels in each, and grows them. Pure arrays.
 
 A row of pixels begins at the highest bit of its first word, as packed bits on disk do; bits beyond
-its last pixel mean nothing. Shifting words takes a twentieth of the time of shifted booleans, which
-in turn cost a fifth of scipy's filters.
+its last pixel mean nothing. Shifting words takes a twentieth of the time of shifting booleans,
+which in turn takes a fifth of the time of scipy's filters.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ def grow_square(masks: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
     Parameters
     ----------
     masks
-        Shape (..., H, W).
+        Booleans, shape (..., H, W).
     pixels
         At least 0; squares of side 2·pixels + 1.
 
@@ -31,31 +31,13 @@ def grow_square(masks: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
     return to_masks(square(to_words(masks), pixels), masks.shape[-1])
 
 
-def grow_diamond(masks: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
-    """Mark all that is within a number of steps to the four next pixels.
-
-    Parameters
-    ----------
-    masks
-        Shape (..., H, W).
-    pixels
-        Steps, at least 0.
-
-    Returns
-    -------
-    ndarray
-        Booleans of the same shape.
-    """
-    return to_masks(diamond(to_words(masks), pixels), masks.shape[-1])
-
-
 def to_words(masks: NDArray[np.bool_]) -> Words:
-    """Pack rows of masks: shape (..., H, W) to (..., H, ⌈W/64⌉)."""
+    """Pack masks of shape (..., H, W) into words of shape (..., H, ⌈W/64⌉), row by row."""
     return bytes_to_words(np.packbits(masks, axis=-1))
 
 
 def bytes_to_words(rows: NDArray[np.uint8]) -> Words:
-    """Join the bytes of each row of packed bits: (..., H, ⌈W/8⌉) to (..., H, ⌈W/64⌉)."""
+    """Join packed bits, bytes of shape (..., H, ⌈W/8⌉), into words of shape (..., H, ⌈W/64⌉)."""
     spare = -rows.shape[-1] % 8
     if spare:
         rows = np.pad(rows, [(0, 0)] * (rows.ndim - 1) + [(0, spare)])
@@ -63,13 +45,26 @@ def bytes_to_words(rows: NDArray[np.uint8]) -> Words:
 
 
 def to_masks(words: Words, width: int) -> NDArray[np.bool_]:
-    """Undo `to_words`; what is beyond the last of `width` pixels is cut off."""
+    """Unpack words of shape (..., H, ⌈width/64⌉) into booleans of shape (..., H, width)."""
     flat = words.astype(">u8").view(np.uint8)
     return np.unpackbits(flat, axis=-1, count=width).view(bool)
 
 
 def square(words: Words, pixels: int) -> Words:
-    """Do as `grow_square` with masks that are words."""
+    """Mark all that is within a number of pixels of a mask in both directions, as `grow_square`.
+
+    Parameters
+    ----------
+    words
+        Masks from `to_words`, shape (..., H, ⌈W/64⌉).
+    pixels
+        At least 0.
+
+    Returns
+    -------
+    ndarray
+        Words of the same shape.
+    """
     reached = 0
     # Growing what has grown already: 1, 2, 4 … pixels a step.
     while reached < pixels:
@@ -81,14 +76,27 @@ def square(words: Words, pixels: int) -> Words:
 
 
 def diamond(words: Words, pixels: int) -> Words:
-    """Do as `grow_diamond` with masks that are words."""
+    """Mark all that is within a number of steps to the four nearest pixels of a mask.
+
+    Parameters
+    ----------
+    words
+        Masks from `to_words`, shape (..., H, ⌈W/64⌉).
+    pixels
+        Steps, at least 0.
+
+    Returns
+    -------
+    ndarray
+        Words of the same shape.
+    """
     for _ in range(pixels):
         words = _across_rows(_along_rows(words, 1), words, 1)
     return words
 
 
 def _along_rows(words: Words, step: int) -> Words:
-    """Add what is `step` < 64 pixels to the left and right."""
+    """Return the words with what is `step` < 64 pixels to the left and right added."""
     by, rest = np.uint64(step), np.uint64(_WORD - step)
     grown = words | (words << by) | (words >> by)
     grown[..., 1:] |= words[..., :-1] << rest

@@ -1,4 +1,4 @@
-"""Medium, the part of a crop without cells: where it is, and holes filled with it. Pure arrays.
+"""Finds medium, the part of a crop without cells, and fills holes with it. Pure arrays.
 
 A hole is filled by copying single pixels of the same crop's medium, all channels of a pixel
 together: brightness, noise and the correlation between channels stay those of that image.
@@ -19,7 +19,7 @@ MARGIN = 2
 """Pixels next to a cell that its blur still lights, with about 12% of its light: not medium."""
 
 DIMMEST = 1 / 20
-"""Share of the crop's pixels, its dimmest, that stand in where there is too little medium."""
+"""Share of a crop's pixels, the dimmest, that are used where there is too little medium."""
 
 
 def medium_mask(foreground: NDArray[np.bool_], margin: int = MARGIN) -> NDArray[np.bool_]:
@@ -28,9 +28,10 @@ def medium_mask(foreground: NDArray[np.bool_], margin: int = MARGIN) -> NDArray[
     Parameters
     ----------
     foreground
-        Every cell, shape (..., H, W).
+        Every cell, booleans of shape (..., H, W).
     margin
-        Least distance from a cell, pixels, at least 0; squares of side 2·margin + 1.
+        Pixels next to a cell, in squares of side 2·margin + 1, that are not medium; at least 0,
+        `MARGIN` by default.
 
     Returns
     -------
@@ -40,63 +41,34 @@ def medium_mask(foreground: NDArray[np.bool_], margin: int = MARGIN) -> NDArray[
     return ~grow_square(foreground, margin)
 
 
-def fill(
-    image: NDArray[Any],
-    hole: NDArray[np.bool_],
-    foreground: NDArray[np.bool_],
-    rng: np.random.Generator,
-) -> NDArray[Any]:
-    """Replace a hole by medium of the same crop.
-
-    Parameters
-    ----------
-    image
-        Shape (C, H, W).
-    hole
-        What to replace, shape (H, W).
-    foreground
-        Every cell, shape (H, W); medium is looked for outside it and outside the hole.
-    rng
-        Source of the one seed that the choice of pixels depends on.
-
-    Returns
-    -------
-    ndarray
-        A copy, of the image's dtype.
-    """
-    seed = rng.integers(0, 2**63 - 1, size=1, dtype=np.int64)
-    filled, _ = fill_batch(image[None], hole[None], foreground[None], seed)
-    return np.asarray(filled[0])
-
-
 def fill_batch(
     images: NDArray[Any],
     holes: NDArray[np.bool_],
     foregrounds: NDArray[np.bool_],
     seeds: NDArray[np.integer[Any]],
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Replace holes by medium, each crop from its own; the same seed gives the same pixels.
+    """Replace holes by medium of the same crop; the same seed gives the same pixels.
 
     Pixel p of a hole takes medium pixel number ⌊n · u⌋ of the crop's n in reading order, where u
-    is the upper half of ``mix(mix(seed) + p)`` over 2³²: whatever else is in the batch.
+    is the upper half of ``mix(mix(seed) + p)`` over 2³², whatever other crops there are.
 
     Parameters
     ----------
     images
         Shape (N, C, H, W), any dtype; not changed.
     holes
-        What to replace, shape (N, H, W).
+        What to replace, booleans of shape (N, H, W).
     foregrounds
-        Every cell, shape (N, H, W); medium is looked for `FAR` from it and outside the hole, at
-        `MARGIN` where that is too little.
+        Every cell, booleans of shape (N, H, W). Medium is what is outside the hole and `FAR` from
+        any cell, or `MARGIN` where that is too little.
     seeds
         One per crop, shape (N,).
 
     Returns
     -------
     filled, little_medium
-        Images of the same shape and dtype; and booleans of shape (N,), True where a hole had to
-        be filled with the crop's dimmest pixels because there was too little medium
+        Images of the same shape and dtype; and booleans of shape (N,), True where a hole was
+        filled with the crop's dimmest pixels because there was too little medium
         (`compute.images.cell_quality.LEAST_MEDIUM`).
 
     Raises
@@ -118,19 +90,21 @@ def fill_batch(
 def fill_in_place(
     images: NDArray[Any], holes: Words, foregrounds: Words, seeds: NDArray[np.integer[Any]]
 ) -> NDArray[np.bool_]:
-    """Do as `fill_batch`, but change the images, which must be C-contiguous.
+    """Replace holes as `fill_batch` does, in the images themselves.
 
     Parameters
     ----------
-    images, seeds
-        See `fill_batch`.
+    images
+        Shape (N, C, H, W), C-contiguous; changed.
     holes, foregrounds
-        As words of `compute.images.dilation`, shape (N, H, ⌈W/64⌉).
+        As for `fill_batch`, packed by `compute.images.dilation.to_words`, shape (N, H, ⌈W/64⌉).
+    seeds
+        One per crop, shape (N,).
 
     Returns
     -------
     ndarray
-        `little_medium`.
+        `little_medium` of `fill_batch`, shape (N,).
     """
     n, channels, height, width = images.shape
     size = height * width
@@ -151,13 +125,13 @@ def fill_in_place(
 
 
 def _count(words: Words) -> NDArray[np.int64]:
-    """Count the pixels of each mask."""
+    """Count the pixels of each mask: from shape (N, H, ⌈W/64⌉) to (N,)."""
     return np.bitwise_count(words).sum((1, 2), dtype=np.int64)
 
 
 @njit(nogil=True, cache=True)
 def _mixed(part: np.uint64) -> np.uint64:
-    """Do as `compute.hashing.mix` for one number."""
+    """Return what `compute.hashing.mix` returns for one number."""
     state = part + GOLDEN
     state = (state ^ (state >> np.uint64(30))) * FIRST
     state = (state ^ (state >> np.uint64(27))) * SECOND
@@ -166,7 +140,7 @@ def _mixed(part: np.uint64) -> np.uint64:
 
 @njit(nogil=True, cache=True)
 def _places(words: Words, width: int, place: NDArray[np.int64]) -> int:
-    """List the pixels of one mask, (H, ⌈W/64⌉) words, in reading order; return how many."""
+    """Write the pixels of one mask, words of shape (H, ⌈W/64⌉), to `place`; return their number."""
     count = 0
     for y in range(len(words)):
         for k in range(words.shape[1]):
@@ -183,10 +157,10 @@ def _places(words: Words, width: int, place: NDArray[np.int64]) -> int:
 def _copy_medium(
     pixels: NDArray[Any], width: int, hole: Words, usable: Words, seed: NDArray[Any]
 ) -> None:
-    """Copy a usable pixel to every pixel of a hole; where none is usable the hole stays.
+    """Copy a usable pixel of the crop to every pixel of its hole; without one the hole stays.
 
-    Shapes (n, C, P), (n, H, ⌈W/64⌉) twice and (n,). Compiled: other threads run meanwhile, and
-    nothing is kept of every pixel.
+    `pixels` has shape (n, C, P), `hole` and `usable` (n, H, ⌈W/64⌉), `seed` (n,). It is compiled so
+    that other threads run meanwhile, and that memory holds nothing per pixel of all crops.
     """
     n, channels, size = pixels.shape
     medium, lacking, source = np.empty((3, size), np.int64)
@@ -210,27 +184,27 @@ def windows_from_crops(
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Make windows without cells by filling every cell, and the blur around it, with medium.
 
-    For sources that have crops only: such windows are stored with ``filled=True``.
+    For sources that have crops only; such windows are stored with ``filled=True``.
 
     Parameters
     ----------
     images
         Shape (N, C, H, W).
     foregrounds
-        Every cell, shape (N, H, W).
+        Every cell, booleans of shape (N, H, W).
     seeds
         One per crop, shape (N,).
 
     Returns
     -------
     windows, little_medium
-        As `fill_batch`.
+        Images of the same shape and dtype; and as `fill_batch`.
     """
     return fill_batch(images, ~medium_mask(foregrounds, FAR), foregrounds, seeds)
 
 
 def _dimmest(image: NDArray[Any], outside: Words) -> NDArray[np.bool_]:
-    """Mark the dimmest pixels outside the hole, all channels taken alike; (C, H, W) to (H, W)."""
+    """Mark the dimmest pixels outside the hole, every channel with the same weight: (H, W)."""
     values = image.reshape(len(image), -1).astype(np.float64)
     spread = np.maximum(values.std(1, keepdims=True), 1e-12)
     here = to_masks(outside, image.shape[-1]).ravel()

@@ -1,11 +1,11 @@
-"""Masks for crops that come without one, from a channel that fills the cell. Pure arrays.
+"""Finds cells in crops without masks, from a channel that fills the cell. Pure arrays.
 
 A marker in the cytosol (RFP in the yeast collections) shows every cell, but cells of one crop
 differ in brightness several-fold, and their haloes run into each other. So no single threshold
-fits. A low one finds everything; a watershed on the distance to the edge parts what touches; each
-part is outlined at half of its own brightness and parted once more, now that haloes no longer hide
-the necks; what that cut away is looked through for dim cells; and neighbours meet in the dark
-valley between them.
+fits. A low one finds everything; a watershed on the distance to the edge separates what touches;
+each region is outlined at half of its own brightness and separated once more, now that haloes no
+longer hide the necks; what that cut away is searched for dim cells; and neighbours meet in the
+dark valley between them.
 """
 
 from collections.abc import Callable, Iterator
@@ -37,20 +37,20 @@ class SegmentationConfig:
     smoothing
         Standard deviation of the Gaussian that is run over the marker first, pixels, 0 to 10.
     seed_depth
-        How much narrower than both cells a neck must be for the watershed to part them, pixels
+        How much narrower than both cells a neck must be for the watershed to separate them, pixels
         of distance to the edge, above 0, to 20.
     core
-        Where a cell is cut between medium (0) and its own brightness (1) to see the necks between
-        cells, 0.1 to 0.9.
+        Threshold, between medium (0) and the cell's own brightness (1), at which the necks between
+        cells are looked for, 0.1 to 0.9.
     edge
-        Where its outline lies at last, 0.1 to `core`. Below a half, so that a cell takes its blur
-        along: outlined at a half, 20% of its light is still there two pixels outside (mean over
-        the crops of `compute.importers.paired_cell`), at 0.35 12%.
+        Threshold, on the same scale, of the final outline, 0.1 to `core`. It is below a half so
+        that the mask includes the cell's blur: outlined at a half, 20% of its light is still there
+        two pixels outside, at 0.35 12% (means over the crops of `compute.importers.paired_cell`).
     contrast
-        How far above the medium something must stand to be a cell, multiples of the noise that
-        is left after smoothing, 0 to 100.
+        Least height of a cell above the medium, multiples of the noise that is left after
+        smoothing, 0 to 100.
     smallest
-        Smallest cell, pixels, at least 1.
+        Area of the smallest cell, pixels, at least 1.
     opening
         Radius of what is trimmed off outlines (haloes, threads of noise), pixels, 0 to 10.
 
@@ -89,10 +89,10 @@ class SegmentationConfig:
 
 
 ROUNDS = 2
-"""How often what was left over is looked through for dim cells."""
+"""How often cells are looked for: first everywhere, then in what was left over."""
 
 HALO = 3
-"""Radius of the rim around a cell that counts as its halo, and of the least cell left, pixels."""
+"""Width of the halo around a cell, and radius of the smallest cell in what is left over, pixels."""
 
 DEFAULT = SegmentationConfig()
 
@@ -107,7 +107,7 @@ def segment(
     marker
         A channel that is bright inside cells, shape (N, H, W), finite, any scale and offset.
     config
-        How cells are found.
+        How cells are found; the defaults if not given.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def segment(
     Raises
     ------
     InputError
-        Not three-dimensional, or a value is not finite.
+        The marker is not three-dimensional, or a value is not finite.
     """
     if marker.ndim != 3:
         raise InputError(f"A marker of shape {marker.shape}; expected (crops, height, width).")
@@ -135,19 +135,35 @@ def segment(
 def label_cells(
     marker: NDArray[np.generic], config: SegmentationConfig = DEFAULT
 ) -> Iterator[NDArray[np.int32]]:
-    """Yield a label image (H, W) per crop: 0 is medium, each cell has its own number."""
+    """Find every cell of each crop.
+
+    Parameters
+    ----------
+    marker, config
+        See `segment`.
+
+    Yields
+    ------
+    ndarray
+        A label image per crop, int32, shape (H, W): 0 is medium, cells are numbered from 1.
+
+    Raises
+    ------
+    InputError
+        A value is not finite.
+    """
     values = np.asarray(marker, np.float32)
     if not np.isfinite(values).all():
         raise InputError("The marker channel holds values that are not finite.", "Reject them.")
-    ball = _disk(config.opening)
+    disk = _disk(config.opening)
     for raw in values:
-        yield _label_one(raw, config, ball)
+        yield _label_one(raw, config, disk)
 
 
 def centre_label(labels: NDArray[np.int32]) -> int:
-    """Return the number of the cell at the centre of a label image, 0 where there is none.
+    """Return the number of the cell at the centre of a label image, or 0 if there is none.
 
-    The nearest cell within an eighth of the crop's side counts: a vacuole or a rounding of the
+    That is the nearest cell within an eighth of the crop's side, as a vacuole or a rounding of the
     crop's position may leave the very middle uncovered.
     """
     height, width = labels.shape
@@ -162,7 +178,7 @@ def centre_label(labels: NDArray[np.int32]) -> int:
 
 
 def _label_one(
-    raw: NDArray[np.float32], config: SegmentationConfig, ball: NDArray[np.bool_]
+    raw: NDArray[np.float32], config: SegmentationConfig, disk: NDArray[np.bool_]
 ) -> NDArray[np.int32]:
     smooth = ndimage.gaussian_filter(raw, config.smoothing, mode="nearest")
     noise = _noise(raw, config.smoothing)
@@ -172,14 +188,15 @@ def _label_one(
     labels = np.zeros(raw.shape, np.int32)
     if rise.max() <= floor:
         return labels
-    low = _clean(rise > _threshold(rise, floor), ball, config.smallest // 2)
+    low = _clean(rise > _threshold(rise, floor), disk, config.smallest // 2)
     left = low
     for _ in range(ROUNDS):
-        for _, tight in _outline(_split(left, config.seed_depth), rise, config, ball):
+        for _, tight in _outline(_split(left, config.seed_depth), rise, config, disk):
             # Outlined at half its brightness, a pair of cells has the neck that its halo hid.
-            parts = _split(tight, config.seed_depth)
-            pieces = [(tight, tight)] if parts.max() < 2 else _outline(parts, rise, config, ball)
-            for inside, cell in pieces:
+            regions = _split(tight, config.seed_depth)
+            alone = regions.max() < 2
+            found = [(tight, tight)] if alone else _outline(regions, rise, config, disk)
+            for inside, cell in found:
                 # A vacuole at the edge bites into the outline, but cells are convex.
                 hull = _hull(cell) & low & (inside | ~tight)
                 labels[(cell | hull) & (labels == 0)] = labels.max() + 1
@@ -187,7 +204,7 @@ def _label_one(
         left = _open(low & (_distance_to(labels > 0) > HALO), _disk(HALO))
         if not left.any():
             break
-    return _settle(labels, low, rise, config, ball)
+    return _settle(labels, low, rise, config, disk)
 
 
 def _settle(
@@ -195,7 +212,7 @@ def _settle(
     low: NDArray[np.bool_],
     rise: NDArray[np.float32],
     config: SegmentationConfig,
-    ball: NDArray[np.bool_],
+    disk: NDArray[np.bool_],
 ) -> NDArray[np.int32]:
     """Let cells grow to their outlines, meeting in the dark valleys between them."""
     reach = low & (_distance_to(labels > 0) <= HALO + 1)
@@ -205,7 +222,7 @@ def _settle(
         before = labels == number
         level = float(np.percentile(rise[before], 75))
         cell = before | ((grown == number) & (rise > config.edge * level))
-        cell = _clean(cell, ball, cell.size // 4) & ((grown == number) | (grown == 0))
+        cell = _clean(cell, disk, cell.size // 4) & ((grown == number) | (grown == 0))
         if cell.sum() >= config.smallest:
             settled[cell & (settled == 0)] = settled.max() + 1
     return settled
@@ -218,7 +235,7 @@ def _distance_to(found: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def _threshold(rise: NDArray[np.float32], floor: float) -> float:
-    """One low threshold for the whole crop, under which there is no cell."""
+    """Return a low threshold for the whole crop, under which there is no cell."""
     height, width = rise.shape
     # Logarithms, because a dim cell beside a bright one would fall to Otsu's dark side.
     threshold = float(np.exp(_otsu(np.log(rise + floor / 2)))) - floor / 2
@@ -232,7 +249,7 @@ def _threshold(rise: NDArray[np.float32], floor: float) -> float:
 
 
 def _noise(raw: NDArray[np.float32], smoothing: float) -> float:
-    """Noise left after smoothing: from the median absolute difference of diagonal neighbours."""
+    """Return the noise that is left after smoothing, from differences of diagonal neighbours."""
     second = raw[1:, 1:] - raw[1:, :-1] - raw[:-1, 1:] + raw[:-1, :-1]
     pixel = float(np.median(np.abs(second))) / 0.6745 / 2
     # A Gaussian averages over 4πσ² pixels.
@@ -240,7 +257,7 @@ def _noise(raw: NDArray[np.float32], smoothing: float) -> float:
 
 
 def _split(found: NDArray[np.bool_], depth: float) -> NDArray[np.int32]:
-    """Part touching cells at their necks: watershed on the distance to the edge."""
+    """Separate touching cells at their necks, by a watershed on the distance to the edge."""
     distance = ndimage.distance_transform_edt(found)
     distance = ndimage.gaussian_filter(distance, 1.0, mode="nearest")
     domes = distance - _reconstruction(np.maximum(distance - depth, 0), distance)
@@ -249,50 +266,50 @@ def _split(found: NDArray[np.bool_], depth: float) -> NDArray[np.int32]:
 
 
 def _outline(
-    parts: NDArray[np.int32],
+    regions: NDArray[np.int32],
     rise: NDArray[np.float32],
     config: SegmentationConfig,
-    ball: NDArray[np.bool_],
+    disk: NDArray[np.bool_],
 ) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
-    """Cut each part at a share of its own brightness; drop what is too small."""
-    for number in range(1, int(parts.max()) + 1):
-        inside = parts == number
+    """Yield each region with the cell in it, cut at a share of its brightness, if large enough."""
+    for number in range(1, int(regions.max()) + 1):
+        inside = regions == number
         if inside.sum() < config.smallest:
             continue
         # The 75th percentile is a cell's plateau: above vacuoles, below bright spots.
         level = float(np.percentile(rise[inside], 75))
-        cell = inside & _clean(inside & (rise > config.core * level), ball, inside.size // 4)
-        pieces = _label(cell)
-        if pieces.max() == 0:
+        cell = inside & _clean(inside & (rise > config.core * level), disk, inside.size // 4)
+        components = _label(cell)
+        if components.max() == 0:
             continue
-        sizes = np.bincount(pieces.ravel())[1:]
+        sizes = np.bincount(components.ravel())[1:]
         if sizes.max() < config.smallest:
             continue
-        yield inside, pieces == int(sizes.argmax()) + 1
+        yield inside, components == int(sizes.argmax()) + 1
 
 
 def _clean(
-    found: NDArray[np.bool_], ball: NDArray[np.bool_], largest_hole: int
+    found: NDArray[np.bool_], disk: NDArray[np.bool_], largest_hole: int
 ) -> NDArray[np.bool_]:
-    """Fill holes up to a size, in pixels, and trim what is thinner than the ball."""
+    """Fill holes up to a size, in pixels, and trim what is thinner than the disk."""
     holes = _label(~found)
     sizes = np.bincount(holes.ravel())
     small = sizes <= largest_hole
     edge = np.unique(np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]]))
     small[edge] = False
     small[0] = False
-    return _open(found | small[holes], ball)
+    return _open(found | small[holes], disk)
 
 
-def _open(found: NDArray[np.bool_], ball: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _open(found: NDArray[np.bool_], disk: NDArray[np.bool_]) -> NDArray[np.bool_]:
     # Cells go on beyond the border of the crop, so it must not trim them.
-    pad = ball.shape[0]
+    pad = disk.shape[0]
     padded = np.pad(found, pad, mode="edge")
-    return np.asarray(ndimage.binary_opening(padded, ball)[pad:-pad, pad:-pad], bool)
+    return np.asarray(ndimage.binary_opening(padded, disk)[pad:-pad, pad:-pad], bool)
 
 
 def _label(found: NDArray[np.bool_], touching: bool = False) -> NDArray[np.int32]:
-    """Return connected pieces numbered from 1; `touching` joins pixels by their corners too."""
+    """Return connected components, from 1; `touching` joins pixels by their corners too."""
     structure = np.ones((3, 3), bool) if touching else None
     labels: NDArray[Any] = ndimage.label(found, structure)[0]
     return np.asarray(labels, np.int32)

@@ -6,12 +6,13 @@ What is in it
     the cytosol), 64×64 each, row by row; ``Index1``, …, N×19, one-hot over the class names in
     ``Index1_columns`` (a data set or an attribute). Of the 19, 15 are those of
     `compute.schema.LOCALIZATIONS`; bud tip and spindle are kept without a label; *dead* and
-    *ghost* are kept, flagged `NOT_A_CELL`, and left out of trials. No masks: RFP shows the cells.
+    *ghost* are kept, flagged `NOT_A_CELL`, and left out of trials. There are no masks: cells are
+    found in RFP.
 What is not there
     Neither the protein nor the image of a cell (``Info1`` holds CellProfiler's measurements). But
     `same` backgrounds need another protein of the class, and intervals are over proteins. So each
-    class of a file is dealt, in the file's order, into a few parts (`PARTS`) that stand for
-    proteins and for fields, called ``ACTIN 1``, …: what is said per protein is per part then.
+    class of a file is divided, in the file's order, into a few parts (`PARTS`) that stand for
+    proteins and for fields, called ``ACTIN 1``, …: what is said per protein is then per part.
 Publication
     Chong and others, "Yeast proteome dynamics from single cell imaging and automated analysis",
     Cell 161: 1413, 2015, doi:10.1016/j.cell.2015.04.051; Kraus and others, "Automated analysis of
@@ -35,11 +36,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compute.errors import InputError, UsageError
-from compute.importers.chunks import Chunk, Job
+from compute.importers.chunks import Chunk, ImportSpec
 from compute.importers.class_names import ClassNames, Meaning
 from compute.importers.config import PARTS
 from compute.importers.localization_table import read_class_names
-from compute.importers.part_builder import BATCH, Crop, Intake
+from compute.importers.part_builder import Crop, PartBuilder
 from compute.importers.run_import import (
     ImportOptions,
     ImportReport,
@@ -61,17 +62,20 @@ SIZE = 64
 """Side of a crop, pixels."""
 
 SPLITS = {"train": "train", "valid": "validation", "test": "test"}
-"""What is in a file's name → its cells' split."""
+"""A word in a file's name → the split of its cells."""
+
+ROWS_AT_ONCE = 256
+"""Rows of a data set that are read at a time."""
 
 _DATA = re.compile(r"data(\d+)")
 
 _OUTSIDE = "outside: "
-"""Before the names of classes that are none of the localizations, where they are counted."""
+"""Begins the name of a count of cells whose class is none of the localizations."""
 
 
 @dataclass(frozen=True)
-class _Block:
-    """A data set of one file with its classes, rows numbered through the file from `first`."""
+class _DataSet:
+    """A data set of one file with its classes; its rows are numbered in the file from `first`."""
 
     number: str
     rows: int
@@ -81,21 +85,21 @@ class _Block:
 
 @dataclass(frozen=True)
 class _File:
-    """One file, checked."""
+    """A file whose data sets have been checked."""
 
     path: Path
     split: str | None
-    blocks: tuple[_Block, ...]
+    data_sets: tuple[_DataSet, ...]
 
     @property
     def rows(self) -> int:
-        """Cells in the file."""
-        return sum(block.rows for block in self.blocks)
+        """Number of cells in the file."""
+        return sum(data_set.rows for data_set in self.data_sets)
 
 
 @dataclass(frozen=True)
 class _Span:
-    """Rows of one file that go to the same part of every class; `number` is the part's."""
+    """Rows of one file that belong to the same part, `number`, of every class."""
 
     file: _File
     start: int
@@ -105,32 +109,32 @@ class _Span:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads rows of the files."""
+    """Reads rows of the files; `meanings` has what each class name stands for."""
 
     meanings: dict[str, Meaning]
 
-    def read(self, items: Sequence[_Span], intake: Intake) -> None:
-        """Take the cells that can be taken."""
-        counts = intake.part.counts
+    def read(self, items: Sequence[_Span], builder: PartBuilder) -> None:
+        """Add the cells that can be taken; count and reject the others."""
+        counts = builder.part.counts
         for span in items:
             for where, pixels, classes in _rows(span):
-                intake.part.found += 1
+                builder.part.found += 1
                 try:
                     if len(classes) != 1:
                         raise CropRejected(f"{len(classes)} classes in the index; 1 expected")
                     meaning = self.meanings[classes[0]]
-                    part = f"{classes[0]} {span.number}"
+                    stand_in = f"{classes[0]} {span.number}"
                     crop = Crop(
                         _image(pixels),
-                        part,
-                        part,
+                        stand_in,
+                        stand_in,
                         labels=[meaning.localization] if meaning.localization else None,
                         split=span.file.split,
                         flags=int(meaning.flags),
                     )
-                    intake.take(crop)
+                    builder.add(crop)
                 except CropRejected as rejected:
-                    intake.part.reject(rejected.reason, where)
+                    builder.part.reject(rejected.reason, where)
                     continue
                 if meaning.localization is None and not meaning.flags:
                     counts[f"{_OUTSIDE}{classes[0]}"] += 1
@@ -153,13 +157,15 @@ def import_chong(
         One file, or a folder of them (``.h5``, ``.hdf5``). Cells of a file with *train*, *valid*
         or *test* in its name get the split ``train``, ``validation`` or ``test``.
     out
-        Store to make.
+        Folder of the store to make.
     parts
-        Parts of each class of a file that stand for proteins, 1 to 1000.
+        Parts of each class of a file that stand for proteins, 1 to 1000; 5 by default.
     class_names
-        Table of what the class names stand for (`compute.importers.class_names`).
+        Table of what the class names stand for (`compute.importers.class_names`), before the
+        built-in names.
     **options
-        Of every importer: `compute.importers.run_import.run_import`. Progress counts ``"cells"``.
+        Those of every importer: `compute.importers.run_import.run_import`. Progress counts
+        ``"cells"``.
 
     Returns
     -------
@@ -169,9 +175,12 @@ def import_chong(
     Raises
     ------
     InputError
-        No such file, not HDF5, no ``data`` or no ``Index``, other shapes, or unknown class names.
+        There is no such file, it is not HDF5, it has no ``data`` or no ``Index``, their shapes are
+        others, or a class name is unknown.
+    UsageError
+        `parts` is out of range.
     BystanderError
-        As `compute.importers.run_import.run_import`.
+        See `compute.importers.run_import.run_import`.
     """
     source, out = Path(source), Path(out)
     refuse_early(out, options.get("overwrite", False))
@@ -179,9 +188,9 @@ def import_chong(
         raise UsageError(f"parts is {parts}; it must lie between 1 and 1000.")
     files = [_open(path) for path in _paths(source)]
     meanings = _meanings(files, read_class_names(class_names))
-    form = StoreFormat(CHANNELS, SIZE, "float32")
+    store_format = StoreFormat(CHANNELS, SIZE, "float32")
     listing = Listing(
-        lambda: _spans(files, parts, chunk_size(form)),
+        lambda: _spans(files, parts, chunk_size(store_format)),
         "cells",
         sum(file.rows for file in files),
         {
@@ -197,12 +206,15 @@ def import_chong(
         _notes,
     )
     return run_import(
-        out, Job("chong", form, _Reader(meanings), MARKER, interleaved=True), listing, **options
+        out,
+        ImportSpec("chong", store_format, _Reader(meanings), MARKER, interleaved=True),
+        listing,
+        **options,
     )
 
 
 def _spans(files: Sequence[_File], parts: int, most: int) -> Iterator[Chunk]:
-    """Cut the files where a part ends, and long parts into pieces of `most` rows."""
+    """Yield a chunk per part, and several of at most `most` rows of a long one."""
     done = 0
     for order, file in enumerate(files):
         # The first row of each part: the least of which row * parts // rows is the part.
@@ -215,7 +227,7 @@ def _spans(files: Sequence[_File], parts: int, most: int) -> Iterator[Chunk]:
 
 
 def _version(path: Path) -> str:
-    """Tell a file from another version of it, without reading its gigabytes."""
+    """Return what differs between versions of a file, without reading its gigabytes."""
     stat = path.stat()
     return f"{path.name}, {stat.st_size} bytes, {stat.st_mtime_ns}"
 
@@ -233,7 +245,7 @@ def _paths(source: Path) -> list[Path]:
 
 
 def _open(path: Path) -> _File:
-    """Check a file's data sets without reading pixels."""
+    """Check a file's data sets, without reading pixels."""
     try:
         with h5py.File(path, "r") as file:
             numbers = sorted(
@@ -244,18 +256,18 @@ def _open(path: Path) -> _File:
                     f"{path}: no data set called data1; it has {', '.join(file) or 'none'}.",
                     "Give one of DeepLoc's Chong files.",
                 )
-            blocks: list[_Block] = []
+            data_sets: list[_DataSet] = []
             for number in numbers:
                 rows, columns = _check(path, file, number)
-                blocks.append(_Block(number, rows, sum(b.rows for b in blocks), columns))
+                data_sets.append(_DataSet(number, rows, sum(b.rows for b in data_sets), columns))
     except OSError as error:
         raise InputError(f"{path} cannot be read as HDF5: {error}.", "Fetch it anew.") from error
     split = next((split for word, split in SPLITS.items() if word in path.stem.lower()), None)
-    return _File(path, split, tuple(blocks))
+    return _File(path, split, tuple(data_sets))
 
 
 def _check(path: Path, file: h5py.File, number: str) -> tuple[int, tuple[str, ...]]:
-    """Check one data set with its index; returns its rows and class names."""
+    """Check one data set with its index; return its number of rows and its class names."""
     data, index = _dataset(path, file, f"data{number}"), _dataset(path, file, f"Index{number}")
     width = len(CHANNELS) * SIZE * SIZE
     if data.ndim != 2 or data.shape[1] != width or data.dtype.kind not in "uif":
@@ -273,7 +285,7 @@ def _check(path: Path, file: h5py.File, number: str) -> tuple[int, tuple[str, ..
 
 
 def _dataset(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
-    """Return a data set that lies in this very file."""
+    """Return a data set that lies in this very file, not behind a link."""
     link = file.get(name, getlink=True)
     if link is None:
         raise InputError(
@@ -309,37 +321,37 @@ def _columns(path: Path, file: h5py.File, index: h5py.Dataset, number: str) -> t
 
 
 def _meanings(files: list[_File], known: ClassNames) -> dict[str, Meaning]:
-    """Look up every class name of every file."""
+    """Return what every class name of every file stands for."""
     found: dict[str, Meaning] = {}
     for file in files:
-        names = {name for block in file.blocks for name in block.columns}
+        names = {name for data_set in file.data_sets for name in data_set.columns}
         found |= known.check(sorted(names), str(file.path))
     return found
 
 
 def _rows(span: _Span) -> Iterator[tuple[str, NDArray[Any], list[str]]]:
-    """Yield every cell of a span: its place in words, its numbers, its classes."""
+    """Yield every cell of a span: its place in words, its pixels as a row, its classes."""
     name = span.file.path.name
     with h5py.File(span.file.path, "r") as opened:
-        for block in span.file.blocks:
-            data, index = opened[f"data{block.number}"], opened[f"Index{block.number}"]
+        for data_set in span.file.data_sets:
+            data, index = opened[f"data{data_set.number}"], opened[f"Index{data_set.number}"]
             first, last = (
-                min(max(row - block.first, 0), block.rows) for row in (span.start, span.stop)
+                min(max(row - data_set.first, 0), data_set.rows) for row in (span.start, span.stop)
             )
-            for start in range(first, last, BATCH):
-                stop = min(start + BATCH, last)
+            for start in range(first, last, ROWS_AT_ONCE):
+                stop = min(start + ROWS_AT_ONCE, last)
                 try:
                     pixels, chosen = data[start:stop], index[start:stop] > 0.5
                 except OSError as error:
-                    place = f"{name}, rows {start} on of data{block.number}"
+                    place = f"{name}, rows {start} on of data{data_set.number}"
                     raise InputError(f"{place}: {error}.", "Fetch the file anew.") from error
                 for i, (values, hot) in enumerate(zip(pixels, chosen, strict=True)):
-                    classes = [block.columns[c] for c in np.flatnonzero(hot)]
-                    yield f"{name}, data{block.number} row {start + i}", values, classes
+                    classes = [data_set.columns[c] for c in np.flatnonzero(hot)]
+                    yield f"{name}, data{data_set.number} row {start + i}", values, classes
 
 
 def _image(values: NDArray[Any]) -> NDArray[np.float32]:
-    """Shape a row into (2, 64, 64), checked."""
+    """Return a row as checked pixels, float32, shape (2, 64, 64)."""
     with np.errstate(over="ignore"):
         image = values.reshape(len(CHANNELS), SIZE, SIZE).astype(np.float32)
     check_crop(image, SIZE)

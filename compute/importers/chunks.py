@@ -1,4 +1,4 @@
-"""Reads the chunks of a source, here or in other processes, into parts of a store, in order.
+"""Reads the chunks of a source, in this process or in others, into parts of a store, in order.
 
 A few chunks are read ahead of the one that is wanted, so memory holds that many and no more.
 """
@@ -16,14 +16,14 @@ from threading import Thread
 from typing import Any, Protocol
 
 from compute.errors import BystanderError
-from compute.importers.duplicates import Repeats
-from compute.importers.part_builder import Intake
+from compute.importers.duplicates import DuplicateCheck
+from compute.importers.part_builder import PartBuilder
 from compute.store.part import Part, StoreFormat
 
-ALONE = 256
-"""Crops read before other processes are started: a small source does not need them."""
+READ_FIRST = 256
+"""Crops read in this process before others are started, which a small source does not need."""
 
-AHEAD = 2
+CHUNKS_AHEAD = 2
 """Chunks per process that may be read before they are written."""
 
 
@@ -36,7 +36,7 @@ class Chunk:
     items
         What the importer's reader takes; small, as it is sent to another process.
     done
-        Units of progress that are done when this chunk is.
+        Units of progress that are done when this chunk has been read.
     """
 
     items: Sequence[Any]
@@ -44,80 +44,103 @@ class Chunk:
 
 
 class Reader(Protocol):
-    """What an importer does with a chunk; is sent to other processes, so it holds little."""
+    """What an importer does with a chunk; it is sent to other processes, so it holds little."""
 
-    def read(self, items: Sequence[Any], intake: Intake) -> None:
-        """Hand every crop of the items to the intake; count them in ``intake.part.found``."""
+    def read(self, items: Sequence[Any], builder: PartBuilder) -> None:
+        """Add every crop of the items to the builder; count them in ``builder.part.found``."""
 
 
 @dataclass(frozen=True)
-class Job:
+class ImportSpec:
     """What is read, and what it becomes.
 
     Parameters
     ----------
     kind
         The source's name, such as ``"pifia"``.
-    form
+    format
         What all crops of the store have in common.
     reader
         Reads a chunk.
-    marker
-        As `compute.importers.part_builder.Intake`.
-    interleaved
-        As `compute.importers.part_builder.Intake`.
-    repeated
-        What the images are that must not come twice.
+    marker, interleaved
+        See `compute.importers.part_builder.PartBuilder`.
+    compared
+        What the images are of which none may occur twice: ``"crop"`` (the default) or ``"field"``.
     """
 
     kind: str
-    form: StoreFormat
+    format: StoreFormat
     reader: Reader
     marker: int | None
     interleaved: bool = False
-    repeated: str = "crop"
+    compared: str = "crop"
 
 
-def read_chunk(job: Job, items: Sequence[Any], before: Collection[int] = ()) -> Part:
-    """Make a part of a store from a chunk's items.
+def read_chunk(spec: ImportSpec, items: Sequence[Any], before: Collection[int] = ()) -> Part:
+    """Make a part of a store from the items of one chunk.
 
     Parameters
     ----------
-    job
-        What is read.
+    spec
+        How they are read.
     items
-        Of one chunk.
+        The chunk's items.
     before
-        Digests of images that earlier chunks hold already.
+        Digests of images that earlier chunks hold; none by default.
+
+    Returns
+    -------
+    Part
+        Numbered from 0, with what was rejected.
     """
-    intake = Intake(
-        Part(job.form),
-        job.marker,
-        interleaved=job.interleaved,
-        repeats=Repeats(job.repeated, before),
+    builder = PartBuilder(
+        Part(spec.format),
+        spec.marker,
+        interleaved=spec.interleaved,
+        duplicates=DuplicateCheck(spec.compared, before),
     )
-    job.reader.read(items, intake)
-    return intake.finish()
+    spec.reader.read(items, builder)
+    return builder.finish()
 
 
-def read_all(job: Job, chunks: Iterable[Chunk], jobs: int) -> Iterator[tuple[Chunk, Part]]:
-    """Read chunks in this process, then in several; parts come in the order of the chunks."""
+def read_all(spec: ImportSpec, chunks: Iterable[Chunk], jobs: int) -> Iterator[tuple[Chunk, Part]]:
+    """Read chunks, the first in this process and the others in several.
+
+    Parameters
+    ----------
+    spec
+        How they are read.
+    chunks
+        In the order of the store.
+    jobs
+        Processes, at least 1; with 1, all is read in this process.
+
+    Yields
+    ------
+    Chunk, Part
+        Each chunk with its part, in the order of the chunks.
+
+    Raises
+    ------
+    BystanderError
+        A process was ended from outside.
+    """
     chunks = iter(chunks)
     found = 0
     for chunk in chunks:
-        part = read_chunk(job, chunk.items)
+        part = read_chunk(spec, chunk.items)
         found += part.found
         yield chunk, part
-        if jobs > 1 and found >= ALONE:
+        if jobs > 1 and found >= READ_FIRST:
             break
     following = list(islice(chunks, 1))
     if not following:
         return
-    with _pool(job, jobs) as pool:
+    with _pool(spec, jobs) as pool:
         waiting: deque[tuple[Chunk, Future[Part]]] = deque()
         for chunk in chain(following, chunks):
             waiting.append((chunk, pool.submit(_read_here, chunk.items)))
-            while len(waiting) >= AHEAD * jobs:
+            while len(waiting) >= CHUNKS_AHEAD * jobs:
                 before, future = waiting.popleft()
                 yield before, future.result()
         for before, future in waiting:
@@ -125,10 +148,10 @@ def read_all(job: Job, chunks: Iterable[Chunk], jobs: int) -> Iterator[tuple[Chu
 
 
 @contextmanager
-def _pool(job: Job, jobs: int) -> Iterator[ProcessPoolExecutor]:
+def _pool(spec: ImportSpec, jobs: int) -> Iterator[ProcessPoolExecutor]:
     # Fresh processes: a fork of one that has run threads (PyTorch, Arrow) can hang.
     pool = ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), initializer=_start, initargs=(job,)
+        jobs, mp_context=get_context("spawn"), initializer=_start, initargs=(spec,)
     )
     try:
         yield pool
@@ -141,13 +164,13 @@ def _pool(job: Job, jobs: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-_job: Job
+_spec: ImportSpec
 """What this process reads, where it is one of the pool."""
 
 
-def _start(job: Job) -> None:
-    global _job
-    _job = job
+def _start(spec: ImportSpec) -> None:
+    global _spec
+    _spec = spec
     Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -160,4 +183,4 @@ def _end_with_parent() -> None:
 
 
 def _read_here(items: Sequence[Any]) -> Part:
-    return read_chunk(_job, items)
+    return read_chunk(_spec, items)

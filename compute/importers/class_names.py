@@ -1,7 +1,7 @@
-"""What each source calls the 15 localizations: names as data, with what they stand for. No files.
+"""What each source calls the 15 localizations: class names and their meanings. No files.
 
 Names are compared without case, spaces, hyphens and punctuation, so `SPINDLEPOLE` and "spindle
-pole" are one. A name can also stand for a place outside the 15 (`OUTSIDE`: such cells are kept
+pole" are the same. A name can also stand for a place outside the 15 (`OUTSIDE`: such cells are kept
 without a label) or for something that is no cell (`NO_CELL`: kept, flagged, never in trials).
 
 Sources of the names
@@ -60,11 +60,11 @@ NAMES: dict[str, tuple[str, ...]] = {
     ),
     NO_CELL: ("dead", "dead cell", "dead cells", "ghost", "ghosts", "ghost cell", "not a cell"),
 }  # fmt: skip
-"""What names stand for → the names. A name under two meanings is an error at import."""
+"""Meaning → the names that stand for it. A name under two meanings is an error at import."""
 
 
 def folded(name: str) -> str:
-    """Reduce a name to what is compared: its letters and digits, lower case."""
+    """Return what is compared of a name: its letters and digits, in lower case."""
     return re.sub(r"[\W_]+", "", name).casefold()
 
 
@@ -89,7 +89,7 @@ class Meaning:
     localization
         One of the 15; None for a place outside them and for what is no cell.
     flags
-        `CellFlag.NOT_A_CELL` for what is no cell.
+        `CellFlag.NOT_A_CELL` for what is no cell, else none.
     """
 
     localization: str | None
@@ -98,23 +98,24 @@ class Meaning:
 
 @dataclass(frozen=True)
 class ClassNames:
-    """The names that are known: the built-in ones and those of a table.
+    """The class names that are known: the built-in ones and those of a table.
 
     Parameters
     ----------
     own
-        Folded name → one of `MEANINGS`, before the built-in names.
+        Names of the table, as `folded` returns them → one of `MEANINGS`; none by default. They
+        come before the built-in names.
     path
-        The table they are from.
+        The table's path; None, the default, if there is no table.
     """
 
     own: dict[str, str] = field(default_factory=dict)
     path: Path | None = None
 
     def of(self, name: str) -> Meaning | None:
-        """Return what a name stands for, None if it is not known.
+        """Return what a name stands for, or None if it is not known.
 
-        A table comes first, then the exact name of one of the 15, then the built-in names.
+        The table comes first, then the exact name of one of the 15, then the built-in names.
         """
         meaning = self.own.get(folded(name))
         if meaning is None:
@@ -126,14 +127,14 @@ class ClassNames:
         return Meaning(None if meaning == OUTSIDE else meaning)
 
     def check(self, names: Iterable[str], what: str) -> dict[str, Meaning]:
-        """Look up every name.
+        """Return what every name stands for.
 
         Parameters
         ----------
         names
             A source's class names.
         what
-            Where they are from, for the message.
+            The file or table that they are from, for the message.
 
         Returns
         -------
@@ -143,7 +144,7 @@ class ClassNames:
         Raises
         ------
         InputError
-            Lists every unknown name, and the table to edit.
+            A name is unknown; lists all such names, and the table to edit.
         """
         found = {name: self.of(name) for name in names}
         unknown = [repr(name) for name, meaning in found.items() if meaning is None]
@@ -152,7 +153,7 @@ class ClassNames:
         return {name: meaning for name, meaning in found.items() if meaning is not None}
 
     def remedy(self) -> str:
-        """Say how to teach a name."""
+        """Return a sentence that says how to make a name known."""
         where = self.path or "a CSV with the columns source,localization (--class-names)"
         return f"Allowed: {', '.join(MEANINGS)}. Say what other names stand for in {where}."
 
@@ -160,29 +161,29 @@ class ClassNames:
 def translate(
     names: Collection[str], known: ClassNames, what: str
 ) -> tuple[list[str] | None, list[str]]:
-    """Take the places of one protein to the 15.
+    """Translate the class names of one protein to localizations.
 
-    A protein with a place outside the 15 beside others is left without a label altogether, as it
-    is purely in none of them.
+    A protein that is also in a place outside the 15 gets no label at all, as it is purely in none
+    of them.
 
     Parameters
     ----------
     names
-        Its class names in the source.
+        The protein's class names in the source.
     known
-        What they stand for.
+        What names stand for.
     what
-        Where they are from, for the message.
+        The file or table that they are from, for the message.
 
     Returns
     -------
     labels, outside
-        Localizations without repeats, None for none; and the names outside the 15.
+        Localizations, each once, or None if there are none; and the names outside the 15.
 
     Raises
     ------
     InputError
-        As `ClassNames.check`.
+        See `ClassNames.check`.
     """
     meanings = known.check(names, what)
     outside = [name for name, meaning in meanings.items() if meaning.localization is None]

@@ -1,4 +1,4 @@
-"""What importers do unless told otherwise: names, sizes, how fields are cut. No arrays."""
+"""Defaults of the importers: names, sizes, how fields are cut. No arrays."""
 
 from dataclasses import dataclass
 from math import inf
@@ -16,7 +16,7 @@ MANIFEST_CHANNELS = ("GFP", "RFP")
 """Channels of crops that are listed in a table."""
 
 PARTS = 5
-"""Parts of each class of one of DeepLoc's files that stand for proteins."""
+"""Parts into which each class of one of DeepLoc's files is divided, to stand for proteins."""
 
 FIELD_CELLS = 50
 """Cells of a protein with consecutive numbers that count as one field in PIFiA's layout."""
@@ -33,18 +33,18 @@ class CuttingConfig:
     windows
         Windows without cells per field, at most, 0 to 1000.
     margin
-        Least distance of a window from any cell, pixels, 0 to 100. At the default, under 2% of a
-        cell's light is left (`compute.images.cell_quality.FAR`).
+        Least distance of a window from any cell, pixels, 0 to 100. At the default, 5, under 2% of
+        a cell's light is left (`compute.images.cell_quality.FAR`).
     cell
-        How bright the marker must be for a cell without a label, between the medium (0) and the
-        median of labelled cells (1), 0.02 to 1.
+        Least brightness of the marker in a cell without a label, between that of the medium (0)
+        and the median of labelled cells (1), 0.02 to 1.
     trace
-        How far above the medium around it, in multiples of the noise, a spot of any channel must
-        stand for windows to keep away from it: out-of-focus cells, debris; 1 to 100.
+        Least height of a spot of any channel above the medium around it, multiples of the noise,
+        1 to 100, for windows to keep away from it: it may be a cell out of focus, or debris.
     smallest
-        Smallest cell without a label, pixels, at least 1.
+        Area of the smallest cell without a label, pixels, at least 1.
     seed
-        Decides where windows lie.
+        Decides where windows lie; at least 0.
 
     Raises
     ------

@@ -29,20 +29,20 @@ class Cell:
     Parameters
     ----------
     label
-        Its number among the numbered labels.
+        Its number, from 1, as `number_labels` gives it.
     corner
-        First row and column of the crop around its centroid; None where a whole one does not fit.
-    split
-        Whether the label has several pieces, of which this is the largest.
+        First row and column of the crop around its centroid; None where no whole crop fits.
+    fragmented
+        Whether the label has several components, of which this is the largest.
     """
 
     label: int
     corner: tuple[int, int] | None
-    split: bool
+    fragmented: bool
 
 
 def number_labels(labels: NDArray[Any]) -> tuple[Labels, NDArray[Any]]:
-    """Give labels the numbers from 1 without gaps.
+    """Renumber labels from 1 without gaps.
 
     Parameters
     ----------
@@ -52,7 +52,8 @@ def number_labels(labels: NDArray[Any]) -> tuple[Labels, NDArray[Any]]:
     Returns
     -------
     numbered, names
-        int32 of the same shape; and the number in `labels` of each of them, from 1.
+        Labels, int32, shape (H, W), 0 for background; and what each of them, from 1, was called
+        in `labels`, shape (n,).
     """
     names, inverse = np.unique(labels, return_inverse=True)
     first = 0 if names[0] == 0 else 1
@@ -61,9 +62,9 @@ def number_labels(labels: NDArray[Any]) -> tuple[Labels, NDArray[Any]]:
 
 
 def separate(labels: Labels) -> tuple[Labels, NDArray[np.bool_]]:
-    """Keep each label's largest piece; the other pieces get numbers of their own.
+    """Keep each label's largest connected component; the others get numbers of their own.
 
-    Pieces less than three pixels apart, such as a mother and the bud beside it, are one.
+    Components less than three pixels apart, such as a mother and the bud beside it, are one.
 
     Parameters
     ----------
@@ -72,35 +73,36 @@ def separate(labels: Labels) -> tuple[Labels, NDArray[np.bool_]]:
 
     Returns
     -------
-    parted, split
-        Shape (H, W); and whether each label (from 1) had several pieces.
+    separated, fragmented
+        Labels, int32, shape (H, W); and whether each of the given labels, from 1, had several
+        components, booleans of shape (n,).
     """
-    parted = labels.copy()
+    separated = labels.copy()
     boxes = ndimage.find_objects(labels)
-    split = np.zeros(len(boxes), bool)
+    fragmented = np.zeros(len(boxes), bool)
     following = len(boxes) + 1
     for i, box in enumerate(boxes):
         inside = labels[box] == i + 1
         near = ndimage.binary_dilation(inside, _TOUCHING)
-        pieces, count = ndimage.label(near, _TOUCHING)
+        components, count = ndimage.label(near, _TOUCHING)
         if count < 2:
             continue
-        pieces = np.where(inside, pieces, 0)
-        sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
-        split[i] = True
-        for piece in range(1, count + 1):
-            if piece != int(sizes.argmax()) + 1:
-                parted[box][pieces == piece] = following
+        components = np.where(inside, components, 0)
+        sizes = np.bincount(components.ravel(), minlength=count + 1)[1:]
+        fragmented[i] = True
+        for number in range(1, count + 1):
+            if number != int(sizes.argmax()) + 1:
+                separated[box][components == number] = following
                 following += 1
-    return parted, split
+    return separated, fragmented
 
 
-def find_cells(parted: Labels, split: NDArray[np.bool_], size: int) -> list[Cell]:
+def find_cells(separated: Labels, fragmented: NDArray[np.bool_], size: int) -> list[Cell]:
     """Find where each label's crop lies.
 
     Parameters
     ----------
-    parted, split
+    separated, fragmented
         From `separate`.
     size
         Side of a crop, pixels.
@@ -110,13 +112,14 @@ def find_cells(parted: Labels, split: NDArray[np.bool_], size: int) -> list[Cell
     list of Cell
         In the order of the labels.
     """
-    numbers = np.arange(1, len(split) + 1)
-    centres = ndimage.center_of_mass(parted > 0, parted, numbers)
+    numbers = np.arange(1, len(fragmented) + 1)
+    centres = ndimage.center_of_mass(separated > 0, separated, numbers)
     cells = []
     for i, (y, x) in enumerate(centres):
         top, left = (round(float(at) - (size - 1) / 2) for at in (y, x))
-        fits = 0 <= top <= parted.shape[0] - size and 0 <= left <= parted.shape[1] - size
-        cells.append(Cell(i + 1, (top, left) if fits else None, bool(split[i])))
+        height, width = separated.shape
+        fits = 0 <= top <= height - size and 0 <= left <= width - size
+        cells.append(Cell(i + 1, (top, left) if fits else None, bool(fragmented[i])))
     return cells
 
 
@@ -132,13 +135,13 @@ def find_unlabelled(
     labelled
         Where there is a label, shape (H, W).
     config
-        Thresholds.
+        Its `cell` and `smallest`.
 
     Returns
     -------
     cells, count
-        Booleans of shape (H, W), and about how many cells they are. None where labelled cells
-        are hardly brighter than the rest, so that the marker does not tell.
+        Booleans of shape (H, W), and about how many cells they are. None instead of both where
+        labelled cells are hardly brighter than the rest, so that the marker shows nothing.
     """
     smooth = ndimage.gaussian_filter(marker.astype(np.float32), 1.0, mode="nearest")
     away = medium_mask(labelled, 2 * FAR)
@@ -152,10 +155,10 @@ def find_unlabelled(
     # Labelled cells' own haloes reach 3 pixels far at the brightness of a dim cell.
     cells = (smooth > medium + max(config.cell * contrast, 5 * noise)) & medium_mask(labelled, 3)
     cells = ndimage.binary_opening(cells, iterations=2)
-    pieces, count = ndimage.label(cells, _TOUCHING)
-    large = np.bincount(pieces.ravel(), minlength=count + 1) >= config.smallest
+    components, count = ndimage.label(cells, _TOUCHING)
+    large = np.bincount(components.ravel(), minlength=count + 1) >= config.smallest
     large[0] = False
-    return large[pieces], int(large.sum())
+    return large[components], int(large.sum())
 
 
 def find_traces(image: NDArray[Any], occupied: Mask, config: CuttingConfig) -> Mask:
@@ -168,7 +171,7 @@ def find_traces(image: NDArray[Any], occupied: Mask, config: CuttingConfig) -> M
     occupied
         Every cell, shape (H, W).
     config
-        Threshold.
+        Its `trace`.
 
     Returns
     -------
@@ -179,13 +182,13 @@ def find_traces(image: NDArray[Any], occupied: Mask, config: CuttingConfig) -> M
     traces = np.zeros(occupied.shape, bool)
     if away.mean() < 0.01:
         return traces
-    weight = np.maximum(_broad(away.astype(np.float32)), 1e-3)
+    weight = np.maximum(_local_mean(away.astype(np.float32)), 1e-3)
     for channel in image:
         if not np.isfinite(channel).all():
             continue
         values = channel.astype(np.float32)
         level = float(np.median(values[away]))
-        around = _broad(np.where(away, values - level, 0)) / weight
+        around = _local_mean(np.where(away, values - level, 0)) / weight
         rest = ndimage.gaussian_filter(values - level, 2.0, mode="nearest") - around
         medium, noise = _centre_and_spread(rest[away])
         traces |= rest > medium + max(config.trace * noise, 1e-3 * float(np.ptp(values)))
@@ -204,15 +207,15 @@ def place_windows(
     traces
         What windows must not hold, shape (H, W).
     config
-        Size, number and margin.
+        Its `size`, `windows`, `margin` and `seed`.
     seed
-        Of this field; `config.seed` is added.
+        This field's seed, used together with that of `config`.
 
     Returns
     -------
-    list of (row, column)
-        First pixels. Windows overlap, by half a side at most in one direction, only where there
-        is no more room.
+    list of tuple
+        First row and column of each window, at most `config.windows`. Windows overlap, by half a
+        side at most in one direction, only where there is no more room.
     """
     size = config.size
     taken = ~medium_mask(occupied, config.margin)
@@ -230,7 +233,7 @@ def place_windows(
     for apart in (size, (size + 1) // 2):
         room = free.copy()
         for y, x in chosen:
-            _close(room, y, x, apart)
+            _exclude(room, y, x, apart)
         while len(chosen) < config.windows:
             places = np.flatnonzero(room)
             if len(places) == 0:
@@ -238,12 +241,12 @@ def place_windows(
             place = int(places[rng.integers(len(places))])
             y, x = divmod(place, room.shape[1])
             chosen.append((y, x))
-            _close(room, y, x, apart)
+            _exclude(room, y, x, apart)
     return chosen
 
 
 def window_at(corner: tuple[int, int], size: int) -> tuple[slice, slice]:
-    """Return the rows and columns of a crop."""
+    """Return the rows and columns of a crop of side `size` whose first pixel is at `corner`."""
     return slice(corner[0], corner[0] + size), slice(corner[1], corner[1] + size)
 
 
@@ -253,12 +256,12 @@ def _centre_and_spread(values: NDArray[np.float32]) -> tuple[float, float]:
     return medium, 1.4826 * float(np.median(np.abs(values - medium)))
 
 
-def _broad(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Average over a neighbourhood of a few cells, to follow uneven light."""
+def _local_mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return averages over a neighbourhood of a few cells, which follow uneven light."""
     once = ndimage.uniform_filter(values, 61, mode="nearest")
     return np.asarray(ndimage.uniform_filter(once, 61, mode="nearest"), np.float32)
 
 
-def _close(room: Mask, y: int, x: int, apart: int) -> None:
-    """Close the places whose window would lie less than `apart` from one at (y, x)."""
+def _exclude(room: Mask, y: int, x: int, apart: int) -> None:
+    """Mark, in place, as taken where a window would lie less than `apart` from one at (y, x)."""
     room[max(y - apart + 1, 0) : y + apart, max(x - apart + 1, 0) : x + apart] = False

@@ -1,4 +1,4 @@
-"""Finds images that were there before, by 64 bits of a hash of their pixels. No files.
+"""Finds images that occurred before, by 64 bits of a hash of their pixels. No files.
 
 Among 3 million images, two different ones have the same 64 bits with a probability below one in a
 million (n² / 2⁶⁵).
@@ -15,20 +15,31 @@ from compute.importers.tiff import CropRejected
 
 
 def pixel_digest(image: NDArray[Any]) -> int:
-    """Return 64 bits of the hash (BLAKE2b) of an image's pixels, whatever its shape."""
+    """Return 64 bits of the hash (BLAKE2b) of an image's pixels.
+
+    Parameters
+    ----------
+    image
+        Any shape and type; only the bytes of the pixels count.
+
+    Returns
+    -------
+    int
+        0 to 2⁶⁴ − 1.
+    """
     digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=8).digest()
     return int.from_bytes(digest, "big")
 
 
-class Repeats:
-    """Refuses images of one piece of a source whose pixels were there before.
+class DuplicateCheck:
+    """Refuses images of one chunk of a source whose pixels occurred before.
 
     Parameters
     ----------
     what
-        What the images are, for the reason.
+        What the images are, for the reason: ``"crop"`` or ``"field"``.
     before
-        Digests of images in earlier pieces that are known to come again in this one.
+        Digests of images of earlier chunks that are known to occur in this one again.
     """
 
     def __init__(self, what: str = "crop", before: Collection[int] = ()) -> None:
@@ -37,7 +48,7 @@ class Repeats:
         self._seen: dict[int, None] = {}
 
     def check(self, image: NDArray[Any]) -> None:
-        """Remember an image.
+        """Let an image through and remember it.
 
         Parameters
         ----------
@@ -47,7 +58,7 @@ class Repeats:
         Raises
         ------
         CropRejected
-            One with the same pixels was checked before.
+            An image with the same pixels came before it.
         """
         number = pixel_digest(image)
         if number in self._seen or number in self._before:
@@ -55,38 +66,38 @@ class Repeats:
         self._seen[number] = None
 
     def digests(self) -> NDArray[np.uint64]:
-        """Return the digests of the images that were let through, in their order."""
+        """Return the digests of the images that were let through, in order, uint64, shape (n,)."""
         return np.array(list(self._seen), np.uint64)
 
 
 class DigestSet:
-    """The digests of a whole source: 8 bytes each, three times that while runs are merged.
+    """The digests of a whole source: 8 bytes each, three times that while they are merged.
 
-    They lie in sorted runs; a new one is merged with those that are not much longer, so there are
-    few runs and each number is moved few times.
+    They are kept in sorted arrays. A new array is merged with those that are not much longer, so
+    there are few arrays and each number is moved few times.
     """
 
     def __init__(self) -> None:
-        self._runs: list[NDArray[np.uint64]] = []
+        self._sorted: list[NDArray[np.uint64]] = []
 
     def __len__(self) -> int:
         """Count the digests."""
-        return sum(map(len, self._runs))
+        return sum(map(len, self._sorted))
 
     def known(self, digests: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Tell which of some digests are there, shape (n,)."""
+        """Return which of some digests, shape (n,), are in the set: booleans of the same shape."""
         found = np.zeros(len(digests), bool)
-        for run in self._runs:
-            place = np.searchsorted(run, digests).clip(max=len(run) - 1)
-            found |= run[place] == digests
+        for array in self._sorted:
+            place = np.searchsorted(array, digests).clip(max=len(array) - 1)
+            found |= array[place] == digests
         return found
 
     def add(self, digests: NDArray[np.uint64]) -> None:
         """Add digests, shape (n,)."""
         if len(digests) == 0:
             return
-        run = np.sort(digests)
-        while self._runs and len(self._runs[-1]) <= 2 * len(run):
-            run = np.concatenate([self._runs.pop(), run])
-            run.sort()
-        self._runs.append(run)
+        array = np.sort(digests)
+        while self._sorted and len(self._sorted[-1]) <= 2 * len(array):
+            array = np.concatenate([self._sorted.pop(), array])
+            array.sort()
+        self._sorted.append(array)

@@ -1,4 +1,4 @@
-"""Which protein each whole field shows: from a table, or the well's name. No pixels."""
+"""Finds which protein each whole field shows, from a table or the well's name. No pixels."""
 
 import re
 from collections.abc import Sequence
@@ -16,16 +16,16 @@ _WELL = re.compile(r"(r\d+c\d+)(?!\d)", re.I)
 
 @dataclass(frozen=True)
 class Strain:
-    """Whose cells a field shows.
+    """The strain whose cells a field shows.
 
     Parameters
     ----------
     protein, orf, replicate, split
-        As in the `cells` table.
+        As in the `cells` table; all but `protein` are None by default.
     labels
         Every localization of the protein; None if it is not labelled.
     outside
-        Names of places outside the 15, for which it is not labelled.
+        Names of places outside the 15, because of which it is not labelled.
     """
 
     protein: str
@@ -43,26 +43,27 @@ def read_strains(
     known: LocalizationTable,
     names: ClassNames,
 ) -> tuple[dict[str, Strain], list[str]]:
-    """Find each field's protein.
+    """Find each field's strain.
 
     Parameters
     ----------
     fields
-        Their names.
+        Names of the fields.
     table
         CSV or Parquet with `field` (or its well), `protein` and optionally `localization`, `orf`,
-        `replicate`, `split`.
+        `replicate`, `split`; None if there is none.
     protein
-        That of fields which are not in the table; their well's name, or their own, if None.
+        The protein of fields that are not in the table; None calls them by their well, or by their
+        own name.
     known
-        Localizations of proteins, where the table gives none.
+        Localizations of proteins, used where the table gives none.
     names
         What the table's class names stand for.
 
     Returns
     -------
     strains, notes
-        Field → strain; and what a person should know, in sentences.
+        A dictionary from field to strain; and what a person should know, in sentences.
 
     Raises
     ------
@@ -108,7 +109,7 @@ def read_strains(
 
 
 def _rows(table: Path | None, names: ClassNames) -> dict[str, Strain]:
-    """Read the table of fields."""
+    """Read the table of fields: strains by field or well."""
     if table is None:
         return {}
     rows: dict[str, Strain] = {}

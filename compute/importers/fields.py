@@ -7,7 +7,7 @@ What is in it
     (16-bit, 1080×1080): ch1 the GFP-tagged protein, ch2 a nuclear and a septin marker, ch3 a
     marker in the cytosol, called RFP here as in the other sources, so that models that read a
     cytosolic marker find it. Its label images leave out about a sixth of the cells (dim, dead,
-    odd ones): see `compute.importers.cut_fields`. No localizations; they come from a table.
+    odd ones): see `compute.importers.cut_fields`. Localizations come from a table.
 Publication
     Litsios and others, "Proteome-scale movements and compartment connectivity during the
     eukaryotic cell cycle", Cell 187: 1490, 2024, doi:10.1016/j.cell.2024.02.014.
@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compute.errors import InputError, UsageError
-from compute.importers.chunks import Chunk, Job
+from compute.importers.chunks import Chunk, ImportSpec
 from compute.importers.config import FIELD_CHANNELS, MARKER
 from compute.importers.cut_fields import (
     CuttingConfig,
@@ -44,7 +44,7 @@ from compute.importers.cut_fields import (
 )
 from compute.importers.field_table import Strain, read_strains
 from compute.importers.localization_table import read_class_names, read_localizations
-from compute.importers.part_builder import Crop, Intake
+from compute.importers.part_builder import Crop, PartBuilder
 from compute.importers.run_import import (
     ImportOptions,
     ImportReport,
@@ -63,7 +63,7 @@ _LABELS = re.compile(r"(?P<field>.+)_labell?ed\.tiff?", re.DOTALL | re.I)
 
 @dataclass
 class _Files:
-    """The files of one field: channel number → image; and its label image."""
+    """The files of one field: its images by channel number, from 1, and its label image."""
 
     channels: dict[int, Path] = field(default_factory=dict)
     labels: Path | None = None
@@ -71,7 +71,7 @@ class _Files:
 
 @dataclass(frozen=True)
 class _Field:
-    """One field to cut, or a file that belongs to none."""
+    """One field to cut, or a file that belongs to no field; `problem` says why."""
 
     name: str
     files: _Files | None = None
@@ -81,15 +81,15 @@ class _Field:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Cuts fields; `shows` is the number of the channel that shows whole cells."""
+    """Cuts fields; `marker` is the number of the channel that shows whole cells, if any does."""
 
     channels: int
     dtype: np.dtype[Any]
     config: CuttingConfig
-    shows: int | None
+    marker: int | None
 
-    def read(self, items: Sequence[_Field], intake: Intake) -> None:
-        """Take the fields that can be taken."""
+    def read(self, items: Sequence[_Field], builder: PartBuilder) -> None:
+        """Add the crops of the fields that can be cut; count and reject the others."""
         for item in items:
             try:
                 if item.problem is not None or item.files is None or item.strain is None:
@@ -99,13 +99,13 @@ class _Reader:
                 image, marked = _read(item.files, self.channels)
                 if image.dtype != self.dtype:
                     raise CropRejected(f"pixels of type {image.dtype}; {self.dtype} expected")
-                intake.repeats.check(image)
+                builder.duplicates.check(image)
             except CropRejected as rejected:
-                intake.part.found += 1
-                intake.part.reject(rejected.reason, printable(item.name))
+                builder.part.found += 1
+                builder.part.reject(rejected.reason, printable(item.name))
                 continue
-            intake.part.found += _cut(
-                image, marked, item.name, item.strain, self.config, self.shows, intake
+            builder.part.found += _cut(
+                image, marked, item.name, item.strain, self.config, self.marker, builder
             )
 
 
@@ -128,63 +128,68 @@ def import_fields(
     Parameters
     ----------
     source
-        Folder of fields.
+        Folder of the fields' images.
     out
-        Store to make.
+        Folder of the store to make.
     labels
-        Folder of the label images, if another.
+        Folder of the label images; `source` by default.
     channels
-        Names of ch1, ch2 and so on; images of further channels are not read.
+        Names of ch1, ch2 and so on, by default ``GFP``, ``nuclear`` and ``RFP``; images of further
+        channels are not read.
     marker
-        The channel that shows whole cells, to find those without a label.
+        The channel that shows whole cells, to find those without a label; ``RFP`` by default.
     table
         CSV or Parquet with `field` (or the well, such as r01c01), `protein` and optionally
         `localization`, `orf`, `replicate`, `split`.
     protein
-        The protein of fields that are not in `table`; their well's name, or the field's, if None.
+        The protein of fields that are not in `table`; None, the default, calls them by their well,
+        or by their own name.
     config
-        How fields are cut.
+        How fields are cut; the defaults of `CuttingConfig` if None.
     localizations
         Table of proteins, for fields whose localization `table` does not give
         (`compute.importers.localization_table`).
     class_names
         Table of what class names stand for (`compute.importers.class_names`).
     **options
-        Of every importer: `compute.importers.run_import.run_import`. Progress counts ``"fields"``.
+        Those of every importer: `compute.importers.run_import.run_import`. Progress counts
+        ``"fields"``.
 
     Returns
     -------
     ImportReport
-        What was stored, what was rejected and why. A label counts as one, and so does a field
-        that cannot be taken at all, and a file that belongs to none.
+        What was stored, what was rejected and why. A label counts as one crop, and so does a field
+        that cannot be cut at all, and a file that belongs to no field.
 
     Raises
     ------
     InputError
-        No such folder, no field with a label image, no field that can be read, or a table that
+        There is no such folder, no field with a label image or none that can be read, or a table
         is not as it should be.
+    UsageError
+        Names of channels are missing or repeated.
     BystanderError
-        As `compute.importers.run_import.run_import`.
+        See `compute.importers.run_import.run_import`.
     """
     config = config or CuttingConfig()
     source, out, channels = Path(source), Path(out), tuple(channels)
     refuse_early(out, options.get("overwrite", False))
     if not channels or len(set(channels)) != len(channels):
         raise UsageError(f"Channels {list(channels)}: names must be there and differ.")
-    files, strange = _find(source, Path(labels) if labels is not None else None)
+    files, unplaced = _find(source, Path(labels) if labels is not None else None)
     names = read_class_names(class_names)
     known = read_localizations(localizations, names)
     strains, notes = read_strains(list(files), table, protein, known, names)
     dtype = _dtype(files, len(channels), source)
-    shows = channels.index(marker) if marker in channels else None
-    if shows is None:
+    marker_number = channels.index(marker) if marker in channels else None
+    if marker_number is None:
         notes.append(
             f"No channel {marker!r} shows whole cells: cells without a label pass for medium."
         )
 
     def chunks() -> Iterator[Chunk]:
-        if strange:
-            yield Chunk([_Field(name, problem=reason) for name, reason in strange], 0)
+        if unplaced:
+            yield Chunk([_Field(name, problem=reason) for name, reason in unplaced], 0)
         for done, (name, item) in enumerate(files.items(), 1):
             yield Chunk([_Field(name, item, strains[name])], done)
 
@@ -194,7 +199,7 @@ def import_fields(
         len(files),
         {
             "source": printable(source.resolve()),
-            "files": _version(files, strange),
+            "files": _version(files, unplaced),
             "marker": marker,
             "protein": protein,
             "config": asdict(config),
@@ -205,15 +210,15 @@ def import_fields(
         notes,
         _notes,
     )
-    form = StoreFormat(channels, config.size, dtype.name)
-    reader = _Reader(len(channels), dtype, config, shows)
-    job = Job("fields", form, reader, None, repeated="field")
-    return run_import(out, job, listing, **options)
+    store_format = StoreFormat(channels, config.size, dtype.name)
+    reader = _Reader(len(channels), dtype, config, marker_number)
+    spec = ImportSpec("fields", store_format, reader, None, compared="field")
+    return run_import(out, spec, listing, **options)
 
 
-def _version(files: dict[str, _Files], strange: Sequence[tuple[str, str]]) -> str:
-    """Hash the files' names, sizes and dates."""
-    digest = sha256(repr(strange).encode())
+def _version(files: dict[str, _Files], unplaced: Sequence[tuple[str, str]]) -> str:
+    """Return a hash of the files' names, sizes and dates."""
+    digest = sha256(repr(unplaced).encode())
     for item in files.values():
         for path in (*(item.channels[n] for n in sorted(item.channels)), item.labels):
             if path is not None:
@@ -223,9 +228,9 @@ def _version(files: dict[str, _Files], strange: Sequence[tuple[str, str]]) -> st
 
 
 def _find(source: Path, labels: Path | None) -> tuple[dict[str, _Files], list[tuple[str, str]]]:
-    """List the fields with their files, and the images that cannot be placed, with reasons."""
+    """Return the fields with their files, and the images that belong to none, with reasons."""
     fields: dict[str, _Files] = {}
-    strange = []
+    unplaced = []
     twice = "a second file for the same field and channel"
     for folder in (source, labels):
         if folder is None or (folder is labels and labels == source):
@@ -239,27 +244,27 @@ def _find(source: Path, labels: Path | None) -> tuple[dict[str, _Files], list[tu
             if match := _LABELS.fullmatch(name):
                 item = fields.setdefault(match["field"], _Files())
                 if item.labels is not None:
-                    strange.append((printable(name), twice))
+                    unplaced.append((printable(name), twice))
                 item.labels = item.labels or path
             elif match := _IMAGE.fullmatch(name):
                 item = fields.setdefault(match["field"], _Files())
                 if int(match["channel"]) in item.channels:
-                    strange.append((printable(name), twice))
+                    unplaced.append((printable(name), twice))
                 item.channels.setdefault(int(match["channel"]), path)
             else:
                 reason = "a name that is neither <field>-ch<n> nor <field>_labeled"
-                strange.append((printable(name), reason))
+                unplaced.append((printable(name), reason))
     if not any(item.labels for item in fields.values()):
         raise InputError(
             f"{source}: no field with a label image found.",
             "Expected <field>-ch1….tiff, <field>-ch2….tiff and <field>_labeled.tiff; label images "
             "may be in another folder (--labels).",
         )
-    return dict(sorted(fields.items())), strange
+    return dict(sorted(fields.items())), unplaced
 
 
 def _read(item: _Files, channels: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Read a field's channels, (C, H, W), and its label image, (H, W)."""
+    """Read a field's channels, shape (C, H, W), and its label image, shape (H, W)."""
     missing = [f"ch{n}" for n in range(1, channels + 1) if n not in item.channels]
     if missing:
         raise CropRejected(f"a field without its image of {', '.join(missing)}")
@@ -295,12 +300,12 @@ def _cut(
     strain: Strain,
     config: CuttingConfig,
     marker: int | None,
-    intake: Intake,
+    builder: PartBuilder,
 ) -> int:
-    """Hand a field's crops and windows on; returns the number of labels."""
-    counts = intake.part.counts
+    """Add a field's crops and windows to the builder; return the number of labels."""
+    counts = builder.part.counts
     labels, numbers = number_labels(marked)
-    parted, split = separate(labels)
+    separated, fragmented = separate(labels)
     every = labels > 0
     if marker is not None and np.isfinite(image[marker]).all():
         more = find_unlabelled(image[marker], every, config)
@@ -313,17 +318,17 @@ def _cut(
     windows = [window for window in windows if np.isfinite(window).all()]
     if windows:
         counts["windows"] += len(windows)
-        intake.has_windows(name)
-        intake.part.add_windows(
+        builder.has_windows(name)
+        builder.part.add_windows(
             np.stack(windows),
             field=name,
             protein=strain.protein,
             localization=strain.labels[0] if strain.labels and len(strain.labels) == 1 else None,
             replicate=strain.replicate,
         )
-    for cell in find_cells(parted, split, config.size):
+    for cell in find_cells(separated, fragmented, config.size):
         where = f"{name}, label {numbers[cell.label - 1]:g}"
-        counts["split"] += cell.split
+        counts["fragmented"] += cell.fragmented
         try:
             if cell.corner is None:
                 raise CropRejected(
@@ -333,20 +338,21 @@ def _cut(
             crop = image[:, *box]
             check_crop(crop, config.size)
         except CropRejected as rejected:
-            intake.part.reject(rejected.reason, where)
+            builder.part.reject(rejected.reason, where)
             continue
-        intake.put(
+        builder.add(
             Crop(
                 crop.copy(),
                 strain.protein,
                 name,
-                mask=parted[box] == cell.label,
+                mask=separated[box] == cell.label,
                 foreground=every[box].copy(),
                 orf=strain.orf,
                 labels=strain.labels,
                 replicate=strain.replicate,
                 split=strain.split,
-            )
+            ),
+            compared=True,
         )
     return len(numbers)
 
@@ -367,10 +373,10 @@ def _dtype(files: dict[str, _Files], channels: int, source: Path) -> np.dtype[An
 
 def _notes(counts: Counter[str]) -> list[str]:
     notes = []
-    if counts["split"]:
+    if counts["fragmented"]:
         notes.append(
-            f"{counts['split']} label(s) are in several pieces: the largest is taken as the cell, "
-            "the others as its neighbours."
+            f"{counts['fragmented']} label(s) are in several pieces: the largest is taken as the "
+            "cell, the others as its neighbours."
         )
     if counts["unlabelled"]:
         notes.append(

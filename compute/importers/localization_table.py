@@ -1,4 +1,4 @@
-"""Reads tables of where proteins are, and of what class names stand for. No pixels.
+"""Reads tables of proteins' localizations, and of what class names stand for. No pixels.
 
 A localization table is CSV (comma, semicolon or tab) or Parquet with the columns `protein` and
 `localization`, and optionally `orf`. A protein at several places has several rows, or names
@@ -17,29 +17,24 @@ from compute.importers.text_table import SEPARATOR, is_clean, printable, read_ro
 
 @dataclass(frozen=True)
 class LocalizationTable:
-    """Where proteins are, as a table said.
+    """The localizations of proteins, as a table gives them; by default there are none.
 
     Parameters
     ----------
     labels
-        Every localization of each protein, in the table's order, without repeats.
+        Protein → every localization, each once, in the table's order.
     orf
-        Systematic names, where the table has them.
+        Protein → systematic name, where the table has one.
     outside
-        Names of places outside the 15, of proteins that are left without a label for them.
+        Protein → names of places outside the 15, because of which it has no label.
     """
 
     labels: dict[str, list[str]] = field(default_factory=dict)
     orf: dict[str, str] = field(default_factory=dict)
     outside: dict[str, list[str]] = field(default_factory=dict)
 
-    def of(self, protein: str) -> tuple[str | None, list[str] | None]:
-        """Return the protein's only localization (null for none or several) and all of them."""
-        labels = self.labels.get(protein)
-        return (labels[0] if labels and len(labels) == 1 else None), labels
-
     def notes(self, proteins: Iterable[str]) -> list[str]:
-        """Say what does not match a source's proteins, in sentences with counts."""
+        """Return sentences, with counts, about what does not match a source's proteins."""
         there = set(proteins)
         outside = sorted(there & set(self.outside))
         unlabelled = sorted(there - set(self.labels) - set(outside))
@@ -79,14 +74,15 @@ def read_localizations(path: Path | None, names: ClassNames | None = None) -> Lo
         CSV or Parquet with `protein`, `localization` and optionally `orf`; None gives an empty
         table.
     names
-        Takes the table's class names to the 15; None leaves any as they are.
+        What class names stand for, to translate them to the 15; None, the default, leaves them as
+        they are.
 
     Raises
     ------
     InputError
-        Missing file or columns, a row without a protein or not in UTF-8, or unknown
-        localizations: all of them are listed, with their rows, what is allowed, and the mapping
-        table to edit.
+        The file or a column is missing, a row has no protein or is not UTF-8, or localizations are
+        unknown: all of them are listed, with their rows, what is allowed, and the mapping table to
+        edit.
     """
     if path is None:
         return LocalizationTable()
@@ -127,7 +123,7 @@ def read_localizations(path: Path | None, names: ClassNames | None = None) -> Lo
 
 
 def read_class_names(path: Path | None) -> ClassNames:
-    """Read a mapping table.
+    """Read a table of what class names stand for.
 
     Parameters
     ----------
@@ -138,8 +134,8 @@ def read_class_names(path: Path | None) -> ClassNames:
     Raises
     ------
     InputError
-        Missing file or columns, a row without a name, a name with two meanings, or a
-        localization that is not allowed; names the rows.
+        The file or a column is missing, a row has an empty cell, a name has two meanings, or a
+        localization is not allowed; names the rows.
     """
     if path is None:
         return ClassNames()
@@ -172,39 +168,40 @@ def check_names(
     used
         Row and name, for every use of a name.
     allowed
-        The class names that may occur.
+        The names that may occur.
     path
         The table, for the message.
     remedy
-        What to do; the allowed names if None.
+        What to do, for the message; None, the default, lists the allowed names.
 
     Raises
     ------
     InputError
-        Names every unknown one with its first row, the nearest allowed name, and all allowed.
+        A name is not allowed; lists all such names with their first row and the nearest allowed
+        name.
     """
     first: dict[str, int] = {}
     for row, name in used:
         if name not in allowed:
             first.setdefault(name, row)
     if first:
-        parts = []
+        unknown = []
         for name, row in first.items():
             near = _nearest(name, allowed)
-            parts.append(f"{name!r} (row {row}{f'; did you mean {near!r}?' if near else ''})")
+            unknown.append(f"{name!r} (row {row}{f'; did you mean {near!r}?' if near else ''})")
         raise InputError(
-            f"{path}: unknown localization(s) {short_list(parts)}.",
+            f"{path}: unknown localization(s) {short_list(unknown)}.",
             remedy or f"Allowed: {', '.join(allowed)}.",
         )
 
 
 def split_labels(places: str | None) -> list[str]:
-    """Split localizations at ``;``, trimmed, without repeats or empty parts."""
-    parts = (part.strip() for part in (places or "").split(SEPARATOR))
-    return list(dict.fromkeys(part for part in parts if part))
+    """Split localizations at ``;``: trimmed, each once, none for an empty text or None."""
+    labels = (label.strip() for label in (places or "").split(SEPARATOR))
+    return list(dict.fromkeys(label for label in labels if label))
 
 
 def _nearest(name: str, allowed: Collection[str]) -> str | None:
-    folded = {other.casefold(): other for other in allowed}
-    near = get_close_matches(name.casefold(), folded, n=1)
-    return folded[near[0]] if near else None
+    lower = {other.casefold(): other for other in allowed}
+    near = get_close_matches(name.casefold(), lower, n=1)
+    return lower[near[0]] if near else None

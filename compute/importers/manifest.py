@@ -1,4 +1,4 @@
-"""Imports crops that a table lists: one row a crop, its image files and what is known of it.
+"""Imports crops that a table lists: a row per crop, with its image files and what is known of it.
 
 What is in it
     A CSV or Parquet table with `protein` and the paths of the images: a column per channel, named
@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compute.errors import InputError, UsageError
-from compute.importers.chunks import Job
+from compute.importers.chunks import ImportSpec
 from compute.importers.config import MANIFEST_CHANNELS, MARKER
 from compute.importers.localization_table import LocalizationTable, read_localizations, split_labels
-from compute.importers.part_builder import Crop, Intake, common_size
+from compute.importers.part_builder import Crop, PartBuilder, common_size
 from compute.importers.run_import import (
     ImportOptions,
     ImportReport,
@@ -50,14 +50,14 @@ PATH = "path"
 """Column of images that hold every channel."""
 
 Record = dict[str, str | None]
-"""A row: column to text, None where empty."""
+"""A row: column → text, None where empty."""
 
 OPTIONAL = ("localization", "orf", "mask", "field", "replicate", "split")
 
 
 @dataclass(frozen=True)
 class _Item:
-    """A row, with its number as a person counts and its place in the store's order, from 1."""
+    """A row, with its number as a person would count it and its place in the store, from 1."""
 
     number: int
     record: Record
@@ -66,14 +66,14 @@ class _Item:
 
 @dataclass(frozen=True)
 class _Images:
-    """How to find and read a row's image."""
+    """Reads the image of a row from the files in its `columns`, relative to `root`."""
 
     root: Path
     columns: tuple[str, ...]
     channels: int
 
     def read(self, record: Record) -> NDArray[Any]:
-        """Read a row's channels, (C, H, W)."""
+        """Read a row's channels, shape (C, H, W)."""
         paths = [path for name in self.columns if (path := record[name]) is not None]
         if len(paths) < len(self.columns):
             raise CropRejected("an image without a path")
@@ -85,25 +85,25 @@ class _Images:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads rows; `first_row` is the one that gave the store its pixel type."""
+    """Reads rows; `first_row` is the number of the one that gave the store its pixel type."""
 
     table: Path
     images: _Images
-    form: StoreFormat
+    format: StoreFormat
     known: LocalizationTable
     first_row: int
 
-    def read(self, items: Sequence[_Item], intake: Intake) -> None:
-        """Take the rows that can be taken."""
+    def read(self, items: Sequence[_Item], builder: PartBuilder) -> None:
+        """Add the rows that can be taken; count and reject the others."""
         for item in items:
-            intake.part.found += 1
+            builder.part.found += 1
             try:
                 crop = self._crop(item)
-                intake.take(crop)
+                builder.add(crop)
             except CropRejected as rejected:
                 path = item.record[self.images.columns[0]]
                 where = f"row {item.number} ({printable(path) if path else 'no path'})"
-                intake.part.reject(rejected.reason, where)
+                builder.part.reject(rejected.reason, where)
 
     def _crop(self, item: _Item) -> Crop:
         """Read and check one row."""
@@ -115,13 +115,13 @@ class _Reader:
         if protein is None:
             raise CropRejected("no protein name")
         image = self.images.read(record)
-        check_crop(image, self.form.size)
+        check_crop(image, self.format.size)
         path = record.get("mask")
-        given = read_mask(self.images.root / path, self.form.size) if path else (None, None)
-        if image.dtype != self.form.dtype:
+        given = read_mask(self.images.root / path, self.format.size) if path else (None, None)
+        if image.dtype != self.format.dtype:
             raise InputError(
                 f"{self.table}, row {item.number}: pixels of type {image.dtype}, but row "
-                f"{self.first_row} has {self.form.dtype}.",
+                f"{self.first_row} has {self.format.dtype}.",
                 "Convert the images to one type, or import them into two stores.",
             )
         return Crop(
@@ -152,23 +152,25 @@ def import_manifest(
     Parameters
     ----------
     table
-        CSV or Parquet, one row a crop; columns as above. It is copied to a temporary file beside
+        CSV or Parquet, a row per crop; columns as above. It is copied to a temporary file beside
         `out`, so that memory stays flat.
     out
-        Store to make. Its cells are ordered by field, and within a field as in the table.
+        Folder of the store to make. Its cells are ordered by field, and within a field as in the
+        table.
     channels
-        Names of the channels in order.
+        Names of the channels in order; ``GFP`` and ``RFP`` by default.
     root
-        Where relative paths start; the table's folder if None.
+        Folder in which relative paths start; the table's folder if None.
     marker
-        The channel that shows every cell. Crops without a mask are segmented from it; crops with
-        one take the neighbours from it, where there is such a channel.
+        The channel that shows every cell, ``RFP`` by default. The masks of crops that have none are
+        found in it, and the neighbours of all, where there is such a channel.
     localizations
         Table of proteins for rows that have no `localization` of their own
         (`compute.importers.localization_table`).
     **options
-        Of every importer: `compute.importers.run_import.run_import`. Progress counts ``"crops"``.
-        An interrupted import notices another table, but not other images under the same names.
+        Those of every importer: `compute.importers.run_import.run_import`. Progress counts
+        ``"crops"``. A resumed import notices another table, but not other images under the same
+        names.
 
     Returns
     -------
@@ -179,12 +181,12 @@ def import_manifest(
     Raises
     ------
     InputError
-        No such table, missing columns, rows without mask but no marker channel, pixel types that
-        are mixed, or not one crop that can be taken; names the row.
+        There is no such table, columns are missing, rows have no mask and there is no marker
+        channel, pixel types are mixed, or not one crop can be taken; names the row.
     UsageError
-        No channels are given.
+        Names of channels are missing, repeated, or those of other columns.
     BystanderError
-        As `compute.importers.run_import.run_import`.
+        See `compute.importers.run_import.run_import`.
     """
     table, out, channels = Path(table), Path(out), tuple(channels)
     refuse_early(out, options.get("overwrite", False))
@@ -211,7 +213,7 @@ def import_manifest(
         notes.append("No column `field`: all crops of a protein count as one field.")
     # The paper's 15 if they cover every name, else the names found.
     names = LOCALIZATIONS if not scan.names - set(LOCALIZATIONS) else sorted(scan.names)
-    form = StoreFormat(channels, size, dtype.name, tuple(names))
+    store_format = StoreFormat(channels, size, dtype.name, tuple(names))
 
     def items() -> Iterator[_Item]:
         for place, (row, values) in enumerate(rows.rows(scan.order), 1):
@@ -219,7 +221,7 @@ def import_manifest(
 
     listing = Listing(
         lambda: in_chunks(
-            items(), chunk_size(form), lambda i: _field(i.record), lambda item: item.place
+            items(), chunk_size(store_format), lambda i: _field(i.record), lambda item: item.place
         ),
         "crops",
         len(rows),
@@ -231,16 +233,17 @@ def import_manifest(
         },
         notes,
     )
-    reader = _Reader(table, images, form, known, first_row)
-    return run_import(out, Job("manifest", form, reader, number), listing, **options)
+    reader = _Reader(table, images, store_format, known, first_row)
+    return run_import(out, ImportSpec("manifest", store_format, reader, number), listing, **options)
 
 
 @dataclass(frozen=True)
 class _Scan:
-    """What the whole table tells, without its images.
+    """What the whole table says, without its images.
 
-    `own` holds the localizations that rows give their proteins, `names` all that occur; `order`
-    the rows' places so that fields stay together, as they first occur, shape (N,).
+    `own` has the localizations that rows give their proteins, `names` all names that occur.
+    `order`, shape (N,), has the rows' places with those of a field together, in the order in which
+    fields first occur.
     """
 
     proteins: set[str]
@@ -252,7 +255,7 @@ class _Scan:
 
 
 def _scan(rows: RowFile, known: LocalizationTable) -> _Scan:
-    """Go once over the rows; memory holds what is per protein and field, and a number per row."""
+    """Read all rows once; memory holds what is per protein and field, and a number per row."""
     proteins: set[str] = set()
     own: dict[str, list[str]] = {}
     names: set[str] = set()
@@ -274,7 +277,7 @@ def _scan(rows: RowFile, known: LocalizationTable) -> _Scan:
 
 
 def _check_channels(channels: tuple[str, ...]) -> None:
-    """Refuse names that cannot be columns."""
+    """Refuse channel names that cannot be columns of images."""
     if not channels or len(set(channels)) != len(channels):
         raise UsageError(f"Channels {list(channels)}: names must be there and differ.")
     clash = sorted({*OPTIONAL, "protein", PATH} & set(channels))
@@ -283,7 +286,7 @@ def _check_channels(channels: tuple[str, ...]) -> None:
 
 
 def _image_columns(table: Path, rows: RowFile, channels: tuple[str, ...]) -> tuple[str, ...]:
-    """Find the columns of paths: one per channel, or one for all."""
+    """Return the columns of paths: one per channel, or one for all."""
     missing = [name for name in channels if name not in rows.columns]
     if missing and PATH not in rows.columns:
         raise InputError(
@@ -301,12 +304,12 @@ def _labels(record: Record, known: LocalizationTable) -> list[str] | None:
 
 
 def _field(record: Record) -> str:
-    """Name the image that a crop is from: its protein's, where the table does not say."""
+    """Return the field of a crop: its protein, where the table does not say."""
     return record.get("field") or record["protein"] or ""
 
 
 def _first_images(rows: RowFile, images: _Images) -> Iterator[tuple[int, NDArray[Any] | None]]:
-    """Yield the row and image of every crop, as far as they can be read."""
+    """Yield every crop's row and image, None where it cannot be read."""
     for number, values in rows.rows():
         try:
             yield number, images.read(dict(zip(rows.columns, values, strict=True)))

@@ -4,9 +4,8 @@ What is in it
     Yeast cells of GFP-tagged strains, one 64×64 image per channel and cell, as
     ``GENE/GENE_<image>_rfp_<n>_gfp.tif`` (the tagged protein) and ``…_rfp.tif`` (a marker in the
     cytosol). The published toy data are float32 between 0 and 1: 552 crops of 4 proteins. There
-    are no masks: cells are found in the marker. There are no localizations either; they come
-    from a table (`compute.importers.localization_table`), within the 15 of
-    `compute.schema.LOCALIZATIONS`.
+    are no masks: cells are found in the marker. There are no localizations either: they come
+    from a table (`compute.importers.localization_table`).
 Publication
     Lu, Kraus, Cooper and Moses, "Learning unsupervised feature representations for single cell
     microscopy images with paired cell inpainting", PLoS Computational Biology 15(9): e1007348,
@@ -29,13 +28,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compute.errors import InputError
-from compute.importers.chunks import Job
+from compute.importers.chunks import ImportSpec
 from compute.importers.localization_table import (
     LocalizationTable,
     read_class_names,
     read_localizations,
 )
-from compute.importers.part_builder import Crop, Intake, common_size
+from compute.importers.part_builder import Crop, PartBuilder, common_size
 from compute.importers.run_import import (
     ImportOptions,
     ImportReport,
@@ -60,9 +59,10 @@ _NAME = re.compile(
 
 @dataclass(frozen=True)
 class _Found:
-    """A cell that the source's file names tell of, or a file that no cell could be told from.
+    """A cell whose files were found by their names, or a file that belongs to no cell.
 
-    `files` are names in the folder, in channel order; `number` is the folder's, from 1.
+    `files` are names in the gene's folder, in channel order; `problem` says why a cell cannot be
+    taken; `number` is the folder's, from 1.
     """
 
     gene: str
@@ -75,16 +75,16 @@ class _Found:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads cells of the folders."""
+    """Reads cells in the genes' folders."""
 
     source: Path
     size: int
     table: LocalizationTable
 
-    def read(self, items: Sequence[_Found], intake: Intake) -> None:
-        """Take the cells that can be taken."""
+    def read(self, items: Sequence[_Found], builder: PartBuilder) -> None:
+        """Add the cells that can be taken; count and reject the others."""
         for item in items:
-            intake.part.found += 1
+            builder.part.found += 1
             try:
                 crop = Crop(
                     _read(self.source, item, self.size),
@@ -93,9 +93,9 @@ class _Reader:
                     orf=self.table.orf.get(item.gene),
                     labels=self.table.labels.get(item.gene),
                 )
-                intake.take(crop)
+                builder.add(crop)
             except CropRejected as rejected:
-                intake.part.reject(rejected.reason, item.where)
+                builder.part.reject(rejected.reason, item.where)
 
 
 def import_paired_cell(
@@ -113,14 +113,16 @@ def import_paired_cell(
     source
         Folder with one folder per gene.
     out
-        Store to make.
+        Folder of the store to make.
     localizations
-        Table with the columns `protein` (the gene), `localization` and optionally `orf`;
-        without it nothing is labelled.
+        Table with the columns `protein` (the gene), `localization` and optionally `orf`; without
+        it, by default, no cell is labelled.
     class_names
-        Table of what its localizations stand for (`compute.importers.class_names`).
+        Table of what its localizations stand for (`compute.importers.class_names`), before the
+        built-in names.
     **options
-        Of every importer: `compute.importers.run_import.run_import`. Progress counts ``"genes"``.
+        Those of every importer: `compute.importers.run_import.run_import`. Progress counts
+        ``"genes"``.
 
     Returns
     -------
@@ -130,9 +132,9 @@ def import_paired_cell(
     Raises
     ------
     InputError
-        No such folder, no crop in it at all, or a localization table that is not as it should be.
+        There is no such folder, no crop in it, or a table is not as it should be.
     BystanderError
-        As `compute.importers.run_import.run_import`.
+        See `compute.importers.run_import.run_import`.
     """
     source, out = Path(source), Path(out)
     refuse_early(out, options.get("overwrite", False))
@@ -141,7 +143,7 @@ def import_paired_cell(
     table = read_localizations(localizations, read_class_names(class_names))
     genes, loose = _genes(source)
     size = common_size(_first_images(source, genes), source)
-    form = StoreFormat(CHANNELS, size, "float32")
+    store_format = StoreFormat(CHANNELS, size, "float32")
     known = {gene for gene in genes if is_clean(gene)}
     notes = table.notes(known) if localizations is not None else []
     if localizations is None:
@@ -156,7 +158,10 @@ def import_paired_cell(
 
     listing = Listing(
         lambda: in_chunks(
-            items(), chunk_size(form), lambda item: item.field, lambda item: max(item.number - 1, 0)
+            items(),
+            chunk_size(store_format),
+            lambda item: item.field,
+            lambda item: max(item.number - 1, 0),
         ),
         "genes",
         len(genes),
@@ -168,12 +173,12 @@ def import_paired_cell(
         },
         notes,
     )
-    job = Job("paired-cell", form, _Reader(source, size, table), MARKER)
-    return run_import(out, job, listing, **options)
+    spec = ImportSpec("paired-cell", store_format, _Reader(source, size, table), MARKER)
+    return run_import(out, spec, listing, **options)
 
 
 def _genes(source: Path) -> tuple[list[str], list[str]]:
-    """List the genes' folders, and images that lie beside them instead of inside."""
+    """Return the names of the genes' folders, and of images beside them instead of inside."""
     entries = sorted(source.iterdir())
     genes = [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
     loose = [entry.name for entry in entries if _is_tiff(entry.name) and not entry.is_dir()]
@@ -186,7 +191,7 @@ def _genes(source: Path) -> tuple[list[str], list[str]]:
 
 
 def _cells(source: Path, gene: str) -> Iterator[_Found]:
-    """Yield the cells of one gene's folder by field, with their two files in channel order."""
+    """Yield the cells of one gene's folder, ordered by field and number."""
     cells: dict[tuple[str, int], dict[str, str]] = {}
     for name in sorted(os.listdir(source / gene)):
         if not _is_tiff(name):
@@ -218,7 +223,7 @@ def _cells(source: Path, gene: str) -> Iterator[_Found]:
 
 
 def _read(source: Path, item: _Found, size: int | None) -> NDArray[np.float32]:
-    """Read a cell's channels, (2, H, W) float32; `size` None leaves the pixels unchecked."""
+    """Read a cell's channels, float32, shape (2, H, W); with `size` None they are not checked."""
     if item.problem is not None:
         raise CropRejected(item.problem)
     image = stack_channels(
@@ -241,7 +246,7 @@ def _first_images(source: Path, genes: list[str]) -> Iterator[NDArray[Any] | Non
 
 
 def _survey(source: Path, genes: list[str]) -> str:
-    """Hash all names and the folders' dates, which change with the files in them."""
+    """Return a hash of all names and of the folders' dates, which change with their files."""
     digest = sha256()
     for gene in genes:
         names = sorted(os.listdir(source / gene))

@@ -1,7 +1,7 @@
-"""The way from an importer's crops to a part of a store: batches, masks, windows. No file formats.
+"""Makes a part of a store from an importer's crops: masks, flags, windows. No file formats.
 
-Crops come one at a time, ordered by field. They are segmented in batches, and each field's crops
-with the most medium become its windows without cells.
+Crops come one at a time, ordered by field. Some hundred are segmented together, and each field's
+crops with the most medium become its windows without cells.
 """
 
 from collections import Counter
@@ -19,21 +19,21 @@ from compute.errors import InputError
 from compute.images.cell_quality import FAR, LEAST_MEDIUM
 from compute.images.fill_holes import medium_mask, windows_from_crops
 from compute.images.segmentation import DEFAULT, HALO, SegmentationConfig, segment
-from compute.importers.duplicates import Repeats, pixel_digest
+from compute.importers.duplicates import DuplicateCheck, pixel_digest
 from compute.schema import UNUSABLE
 from compute.store.part import Part
 
-BATCH = 256
+SEGMENTED_AT_ONCE = 256
 """Crops segmented at a time."""
 
 WINDOWS_PER_FIELD = 3
 """Windows without cells made from each field's crops, at most."""
 
-LOOKED_AT = 64
-"""Crops whose size decides that of the store: the most common one."""
+SAMPLED = 64
+"""Crops that are read first: the most common size among them is that of the store."""
 
 NO_WINDOW = "fields without a window"
-"""Count of a part's fields none of whose crops has enough medium for a window."""
+"""Name of a count: fields of a part none of whose crops has enough medium for a window."""
 
 
 @dataclass(frozen=True)
@@ -43,20 +43,20 @@ class Crop:
     Parameters
     ----------
     image
-        Shape (C, H, W).
+        Pixels, shape (C, H, W).
     protein, field
-        Of which protein, from which image.
+        Names of its protein and of the image that it was cut from.
     mask
-        Centre cell, shape (H, W); None to have it segmented.
+        The centre cell, shape (H, W); None (the default) has it found in the marker.
     foreground
-        Every cell that the source knows of, shape (H, W); the segmentation of the marker is
+        Every cell that the source knows of, shape (H, W), or None; what is found in the marker is
         added where there is a marker.
     orf, replicate, split
         As in the `cells` table.
     labels
         Every localization of the protein; None if it is not labelled.
     flags
-        `compute.schema.CellFlag` bits that the source knows of.
+        `compute.schema.CellFlag` bits that the source knows of; 0 by default.
     """
 
     image: NDArray[Any]
@@ -72,29 +72,30 @@ class Crop:
 
     @property
     def localization(self) -> str | None:
-        """The only localization; None for none or several."""
+        """The crop's localization; None where it has none or several."""
         return self.labels[0] if self.labels and len(self.labels) == 1 else None
 
 
-class Intake:
-    """Takes the crops of one piece of a source, and makes a part of the store of them.
+class PartBuilder:
+    """Makes a part of a store from the crops of one chunk of a source.
 
-    Crops of a field must come one after another (unless `interleaved`), and `finish` must follow
-    the last one.
+    Crops of a field must be added one after another (unless `interleaved`), and `finish` must
+    follow the last one.
 
     Parameters
     ----------
     part
-        Where to put them; its counts are for the importer to add to.
+        The part, empty; an importer adds to its counts.
     marker
         Number of the channel that shows every cell; None where there is none, and every crop
         brings its mask.
     config
         How cells are found in the marker.
     interleaved
-        Crops of different fields come mixed: a few crops of every field are kept to the end.
-    repeats
-        Tells images that were there before; see `check`.
+        Whether crops of different fields come mixed. Then up to `WINDOWS_PER_FIELD` crops of every
+        field are kept until the end. False by default.
+    duplicates
+        Refuses images that occurred before; by default it knows of none before this chunk.
     """
 
     def __init__(
@@ -104,44 +105,48 @@ class Intake:
         config: SegmentationConfig = DEFAULT,
         *,
         interleaved: bool = False,
-        repeats: Repeats | None = None,
+        duplicates: DuplicateCheck | None = None,
     ) -> None:
         self.part = part
         self.marker = marker
         self.config = config
         self.interleaved = interleaved
-        self.repeats = repeats or Repeats()
+        self.duplicates = duplicates or DuplicateCheck()
         self._waiting: list[Crop] = []
-        self._taken = 0
+        self._added = 0
         self._candidates: dict[str, list[tuple[int, int, Crop]]] = {}
         self._windowed: set[str] = set()
 
-    def take(self, crop: Crop) -> None:
+    def add(self, crop: Crop, *, compared: bool = False) -> None:
         """Add a crop that has been checked (`compute.importers.tiff.check_crop`).
+
+        Parameters
+        ----------
+        crop
+            The crop.
+        compared
+            Whether the image that it is from was compared with earlier ones as a whole.
 
         Raises
         ------
         CropRejected
-            The same pixels were there before.
+            The same pixels occurred before.
         """
-        self.repeats.check(crop.image)
-        self.put(crop)
-
-    def put(self, crop: Crop) -> None:
-        """Add a crop as `take`, of an image that was compared with earlier ones as a whole."""
+        if not compared:
+            self.duplicates.check(crop.image)
         self._waiting.append(crop)
-        if len(self._waiting) == BATCH:
+        if len(self._waiting) == SEGMENTED_AT_ONCE:
             self._flush()
 
     def has_windows(self, field: str) -> None:
-        """Make no windows from this field's crops: its importer has added real ones."""
+        """Make no windows from this field's crops, as its importer has added real ones."""
         self._windowed.add(field)
 
     def finish(self) -> Part:
-        """Hand over what is waiting, with the last field's windows."""
+        """Add what is waiting and the last field's windows; return the part."""
         self._flush()
         self._write_windows()
-        self.part.add_digests(self.repeats.digests())
+        self.part.add_digests(self.duplicates.digests())
         return self.part
 
     def _flush(self) -> None:
@@ -187,10 +192,10 @@ class Intake:
             candidates = self._candidates.setdefault(crop.field, [])
             # Lighter without its mask, and with the foreground that the window is made by.
             kept = replace(crop, mask=None, foreground=foregrounds[i])
-            candidates.append((int(medium[i]), self._taken + i, kept))
+            candidates.append((int(medium[i]), self._added + i, kept))
             candidates.sort(key=lambda item: (-item[0], item[1]))
             del candidates[WINDOWS_PER_FIELD:]
-        self._taken += len(crops)
+        self._added += len(crops)
 
     def _write_windows(self) -> None:
         """Make every open field's windows from its crops with the most medium."""
@@ -225,14 +230,14 @@ class Intake:
 
 
 def common_size(images: Iterable[NDArray[Any] | None], source: Path) -> int:
-    """Find the side of most of the first crops.
+    """Return the side, in pixels, of most of the first `SAMPLED` crops.
 
     Parameters
     ----------
     images
-        Shape (C, H, W); None for what could not be read.
+        Pixels of shape (C, H, W); None for a crop that could not be read.
     source
-        For the message.
+        Folder or table that they are from, for the message.
 
     Raises
     ------
@@ -240,7 +245,7 @@ def common_size(images: Iterable[NDArray[Any] | None], source: Path) -> int:
         Most crops are not square, or none of the first could be read.
     """
     readable = (image.shape[1:] for image in images if image is not None)
-    sizes = Counter(islice(readable, LOOKED_AT))
+    sizes = Counter(islice(readable, SAMPLED))
     if not sizes:
         raise InputError(
             f"{source}: not one crop could be read.", "Check that its files are TIFF images."

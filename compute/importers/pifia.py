@@ -5,12 +5,12 @@ What is in it
     tagged protein (GFP), ``ch2`` a nuclear marker, ``ch3`` a marker in the cytosol (called RFP
     here), and ``GENE_mask_N.tiff``, 0 and 255, the centre cell; 4,049 proteins, over 3 million
     cells. PIFiA's code also reads Chong's crops: ``…_gfp.``, ``…_rfp.``, ``…_mask.``. Files of
-    both kinds are told by their names; every cell must have the channels that most have. Without
-    a mask the cell is found in the cytosol channel. No localizations; they come from a table.
+    both kinds are recognised by their names; every cell must have the channels that most have.
+    Without a mask the cell is found in the cytosol channel. Localizations come from a table.
 What is not there
     Nothing says which image a crop was cut from, so consecutive numbers of a protein count as one
     field (`FIELD_CELLS`). The published splits are in pickled files (``.npy``), which could run
-    code and are never opened: give splits as a table, or deal fields out by ``train_share``.
+    code and are never opened: give splits as a table, or have them drawn by ``train_share``.
 Publication
     Razdaibiedina and others, "PIFiA: self-supervised approach for protein functional annotation
     from single-cell imaging data", 2023, doi:10.1101/2023.02.24.529975; Chong and others, "Yeast
@@ -36,14 +36,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compute.errors import InputError, UsageError
-from compute.importers.chunks import Job
+from compute.importers.chunks import ImportSpec
 from compute.importers.config import FIELD_CELLS
 from compute.importers.localization_table import (
     LocalizationTable,
     read_class_names,
     read_localizations,
 )
-from compute.importers.part_builder import LOOKED_AT, Crop, Intake, common_size
+from compute.importers.part_builder import SAMPLED, Crop, PartBuilder, common_size
 from compute.importers.run_import import (
     ImportOptions,
     ImportReport,
@@ -66,7 +66,7 @@ from compute.importers.tiff import (
 from compute.store.part import StoreFormat
 
 CHANNELS = ("GFP", "nuclear", "RFP")
-"""Every channel that can be there, in the store's order."""
+"""Every channel that a cell can have, in the store's order."""
 
 KINDS = {
     "ch1": "GFP", "ch2": "nuclear", "ch3": "RFP", "gfp": "GFP", "rfp": "RFP", "mask": "mask",
@@ -84,9 +84,10 @@ _IMAGES = (".tif", ".tiff", ".png")
 
 @dataclass(frozen=True)
 class _Found:
-    """A cell that the file names of a protein's folder tell of, or a file that none could be.
+    """A cell whose files were found by their names, or a file that belongs to no cell.
 
-    `files` are names in the folder; `number` is the folder's, from 1.
+    `files` has names in the protein's folder by channel, and that of the mask; `problem` says why a
+    cell cannot be taken; `number` is the folder's, from 1.
     """
 
     gene: str
@@ -100,16 +101,16 @@ class _Found:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads cells of the folders."""
+    """Reads cells in the proteins' folders."""
 
     source: Path
-    form: StoreFormat
+    format: StoreFormat
     table: LocalizationTable
 
-    def read(self, items: Sequence[_Found], intake: Intake) -> None:
-        """Take the cells that can be taken."""
+    def read(self, items: Sequence[_Found], builder: PartBuilder) -> None:
+        """Add the cells that can be taken; count and reject the others."""
         for item in items:
-            intake.part.found += 1
+            builder.part.found += 1
             try:
                 image, mask, foreground = self._crop(item)
                 crop = Crop(
@@ -122,25 +123,25 @@ class _Reader:
                     labels=self.table.labels.get(item.gene),
                     split=item.split,
                 )
-                intake.take(crop)
+                builder.add(crop)
             except CropRejected as rejected:
-                intake.part.reject(rejected.reason, item.where)
+                builder.part.reject(rejected.reason, item.where)
                 continue
-            intake.part.counts["no mask"] += mask is None
-            intake.part.counts["split"] += item.split is not None
+            builder.part.counts["no mask"] += mask is None
+            builder.part.counts["split"] += item.split is not None
 
     def _crop(
         self, item: _Found
     ) -> tuple[NDArray[Any], NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
         """Read and check a cell: image, mask and foreground."""
-        image = _image(self.source, item, self.form.channels)
-        if image.dtype != self.form.dtype:
-            raise CropRejected(f"pixels of type {image.dtype}; {self.form.dtype} expected")
-        check_crop(image, self.form.size)
+        image = _image(self.source, item, self.format.channels)
+        if image.dtype != self.format.dtype:
+            raise CropRejected(f"pixels of type {image.dtype}; {self.format.dtype} expected")
+        check_crop(image, self.format.size)
         name = (item.files or {}).get("mask")
         if name is not None:
-            return image, *read_mask(self.source / item.gene / name, self.form.size)
-        if "RFP" not in self.form.channels:
+            return image, *read_mask(self.source / item.gene / name, self.format.size)
+        if "RFP" not in self.format.channels:
             raise CropRejected("no mask, and no cytosol channel to find the cell in")
         return image, None, None
 
@@ -162,18 +163,20 @@ def import_pifia(
     source
         Folder with one folder per protein.
     out
-        Store to make.
+        Folder of the store to make.
     splits
         CSV or Parquet with `split` and either `protein` or `file` (a cell's GFP image, as
-        ``GENE/name``); the table is held in memory.
+        ``GENE/name``), which is held in memory; None, the default, leaves splits empty.
     field_cells
-        Consecutive cells of a protein that count as one field, at least 1.
+        Consecutive cells of a protein that count as one field, at least 1; 50 by default.
     localizations
-        Table of proteins (`compute.importers.localization_table`); without it nothing is labelled.
+        Table of proteins (`compute.importers.localization_table`); without it, by default, no cell
+        is labelled.
     class_names
-        Table of what its localizations stand for (`compute.importers.class_names`).
+        Table of what its localizations stand for (`compute.importers.class_names`), before the
+        built-in names.
     **options
-        Of every importer: `compute.importers.run_import.run_import`. Progress counts
+        Those of every importer: `compute.importers.run_import.run_import`. Progress counts
         ``"proteins"``.
 
     Returns
@@ -184,9 +187,11 @@ def import_pifia(
     Raises
     ------
     InputError
-        No such folder, no crop in it, or a table that is not as it should be.
+        There is no such folder, no crop in it, or a table is not as it should be.
+    UsageError
+        `field_cells` is out of range.
     BystanderError
-        As `compute.importers.run_import.run_import`.
+        See `compute.importers.run_import.run_import`.
     """
     source, out = Path(source), Path(out)
     refuse_early(out, options.get("overwrite", False))
@@ -199,7 +204,7 @@ def import_pifia(
     split_of = _splits(splits)
     channels = _channels(source, genes)
     size, dtype = _size_and_dtype(source, genes, channels)
-    form = StoreFormat(channels, size, dtype.name)
+    store_format = StoreFormat(channels, size, dtype.name)
     known = {gene for gene in genes if is_clean(gene)}
     notes = table.notes(known) if localizations is not None else []
     if localizations is None:
@@ -232,7 +237,10 @@ def import_pifia(
 
     listing = Listing(
         lambda: in_chunks(
-            items(), chunk_size(form), lambda item: item.field, lambda item: max(item.number - 1, 0)
+            items(),
+            chunk_size(store_format),
+            lambda item: item.field,
+            lambda item: max(item.number - 1, 0),
         ),
         "proteins",
         len(genes),
@@ -248,12 +256,12 @@ def import_pifia(
         lambda counts: list(closing(counts)),
     )
     marker = channels.index("RFP") if "RFP" in channels else None
-    job = Job("pifia", form, _Reader(source, form, table), marker)
-    return run_import(out, job, listing, **options)
+    spec = ImportSpec("pifia", store_format, _Reader(source, store_format, table), marker)
+    return run_import(out, spec, listing, **options)
 
 
 def _cells(source: Path, gene: str, field_cells: int) -> Iterator[_Found]:
-    """Yield the cells of one protein's folder by number, then what else is there."""
+    """Yield the cells of one protein by number, after files in its folder that belong to none."""
     cells: dict[tuple[str, str], dict[str, str]] = {}
     for name in sorted(os.listdir(source / gene)):
         if not _is_image(name):
@@ -286,7 +294,7 @@ def _cells(source: Path, gene: str, field_cells: int) -> Iterator[_Found]:
 
 
 def _place(gene: str, before: str, after: str) -> tuple[str, int, str]:
-    """Split a cell's name into what numbers it and the rest, to order cells by number."""
+    """Return a cell's image, number and name, by which the cells of a protein are ordered."""
     cell = f"{before}_{after}" if after else before
     match = _NUMBER.fullmatch(cell)
     if match is None:
@@ -295,7 +303,7 @@ def _place(gene: str, before: str, after: str) -> tuple[str, int, str]:
 
 
 def _image(source: Path, item: _Found, channels: tuple[str, ...]) -> NDArray[Any]:
-    """Read a cell's channels, (C, H, W)."""
+    """Read a cell's channels, shape (C, H, W)."""
     if item.problem is not None:
         raise CropRejected(item.problem)
     files = item.files or {}
@@ -309,7 +317,7 @@ def _image(source: Path, item: _Found, channels: tuple[str, ...]) -> NDArray[Any
 
 
 def _split(item: _Found, split_of: dict[str, str]) -> str | None:
-    """Look up a cell's split by its GFP file, in its folder or alone, and by its protein."""
+    """Return a cell's split by its GFP file, with or without the folder, or by its protein."""
     file = (item.files or {}).get("GFP", "")
     keys = (f"{item.gene}/{file}", file, item.gene)
     return next((split_of[key] for key in keys if key in split_of), None)
@@ -320,7 +328,7 @@ def _channels(source: Path, genes: list[str]) -> tuple[str, ...]:
     cells = (item for gene in genes for item in _cells(source, gene, FIELD_CELLS) if item.files)
     sets = Counter(
         tuple(name for name in CHANNELS if name in (item.files or {}))
-        for item in islice(cells, LOOKED_AT)
+        for item in islice(cells, SAMPLED)
     )
     channels = max(sets, key=lambda names: (sets[names], len(names)), default=())
     if "GFP" not in channels:
@@ -334,7 +342,7 @@ def _channels(source: Path, genes: list[str]) -> tuple[str, ...]:
 def _size_and_dtype(
     source: Path, genes: list[str], channels: tuple[str, ...]
 ) -> tuple[int, np.dtype[Any]]:
-    """Return the side of most of the first crops, and their most common pixel type."""
+    """Return the side of most of the first crops, pixels, and their most common pixel type."""
     types: Counter[np.dtype[Any]] = Counter()
 
     def images() -> Iterator[NDArray[Any] | None]:
@@ -353,7 +361,7 @@ def _size_and_dtype(
 
 
 def _splits(path: Path | None) -> dict[str, str]:
-    """Read the table of splits: protein or file → split."""
+    """Read the table of splits: a dictionary from protein or file to split."""
     if path is None:
         return {}
     rows = read_rows(Path(path), required=("split",))
@@ -370,7 +378,7 @@ def _splits(path: Path | None) -> dict[str, str]:
 
 
 def _survey(source: Path, genes: list[str]) -> tuple[str, list[str]]:
-    """Go once over all names: a hash that tells another source, and files that may be pickled.
+    """Return a hash of all names and folders' dates, and the files that may be pickled.
 
     A folder's date changes when a file in it is added, removed or replaced.
     """

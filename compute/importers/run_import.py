@@ -1,11 +1,11 @@
-"""From any source to a crop store: read in pieces by several processes, in order, gone on with.
+"""Writes a crop store from any source: chunk by chunk, in several processes, resumable.
 
 An importer cuts its source into chunks, by a cheap listing that always comes out the same, and
-gives a reader that turns a chunk into a part of the store, knowing nothing of the others. Chunks
-are read by a pool of processes, a few ahead of what is written. Their parts are written in the
-order of the chunks, and every few thousand crops all is committed. So the store is the same, byte
-by byte, whatever the number of processes and however often the import was interrupted, and memory
-holds a few chunks, 8 bytes per crop to find repeats, and what the source needs per protein.
+gives a reader that turns a chunk into a part of the store, knowing nothing of the other chunks.
+Chunks are read by a pool of processes, a few ahead of what is written. Their parts are written in
+the order of the chunks, and every few thousand crops all is committed. So the store is the same,
+byte by byte, whatever the number of processes and interruptions, and memory holds a few chunks,
+8 bytes per crop to find duplicates, and what the source needs per protein.
 """
 
 import os
@@ -19,7 +19,7 @@ from typing import Any, TypedDict, TypeVar
 import numpy as np
 
 from compute.errors import UsageError
-from compute.importers.chunks import Chunk, Job, read_all, read_chunk
+from compute.importers.chunks import Chunk, ImportSpec, read_all, read_chunk
 from compute.importers.duplicates import DigestSet
 from compute.importers.part_builder import NO_WINDOW
 from compute.importers.text_table import printable
@@ -29,20 +29,20 @@ from compute.store.reader import CropStore
 from compute.store.writer import CropStoreWriter, refuse_to_replace
 
 CHUNK = 512
-"""Crops per chunk, at most: what one process reads and segments at a time."""
+"""Crops per chunk, at most: what one process reads at a time."""
 
 CHUNK_BYTES = 1 << 25
-"""Pixels per chunk, at most: that many crops of 2×64×64 float32 are half of it."""
+"""Bytes of pixels per chunk, at most; `CHUNK` crops of 2×64×64 float32 are half of it."""
 
 COMMIT = 4
-"""Chunks' worth of crops after which all that was read is committed: the most that an interruption
-costs, beside the chunks that are being read."""
+"""Full chunks after whose number of crops all that was read is committed: the most that an
+interruption costs, beside the chunks that are being read."""
 
 Item = TypeVar("Item")
 
 
 class ImportOptions(TypedDict, total=False):
-    """What every importer can be told about the store to make; see `run_import`."""
+    """Options of every importer; `run_import` explains them."""
 
     train_share: float | None
     overwrite: bool
@@ -53,21 +53,21 @@ class ImportOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Listing:
-    """The source, as far as it is known before its pixels are read.
+    """What is known of a source before its pixels are read.
 
     Parameters
     ----------
     chunks
-        Gives its chunks, in an order that depends on the source alone.
+        Returns its chunks, in an order that depends on the source alone.
     unit, total
-        What progress counts, and how many there are.
+        What progress counts (``"crops"``, ``"proteins"``), and how many there are.
     depends_on
         Everything else that the store depends on: the source's files, options, tables
-        (`identity`). An import that was begun with another content is not gone on with.
+        (`identity`). An import that was begun with other content is not resumed.
     notes
         Sentences for the store's description.
     closing
-        Gives further sentences from the parts' counts.
+        Returns further sentences from the sum of the parts' counts; none by default.
     """
 
     chunks: Callable[[], Iterable[Chunk]]
@@ -80,22 +80,24 @@ class Listing:
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What became of a source.
+    """The result of an import.
 
     Parameters
     ----------
     path
-        The store.
-    found, stored, usable, windows
-        Crops in the source, in the store, and without any flag that keeps them out of trials;
-        and windows without cells.
+        Folder of the store.
+    found, stored, usable
+        Numbers of crops in the source, in the store, and without any flag that keeps them out of
+        trials.
+    windows
+        Number of windows without cells.
     rejections
         `reason`, `count` and `examples` of what was not taken; the counts and `stored` add up
         to `found`.
     notes
         What else a person should know, in sentences.
     counts
-        What the importer has counted.
+        What the importer has counted, by name.
     """
 
     path: Path
@@ -109,13 +111,13 @@ class ImportReport:
 
     @property
     def rejected(self) -> int:
-        """Crops that were not taken."""
+        """Number of crops that were not taken."""
         return sum(int(item["count"]) for item in self.rejections)
 
 
 def run_import(
     out: Path,
-    job: Job,
+    spec: ImportSpec,
     listing: Listing,
     *,
     train_share: float | None = None,
@@ -124,26 +126,30 @@ def run_import(
     jobs: int | None = None,
     progress: Progress | None = None,
 ) -> ImportReport:
-    """Write a crop store from a source, or go on where an interrupted import stopped.
+    """Write a crop store from a source, or resume an interrupted import.
 
     Parameters
     ----------
     out
-        Store to make.
-    job, listing
-        What is read, and where.
+        Folder of the store to make.
+    spec
+        How chunks are read, and what all crops have in common.
+    listing
+        The source's chunks.
     train_share
-        Deal fields to the splits ``train`` and ``test``, this share to the first
-        (`compute.store.writer.CropStoreWriter`).
+        Share of every protein's fields that become split ``train``, 0 to 1; the others become
+        ``test`` (`compute.store.writer.CropStoreWriter`). None, the default, leaves splits as the
+        source has them.
     overwrite
-        Replace a store that is there already.
+        Replace a store that is there already; by default it is refused.
     fresh
-        Delete what an interrupted import left, instead of going on with it.
+        Delete what an interrupted import left, instead of resuming it.
     jobs
-        Processes that read; one per processor where not given, 1 for none beside this one. More
-        are started afresh, so a script that calls this needs ``if __name__ == "__main__":``.
+        Processes that read, at least 1; None, the default, takes one per processor, and 1 only
+        this one. Several are started afresh, so a script that calls this needs
+        ``if __name__ == "__main__":``.
     progress
-        Called with the listing's unit, units done and units in all.
+        Called with the listing's unit, units done and units in all; nobody is told by default.
 
     Returns
     -------
@@ -163,23 +169,23 @@ def run_import(
     """
     if jobs is not None and jobs < 1:
         raise UsageError(f"jobs = {jobs} cannot be used.", "Allowed: 1 or more.")
-    out, tell, form = Path(out), progress or silent, job.form
+    out, report, store_format = Path(out), progress or silent, spec.format
     header = {
-        "kind": job.kind,
-        "channels": list(form.channels),
-        "size": form.size,
-        "dtype": form.dtype,
-        "localizations": list(form.localizations),
+        "kind": spec.kind,
+        "channels": list(store_format.channels),
+        "size": store_format.size,
+        "dtype": store_format.dtype,
+        "localizations": list(store_format.localizations),
         "train_share": train_share,
         **listing.depends_on,
     }
     with CropStoreWriter(
         out,
-        channels=form.channels,
-        size=form.size,
-        dtype=form.dtype,
-        localizations=form.localizations,
-        source={"kind": job.kind, "simulated": False},
+        channels=store_format.channels,
+        size=store_format.size,
+        dtype=store_format.dtype,
+        localizations=store_format.localizations,
+        source={"kind": spec.kind, "simulated": False},
         train_share=train_share,
         overwrite=overwrite,
         header=header,
@@ -188,22 +194,22 @@ def run_import(
         done = Counter(writer.progress.get("done", {}))
         counts = Counter(writer.progress.get("counts", {}))
         seen = DigestSet()
-        for piece in writer.pieces("digests"):
-            seen.add(piece.column(0).to_numpy())
-        committed, enough = done["found"], COMMIT * chunk_size(form)
+        for table in writer.staged("digests"):
+            seen.add(table.column(0).to_numpy())
+        committed, most = done["found"], COMMIT * chunk_size(store_format)
         chunks = islice(listing.chunks(), done["chunks"], None)
-        for chunk, part in read_all(job, chunks, jobs or os.cpu_count() or 1):
-            part = _without_repeats(job, chunk, part, seen)
+        for chunk, part in read_all(spec, chunks, jobs or os.cpu_count() or 1):
+            part = _without_duplicates(spec, chunk, part, seen)
             writer.append(part)
             counts.update(part.counts)
             done["chunks"] += 1
             done["found"] += part.found
             if chunk.done < listing.total:
-                tell(listing.unit, chunk.done, listing.total)
-            if done["found"] - committed >= enough:
+                report(listing.unit, chunk.done, listing.total)
+            if done["found"] - committed >= most:
                 writer.commit({"done": done, "counts": counts})
                 committed = done["found"]
-        tell(listing.unit, listing.total, listing.total)
+        report(listing.unit, listing.total, listing.total)
         notes = [*listing.notes, *listing.closing(counts), *_window_notes(counts)]
         writer.source["notes"] = notes
     stored = CropStore(out).meta["counts"]
@@ -219,9 +225,11 @@ def run_import(
     )
 
 
-def chunk_size(form: StoreFormat) -> int:
-    """Return how many crops of a store a chunk holds, at most."""
-    pixels = len(form.channels) * form.size**2 * np.dtype(form.dtype).itemsize
+def chunk_size(store_format: StoreFormat) -> int:
+    """Return how many crops a chunk holds, at most, for a store of this format."""
+    pixels = (
+        len(store_format.channels) * store_format.size**2 * np.dtype(store_format.dtype).itemsize
+    )
     return max(1, min(CHUNK, CHUNK_BYTES // pixels))
 
 
@@ -240,38 +248,49 @@ def in_chunks(
     most
         Items per chunk, at most (`chunk_size`).
     of_field
-        Gives an item's field. One with more items than a chunk holds is cut, and each piece has
-        windows of its own.
+        Returns an item's field. A field with more items than a chunk holds is cut, and gets
+        windows from each of its chunks.
     done
-        Gives the units of progress that are done when this item is.
+        Returns the units of progress that are done when an item has been read.
+
+    Yields
+    ------
+    Chunk
+        In the order of the items.
     """
     waiting: list[Item] = []
     for _, same in groupby(items, of_field):
-        while piece := list(islice(same, most)):
-            if waiting and len(waiting) + len(piece) > most:
+        while some := list(islice(same, most)):
+            if waiting and len(waiting) + len(some) > most:
                 yield Chunk(waiting, done(waiting[-1]))
                 waiting = []
-            waiting += piece
+            waiting += some
     if waiting:
         yield Chunk(waiting, done(waiting[-1]))
 
 
 def identity(path: Path | None) -> str | None:
-    """Name a table or file with its content, for `Listing.depends_on`."""
+    """Return a table's or file's name with a hash of its content, for `Listing.depends_on`."""
     return None if path is None else f"{printable(path)} ({sha256(Path(path))[:16]})"
 
 
 def refuse_early(out: Path, overwrite: bool) -> None:
-    """Refuse a path that may not be replaced before a source is listed, which can take long."""
+    """Refuse a path that may not be replaced before a source is listed, which can take long.
+
+    Raises
+    ------
+    UsageError
+        See `compute.store.writer.refuse_to_replace`.
+    """
     refuse_to_replace(Path(out), overwrite)
 
 
-def _without_repeats(job: Job, chunk: Chunk, part: Part, seen: DigestSet) -> Part:
-    """Read a chunk again, here, where it repeats images of earlier chunks; remember the rest."""
+def _without_duplicates(spec: ImportSpec, chunk: Chunk, part: Part, seen: DigestSet) -> Part:
+    """Read a chunk anew if it has images that earlier chunks have; remember its new ones."""
     digests = np.concatenate([table.column(0).to_numpy() for table in part.tables["digests"]])
     known = seen.known(digests)
     if known.any():
-        part = read_chunk(job, chunk.items, digests[known].tolist())
+        part = read_chunk(spec, chunk.items, digests[known].tolist())
     seen.add(digests[~known])
     return part
 

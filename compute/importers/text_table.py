@@ -4,6 +4,7 @@ import csv
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -19,8 +20,8 @@ from compute.storage.atomic_files import disk_error
 SEPARATOR = ";"
 """Between several values in one cell of a table."""
 
-BATCH = 10_000
-"""Rows read at a time."""
+ROWS_AT_ONCE = 10_000
+"""Rows that are read at a time."""
 
 Row = tuple[str | None, ...]
 
@@ -45,8 +46,8 @@ def read_rows(path: Path, required: Sequence[str]) -> pd.DataFrame:
     Raises
     ------
     InputError
-        No such file, not a table, a line with more or fewer values than the header, a missing
-        column, or no rows.
+        There is no such file, it is no table, a line has more or fewer values than the header, a
+        column is missing, or there are no rows.
     """
     columns, rows = stream_rows(path, required)
     numbers, values = [], []
@@ -59,13 +60,23 @@ def read_rows(path: Path, required: Sequence[str]) -> pd.DataFrame:
 def stream_rows(
     path: Path, required: Sequence[str]
 ) -> tuple[tuple[str, ...], Iterator[tuple[int, Row]]]:
-    """Read a table of text row by row, as `read_rows`.
+    """Read a table of text row by row.
+
+    Parameters
+    ----------
+    path, required
+        See `read_rows`.
 
     Returns
     -------
     columns, rows
-        Their names; and every row with its number. What is wrong with a row is raised when it is
-        reached, and that there is none at the end.
+        The columns' names; and an iterator over rows, each with its number.
+
+    Raises
+    ------
+    InputError
+        See `read_rows`. What is wrong with a row is raised when it is reached, and a lack of rows
+        at the end.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file.", "Check the path.")
@@ -86,9 +97,10 @@ class RowFile:
     Parameters
     ----------
     path, required
-        As `read_rows`.
+        See `read_rows`.
     folder
-        Where the temporary file lies; it has no name there and goes with the process.
+        Where the temporary file lies. It has no name there and goes with the process, but on
+        Windows, where a file that is mapped keeps its name, it stays as ``.rows.….tmp``.
 
     Attributes
     ----------
@@ -98,7 +110,7 @@ class RowFile:
     Raises
     ------
     InputError
-        As `read_rows`.
+        See `read_rows`.
     DiskError
         The temporary file cannot be written.
     """
@@ -107,19 +119,24 @@ class RowFile:
         self.columns, rows = stream_rows(path, required)
         # Bytes, because text that is not UTF-8 must come out as it went in.
         names = [pa.field(printable(name), pa.binary()) for name in self.columns]
-        form = pa.schema([pa.field("", pa.int64()), *names])
+        layout = pa.schema([pa.field("", pa.int64()), *names])
         self._length = 0
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=folder, prefix=".rows.", suffix=".tmp") as file:
-                with pa.OSFile(file.name, "wb") as sink, pa.ipc.new_file(sink, form) as writer:
-                    while some := list(islice(rows, BATCH)):
+            handle, name = tempfile.mkstemp(dir=folder, prefix=".rows.", suffix=".tmp")
+            os.close(handle)
+            try:
+                with pa.OSFile(name, "wb") as sink, pa.ipc.new_file(sink, layout) as writer:
+                    while some := list(islice(rows, ROWS_AT_ONCE)):
                         self._length += len(some)
                         values = zip(*(row for _, row in some), strict=True)
                         coded = [[None if v is None else os.fsencode(v) for v in c] for c in values]
                         numbers = [number for number, _ in some]
-                        writer.write_batch(pa.record_batch([numbers, *coded], schema=form))
-                self._batches = pa.ipc.open_file(pa.memory_map(file.name))
+                        writer.write_batch(pa.record_batch([numbers, *coded], schema=layout))
+                self._batches = pa.ipc.open_file(pa.memory_map(name))
+            finally:
+                with suppress(PermissionError):
+                    os.unlink(name)
         except OSError as error:
             raise disk_error(error, folder) from error
 
@@ -128,16 +145,23 @@ class RowFile:
         return self._length
 
     def rows(self, places: NDArray[np.int64] | None = None) -> Iterator[tuple[int, Row]]:
-        """Yield rows with their numbers, those at some places or all, in order."""
+        """Yield rows with their numbers.
+
+        Parameters
+        ----------
+        places
+            Places of the rows, from 0, in the order wanted, shape (n,); None, the default, yields
+            all.
+        """
         if places is None:
             for number in range(self._batches.num_record_batches):
                 yield from _decoded(self._batches.get_batch(number))
             return
         # Runs of rows from one batch, of which a table in good order has few.
-        ends = np.flatnonzero(np.diff(places // BATCH)) + 1
+        ends = np.flatnonzero(np.diff(places // ROWS_AT_ONCE)) + 1
         for run in np.split(places, ends) if len(places) else ():
-            batch = self._batches.get_batch(int(run[0]) // BATCH)
-            yield from _decoded(batch.take(pa.array(run % BATCH)))
+            batch = self._batches.get_batch(int(run[0]) // ROWS_AT_ONCE)
+            yield from _decoded(batch.take(pa.array(run % ROWS_AT_ONCE)))
 
 
 def _decoded(batch: pa.RecordBatch) -> Iterator[tuple[int, Row]]:
@@ -147,7 +171,7 @@ def _decoded(batch: pa.RecordBatch) -> Iterator[tuple[int, Row]]:
 
 
 def is_clean(name: str) -> bool:
-    """Tell whether a name read from a file or a folder was valid UTF-8."""
+    """Return whether a name that was read from a file or folder is valid UTF-8."""
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:
@@ -224,7 +248,7 @@ def _parquet(path: Path) -> tuple[tuple[str, ...], Iterator[tuple[int, Row]]]:
     def rows() -> Iterator[tuple[int, Row]]:
         number = 0
         try:
-            for batch in pq.ParquetFile(path, pre_buffer=False).iter_batches(BATCH):
+            for batch in pq.ParquetFile(path, pre_buffer=False).iter_batches(ROWS_AT_ONCE):
                 for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                     number += 1
                     yield number, tuple(map(_text, row))
@@ -240,7 +264,7 @@ def _not_parquet(path: Path, error: Exception) -> InputError:
 
 def _text(value: object) -> str | None:
     if isinstance(value, (list, tuple)):
-        return SEPARATOR.join(str(part) for part in value) or None
+        return SEPARATOR.join(map(str, value)) or None
     # A number that was null in pandas comes as NaN, the only value unlike itself.
     if value is None or value != value:
         return None

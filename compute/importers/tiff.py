@@ -21,13 +21,13 @@ from compute.store.part import DTYPES
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 LARGEST = 4096 * 4096 * 8
-"""Most values in an image that is still taken for a crop: a whole field or movie is not read."""
+"""Most values in an image that is read; a movie has more."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 class CropRejected(Exception):
-    """A crop that cannot be taken; the import goes on without it.
+    """A crop that cannot be taken; it is counted, and the import continues.
 
     Parameters
     ----------
@@ -56,8 +56,8 @@ def read_image(path: Path) -> NDArray[Any]:
     Raises
     ------
     CropRejected
-        No such file, unreadable, cut off, far larger than a crop, or of more than three
-        dimensions.
+        There is no such file, or it is unreadable, cut off, far larger than a crop, or of more
+        than three dimensions.
     """
     try:
         with path.open("rb") as handle:
@@ -81,19 +81,24 @@ def read_image(path: Path) -> NDArray[Any]:
 
 
 def stack_channels(images: list[NDArray[Any]], channels: int) -> NDArray[Any]:
-    """Join the images of one crop along the channel axis.
+    """Join the images of one crop, or field, along the channel axis.
 
     Parameters
     ----------
     images
         From `read_image`: one image with every channel, or one grey image per channel.
     channels
-        How many there must be in all.
+        Number of channels that there must be in all.
+
+    Returns
+    -------
+    ndarray
+        Shape (channels, H, W).
 
     Raises
     ------
     CropRejected
-        Another number of channels, or channels that differ in size.
+        There is another number of channels, or they differ in size.
     """
     if len(images) == 1 and channels > 1:
         image = images[0]
@@ -112,12 +117,22 @@ def stack_channels(images: list[NDArray[Any]], channels: int) -> NDArray[Any]:
 
 
 def as_stored(image: NDArray[Any]) -> NDArray[Any]:
-    """Bring pixels to a type that a store can hold: float64 to float32, bytes in native order.
+    """Convert pixels to a type that a store can hold, in native byte order.
+
+    Parameters
+    ----------
+    image
+        Any shape; uint8, uint16, float32, or float64, which becomes float32.
+
+    Returns
+    -------
+    ndarray
+        The same shape.
 
     Raises
     ------
     CropRejected
-        Of any other type than uint8, uint16, float32 and float64.
+        The pixels are of any other type.
     """
     if image.dtype == np.float64:
         image = image.astype(np.float32)
@@ -133,7 +148,7 @@ def read_mask(path: Path, size: int) -> tuple[NDArray[np.bool_], NDArray[np.bool
     Parameters
     ----------
     path
-        As `read_image`.
+        A TIFF or PNG, as for `read_image`.
     size
         Side of the crop, pixels.
 
@@ -145,7 +160,8 @@ def read_mask(path: Path, size: int) -> tuple[NDArray[np.bool_], NDArray[np.bool
     Raises
     ------
     CropRejected
-        Unreadable, of another shape, not finite, empty, or without a cell at the centre.
+        The mask is unreadable, of another shape, not finite, empty, or without a cell at the
+        centre.
     """
     try:
         image = read_image(path)
@@ -181,7 +197,8 @@ def check_crop(image: NDArray[Any], size: int) -> None:
     Raises
     ------
     CropRejected
-        Of another size, not finite, or with a channel whose pixels are all the same.
+        The crop is of another size, holds values that are not finite, or has a channel whose
+        pixels are all the same.
     """
     if image.shape[1:] != (size, size):
         height, width = image.shape[1:]

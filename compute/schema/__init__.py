@@ -1,7 +1,7 @@
-"""Every word and column that files carry: enums, flags, Arrow schemas, table checks. No torch.
+"""The words and columns of all files: enums, flags, Arrow schemas, checks of tables. No torch.
 
-Column names live here and nowhere else: `words` are those of the design, `stores` and `runs` the
-tables of the two kinds of folder, `checks` the door that every table passes.
+Column names are defined here and nowhere else: `words` has the enums, `stores` and `runs` the
+tables of crop stores and run directories, and `checks` what every table must pass.
 """
 
 from compute.schema.checks import (
@@ -50,9 +50,9 @@ from compute.schema.words import (
     CellFlag,
     Condition,
     ConditionSpec,
+    DropPart,
     Effect,
     Flip,
-    Part,
     Probe,
     Protocol,
     TrialFlag,
@@ -90,9 +90,9 @@ __all__ = [
     "CellFlag",
     "Condition",
     "ConditionSpec",
+    "DropPart",
     "Effect",
     "Flip",
-    "Part",
     "Probe",
     "Protocol",
     "TrialFlag",

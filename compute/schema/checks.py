@@ -1,4 +1,4 @@
-"""Tables are checked at the door."""
+"""Checks of tables against their schemas, when they are read and before they are written."""
 
 import pyarrow as pa
 
@@ -6,16 +6,16 @@ from compute.errors import InputError
 
 
 def check_table(table: pa.Table, schema: pa.Schema, what: str) -> pa.Table:
-    """Return the table in the schema's column order and types, or say what is off.
+    """Return a table with the schema's order of columns and types.
 
     Parameters
     ----------
     table
         What was read or is about to be written.
     schema
-        What it must hold; further columns are refused.
+        The columns that it must have; further ones are refused.
     what
-        Name for the error message: a table or a file.
+        Name of the table or file, for the message.
 
     Raises
     ------
@@ -26,12 +26,12 @@ def check_table(table: pa.Table, schema: pa.Schema, what: str) -> pa.Table:
     extra = [name for name in table.column_names if name not in schema.names]
     if missing or extra:
         problem = f"{what}: " + "; ".join(
-            part
-            for part in (
+            said
+            for said in (
                 f"missing column(s) {', '.join(missing)}" if missing else "",
                 f"unknown column(s) {', '.join(extra)}" if extra else "",
             )
-            if part
+            if said
         )
         raise InputError(f"{problem}.", f"Expected: {', '.join(schema.names)}.")
     try:

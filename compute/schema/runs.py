@@ -13,7 +13,10 @@ _string, _int64, _int32, _int16, _f32, _f64 = (
 
 
 def trials_schema() -> pa.Schema:
-    """One row per synthetic crop; `donor` is a cell, or a window under `cell_free`."""
+    """Return the columns of `trials`: a row per synthetic crop.
+
+    `donor` is the number of a cell, under `cell_free` that of a window; null where there is none.
+    """
     return pa.schema(
         [
             pa.field("trial", _int64, nullable=False),
@@ -29,7 +32,7 @@ def trials_schema() -> pa.Schema:
 
 
 def embeddings_schema(dimension: int) -> pa.Schema:
-    """One row per trial and model."""
+    """Return the columns of `embeddings` of vectors of a length: a row per trial and model."""
     return pa.schema(
         [
             pa.field("trial", _int64, nullable=False),
@@ -41,7 +44,10 @@ def embeddings_schema(dimension: int) -> pa.Schema:
 
 
 def predictions_schema(classes: int) -> pa.Schema:
-    """One row per trial and protocol, sorted by protein; classes in `run.json` order."""
+    """Return the columns of `predictions`: a row per trial and protocol, sorted by protein.
+
+    `probabilities` are over `classes` classes, in the order of `localizations` in `run.json`.
+    """
     return pa.schema(
         [
             pa.field("protein", _string, nullable=False),
@@ -68,7 +74,8 @@ PAIRWISE = pa.schema(
         ("n", _int64),
     ]
 )
-"""Class pair × background class (null where none applies): mean and std over folds, n cells."""
+"""A row per class pair and background class (null where there is none): the mean and standard
+deviation over folds, and the number of cells."""
 
 PAIR_TALLIES = pa.schema(
     [
@@ -84,9 +91,9 @@ PAIR_TALLIES = pa.schema(
         ("n_cells", _int64),
     ]
 )
-"""What the bootstrap resamples: held-out answers in pair tests against `other`.
+"""What the bootstrap resamples: numbers of answers to held-out trials in pair tests with `other`.
 
-One row per protein (`cell` is null), or per cell where a class has fewer than 5 proteins.
+A row is per protein (`cell` is null), or per cell where a class has fewer than 5 proteins.
 """
 
 ACCURACY = pa.schema(
@@ -106,10 +113,11 @@ ACCURACY = pa.schema(
         ("n_proteins", _int64),
     ]
 )
-"""`scope` is overall or localization (pairs are in `pairwise`); `unit` is what was resampled.
+"""Accuracies with intervals; `scope` is overall or localization (pairs are in `pairwise`).
 
-With `unit` localization (aggregation `published`) the interval is no bootstrap: it is the estimate
-± three standard errors over localizations, the paper's ±. It is null where there is none.
+`unit` is what was resampled. With `unit` localization (aggregation `published`) the interval is not
+from a bootstrap: it is the estimate ± three standard errors over localizations, as in the paper. It
+is null where there is none.
 """
 
 EFFECTS = pa.schema(
@@ -165,6 +173,12 @@ SHIFTS = pa.schema(
         ("n_cells", _int64),
     ]
 )
+"""How far each protein's mean probabilities under a condition are from those under `unaltered`.
+
+`jsd` is the Jensen-Shannon divergence in bits, `tv` the total variation, `kl` the Kullback-Leibler
+divergence in bits. `noise_floor` is the mean total variation between random halves of the protein's
+own unaltered cells.
+"""
 
 DISTRIBUTIONS = pa.schema(
     [
@@ -210,9 +224,9 @@ EXAMPLES = pa.schema(
         ),
     ]
 )
-"""Cell × condition: one 16-bit PNG per channel (value = offset + gain × stored).
+"""A row per cell and condition, with a 16-bit PNG per channel (value = offset + gain × stored).
 
-Each item of `outline` is one closed contour as x0, y0, x1, y1, … in pixels.
+Each item of `outline` is a closed contour as x0, y0, x1, y1, … in pixels.
 """
 
 FLIPS = pa.schema(
@@ -233,9 +247,9 @@ FLIPS = pa.schema(
 )
 """How often the multi-class probe's answer changes, by `Flip`, as a share of trials.
 
-Every cell counts once, however many trials it has, as in `accuracy`: `lost` less `gained` is the
-drop. `unaltered` is what trials are compared with, so it has no rows. `scope` is overall (mean over
-localizations) or localization.
+Every cell counts once, however many trials it has, as in `accuracy`, so that the drop is `lost`
+less `gained`. Trials are compared with `unaltered`, which therefore has no rows. `scope` is overall
+(the mean over localizations) or localization.
 """
 
 CALIBRATION = pa.schema(
@@ -293,10 +307,10 @@ BACKGROUNDS = pa.schema(
         ("n_proteins", _int64),
     ]
 )
-"""Centre class × background class: which backgrounds do the damage (multi-class probe).
+"""A row per class of the centre cell and class of the background (multi-class probe).
 
-`drop` is against the same cells' unaltered crops. `attraction` is how much more often the answer is
-the background's class than on those: what the neighbours pull the model towards.
+`drop` is against the same cells' unaltered crops. `attraction` is how much more often than on those
+the answer is the background's class.
 """
 
 RESCALING = pa.schema(
@@ -314,10 +328,10 @@ RESCALING = pa.schema(
         ("n_proteins", _int64),
     ]
 )
-"""A drop split in two; `part` is one of `Part` (`total` = `rescaling` + `context`).
+"""Drops divided in two; `part` is one of `DropPart` (`total` = `rescaling` + `context`).
 
-Frozen multi-class probe, one trial (repeat 0) per cell, read twice: scaled by the crop's own range,
-and by the range of the cell's unaltered crop.
+They are of the frozen multi-class probe, over one trial (repeat 0) per cell, which is read twice:
+scaled by the crop's own range, and by the range of the cell's unaltered crop.
 """
 
 TRUTH = pa.schema(
@@ -336,10 +350,10 @@ TRUTH = pa.schema(
         ("n_cells", _int64),
     ]
 )
-"""Simulated cells only: how far each protein's distribution is from the true one.
+"""Distances of each protein's distribution from the true one, for simulated cells only.
 
-`before` is the distribution under `unaltered`, `after` under the condition; the true one is the
-mean of the same cells' true proportions.
+`before` is under `unaltered`, `after` under the condition; the true distribution is the mean of the
+same cells' true proportions.
 """
 
 SUMMARY_TABLES: dict[str, pa.Schema] = {

@@ -6,7 +6,11 @@ _string, _int64, _int32, _f32 = pa.string(), pa.int64(), pa.int32(), pa.float32(
 
 
 def cells_schema() -> pa.Schema:
-    """One row per cell; `labels` holds every localization of its protein."""
+    """Return the columns of `cells`: a row per cell.
+
+    `labels` has every localization of its protein, `localization` the only one, or null.
+    `mask_area` is in pixels; `neighbour_fraction` is the share of the crop that other cells cover.
+    """
     return pa.schema(
         [
             pa.field("cell", _int64, nullable=False),
@@ -25,9 +29,19 @@ def cells_schema() -> pa.Schema:
 
 
 def crops_schema(channels: int, size: int, itemsize: int) -> pa.Schema:
-    """One row per cell: raw pixels C×H×W in the store's dtype, packed masks (H×W bits each).
+    """Return the columns of `crops`: a row per cell, in the order of `cells`.
 
-    `mask` is the centre cell, `foreground` every cell in the crop.
+    `image` has the pixels, C×H×W in the store's dtype; `mask` (the centre cell) and `foreground`
+    (every cell) are packed bits, H×W of them.
+
+    Parameters
+    ----------
+    channels
+        Number of channels.
+    size
+        Side of a crop, pixels.
+    itemsize
+        Bytes per value.
     """
     return pa.schema(
         [
@@ -40,7 +54,10 @@ def crops_schema(channels: int, size: int, itemsize: int) -> pa.Schema:
 
 
 def windows_schema(channels: int, size: int, itemsize: int) -> pa.Schema:
-    """One row per window without cells; `filled` where cells were replaced by medium."""
+    """Return the columns of `windows`: a row per window without cells.
+
+    `filled` says whether cells were replaced by medium. Parameters are those of `crops_schema`.
+    """
     return pa.schema(
         [
             pa.field("window", _int64, nullable=False),
@@ -55,5 +72,5 @@ def windows_schema(channels: int, size: int, itemsize: int) -> pa.Schema:
 
 
 def truth_schema() -> pa.Schema:
-    """One row per cell and localization that holds some of its protein; simulated cells only."""
+    """Return the columns of `truth`: a row per simulated cell and localization of its protein."""
     return pa.schema([("cell", _int64), ("localization", _string), ("proportion", _f32)])

@@ -31,7 +31,7 @@ LOCALIZATIONS: tuple[str, ...] = (
 
 
 class Condition(StrEnum):
-    """Which background stands behind the centre cell."""
+    """The background behind the centre cell."""
 
     UNALTERED = "unaltered"
     SAME = "same"
@@ -45,7 +45,7 @@ class Condition(StrEnum):
 
 @dataclass(frozen=True)
 class ConditionSpec:
-    """What a condition is, for the plan and for people.
+    """Properties of a condition, for the plan and for people.
 
     Parameters
     ----------
@@ -58,20 +58,23 @@ class ConditionSpec:
     paper_key
         Key in the file names of the published results, where the paper has the condition.
     donors
-        What is put behind: ``"none"``, ``"cell"`` (a donor's crop) or ``"window"`` (a window
-        without cells).
+        What the background is taken from: ``"none"``, ``"cell"`` (a donor's crop) or ``"window"``
+        (a window without cells).
     grid
-        Whether pair tests take it once per background class.
+        Whether pair tests are made once per background class; False by default.
     composed
-        Whether it has trials of its own; ``conflicting`` reads those of ``different``.
+        Whether it has trials of its own, as it has by default; ``conflicting`` reads those of
+        ``different``.
     keeps_cell
-        Whether the centre cell is in the crop: only then is a drop about the background alone.
+        Whether the centre cell is in the crop, as it is by default: only then is a drop about the
+        background alone.
     headline
         Whether the worst drop is looked for here: the cell is kept, and its background does not
-        argue for another answer.
+        argue for another answer. False by default.
     rescaled
-        Whether its crops are read a second time, scaled the other way. Those that have the range
-        of the cell's unaltered crop are not: a second reading would be the same.
+        Whether its crops are read a second time, scaled the other way, as they are by default.
+        Those that have the range of the cell's unaltered crop are not: a second reading would be
+        the same.
     """
 
     title: str
@@ -171,7 +174,7 @@ PROTOCOLS: dict[Protocol, str] = {
 
 
 class Probe(StrEnum):
-    """What a linear probe is asked."""
+    """The task of a linear probe: to tell a pair of classes apart, or all of them."""
 
     PAIR = "pair"
     MULTICLASS = "multiclass"
@@ -207,7 +210,7 @@ FLIP_DIRECTIONS: dict[Flip, str] = {
 
 
 class Calibration(StrEnum):
-    """How far probabilities are from what they promise."""
+    """Measures of how far probabilities are from the shares of right answers."""
 
     ECE = "ece"
     BRIER = "brier"
@@ -221,18 +224,18 @@ CALIBRATION_MEASURES: dict[Calibration, str] = {
 }
 
 
-class Part(StrEnum):
-    """What a drop is made of."""
+class DropPart(StrEnum):
+    """The parts of a drop, and their sum."""
 
     TOTAL = "total"
     RESCALING = "rescaling"
     CONTEXT = "context"
 
 
-DROP_PARTS: dict[Part, str] = {
-    Part.TOTAL: "the whole drop",
-    Part.RESCALING: "because the new background changes how the crop is scaled",
-    Part.CONTEXT: "because the model reads the new background, the scale being locked",
+DROP_PARTS: dict[DropPart, str] = {
+    DropPart.TOTAL: "the whole drop",
+    DropPart.RESCALING: "because the new background changes how the crop is scaled",
+    DropPart.CONTEXT: "because the model reads the new background, the scale being locked",
 }
 
 

@@ -1,4 +1,4 @@
-"""What a simulated plate looks like and how large it is: checked parameters. No files.
+"""Checked parameters of simulated plates: how they look, and how much is simulated. No files.
 
 Lengths are pixels. Cells and light follow the 64×64 crops of the Paired Cell Inpainting toy data
 (github.com/alexxijielu/paired_cell_inpainting), crowding follows those and the two example fields
@@ -17,7 +17,7 @@ from compute.errors import UsageError
 
 
 def ranged(default: float, low: float, high: float, unit: str) -> Any:
-    """Declare a dataclass field with its range and unit."""
+    """Declare a dataclass field with its default, its range (both ends included) and its unit."""
     return field(default=default, metadata={"low": low, "high": high, "unit": unit})
 
 
@@ -27,7 +27,7 @@ def check_ranges(settings: Any) -> None:
     Raises
     ------
     UsageError
-        Names the field, its value, its range and its unit.
+        A value is out of range; names the field, its value, its range and its unit.
     """
     for item in fields(settings):
         if "low" not in item.metadata:
@@ -48,7 +48,7 @@ def check_ranges(settings: Any) -> None:
 
 @dataclass(frozen=True)
 class SimulationConfig:
-    """How a field looks: cells, crowding, light and camera.
+    """How a field looks: cells, crowding, light and camera. Defaults stand beside the fields.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class SimulationConfig:
     cell_diameter
         Median diameter of a mother cell, pixels, 12 to 60.
     crowding
-        Share of the field's area that is offered to cells, 0.02 to 0.45.
+        Share of the field's area that cells are placed to cover, 0.02 to 0.5.
     clumping
         Chance that a cell lies against one already placed, 0 to 1.
     budded
@@ -71,13 +71,13 @@ class SimulationConfig:
     brightness
         Median over proteins of the light from the protein, photons per cell pixel, 1 to 2000.
     brightness_spread
-        Standard deviation of its natural logarithm over proteins, 0 to 1.5.
+        Standard deviation of the natural logarithm of brightness over proteins, 0 to 1.5.
     contrast
-        Median over proteins of the brightest place of a cell, in the protein's mean over the
-        cell, 2 to 100. What a localization cannot hold at this contrast is in the cytoplasm, as
+        Median over proteins of the brightest place of a cell, multiples of the protein's mean over
+        the cell, 2 to 100. What a localization cannot hold at this contrast is in the cytoplasm, as
         with real proteins: light in one dot would outshine all else.
     contrast_spread
-        Standard deviation of its natural logarithm over proteins, 0 to 1.
+        Standard deviation of the natural logarithm of contrast over proteins, 0 to 1.
     marker
         Light from the cytosolic marker, photons per cell pixel, 1 to 5000.
     autofluorescence
@@ -91,7 +91,7 @@ class SimulationConfig:
     read_noise
         Standard deviation of the camera's own noise, counts, 0 to 100.
     batch
-        Strength of the differences between replicates, 0 (none) to 2.
+        Strength of batch effects, the differences between replicates, 0 (none) to 2.
     windows
         Windows without cells to look for in a field, 0 to 16.
 
@@ -134,25 +134,25 @@ class SimulationConfig:
 
 @dataclass(frozen=True)
 class StudyDesign:
-    """How much is simulated, and from which seeds.
+    """How much is simulated, and from which seeds. Defaults stand beside the fields.
 
     Parameters
     ----------
     proteins_per_class
         Proteins with one localization, per localization, 1 to 1000.
     mixed_proteins
-        Proteins in two places, 0 to 5000: by turns in both in every cell alike, and in a
-        proportion that differs from cell to cell.
+        Proteins in two places, 0 to 5000. Of every second one the proportion differs from cell to
+        cell; of the others it is the same in all.
     cells_per_protein
         Crops per protein over all its fields, 1 to 5000.
     fields_per_protein
-        Fields per protein, 1 to 100; dealt out over the replicates in turn.
+        Fields per protein, 1 to 100; they are in the replicates by turns.
     replicates
         Plates, each with its own light, gain, background and focus, 1 to 20.
     seed
-        Decides cells, fields, batch effects and noise.
+        Decides cells, fields, batch effects and noise, 0 to 2⁶³ − 1.
     proteome_seed
-        Decides the proteins: their places and brightness.
+        Decides the proteins' localizations and brightness, 0 to 2⁶³ − 1.
 
     Raises
     ------

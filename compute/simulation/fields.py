@@ -1,4 +1,4 @@
-"""One field of one strain: its image, labels, crops and windows without cells. No files."""
+"""Simulates a field of one strain, and cuts it into crops and windows without cells. No files."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,39 +11,41 @@ from compute.schema import LOCALIZATIONS
 from compute.simulation.config import SimulationConfig
 from compute.simulation.geometry import Anatomy, Image, cover
 from compute.simulation.layout import field_side, lay_out
-from compute.simulation.optics import Batch, defocus, expose
+from compute.simulation.optics import BatchEffect, defocus, expose
 from compute.simulation.organelles import draw
 from compute.simulation.proteome import Protein, cell_proportions
 from compute.simulation.shapes import texture
 
 CELL_SPREAD = 0.2
-"""Standard deviation of log brightness between cells of one strain, either channel."""
+"""Standard deviation of the natural logarithm of brightness over cells of a strain, in both
+channels."""
 
 MARKER_IN_VACUOLE = 0.5
-"""Light of the cytosolic marker over a vacuole, of that beside it: the section is thick, so
-cytosol above and below still shows in the paired-cell crops."""
+"""Light of the cytosolic marker over a vacuole, share of that beside it: optical sections are
+thick, so cytosol above and below shows, as in the Paired Cell Inpainting crops."""
 
 GLOW = 4
-"""Pixels around a cell that its blurred light fills: not medium."""
+"""Pixels around a cell that its blurred light reaches: not medium."""
 
 ATTEMPTS = 6
-"""Fields laid out, each larger, before fewer crops than asked for are taken."""
+"""Layouts, each larger than the one before, that are tried before a field with fewer crops than
+asked for is accepted."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """A whole simulated field with its truth.
+    """A simulated field of S×S pixels with the truth about its n cells.
 
     Parameters
     ----------
     image
-        Counts, uint16, shape (2, S, S).
+        Camera counts of GFP and RFP, uint16, shape (2, S, S).
     labels
-        0 for medium, then 1 … n, int32, shape (S, S).
+        0 for medium, cells from 1 to n, int32, shape (S, S).
     centres
-        Centroid of each label in (row, column), shape (n, 2).
+        Centroid of each cell, row and column in pixels, float64, shape (n, 2).
     truth
-        Proportions over `LOCALIZATIONS`, shape (n, 15).
+        Proportion of each cell's protein at each of `LOCALIZATIONS`, float32, shape (n, 15).
     """
 
     image: NDArray[np.uint16]
@@ -59,13 +61,13 @@ class FieldCrops:
     Parameters
     ----------
     images
-        Uint16, shape (n, 2, H, W).
+        Crops, camera counts, uint16, shape (n, 2, H, W).
     masks, foregrounds
-        The centre cell, and every cell; bool, shape (n, H, W).
+        The centre cell, and every cell, booleans of shape (n, H, W).
     truth
-        Proportions over `LOCALIZATIONS`, float32, shape (n, 15).
+        Proportions at each of `LOCALIZATIONS`, float32, shape (n, 15).
     windows
-        Uint16, shape (m, 2, H, W).
+        Windows, camera counts, uint16, shape (m, 2, H, W).
     """
 
     images: NDArray[np.uint16]
@@ -76,27 +78,31 @@ class FieldCrops:
 
 
 def simulate_field(
-    protein: Protein, config: SimulationConfig, batch: Batch, crops: int, rng: np.random.Generator
+    protein: Protein,
+    config: SimulationConfig,
+    effect: BatchEffect,
+    crops: int,
+    rng: np.random.Generator,
 ) -> Field:
     """Draw and image a field in which every cell carries the same protein.
 
     Parameters
     ----------
     protein
-        The strain.
+        The protein.
     config
-        Cells, light and camera.
-    batch
-        The replicate's light.
+        How a field looks.
+    effect
+        The replicate's batch effect.
     crops
-        How many cells should have their whole window inside the field.
+        How many cells should have whole crops inside the field.
     rng
         Source of randomness.
 
     Returns
     -------
     Field
-        Its side follows from `crops` and the crowding.
+        Its side follows from `crops` and the crowding; seldom it has fewer cells with whole crops.
     """
     for attempt in range(ATTEMPTS):
         side = field_side(config, round(crops * (1 + 0.25 * attempt)))
@@ -118,20 +124,20 @@ def simulate_field(
             continue
         cell_light = _light(anatomy, protein, truth[number], config, rng)
         light[:, *target] += cell_light[:, *source]
-        part = labels[target]
-        own = anatomy.mask[source] & (part == 0)
+        below = labels[target]
+        own = anatomy.mask[source] & (below == 0)
         if not own.any():
             continue
         kept.append(number)
-        part[own] = len(kept)
+        below[own] = len(kept)
         rows, columns = np.nonzero(anatomy.mask)
         middles.append((rows.mean() + anatomy.corner[0], columns.mean() + anatomy.corner[1]))
-    image = expose(light, config, batch, rng)
+    image = expose(light, config, effect, rng)
     return Field(image, labels, np.array(middles).reshape(-1, 2), truth[kept])
 
 
 def _overlap(anatomy: Anatomy, side: int) -> tuple[Any, Any]:
-    """Return the slices of the field and of the cell's grid that cover each other, or nothing."""
+    """Return slices of the field and of the cell's grid that cover each other, None if none do."""
     target, source = [], []
     for start, length in zip(anatomy.corner, anatomy.shape, strict=True):
         low, high = max(start, 0), min(start + length, side)
@@ -149,9 +155,9 @@ def _light(
     config: SimulationConfig,
     rng: np.random.Generator,
 ) -> Image:
-    """Return photons of one cell in both channels, shape (2, n, n).
+    """Return photons from one cell in both channels, float32, shape (2, n, n).
 
-    The light from the protein is its brightness times the cell's area, wherever it is.
+    The light from the protein is its brightness times the cell's area, wherever in the cell it is.
     """
     peak = protein.contrast * config.contrast
     level = protein.brightness * config.brightness * float(np.exp(rng.normal(0, CELL_SPREAD)))
@@ -171,7 +177,7 @@ def _light(
 
 
 def _held(pattern: Image, anatomy: Anatomy, peak: float, config: SimulationConfig) -> Image:
-    """Leave to the cytoplasm what would exceed a localization's brightest place; sums to 1.
+    """Return a pattern, of sum 1, with the share in the cytoplasm that keeps it below `peak`.
 
     All classes then have about the same range of intensities, so they differ in the pattern and
     not in how sharply the light is gathered.
@@ -186,23 +192,23 @@ def _held(pattern: Image, anatomy: Anatomy, peak: float, config: SimulationConfi
 def cut_crops(
     field: Field, config: SimulationConfig, limit: int, rng: np.random.Generator
 ) -> FieldCrops:
-    """Cut windows around cells and, at random, windows without cells.
+    """Cut crops around cells and, at random, windows without cells.
 
     Parameters
     ----------
     field
         From `simulate_field`.
     config
-        Crop size and number of windows.
+        Its size of crops and number of windows.
     limit
-        Largest number of crops; drawn at random where there are more cells.
+        Most crops to cut; they are drawn at random where there are more cells.
     rng
         Source of randomness.
 
     Returns
     -------
     FieldCrops
-        Crops lie wholly inside the field, centred on the centroid of mother and bud.
+        Crops are wholly inside the field and centred on the centroid of mother and bud.
     """
     size, side = config.size, field.labels.shape[0]
     corners = np.rint(field.centres - (size - 1) / 2).astype(int)
@@ -226,7 +232,7 @@ def cut_crops(
 def _free_windows(
     field: Field, size: int, count: int, rng: np.random.Generator
 ) -> NDArray[np.uint16]:
-    """Cut up to `count` windows that lie `GLOW` from any cell, no two of the same corner."""
+    """Cut up to `count` windows that are `GLOW` pixels from any cell, no two at the same place."""
     lit = ndimage.maximum_filter(field.labels > 0, 2 * GLOW + 1)
     sums = np.pad(np.cumsum(np.cumsum(lit, 0), 1), ((1, 0), (1, 0)))
     cells = sums[size:, size:] - sums[:-size, size:] - sums[size:, :-size] + sums[:-size, :-size]

@@ -1,4 +1,4 @@
-"""The shape of one budding yeast cell and what lies in it. Pure arrays, no files.
+"""The shape of a budding yeast cell, its nuclei and its vacuoles. Pure arrays, no files.
 
 A cell has its own frame: origin at the mother's centre, first axis along her length, pixels.
 Proportions are of the mother's radius. Sources: nucleus 7% of the cell's volume, so 0.41 of its
@@ -18,22 +18,23 @@ from compute.simulation.config import SimulationConfig
 Image = NDArray[np.float32]
 
 DIAMETER_SPREAD = 0.18
-"""Standard deviation of log diameter; the paired-cell crops have 5th to 95th area percentiles
-of 455 and 1611 pixels."""
+"""Standard deviation of the natural logarithm of diameter; the Paired Cell Inpainting crops have
+5th and 95th percentiles of area of 455 and 1611 pixels."""
 
 SMALL_BUD, LARGE_BUD = 0.28, 0.66
-"""Bud radius when it first shows and at division, of the mother's."""
+"""Radius of the bud when it first shows and at division, share of the mother's."""
 
 ANAPHASE, DIVIDED = 0.72, 0.82
-"""Share of the budded period after which the nucleus stretches through the neck, and is two."""
+"""Shares of the budded period after which the nucleus stretches through the neck, and there are
+two."""
 
 NUCLEUS = 0.4
-"""Nuclear radius, of the mother's."""
+"""Radius of the nucleus, share of the mother's."""
 
 
 @dataclass(frozen=True)
 class Circle:
-    """A round body in the cell's frame, pixels."""
+    """A round body in the cell's frame: centre (u, v) and radius, pixels."""
 
     u: float
     v: float
@@ -42,7 +43,7 @@ class Circle:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: mother, bud, nuclei, vacuoles, in the cell's own frame.
+    """A cell: mother, bud, nuclei and vacuoles, in the cell's own frame.
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ class Cell:
     neck
         Half the width of the neck, pixels.
     nuclei, vacuoles
-        Round bodies.
+        One or two nuclei, and at least one vacuole.
     """
 
     long: float
@@ -100,13 +101,21 @@ class Cell:
         return max(self.long, float(np.hypot(self.bud.u, self.bud.v)) + self.bud.radius)
 
     def to_image(self, u: float, v: float) -> tuple[float, float]:
-        """Turn a place in the cell's frame into (row, column) from the mother's centre."""
+        """Convert a place in the cell's frame to (row, column) from the mother's centre."""
         cos, sin = np.cos(self.angle), np.sin(self.angle)
         return float(u * sin + v * cos), float(u * cos - v * sin)
 
 
 def draw_cell(config: SimulationConfig, rng: np.random.Generator) -> Cell:
-    """Draw a cell of random size and stage."""
+    """Draw a cell of random size, shape and stage.
+
+    Parameters
+    ----------
+    config
+        Its cell diameter, size of crops and share of budded cells.
+    rng
+        Source of randomness.
+    """
     radius = config.cell_diameter / 2 * float(np.exp(rng.normal(0, DIAMETER_SPREAD)))
     radius = float(np.clip(radius, 0.3 * config.cell_diameter, 0.33 * config.size))
     stretch = float(np.exp(np.abs(rng.normal(0.12, 0.07))))
@@ -136,7 +145,7 @@ def _nuclei(
     bud: Circle,
     rng: np.random.Generator,
 ) -> tuple[Circle, ...]:
-    """Place one nucleus, towards the neck as the bud grows, or two after mitosis."""
+    """Return one nucleus, nearer the neck as the bud grows, or two from anaphase on."""
     size = NUCLEUS * radius * float(rng.uniform(0.93, 1.07))
     if stage < ANAPHASE:
         near = (
@@ -167,7 +176,7 @@ def _vacuoles(
     nuclei: tuple[Circle, ...],
     rng: np.random.Generator,
 ) -> tuple[Circle, ...]:
-    """Place one to three vacuoles where nuclei leave room, and a small one in a large bud."""
+    """Return one to three vacuoles where nuclei leave room, and a small one in a large bud."""
     placed: list[Circle] = []
     wanted = int(rng.choice([1, 2, 3], p=[0.6, 0.27, 0.13]))
     largest = {1: 0.6, 2: 0.46, 3: 0.38}[wanted] * radius
@@ -194,12 +203,12 @@ def _vacuoles(
 
 @dataclass(frozen=True)
 class Anatomy:
-    """A cell on its own small pixel grid, as signed distances (positive inside), pixels.
+    """A cell on its own small pixel grid, as signed distances in pixels, positive inside.
 
     Parameters
     ----------
     cell
-        Its shape.
+        The cell.
     row, column
         The mother's centre in the field, pixels.
     """
@@ -230,7 +239,7 @@ class Anatomy:
         return self.grid[0].shape[0], self.grid[0].shape[1]
 
     def disc(self, circle: Circle) -> Image:
-        """Signed distance to the edge of a round body."""
+        """Return the signed distance to the edge of a round body, pixels."""
         u, v = self.grid
         return np.asarray(circle.radius - np.hypot(u - circle.u, v - circle.v), dtype=np.float32)
 
@@ -258,10 +267,10 @@ class Anatomy:
 
     @cached_property
     def body(self) -> Image:
-        """How much of a thin optical section each pixel holds, 0 to 1, soft towards the edge.
+        """Thickness of the cell at each pixel within an optical section, share of the section's.
 
-        The section is 1.6 radii thick, so columns get shorter in the outer 40%: the marker of the
-        paired-cell crops rises from 20% to 80% over 5 pixels, more than blur alone explains.
+        The section is 1.6 radii thick, so the cell is thinner in its outer 40%: the marker of the
+        Paired Cell Inpainting crops rises from 20% to 80% over 5 pixels, more than blur explains.
         """
         radius = np.where(self.in_bud, max(self.cell.bud.radius, 1), self.cell.radius)
         inside = np.clip(self.depth + 0.5, 0, None)
@@ -294,5 +303,5 @@ class Anatomy:
 
 
 def cover(depth: Image) -> Image:
-    """Turn signed distance into the covered share of each pixel, 0 to 1."""
+    """Convert signed distance, pixels, to the covered share of each pixel, 0 to 1."""
     return np.clip(depth + np.float32(0.5), 0, 1)

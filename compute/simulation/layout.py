@@ -1,4 +1,4 @@
-"""Where cells lie in a field: clumps, gaps, and room without cells. Pure arrays, no files."""
+"""Places cells in a field, with clumps, gaps and room without cells. Pure arrays, no files."""
 
 from dataclasses import dataclass
 
@@ -11,15 +11,16 @@ TRIES = 40
 """Places tried for a cell before another cell is tried."""
 
 CLEAR_EDGE = 5.0
-"""Pixels that cells keep from the clearing, so that their glow does."""
+"""Pixels between cells and the clearing, the part of a field without cells, so that their light
+does not reach it."""
 
 OVERLAP = 1.0
-"""Pixels by which neighbours may press into each other, as cells between glass and medium do."""
+"""Pixels by which neighbours may overlap, as cells do that are pressed flat."""
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A cell and its mother's centre in the field, pixels."""
+    """A cell and where its mother's centre is in the field: row and column, pixels."""
 
     cell: Cell
     row: float
@@ -27,14 +28,14 @@ class Placed:
 
 
 def field_side(config: SimulationConfig, crops: int) -> int:
-    """Return the side of a field in which about `crops` cells have their whole window, pixels."""
+    """Return the side, pixels, of a field in which about `crops` cells have whole crops."""
     cell_area = 1.25 * np.pi * (config.cell_diameter / 2) ** 2
     room = 1.3 * crops * cell_area / config.crowding + _clearing(config) ** 2
     return int(np.ceil(config.size + max(np.sqrt(room), 1.5 * config.size)))
 
 
 def _clearing(config: SimulationConfig) -> float:
-    """Side of the square kept free of cells, pixels; fields on a plate have such gaps."""
+    """Return the side, pixels, of the square that is kept free of cells, as gaps on a plate are."""
     return 1.5 * config.size if config.windows else 0.0
 
 
@@ -44,16 +45,16 @@ def lay_out(config: SimulationConfig, side: int, rng: np.random.Generator) -> li
     Parameters
     ----------
     config
-        Cells, crowding and clumping.
+        Its cells, crowding, clumping and windows.
     side
-        Of the field, pixels; cells also lie across its edges and just outside.
+        Side of the field, pixels; cells also lie across its edges and just outside.
     rng
         Source of randomness.
 
     Returns
     -------
     list of Placed
-        Seldom pressed into each other by more than `OVERLAP`.
+        Circles that stand for them overlap by `OVERLAP` at most.
     """
     margin = config.cell_diameter
     clear = _clearing(config)
@@ -93,7 +94,7 @@ def lay_out(config: SimulationConfig, side: int, rng: np.random.Generator) -> li
 
 
 def _circles(cell: Cell) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """Stand circles for the cell: (row, column, radius) from the mother's centre."""
+    """Return circles that stand for a cell: (row, column, radius) from the mother's centre."""
     # Two circles along the long axis follow an ellipse closer than one.
     radius = (cell.short + cell.radius) / 2
     rows = [
@@ -110,7 +111,7 @@ def _beside(
     own: np.ndarray[tuple[int, int], np.dtype[np.float64]],
     rng: np.random.Generator,
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Propose a centre at which one of the cell's circles touches one that lies there already."""
+    """Return a centre at which one of the cell's circles touches one that is placed already."""
     other = circles[rng.integers(len(circles))]
     mine = own[rng.integers(len(own))]
     angle = rng.uniform(0, 2 * np.pi)

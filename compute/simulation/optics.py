@@ -1,4 +1,4 @@
-"""Light and camera: blur, uneven light, background, noise, 16-bit counts. Pure arrays, no files."""
+"""Simulates light and camera: blur, uneven light, noise, 16-bit counts. Pure arrays, no files."""
 
 from dataclasses import dataclass
 
@@ -12,21 +12,21 @@ from compute.simulation.geometry import Image
 CHANNELS = ("GFP", "RFP")
 
 HALO_SIGMA = 6.0
-"""Width of the light that is spread widely, in core widths of the point-spread function: out of
-focus cells above and below, and scatter."""
+"""Width of the halo, multiples of the width of the point-spread function's core: light that is
+scattered, or comes from cells above and below the focus."""
 
 MEDIUM_SHARE = (1.0, 1.4)
-"""Light of the medium in GFP and RFP, of `SimulationConfig.medium`."""
+"""Light of the medium in GFP and RFP, multiples of `SimulationConfig.medium`."""
 
 
 @dataclass(frozen=True)
-class Batch:
-    """What one replicate (a plate on one day) does to an image.
+class BatchEffect:
+    """How the images of one replicate (a plate on one day) differ from those of others.
 
     Parameters
     ----------
     gain
-        Exposure and excitation per channel, 1 is nominal.
+        Exposure and excitation per channel, multiples of the nominal one.
     medium
         Background light per channel, photons per pixel.
     focus
@@ -34,7 +34,7 @@ class Batch:
     light_centre
         Brightest place of the field, (row, column) in field sides from its middle.
     light_fall
-        Loss of light one field side from there, share.
+        Share of the light that is lost at a distance of one field side from there.
     """
 
     gain: tuple[float, float]
@@ -44,15 +44,15 @@ class Batch:
     light_fall: float
 
 
-def draw_batch(config: SimulationConfig, rng: np.random.Generator) -> Batch:
-    """Draw the light of one replicate; `config.batch` scales how far it strays from nominal."""
+def draw_batch_effect(config: SimulationConfig, rng: np.random.Generator) -> BatchEffect:
+    """Draw the batch effect of one replicate, of the strength `config.batch`."""
     strength = config.batch
     gain = np.exp(strength * rng.normal(0, 0.18, 2))
     medium = config.medium * np.array(MEDIUM_SHARE) * np.exp(strength * rng.normal(0, 0.25, 2))
     focus = float(np.exp(strength * np.clip(rng.normal(0, 0.08), -0.2, 0.2)))
     centre = strength * rng.uniform(-0.3, 0.3, 2)
     fall = min(0.5, 0.1 + strength * float(rng.uniform(0, 0.15)))
-    return Batch(
+    return BatchEffect(
         (float(gain[0]), float(gain[1])),
         (float(medium[0]), float(medium[1])),
         focus,
@@ -62,7 +62,7 @@ def draw_batch(config: SimulationConfig, rng: np.random.Generator) -> Batch:
 
 
 def defocus(image: Image, sigma: float) -> Image:
-    """Blur one cell that lies above or below the plane of focus; its light is kept."""
+    """Blur a cell above or below the focus by a Gaussian of `sigma` pixels; no light is lost."""
     if sigma < 0.3:
         return image
     return np.asarray(ndimage.gaussian_filter(image, sigma, mode="constant"), dtype=np.float32)
@@ -71,21 +71,21 @@ def defocus(image: Image, sigma: float) -> Image:
 def expose(
     light: NDArray[np.float32],
     config: SimulationConfig,
-    batch: Batch,
+    effect: BatchEffect,
     rng: np.random.Generator,
 ) -> NDArray[np.uint16]:
-    """Turn the light of a field's cells into camera counts.
+    """Convert the light of a field's cells to camera counts.
 
     Parameters
     ----------
     light
-        Photons from cells before any blur, float32, shape (2, H, W).
+        Photons from cells before the blur of the microscope, float32, shape (2, H, W).
     config
-        Point-spread function and camera.
-    batch
-        The replicate's light.
+        Its point-spread function and camera.
+    effect
+        The replicate's batch effect.
     rng
-        Photon and read noise.
+        Source of photon noise and read noise.
 
     Returns
     -------
@@ -93,10 +93,10 @@ def expose(
         Counts, uint16, shape (2, H, W).
     """
     height, width = light.shape[1:]
-    sigma = config.psf_sigma * batch.focus
-    rows = (np.arange(height, dtype=np.float32) / height - 0.5 - batch.light_centre[0])[:, None]
-    columns = (np.arange(width, dtype=np.float32) / width - 0.5 - batch.light_centre[1])[None, :]
-    profile = 1 - batch.light_fall * (rows**2 + columns**2)
+    sigma = config.psf_sigma * effect.focus
+    rows = (np.arange(height, dtype=np.float32) / height - 0.5 - effect.light_centre[0])[:, None]
+    columns = (np.arange(width, dtype=np.float32) / width - 0.5 - effect.light_centre[1])[None, :]
+    profile = 1 - effect.light_fall * (rows**2 + columns**2)
     counts = np.empty(light.shape, np.uint16)
     for channel in range(len(CHANNELS)):
         core = ndimage.gaussian_filter(light[channel], sigma, mode="nearest")
@@ -106,7 +106,7 @@ def expose(
             wide = ndimage.gaussian_filter(wide, HALO_SIGMA * sigma / 2, truncate=3, mode="nearest")
             wide = np.repeat(np.repeat(wide, 2, 0), 2, 1)[:height, :width]
             core = (1 - config.halo) * core + config.halo * wide
-        photons = rng.poisson(batch.gain[channel] * profile * (core + batch.medium[channel]))
+        photons = rng.poisson(effect.gain[channel] * profile * (core + effect.medium[channel]))
         noise = rng.standard_normal((height, width), np.float32) * np.float32(config.read_noise)
         values = config.gain * photons + config.offset + noise
         counts[channel] = np.clip(np.rint(values), 0, np.iinfo(np.uint16).max)

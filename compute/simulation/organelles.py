@@ -1,7 +1,7 @@
-"""The 15 localizations, each drawn from its geometry. Pure arrays, no files.
+"""Draws the 15 localizations from a cell's geometry. Pure arrays, no files.
 
-`PATTERNS` holds one drawing function per localization. A drawing says where the protein is, not
-how much of it there is: `draw` scales each to a sum of 1, so no class is brighter than another.
+`PATTERNS` has one drawing function per localization. A drawing says where the protein is, not how
+much of it there is: `draw` scales each to a sum of 1, so no class is brighter than another.
 Numbers and places of bodies follow the descriptions of the classes in budding yeast by Huh et al.
 2003 (Nature 425:686) and Chong et al. 2015 (Cell 161:1413).
 """
@@ -18,7 +18,7 @@ from compute.simulation.shapes import Points, pick, shell, spots, texture, trace
 Pattern = Callable[[Anatomy, np.random.Generator], Image]
 
 PATTERNS: dict[str, Pattern] = {}
-"""Localization to the function that draws it: a grid of values that are not negative."""
+"""Localization → the function that draws it, as values ≥ 0 on the cell's grid."""
 
 
 def draws(localization: str) -> Callable[[Pattern], Pattern]:
@@ -27,7 +27,7 @@ def draws(localization: str) -> Callable[[Pattern], Pattern]:
     Raises
     ------
     BystanderError
-        The localization has one already, or is not among the 15.
+        The localization has a drawing function already, or is not among the 15.
     """
     if localization not in LOCALIZATIONS:
         raise unknown_value("localization", localization, LOCALIZATIONS)
@@ -55,12 +55,12 @@ def draw(localization: str, anatomy: Anatomy, rng: np.random.Generator) -> Image
     anatomy
         The cell.
     rng
-        Decides numbers and places.
+        Decides the number and places of organelles.
 
     Returns
     -------
     ndarray
-        Float32, the grid's shape, not negative, sums to 1.
+        Share of the protein at each pixel of the cell's grid, float32, shape (n, n), of sum 1.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def actin(anatomy: Anatomy, rng: np.random.Generator) -> Image:
 
 @draws("bud neck")
 def bud_neck(anatomy: Anatomy, rng: np.random.Generator) -> Image:
-    """Draw a ring around the neck seen from the side, two once it splits, or its site."""
+    """Draw a ring around the neck, seen from the side, or two, or a line where the neck will be."""
     cell = anatomy.cell
     if cell.stage < 0:
         half = 0.24 * cell.radius
@@ -155,7 +155,7 @@ def cell_periphery(anatomy: Anatomy, rng: np.random.Generator) -> Image:
 
 @draws("cytoplasm")
 def cytoplasm(anatomy: Anatomy, rng: np.random.Generator) -> Image:
-    """Draw everywhere but in the vacuoles, and little in the nucleus."""
+    """Draw the whole cell but its vacuoles, with little in the nucleus."""
     return anatomy.cytoplasm * texture(anatomy.shape, 2.5, 0.07, rng)
 
 
@@ -165,8 +165,7 @@ def endosome(anatomy: Anatomy, rng: np.random.Generator) -> Image:
     near = shell(anatomy.vacuolar, 1.3, -1.8) + 1e-4 * anatomy.body
     density = near * (anatomy.depth > 2.5) * (anatomy.nuclear < 0)
     places = pick(anatomy, density, int(rng.integers(2, 6)), 6.0, rng)
-    bodies = spots(anatomy, places, 1.7, rng.lognormal(0, 0.35, len(places)))
-    return bodies
+    return spots(anatomy, places, 1.7, rng.lognormal(0, 0.35, len(places)))
 
 
 @draws("ER")
@@ -194,13 +193,12 @@ def golgi(anatomy: Anatomy, rng: np.random.Generator) -> Image:
     size = rng.lognormal(0, 0.45, len(places))
     lean = rng.uniform(0, 2 * np.pi, len(places))
     step = 0.8 * np.stack([np.cos(lean), np.sin(lean)], axis=1)
-    image = spots(anatomy, places - step, 0.7, size) + spots(anatomy, places + step, 0.7, size)
-    return image
+    return spots(anatomy, places - step, 0.7, size) + spots(anatomy, places + step, 0.7, size)
 
 
 @draws("mitochondrion")
 def mitochondrion(anatomy: Anatomy, rng: np.random.Generator) -> Image:
-    """Draw winding tubes under the edge, here and there thicker, one reaching into a bud."""
+    """Draw winding tubes of uneven brightness under the edge, one of which reaches into a bud."""
     cell = anatomy.cell
     density = shell(anatomy.depth, 1.2, 3.0) * (anatomy.nuclear < 0) * (anatomy.vacuolar < 1)
     image = np.zeros(anatomy.shape, np.float32)
@@ -249,7 +247,7 @@ def nucleolus(anatomy: Anatomy, rng: np.random.Generator) -> Image:
 
 @draws("nucleus")
 def nucleus(anatomy: Anatomy, rng: np.random.Generator) -> Image:
-    """Draw the whole nucleus, or both; stretched through the neck in between."""
+    """Draw the whole nucleus, or both; during anaphase also the bridge through the neck."""
     image = cover(anatomy.nuclear) * np.sqrt(np.clip(anatomy.nuclear + 1.5, 0, 4) / 4)
     cell = anatomy.cell
     if len(cell.nuclei) == 2 and ANAPHASE <= cell.stage < DIVIDED:
@@ -263,8 +261,7 @@ def peroxisome(anatomy: Anatomy, rng: np.random.Generator) -> Image:
     """Draw four to eight tiny, equal dots near the edge."""
     density = shell(anatomy.depth, 1.0, 3.2) * (anatomy.nuclear < -1) * (anatomy.vacuolar < 0)
     places = pick(anatomy, density, int(rng.integers(4, 9)), 7.0, rng)
-    dots = spots(anatomy, places, 0.6, rng.uniform(0.85, 1.15, len(places)))
-    return dots
+    return spots(anatomy, places, 0.6, rng.uniform(0.85, 1.15, len(places)))
 
 
 @draws("spindle pole")
@@ -282,8 +279,7 @@ def spindle_pole(anatomy: Anatomy, rng: np.random.Generator) -> Image:
         ray = np.array([np.cos(direction), np.sin(direction)]) * body.radius
         centre = np.array([body.u, body.v])
         places = np.array([centre + ray, centre - ray] if cell.stage > 0.3 else [centre + ray])
-    dots = spots(anatomy, places, 0.7)
-    return dots
+    return spots(anatomy, places, 0.7)
 
 
 @draws("vacuolar membrane")

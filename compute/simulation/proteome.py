@@ -1,7 +1,7 @@
-"""The simulated proteins: names, where each is, how bright. Pure arrays, no files.
+"""The simulated proteins: their names, localizations and brightness. Pure arrays, no files.
 
-Names such as ``SIM001`` can be mistaken for no gene. A protein is drawn from the proteome's seed
-alone, so two stores with other seeds hold the same proteins in other cells.
+Names such as ``SIM001`` cannot be mistaken for genes. Proteins depend on the proteome's seed alone,
+so two stores that differ in the other seed have the same proteins in other cells.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from compute.schema import LOCALIZATIONS
 
 VARYING_CONCENTRATION = 1.2
-"""Of the beta distribution of cell-to-cell mixes: 1.2 / 2 < 1, so most cells are mostly one."""
+"""Concentration of the beta distribution from which cells' proportions are drawn. Half of it is
+below 1, so in most cells most of the protein is at one of its two localizations."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,10 @@ class Protein:
     varying
         Whether the share differs from cell to cell.
     brightness
-        Light relative to the median protein, from the same distribution in every class.
+        Light, multiples of the median protein's; from the same distribution in every class.
     contrast
-        Brightest place relative to that of the median protein, likewise.
+        Brightest place, multiples of the median protein's; from the same distribution in every
+        class.
     """
 
     name: str
@@ -46,7 +48,7 @@ class Protein:
 
     @property
     def localization(self) -> str | None:
-        """The only localization, or nothing for a mixed protein."""
+        """The protein's localization; None for a mixed protein."""
         return self.localizations[0] if len(self.localizations) == 1 else None
 
 
@@ -58,16 +60,16 @@ def draw_proteome(
     Parameters
     ----------
     proteins_per_class, mixed_proteins
-        How many with one localization each, and with two.
+        Numbers of proteins: with one localization, per localization, and with two.
     spread, contrast_spread
         Standard deviation of the natural logarithm of brightness and of contrast.
     seed
-        Same seed and counts, same proteins.
+        The same arguments give the same proteins.
 
     Returns
     -------
     list of Protein
-        In the order of their names, which tells nothing of their place.
+        In the order of their names, which says nothing about their localizations.
     """
     rng = np.random.default_rng(np.random.SeedSequence(seed))
     places: list[tuple[tuple[str, ...], tuple[float, ...], bool, float, float]] = []
@@ -102,16 +104,16 @@ def _spread_out(count: int, spread: float, rng: np.random.Generator) -> list[flo
 
 
 def cell_proportions(protein: Protein, cells: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw how each cell spreads the protein over the localizations: the truth.
+    """Draw the true proportions of a protein at every localization, per cell.
 
     Parameters
     ----------
     protein
-        Which protein.
+        The protein.
     cells
-        How many cells.
+        Number of cells.
     rng
-        Used for varying proteins only.
+        Source of randomness, used for varying proteins only.
 
     Returns
     -------

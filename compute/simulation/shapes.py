@@ -1,4 +1,4 @@
-"""Shells, spots and tubes: what organelles are drawn with. Pure arrays, no files."""
+"""Draws the shapes that organelles consist of: shells, spots and tubes. Pure arrays, no files."""
 
 from collections.abc import Iterable
 
@@ -12,25 +12,45 @@ Points = NDArray[np.float64]
 
 
 def shell(depth: Image, width: float, inward: float = 0.0) -> Image:
-    """Draw a thin layer `inward` pixels inside an edge, Gaussian of standard deviation `width`."""
+    """Draw a thin layer along an edge.
+
+    Parameters
+    ----------
+    depth
+        Signed distance to the edge, pixels, positive inside.
+    width
+        Standard deviation of the layer's Gaussian profile, pixels.
+    inward
+        Distance of the layer from the edge, pixels; 0 by default.
+
+    Returns
+    -------
+    ndarray
+        Float32 of the same shape, 1 in the middle of the layer.
+    """
     return np.asarray(np.exp(-(((depth - inward) / width) ** 2) / 2), dtype=np.float32)
 
 
 def texture(
     shape: tuple[int, int], grain: float, strength: float, rng: np.random.Generator
 ) -> Image:
-    """Draw smooth multiplicative unevenness with mean 1, at least 0.
+    """Draw smooth factors, of mean 1 and at least 0, that make a drawing uneven.
 
     Parameters
     ----------
     shape
-        Of the grid.
+        Shape of the grid.
     grain
         Size of a patch, pixels (standard deviation of the smoothing).
     strength
-        Standard deviation of the values.
+        Standard deviation of the factors.
     rng
         Source of randomness.
+
+    Returns
+    -------
+    ndarray
+        Float32, of that shape.
     """
     noise = ndimage.gaussian_filter(rng.standard_normal(shape, np.float32), grain, mode="wrap")
     # Smoothing white noise leaves a standard deviation of 1 / (2 √π grain).
@@ -50,16 +70,16 @@ def pick(
     density
         Relative chance of each pixel, not negative, shape of the grid.
     count
-        Places to draw; fewer where the density runs out.
+        Places to draw; there are fewer where the density runs out.
     spacing
-        Pixels.
+        Distance below which two places are unlikely, pixels.
     rng
         Source of randomness.
 
     Returns
     -------
     ndarray
-        (u, v) in the cell's frame, shape (n, 2).
+        Places (u, v) in the cell's frame, pixels, shape (n, 2).
     """
     u, v = anatomy.grid
     left = density.astype(np.float64)
@@ -84,7 +104,24 @@ def spots(
     radius: float,
     weights: NDArray[np.float64] | None = None,
 ) -> Image:
-    """Draw Gaussian spots of equal width, each of the light that its weight says."""
+    """Draw Gaussian spots of equal width.
+
+    Parameters
+    ----------
+    anatomy
+        The cell.
+    places
+        Their centres (u, v) in the cell's frame, pixels, shape (n, 2).
+    radius
+        Standard deviation, pixels.
+    weights
+        Height of each spot, shape (n,); 1 by default.
+
+    Returns
+    -------
+    ndarray
+        Float32, the grid's shape.
+    """
     u, v = anatomy.grid
     image = np.zeros(anatomy.shape, np.float32)
     for number, (at_u, at_v) in enumerate(places):
@@ -104,7 +141,12 @@ def trace(anatomy: Anatomy, path: Points, width: float) -> Image:
     path
         (u, v) in the cell's frame, shape (n, 2), less than a pixel apart.
     width
-        Standard deviation across the line, pixels.
+        Standard deviation of the smoothing that widens it, pixels.
+
+    Returns
+    -------
+    ndarray
+        Float32, the grid's shape.
     """
     image = np.zeros(anatomy.shape, np.float32)
     if len(path) == 0:
@@ -141,18 +183,18 @@ def wander(
     anatomy
         The cell.
     start
-        (u, v) in the cell's frame.
+        Where the walk begins, (u, v) in the cell's frame, pixels.
     length
-        Pixels.
+        Length of the walk, pixels.
     inward
-        Distance from the edge that the walk is drawn to.
+        Distance from the edge, pixels, that the walk tends to.
     rng
         Source of randomness.
 
     Returns
     -------
     ndarray
-        (u, v) every half pixel, shape (n, 2).
+        Places (u, v) every half pixel, shape (n, 2).
     """
     slope_row, slope_column = np.gradient(anatomy.depth, axis=0), np.gradient(anatomy.depth, axis=1)
     cos, sin = np.cos(anatomy.cell.angle), np.sin(anatomy.cell.angle)

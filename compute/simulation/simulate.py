@@ -1,4 +1,4 @@
-"""Simulated cells: whole fields of one strain each, cut into a crop store. No torch.
+"""Simulates whole fields of one strain each, and cuts them into a crop store. No torch.
 
 What is in it: two channels (GFP the protein, RFP a cytosolic marker) of budding yeast, 15
 localizations and proteins in two places, with the true proportions of every cell. One strain a
@@ -21,7 +21,7 @@ from compute.errors import UsageError
 from compute.hashing import Stream
 from compute.simulation.config import SimulationConfig, StudyDesign
 from compute.simulation.fields import FieldCrops, cut_crops, simulate_field
-from compute.simulation.optics import CHANNELS, draw_batch
+from compute.simulation.optics import CHANNELS, draw_batch_effect
 from compute.simulation.proteome import Protein, draw_proteome
 from compute.storage.atomic_files import Progress, silent
 from compute.store.writer import CropStoreWriter
@@ -30,25 +30,25 @@ __all__ = ["SimulationConfig", "StudyDesign", "simulate"]
 
 
 @dataclass(frozen=True)
-class FieldTask:
-    """One field to draw, complete in itself, so any process can do it.
+class FieldSpec:
+    """All that one field depends on, so that any process can simulate it.
 
     Parameters
     ----------
     protein
-        The strain.
+        The protein of its cells.
     number
-        The protein's place in the proteome.
+        The protein's number in the proteome, from 0.
     index
-        The field's number among the protein's.
+        The field's number among those of the protein, from 0.
     replicate
-        Which replicate, from 0.
+        Number of the replicate, from 0.
     crops
-        Crops wanted.
+        Number of crops wanted.
     seed
         The store's seed.
     config
-        Cells, light and camera.
+        How a field looks.
     """
 
     protein: Protein
@@ -86,26 +86,27 @@ def simulate(
     Parameters
     ----------
     out
-        Folder to make.
+        Folder of the store to make.
     proteins_per_class, mixed_proteins, cells_per_protein, fields_per_protein, replicates
-        How much; see `StudyDesign`.
+        How much is simulated; see `StudyDesign`.
     seed
-        Cells, fields, batch effects and noise. The same arguments give the same bytes, whatever
-        the number of workers.
+        Decides cells, fields, batch effects and noise. The same arguments give the same bytes,
+        whatever the number of workers.
     proteome_seed
-        Proteins. Two stores that differ in `seed` only hold the same proteins in other cells:
-        one to train on, one to evaluate on.
+        Decides the proteins. Two stores that differ in `seed` only have the same proteins in other
+        cells: one to train on, one to evaluate on.
     size
-        Side of a crop, pixels; that of `config` (64) where not given.
+        Side of a crop, pixels; None, the default, takes that of `config`.
     config
-        How a field looks; see `SimulationConfig`.
+        How a field looks; the defaults of `SimulationConfig` if None.
     overwrite
-        Replace a store that is there.
+        Replace a store that is there already; by default it is refused.
     progress
-        Called with ``"fields"``, fields done and fields in all.
+        Called with ``"fields"``, fields done and fields in all; nobody is told by default.
     workers
-        Processes; one per processor where not given, 1 for none beside this one. More than one
-        are started afresh, so a script that calls this needs ``if __name__ == "__main__":``.
+        Processes, at least 1; None, the default, takes one per processor, and 1 only this one.
+        Several are started afresh, so a script that calls this needs
+        ``if __name__ == "__main__":``.
 
     Returns
     -------
@@ -130,7 +131,7 @@ def simulate(
     config = SimulationConfig(**(settings if size is None else {**settings, "size": size}))
     if workers is not None and workers < 1:
         raise UsageError(f"workers = {workers} cannot be used.", "Allowed: 1 or more.")
-    tasks = _tasks(design, config)
+    specs = _specs(design, config)
     source = {
         "kind": "simulated",
         "simulated": True,
@@ -146,15 +147,15 @@ def simulate(
         source=source,
         overwrite=overwrite,
     ) as writer:
-        report("fields", 0, len(tasks))
-        for done, (task, crops) in enumerate(_run(tasks, workers), start=1):
-            _write(writer, task, crops)
-            report("fields", done, len(tasks))
+        report("fields", 0, len(specs))
+        for done, (spec, crops) in enumerate(_run(specs, workers), start=1):
+            _write(writer, spec, crops)
+            report("fields", done, len(specs))
     return Path(out)
 
 
-def _tasks(design: StudyDesign, config: SimulationConfig) -> list[FieldTask]:
-    """List the fields, one strain each, dealt out over the replicates."""
+def _specs(design: StudyDesign, config: SimulationConfig) -> list[FieldSpec]:
+    """Return all fields, of one protein each, in the replicates by turns."""
     proteins = draw_proteome(
         design.proteins_per_class,
         design.mixed_proteins,
@@ -166,7 +167,7 @@ def _tasks(design: StudyDesign, config: SimulationConfig) -> list[FieldTask]:
         np.linspace(0, design.cells_per_protein, design.fields_per_protein + 1).astype(int)
     )
     return [
-        FieldTask(
+        FieldSpec(
             protein,
             number,
             index,
@@ -182,51 +183,51 @@ def _tasks(design: StudyDesign, config: SimulationConfig) -> list[FieldTask]:
     ]
 
 
-def draw_field(task: FieldTask) -> FieldCrops:
-    """Simulate one field and cut its crops; depends on nothing but the task."""
-    batch_seed = np.random.SeedSequence(
-        task.seed, spawn_key=(Stream.SIMULATED_BATCH, task.replicate)
+def draw_field(spec: FieldSpec) -> FieldCrops:
+    """Simulate one field and cut its crops."""
+    effect_seed = np.random.SeedSequence(
+        spec.seed, spawn_key=(Stream.SIMULATED_BATCH, spec.replicate)
     )
     field_seed = np.random.SeedSequence(
-        task.seed, spawn_key=(Stream.SIMULATED_FIELD, task.number, task.index)
+        spec.seed, spawn_key=(Stream.SIMULATED_FIELD, spec.number, spec.index)
     )
-    batch = draw_batch(task.config, np.random.default_rng(batch_seed))
+    effect = draw_batch_effect(spec.config, np.random.default_rng(effect_seed))
     rng = np.random.default_rng(field_seed)
-    field = simulate_field(task.protein, task.config, batch, task.crops, rng)
-    return cut_crops(field, task.config, task.crops, rng)
+    field = simulate_field(spec.protein, spec.config, effect, spec.crops, rng)
+    return cut_crops(field, spec.config, spec.crops, rng)
 
 
-def _run(tasks: list[FieldTask], workers: int | None) -> Iterator[tuple[FieldTask, FieldCrops]]:
-    """Draw fields in this process or in several; results come in the order of the tasks."""
-    processes = min(workers or os.cpu_count() or 1, len(tasks))
+def _run(specs: list[FieldSpec], workers: int | None) -> Iterator[tuple[FieldSpec, FieldCrops]]:
+    """Simulate fields in this process or in several; results come in the order of `specs`."""
+    processes = min(workers or os.cpu_count() or 1, len(specs))
     if processes == 1:
-        yield from ((task, draw_field(task)) for task in tasks)
+        yield from ((spec, draw_field(spec)) for spec in specs)
         return
     # Fresh processes: a fork of one that has run threads (PyTorch, Arrow) can hang.
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        yield from zip(tasks, pool.map(draw_field, tasks), strict=True)
+        yield from zip(specs, pool.map(draw_field, specs), strict=True)
 
 
-def _write(writer: CropStoreWriter, task: FieldTask, crops: FieldCrops) -> None:
+def _write(writer: CropStoreWriter, spec: FieldSpec, crops: FieldCrops) -> None:
     """Add a field's crops and windows to the store."""
-    count, protein = len(crops.images), task.protein
+    count, protein = len(crops.images), spec.protein
     cells = pd.DataFrame(
         {
             "protein": [protein.name] * count,
             "orf": [protein.orf] * count,
             "localization": [protein.localization] * count,
             "labels": [list(protein.localizations)] * count,
-            "field": [task.name] * count,
-            "replicate": [str(task.replicate + 1)] * count,
+            "field": [spec.name] * count,
+            "replicate": [str(spec.replicate + 1)] * count,
         }
     )
-    for _ in range(task.crops - count):
-        writer.reject("the field had no room for as many cells as asked for", task.name)
+    for _ in range(spec.crops - count):
+        writer.reject("the field had no room for as many cells as asked for", spec.name)
     writer.add(crops.images, crops.masks, crops.foregrounds, cells, crops.truth)
     writer.add_windows(
         crops.windows,
-        field=task.name,
+        field=spec.name,
         protein=protein.name,
         localization=protein.localization,
-        replicate=str(task.replicate + 1),
+        replicate=str(spec.replicate + 1),
     )

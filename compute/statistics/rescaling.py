@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compute.schema import Part
+from compute.schema import DropPart
 from compute.statistics.bootstrap import Resampling, interval
 from compute.statistics.resampling_units import Estimates, Units, means, scopes
 
@@ -63,13 +63,13 @@ def rescaling_rows(
     return rows
 
 
-def _split(found: Estimates, index: int) -> dict[Part, tuple[float, NDArray[np.float64]]]:
+def _split(found: Estimates, index: int) -> dict[DropPart, tuple[float, NDArray[np.float64]]]:
     """Return each part of one scope's drop: its estimate, and that of each draw, shape (draws,)."""
     parts = {}
     for part, (first, second) in {
-        Part.TOTAL: ("unaltered", "crop"),
-        Part.RESCALING: ("locked", "crop"),
-        Part.CONTEXT: ("unaltered", "locked"),
+        DropPart.TOTAL: ("unaltered", "crop"),
+        DropPart.RESCALING: ("locked", "crop"),
+        DropPart.CONTEXT: ("unaltered", "locked"),
     }.items():
         one, two = READINGS.index(first), READINGS.index(second)
         point, draws = found.point[index], found.draws[:, index]

@@ -1,7 +1,7 @@
-"""Files that appear whole or not at all: atomic writes and hashes. No torch.
+"""Writes files that appear whole or not at all, and hashes of them. No torch.
 
 A table that is written below a run directory gets a checksum beside it, a hidden file
-`.NAME.sha256`, which takes its place just before the table does: a table that is there has one.
+`.NAME.sha256`, which takes its place just before the table does: so every table has one.
 """
 
 import errno
@@ -26,7 +26,7 @@ ROW_GROUP = 50_000
 
 
 def _default_mode() -> int:
-    """Return the permissions that new files have here."""
+    """Return the permissions that this process gives to new files."""
     mask = os.umask(0)
     os.umask(mask)
     return 0o666 & ~mask
@@ -37,14 +37,19 @@ _MODE = _default_mode()
 
 @contextmanager
 def writing(path: Path, *, checksum: bool = False) -> Iterator[Path]:
-    """Give a temporary path beside `path` that takes its place when the block ends well.
+    """Give a temporary path, whose file takes the place of `path` when the block ends well.
 
     Parameters
     ----------
     path
-        The file to write or to replace.
+        The file to write or to replace; its folder is made if it is not there.
     checksum
-        Record the file's SHA-256 beside it (see `checksum_of`).
+        Record the file's SHA-256 beside it (see `checksum_of`); False by default.
+
+    Yields
+    ------
+    Path
+        In the same folder, hidden.
 
     Raises
     ------
@@ -57,9 +62,9 @@ def writing(path: Path, *, checksum: bool = False) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        temporary.chmod(_MODE)  # some libraries make files that nobody else may read
-        with temporary.open("rb") as handle:
+        with temporary.open("rb+") as handle:  # Windows syncs only what may be written
             os.fsync(handle.fileno())
+        temporary.chmod(_MODE)  # some libraries make files that nobody else may read
         if checksum:
             recorded = True
             _record_checksum(path, sha256(temporary))
@@ -75,7 +80,7 @@ def writing(path: Path, *, checksum: bool = False) -> Iterator[Path]:
 
 
 def checksum_of(path: Path) -> str | None:
-    """Return the SHA-256 that was recorded when a file was written, if there is one."""
+    """Return the SHA-256 that was recorded when a file was written; None if none was."""
     try:
         return checksum_file(path).read_text("ascii").strip()
     except (FileNotFoundError, UnicodeDecodeError):
@@ -93,12 +98,20 @@ def _record_checksum(path: Path, digest: str) -> None:
 
 
 def below_a_run(path: Path) -> bool:
-    """Tell whether a file lies in a run directory, which keeps checksums of its tables."""
+    """Return whether a file is in a run directory, which keeps checksums of its tables."""
     return any(RunPaths(folder).header.is_file() for folder in list(path.parents)[:DEEPEST])
 
 
 def disk_error(error: OSError, path: Path) -> DiskError:
-    """Turn an operating-system error on writing into one a person can act on."""
+    """Return the error to raise, for a person, when the system could not write a file.
+
+    Parameters
+    ----------
+    error
+        The system's error.
+    path
+        The file.
+    """
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskError(
             f"The disk is full: {path} could not be written.",
@@ -113,7 +126,13 @@ def disk_error(error: OSError, path: Path) -> DiskError:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON object atomically."""
+    """Write a JSON object atomically.
+
+    Raises
+    ------
+    DiskError
+        See `writing`.
+    """
     with writing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
@@ -126,12 +145,12 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     path
         `store.json` or `run.json`.
     what
-        ``"crop store"`` or ``"run"``, for messages.
+        What its folder is, for messages: ``"crop store"`` or ``"run"``.
 
     Raises
     ------
     InputError
-        Missing, not JSON, or of another schema version.
+        The file is missing, not JSON, or of another schema version.
     """
     if not path.is_file():
         raise InputError(
@@ -155,7 +174,22 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
 
 
 def write_table(path: Path, table: pa.Table, row_group: int = ROW_GROUP) -> None:
-    """Write a Parquet file atomically (zstd, small row groups, byte-identical for equal tables)."""
+    """Write a Parquet file atomically, with zstd; equal tables give equal bytes.
+
+    Parameters
+    ----------
+    path
+        The file; below a run directory its checksum is recorded.
+    table
+        All its rows.
+    row_group
+        Rows per row group; `ROW_GROUP` by default.
+
+    Raises
+    ------
+    DiskError
+        See `writing`.
+    """
     with writing(path, checksum=below_a_run(path)) as temporary:
         pq.write_table(table, temporary, row_group_size=row_group, **_encoding(table.schema))
 
@@ -167,7 +201,24 @@ def table_writer(
     """Give a function that adds tables of one schema to one Parquet file, in flat memory.
 
     The file appears when the block ends well. Row groups depend on the rows alone, not on how they
-    were cut into tables.
+    were divided into tables.
+
+    Parameters
+    ----------
+    path, row_group
+        See `write_table`.
+    schema
+        Columns of every table.
+
+    Yields
+    ------
+    callable
+        Takes a table.
+
+    Raises
+    ------
+    DiskError
+        See `writing`.
     """
     with (
         writing(path, checksum=below_a_run(path)) as temporary,
@@ -192,7 +243,19 @@ def write_stream(
 ) -> None:
     """Write tables of one schema to one Parquet file, atomically and in flat memory.
 
-    Row groups depend on the rows alone, not on how they were cut into tables.
+    Parameters
+    ----------
+    path, row_group
+        See `write_table`.
+    tables
+        In order; row groups depend on their rows alone, not on how they were divided.
+    schema
+        Columns of every table.
+
+    Raises
+    ------
+    DiskError
+        See `writing`.
     """
     with table_writer(path, schema, row_group) as add:
         for table in tables:
@@ -200,7 +263,7 @@ def write_stream(
 
 
 def _encoding(schema: pa.Schema) -> dict[str, Any]:
-    """Choose encodings: vectors of floats byte by byte, which halves them without loss."""
+    """Return options of Parquet: vectors of floats are split by bytes, which halves them."""
     vectors = [field.name for field in schema if pa.types.is_fixed_size_list(field.type)]
     if not vectors:
         return {"compression": "zstd"}
@@ -215,19 +278,19 @@ def sha256(path: Path) -> str:
     """Return the SHA-256 of a file as hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as handle:
-        while chunk := handle.read(1 << 20):
-            digest.update(chunk)
+        while some := handle.read(1 << 20):
+            digest.update(some)
     return digest.hexdigest()
 
 
 def fingerprint(content: Mapping[str, Any]) -> str:
-    """Return a short hash of a JSON-able object, the same for equal content."""
+    """Return the first 16 hexadecimal digits of the SHA-256 of an object written as JSON."""
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete temporary files that a killed process left below a folder that we hold."""
+    """Delete temporary files that a killed process left below a folder that this one holds."""
     for path in folder.rglob(".*.tmp"):
         with suppress(OSError):
             path.unlink()
@@ -238,4 +301,4 @@ Progress = Callable[[str, int, int], None]
 
 
 def silent(stage: str, done: int, total: int) -> None:
-    """Report nothing."""
+    """Report nothing: the progress of what nobody watches."""

@@ -1,6 +1,6 @@
 """Checksums of a run's tables: recorded as they are written, gathered at the end, verified.
 
-Layer: reads bytes only, knows nothing of what is in them. No torch.
+Layer: reads bytes, and knows nothing of what they mean. No torch.
 
 While a run is made, every table has its SHA-256 beside it
 (`compute.storage.atomic_files.checksum_of`). A finished run has them all in one file,
@@ -25,21 +25,21 @@ from compute.storage.atomic_files import (
 from compute.storage.paths import RunPaths, checksum_file
 
 READERS = 8
-"""Files hashed at once: hashing lets other threads run, and slow disks like several requests."""
+"""Files hashed at once: hashing lets other threads run, and slow disks serve several well."""
 
 FINE, MISSING, UNRECORDED, ALTERED = "", "missing", "without a checksum", "altered"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one file.
+    """Whether one file is as it was written.
 
     Parameters
     ----------
     path
         The file.
     problem
-        Empty if it is as it was written, else `MISSING`, `UNRECORDED` or `ALTERED`.
+        `FINE` (empty), `MISSING`, `UNRECORDED` or `ALTERED`.
     """
 
     path: Path
@@ -49,14 +49,19 @@ class Verdict:
 def verify(
     files: Iterable[tuple[Path, str | None]], progress: Progress = silent
 ) -> Iterator[Verdict]:
-    """Compare files with their recorded checksums, several at once, in order.
+    """Compare files with their recorded checksums, several at once.
 
     Parameters
     ----------
     files
-        Paths with the SHA-256 each should have, or nothing where none was recorded.
+        Paths, each with the SHA-256 that it should have, or None if none was recorded.
     progress
-        Called with files done.
+        Called with ``"check"``, files done and files in all; nobody is told by default.
+
+    Yields
+    ------
+    Verdict
+        One per file, in order.
     """
     todo = list(files)
     with ThreadPoolExecutor(min(READERS, os.cpu_count() or 1)) as pool:
@@ -79,10 +84,17 @@ def drop_altered(files: Iterable[Path], progress: Progress = silent) -> list[Ver
 
     What is deleted is made again as if it had never been there.
 
+    Parameters
+    ----------
+    files
+        The tables.
+    progress
+        See `verify`.
+
     Returns
     -------
     list of Verdict
-        Of what was deleted.
+        One for each file that was deleted.
     """
     bad = [v for v in verify(((f, checksum_of(f)) for f in files), progress) if v.problem]
     for verdict in bad:
@@ -95,6 +107,13 @@ def gather(folder: Path, files: Iterable[Path]) -> str:
     """Write the checksums of a run's tables to its `checksums.sha256`.
 
     Checksums are those recorded when the tables were written; a table without one is hashed now.
+
+    Parameters
+    ----------
+    folder
+        The run directory.
+    files
+        Its tables, in the order wanted.
 
     Returns
     -------
@@ -129,12 +148,12 @@ def read_manifest(folder: Path, expected: str | None) -> list[tuple[Path, str]]:
     Returns
     -------
     list of tuple
-        Paths and their SHA-256.
+        Each table's path and SHA-256.
 
     Raises
     ------
     InputError
-        The file is missing or was altered.
+        `checksums.sha256` is missing or was altered.
     """
     path = RunPaths(folder).manifest
     if not path.is_file():

@@ -1,11 +1,11 @@
-"""Stores and runs on object storage, by way of a folder on this machine.
+"""Stores and runs on object storage, mirrored in a folder on this machine.
 
-Layer: copies what stores and runs consist of between a URL (`compute.storage.remote`) and a folder.
+Layer: copies the files of stores and runs between a URL (`compute.storage.remote`) and a folder.
 
 A store is copied here once. A run is made in a folder here; each file that is finished is copied
 to the URL while the next are made, and what is there already is copied here first. Object stores
-show a file whole or not at all; where a copy was cut short all the same, its checksum says so when
-the run goes on, and it is made again.
+show a file whole or not at all; where a copy was cut short all the same, its checksum shows that
+when the run is resumed, and it is made again.
 """
 
 import json
@@ -20,39 +20,44 @@ from typing import Any, NamedTuple
 
 from compute.errors import BusyError, BystanderError, InputError
 from compute.storage.atomic_files import Progress, fingerprint, sha256, silent, writing
-from compute.storage.locks import LOCK_FILE, describe_process, gone
+from compute.storage.locks import LOCK_FILE, describe_process, has_ended
 from compute.storage.paths import RUN_FILE, STORE_FILE, RunPaths, StorePaths, stays_here
 from compute.storage.remote import Remote
 
 EVERY = 2.0
-"""Seconds between looks for finished files, at least."""
+"""Seconds between two searches for finished files, at least."""
 
 BEAT, STALE = 60.0, 600.0
-"""Seconds between signs of life in the remote lock, and after which it is stale."""
+"""Seconds between two heartbeats of the remote lock, and without one before the lock is stale."""
 
 
 def cache_folder() -> Path:
-    """Return where copies lie if no folder is given."""
+    """Return the folder for copies where none is given."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "bystander"
 
 
 def store_here(url: str, cache: Path, progress: Progress = silent) -> Path:
-    """Copy a crop store here, or go on with the copy, or use it.
+    """Copy a crop store here, as far as it has not been copied before.
 
     Parameters
     ----------
     url
-        Of the store.
+        URL of the store.
     cache
         Folder for copies; a store that has changed gets another folder in it.
     progress
-        Called with files copied.
+        Called with ``"copy"``, files copied and files in all; nobody is told by default.
+
+    Returns
+    -------
+    Path
+        Folder of the copy.
 
     Raises
     ------
     InputError
-        No store there, or a file is not as its `store.json` says.
+        There is no store, or a file is not as its `store.json` says.
     BystanderError
         The remote fails again and again.
     """
@@ -93,11 +98,16 @@ def run_here(url: str, cache: Path, *, fresh: bool = False) -> Iterator[Path]:
     Parameters
     ----------
     url
-        Of the run directory.
+        URL of the run directory.
     cache
         Folder for copies. On a cluster it must be one that every machine sees.
     fresh
-        Do not copy here what is there, and delete it.
+        Delete what is at the URL, instead of copying it here first; False by default.
+
+    Yields
+    ------
+    Path
+        The folder.
 
     Raises
     ------
@@ -108,13 +118,13 @@ def run_here(url: str, cache: Path, *, fresh: bool = False) -> Iterator[Path]:
     """
     remote = Remote(url)
     folder = cache / "runs" / fingerprint({"url": remote.url})
-    with _Held(remote) as held:
+    with _RemoteLock(remote) as lock:
         if fresh:
             for name in sorted(remote.sizes().keys() - {LOCK_FILE}):
                 remote.remove(name)
         else:
             _pull_run(remote, folder)
-        copier = _Copier(remote, folder, held)
+        copier = _Copier(remote, folder, lock)
         copier.start()
         try:
             yield folder
@@ -126,14 +136,14 @@ def run_here(url: str, cache: Path, *, fresh: bool = False) -> Iterator[Path]:
 
 
 class _State(NamedTuple):
-    """Which run a `run.json` is of, and how far it has come."""
+    """What a `run.json` says: when the run was created, and whether it is complete."""
 
     created: Any
     complete: bool
 
     @classmethod
     def of(cls, raw: bytes) -> "_State":
-        """Read it, as far as it can be read."""
+        """Read the bytes of a `run.json`; None and False where it cannot be read."""
         try:
             meta = json.loads(raw)
             return cls(meta.get("created"), meta.get("status") == "complete")
@@ -142,9 +152,9 @@ class _State(NamedTuple):
 
 
 def _pull_run(remote: Remote, folder: Path) -> None:
-    """Copy here what is there and not here.
+    """Copy the files of a remote run that are missing here.
 
-    What is there counts, if it is another run or has been finished elsewhere: then all of it is
+    If the remote is another run, or was finished elsewhere, it replaces what is here: all of it is
     copied to a folder of its own first, so that files of two runs are never mixed.
     """
     raw = remote.read(RUN_FILE)
@@ -169,12 +179,12 @@ def _pull_run(remote: Remote, folder: Path) -> None:
 
 
 def _goes_on(here: _State, there: _State) -> bool:
-    """Tell whether what is here is the same run and has come at least as far."""
+    """Return whether what is here is the same run and has come at least as far."""
     return here.created == there.created and here.complete >= there.complete
 
 
-class _Held:
-    """The lock of a remote run: an object that names its process and shows signs of life.
+class _RemoteLock:
+    """The lock of a remote run: an object that names its process and has a heartbeat.
 
     Parameters
     ----------
@@ -187,7 +197,7 @@ class _Held:
         self._mine = describe_process()
         self._last = 0.0
 
-    def __enter__(self) -> "_Held":
+    def __enter__(self) -> "_RemoteLock":
         content = self._content()
         while not self._remote.create(LOCK_FILE, content):
             raw = self._remote.read(LOCK_FILE)
@@ -196,7 +206,7 @@ class _Held:
             if raw == content:  # written at the first of two attempts
                 break
             owner, beat = _read_lock(raw)
-            if not gone(owner) and time.time() - beat < STALE:
+            if not has_ended(owner) and time.time() - beat < STALE:
                 raise BusyError(
                     f"The run {self._remote.url} is being written by {owner}.",
                     "Wait until it has ended, or give another URL. If that process is no longer "
@@ -212,12 +222,12 @@ class _Held:
             self._remote.remove(LOCK_FILE)
 
     def check(self) -> None:
-        """See that no other process has taken the lock: this one may have been out of reach.
+        """Check that no other process took the lock while this one was out of reach.
 
         Raises
         ------
         BusyError
-            One has.
+            Another process has taken it.
         """
         raw = self._remote.read(LOCK_FILE)
         owner = self._mine if raw is None else _read_lock(raw)[0]
@@ -230,7 +240,7 @@ class _Held:
             )
 
     def beat(self) -> None:
-        """Show a sign of life, if it is time.
+        """Renew the heartbeat, if it is time.
 
         Raises
         ------
@@ -247,7 +257,7 @@ class _Held:
 
 
 def _read_lock(raw: bytes) -> tuple[str, float]:
-    """Return who holds a lock, and when its last sign of life was."""
+    """Return who holds a lock, and the time of its last heartbeat, seconds since 1970."""
     try:
         held = json.loads(raw)
         return str(held["owner"]), float(held["beat"])
@@ -263,15 +273,15 @@ class _Copier:
     Parameters
     ----------
     remote
-        Where to.
+        The run directory behind the URL.
     folder
-        Where from.
-    held
-        The remote's lock, to show signs of life.
+        The run directory here.
+    lock
+        The remote's lock, whose heartbeat is renewed.
     """
 
-    def __init__(self, remote: Remote, folder: Path, held: _Held) -> None:
-        self._remote, self._folder, self._held = remote, folder, held
+    def __init__(self, remote: Remote, folder: Path, lock: _RemoteLock) -> None:
+        self._remote, self._folder, self._lock = remote, folder, lock
         there = remote.sizes()
         # What is the same here and there has just been copied, or was by an earlier process.
         self._copied = {
@@ -283,7 +293,7 @@ class _Copier:
         self._thread = threading.Thread(target=self._watch, name="copier", daemon=True)
 
     def start(self) -> None:
-        """Begin to look for finished files."""
+        """Begin to copy finished files."""
         self._thread.start()
 
     def end(self) -> None:
@@ -298,7 +308,7 @@ class _Copier:
         """
         self._ended.set()
         self._thread.join()
-        self._held.check()
+        self._lock.check()
         self._copy()
         for name in sorted(self._remote.sizes().keys() - self._finished().keys() - {LOCK_FILE}):
             self._remote.remove(name)
@@ -308,13 +318,13 @@ class _Copier:
         while not self._ended.wait(pause):
             began = time.monotonic()
             with suppress(BystanderError, OSError):  # tried again at the next look
-                self._held.beat()
+                self._lock.beat()
                 self._copy()
-            # Looking through many files takes long: look less often then, but show signs of life.
+            # A search through many files takes long: search less often then, but keep the beat.
             pause = min(BEAT, max(EVERY, 10 * (time.monotonic() - began)))
 
     def _finished(self) -> dict[str, tuple[int, int]]:
-        """List what is finished here: `run.json` last, as it speaks of the others."""
+        """Return date and size of each finished file; `run.json`, which names them, is last."""
         found = {}
         for path in sorted(self._folder.rglob("*")):
             name = path.relative_to(self._folder).as_posix()
@@ -331,7 +341,7 @@ class _Copier:
             if self._ended.is_set() and threading.current_thread() is self._thread:
                 return
             if self._copied.get(name) != state:
-                self._held.beat()  # many files take long
+                self._lock.beat()  # many files take long
                 with suppress(FileNotFoundError):  # deleted here meanwhile
                     self._remote.push(self._folder / name, name)
                     self._copied[name] = state

@@ -1,4 +1,4 @@
-"""Files behind a URL (`s3://…`, `gs://…`), through fsspec: listed, read, written, with patience.
+"""Lists, reads and writes files behind a URL (`s3://…`, `gs://…`) through fsspec, with retries.
 
 Layer: knows nothing of what is in them; `compute.storage.mirror` copies stores and runs with it.
 """
@@ -18,22 +18,22 @@ TRIES = 6
 """Attempts at one file before its remote counts as failing."""
 
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
-"""Seconds before the second attempt, doubled each time; and at most."""
+"""Seconds before the second attempt, which are doubled for each that follows, and their limit."""
 
 NEVER_BETTER = (PermissionError, FileExistsError, TypeError, ValueError, NotImplementedError)
-"""What another attempt would not change."""
+"""Errors that another attempt would not change."""
 
 REFUSED = {"PermissionError", "NoCredentialsError", "PartialCredentialsError"}
-"""Names of errors that credentials would change; the last two are of botocore."""
+"""Names of errors that other credentials may change; the last two are botocore's."""
 
 HERE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
-"""Numbers of errors that are of this machine's disk."""
+"""Numbers of errors of this machine's disk."""
 
 T = TypeVar("T")
 
 
 def is_url(place: str) -> bool:
-    """Tell whether a place is a URL, not a path."""
+    """Return whether a place is a URL, not a path."""
     return "://" in place
 
 
@@ -43,7 +43,7 @@ class Remote:
     Parameters
     ----------
     url
-        Of the folder.
+        URL of the folder.
 
     Raises
     ------
@@ -73,7 +73,7 @@ class Remote:
         self._root = str(root).rstrip("/")
 
     def sizes(self) -> dict[str, int]:
-        """List the files below the URL, relative to it, with their bytes."""
+        """Return the size, in bytes, of every file below the URL by its name relative to it."""
         self._fs.invalidate_cache()
         try:
             found = self._retry(lambda: self._fs.find(self._root, detail=True), "listing")
@@ -83,7 +83,7 @@ class Remote:
         return {str(path)[start:].lstrip("/"): int(i["size"]) for path, i in found.items()}
 
     def read(self, name: str) -> bytes | None:
-        """Return a small file, or nothing if it is not there."""
+        """Return the content of a small file, or None if it is not there."""
         self._fs.invalidate_cache()  # else a file that came after the last listing is not there
         try:
             return bytes(self._retry(lambda: self._fs.cat_file(self._path(name)), name))
@@ -102,9 +102,14 @@ class Remote:
         self._put(lambda: self._fs.pipe_file(path, content), name)
 
     def create(self, name: str, content: bytes) -> bool:
-        """Write a small file only if it is not there; tells whether it was not.
+        """Write a small file unless it is there.
 
-        Two that do so in the same instant both succeed where the remote cannot refuse one.
+        Two processes that do so at the same instant both succeed where the remote refuses neither.
+
+        Returns
+        -------
+        bool
+            Whether it was written.
 
         Raises
         ------
@@ -128,12 +133,12 @@ class Remote:
         return True
 
     def pull(self, name: str, path: Path) -> None:
-        """Copy a file here.
+        """Copy the remote file `name` to `path`.
 
         Raises
         ------
         InputError
-            It is not there.
+            There is no such remote file.
         """
         try:
             self._retry(lambda: self._fs.get_file(self._path(name), str(path)), name)
@@ -141,12 +146,12 @@ class Remote:
             raise InputError(f"{self.url}/{name} is missing.", "Copy it there again.") from error
 
     def push(self, path: Path, name: str) -> None:
-        """Copy a file there.
+        """Copy the file `path` to the remote as `name`.
 
         Raises
         ------
         FileNotFoundError
-            It is not here.
+            There is no such file here.
         InputError
             The bucket is missing.
         """
@@ -158,14 +163,14 @@ class Remote:
             raise FileNotFoundError(path) from None
 
     def remove(self, name: str) -> None:
-        """Delete a file, if it is there."""
+        """Delete a remote file, if it is there."""
         with suppress(FileNotFoundError):
             self._retry(lambda: self._fs.rm_file(self._path(name)), name)
 
     def _put(
         self, call: Callable[[], None], name: str, passed: tuple[type[Exception], ...] = ()
     ) -> None:
-        """Write, and where there are folders make those that are missing."""
+        """Call what writes; where a remote has folders, make those that are missing first."""
         try:
             self._retry(call, name, passed)
         except FileNotFoundError:
@@ -192,12 +197,21 @@ class Remote:
     ) -> T:
         """Call until it succeeds, with growing pauses.
 
+        Parameters
+        ----------
+        call
+            Reads or writes something.
+        what
+            The file's name, for the message.
+        passed
+            Errors that the caller handles; none by default.
+
         Raises
         ------
         FileNotFoundError
-            What was asked for is not there; `passed` names more that the caller understands.
+            What was asked for is not there. Those in `passed` are raised as they are, too.
         OSError
-            The disk here is full or may not be written.
+            The disk of this machine is full or may not be written.
         BystanderError
             It failed `TRIES` times, or another attempt would not change it.
         """

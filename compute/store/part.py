@@ -1,7 +1,7 @@
-"""What a store holds, as tables: crops and windows checked, flagged and packed. No files.
+"""A part of a store as tables: crops and windows, checked, flagged and packed. No files.
 
-A `Part` gathers the tables of some cells, numbered from 0, with what was rejected on the way. Any
-process can make one; `compute.store.writer` numbers them on and writes them.
+A `Part` has the tables of some cells, numbered from 0, and what was rejected on the way. Any
+process can make one; `compute.store.writer` renumbers their cells and writes them.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ from compute.images.cell_quality import flag_cells
 DTYPES = ("uint8", "uint16", "float32")
 
 EXAMPLES = 20
-"""Places that are kept of everything that was rejected for one reason."""
+"""Places that are kept, at most, of what was rejected for one reason."""
 
 _TEXTS = ("protein", "orf", "localization", "labels", "field", "replicate", "split")
 
@@ -39,7 +39,7 @@ class StoreFormat:
     dtype
         ``"uint8"``, ``"uint16"`` or ``"float32"``.
     localizations
-        All class names, in the order that every table uses.
+        All class names, in the order that every table uses; the 15 of the paper by default.
 
     Raises
     ------
@@ -64,17 +64,23 @@ class StoreFormat:
 
     @property
     def crops(self) -> pa.Schema:
-        """Columns of its `crops` table."""
+        """Columns of the store's `crops` table."""
         return schema.crops_schema(len(self.channels), self.size, np.dtype(self.dtype).itemsize)
 
     @property
     def windows(self) -> pa.Schema:
-        """Columns of its `windows` table."""
+        """Columns of the store's `windows` table."""
         return schema.windows_schema(len(self.channels), self.size, np.dtype(self.dtype).itemsize)
 
 
 class Rejections:
-    """Counts what could not be taken, by reason, and keeps the first places of each."""
+    """Counts what could not be taken, by reason, and keeps the first `EXAMPLES` places of each.
+
+    Parameters
+    ----------
+    listed
+        What `listed` of another one returned, to begin with; nothing by default.
+    """
 
     def __init__(self, listed: Iterable[Mapping[str, Any]] = ()) -> None:
         self._count: Counter[str] = Counter()
@@ -82,25 +88,25 @@ class Rejections:
         self.extend(listed)
 
     def add(self, reason: str, where: str) -> None:
-        """Count one."""
+        """Count one rejection, with its place in words."""
         self.extend([{"reason": reason, "count": 1, "examples": [where]}])
 
     def extend(self, listed: Iterable[Mapping[str, Any]]) -> None:
-        """Add what another one has listed."""
+        """Add what `listed` of another one returned."""
         for item in listed:
             self._count[item["reason"]] += item["count"]
             places = self._where.setdefault(item["reason"], [])
             places.extend(item["examples"][: EXAMPLES - len(places)])
 
     def listed(self) -> list[dict[str, Any]]:
-        """Return `reason`, `count` and `examples`, sorted by reason."""
+        """Return a dictionary per reason, sorted: `reason`, `count`, and `examples` of places."""
         return [
             {"reason": reason, "count": count, "examples": list(self._where[reason])}
             for reason, count in sorted(self._count.items())
         ]
 
     def __str__(self) -> str:
-        """Say it in a line."""
+        """Return the counts and reasons in one line."""
         return "; ".join(f"{item['count']} × {item['reason']}" for item in self.listed())
 
 
@@ -109,23 +115,26 @@ class Part:
 
     Parameters
     ----------
-    form
-        The store that they are for.
+    format
+        What all crops of the store have in common.
 
     Attributes
     ----------
     tables
-        Name of a table (``cells``, ``crops``, ``windows``, ``truth``, ``digests``) → its pieces.
+        Name of a table (``cells``, ``crops``, ``windows``, ``truth``, ``digests``) → tables to be
+        joined.
     rows
-        Cells and windows so far.
+        Numbers of ``cells`` and ``windows`` so far.
+    rejections
+        What could not be taken.
     found
-        What the source holds of it, taken or not.
+        Number of crops that the source has here, taken or not.
     counts
         What else the source's importer has counted, for its notes.
     """
 
-    def __init__(self, form: StoreFormat) -> None:
-        self.form = form
+    def __init__(self, format: StoreFormat) -> None:
+        self.format = format
         self.tables: dict[str, list[pa.Table]] = {}
         self.rows = {"cells": 0, "windows": 0}
         self.rejections = Rejections()
@@ -145,22 +154,23 @@ class Part:
         Parameters
         ----------
         images
-            Shape (n, C, H, W), finite, cast to the store's dtype.
+            Pixels, shape (n, C, H, W), finite; they are cast to the store's dtype.
         masks, foregrounds
-            Centre cell and every cell, shape (n, H, W).
+            The centre cell and every cell, booleans of shape (n, H, W).
         cells
             n rows with `protein` and `field`; optional `orf`, `localization`, `labels` (list),
-            `replicate`, `split`. A `localization` given without `labels` is its only label.
+            `replicate`, `split`. A `localization` given without `labels` is the only label.
             Optional `flags`: `compute.schema.CellFlag` bits that the source knows of (0 for
             none), added to those found here.
         truth
             Proportion of the protein at each of the store's localizations, shape
-            (n, len(localizations)); simulated cells only.
+            (n, len(localizations)), for simulated cells; None, the default, for others.
 
         Raises
         ------
         InputError
-            Shapes differ, a value is not finite, or a localization is not among the store's.
+            Shapes do not go together, a value is not finite, or a localization is not among the
+            store's.
         """
         n = len(cells)
         self._check(images, masks, foregrounds, n)
@@ -185,8 +195,8 @@ class Part:
         frame["flags"] = flag_cells(masks, foregrounds) | given_flags
         table = pa.table({name: list(frame[name]) for name in frame}, schema=schema.cells_schema())
         self._push("cells", table)
-        crops = self.form.crops
-        values = images.astype(self.form.dtype, copy=False)
+        crops = self.format.crops
+        values = images.astype(self.format.dtype, copy=False)
         self._push(
             "crops",
             pa.table(
@@ -209,7 +219,7 @@ class Part:
                 pa.table(
                     {
                         "cell": row + self.rows["cells"],
-                        "localization": [self.form.localizations[c] for c in column],
+                        "localization": [self.format.localizations[c] for c in column],
                         "proportion": np.asarray(truth)[row, column],
                     },
                     schema=schema.truth_schema(),
@@ -232,17 +242,18 @@ class Part:
         Parameters
         ----------
         images
-            Shape (n, C, H, W).
+            Pixels, shape (n, C, H, W); they are cast to the store's dtype.
         field, protein, localization, replicate
-            Where they come from.
+            The field that they are from, as in the `cells` table; `replicate` is None by default.
         filled
-            True where cells were replaced by medium, because no free window was there.
+            Whether cells were replaced by medium, because the field has no free window; False by
+            default.
         """
         n = len(images)
         if n == 0:
             return
-        windows = self.form.windows
-        values = images.astype(self.form.dtype, copy=False)
+        windows = self.format.windows
+        values = images.astype(self.format.dtype, copy=False)
         self._push(
             "windows",
             pa.table(
@@ -261,7 +272,7 @@ class Part:
         self.rows["windows"] += n
 
     def add_digests(self, digests: NDArray[np.uint64]) -> None:
-        """Add what tells repeated images (`compute.importers.duplicates`), shape (n,)."""
+        """Add hashes by which duplicates are found (`compute.importers.duplicates`), shape (n,)."""
         self._push("digests", pa.table({"digest": digests}, schema=DIGESTS))
 
     def reject(self, reason: str, where: str) -> None:
@@ -278,7 +289,7 @@ class Part:
         foregrounds: NDArray[np.bool_],
         n: int,
     ) -> None:
-        pixels = (n, len(self.form.channels), self.form.size, self.form.size)
+        pixels = (n, len(self.format.channels), self.format.size, self.format.size)
         if (
             images.shape != pixels
             or masks.shape != (n, *pixels[2:])
@@ -292,19 +303,19 @@ class Part:
             raise InputError("An image holds values that are not finite.", "Reject it before.")
 
     def _check_labels(self, frame: pd.DataFrame) -> None:
-        known = set(self.form.localizations)
+        known = set(self.format.localizations)
         for labels, one, protein in zip(
             frame["labels"], frame["localization"], frame["protein"], strict=True
         ):
             for label in {*(labels or ()), *([one] if one is not None else ())} - known:
                 raise InputError(
                     f"Protein {protein}: unknown localization {label!r}.",
-                    f"This store's are: {', '.join(self.form.localizations)}.",
+                    f"This store's are: {', '.join(self.format.localizations)}.",
                 )
 
 
 DIGESTS = pa.schema([pa.field("digest", pa.uint64(), nullable=False)])
-"""Columns of the digests, which only an import that is not finished keeps."""
+"""Columns of the table of hashes that an import keeps while it is not finished."""
 
 
 def _binary(values: NDArray[Any], kind: pa.DataType) -> pa.Array:

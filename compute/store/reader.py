@@ -1,17 +1,16 @@
-"""The crop store, for reading: cells, their pixels and masks, windows without cells. No torch.
+"""Reads crop stores: cells, their pixels and masks, windows without cells. No torch.
 
 A store is a folder: `store.json`, `cells.parquet`, `crops-*.parquet`, `windows-*.parquet` and,
 for simulated cells, `truth.parquet`. `compute.store.writer` makes it.
 """
 
-import fcntl
 import os
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -23,21 +22,22 @@ from numpy.typing import NDArray
 from compute import schema
 from compute.errors import InputError, unknown_value
 from compute.images.dilation import Words, bytes_to_words, to_words
-from compute.storage.atomic_files import disk_error, read_json, sha256, writing
+from compute.storage.atomic_files import read_json, sha256, writing
+from compute.storage.locks import one_at_a_time
 from compute.storage.paths import StorePaths
 
 CROP_ROW_GROUP = 256
-"""Crops per Parquet row group: what is decoded at a time."""
+"""Crops per Parquet row group; so many are decoded at a time."""
 
 ROWS = 8192
-"""Rows without pixels that are decoded at a time."""
+"""Rows of `cells` that are decoded at a time."""
 
 
 class PixelFile:
     """An uncompressed array on disk (`.npy`) whose rows are read when they are asked for.
 
-    Unlike a memory map it keeps nothing: what was read is the caller's, so a process that goes
-    through a store of any size stays as small as its batches.
+    Unlike a memory map it keeps nothing in memory, so a process that reads all of a store of any
+    size stays as small as its batches. Threads may read at the same time.
 
     Parameters
     ----------
@@ -55,18 +55,24 @@ class PixelFile:
         }[version]
         self.shape, _, self.dtype = read_header(self._file)
         self._start = self._file.tell()
+        self._turn = Lock()
 
     def __len__(self) -> int:
         """Count the rows."""
         return self.shape[0]
 
     def __getitem__(self, rows: Any) -> NDArray[Any]:
-        """Read rows, in the order given; each run of following ones at once.
+        """Read rows in the order given, consecutive ones at once.
 
         Parameters
         ----------
         rows
             Row numbers ≥ 0, shape (n,), or a slice.
+
+        Returns
+        -------
+        ndarray
+            Shape (n, ...).
 
         Raises
         ------
@@ -81,12 +87,12 @@ class PixelFile:
         return found
 
     def read_into(self, found: NDArray[Any], number: NDArray[np.integer[Any]]) -> None:
-        """Read rows to where they are wanted, as asking for them would.
+        """Read rows into an array that is there.
 
         Parameters
         ----------
         found
-            C-contiguous, of this dtype, shape (n, ...).
+            Is overwritten: C-contiguous, of this dtype, shape (n, ...).
         number
             Row numbers ≥ 0, shape (n,).
 
@@ -101,17 +107,25 @@ class PixelFile:
             return
         if not 0 <= number.min() <= number.max() < len(self):
             raise IndexError(f"Rows {number.min()} to {number.max()} of {len(self)}.")
-        target, file = memoryview(found.data).cast("B"), self._file.fileno()
+        target = memoryview(found.data).cast("B")
         step = self.dtype.itemsize * int(np.prod(self.shape[1:]))
         edges = np.flatnonzero(np.diff(number) != 1) + 1
         for first, last in pairwise([0, *edges.tolist(), len(number)]):
-            part = target[first * step : last * step]
+            rest = target[first * step : last * step]
             at = self._start + int(number[first]) * step
-            while part:
-                read = os.preadv(file, [part], at)
+            while rest:
+                read = self._read_at(rest, at)
                 if read == 0:
                     raise InputError(f"{self.path} was cut short.", "Delete it and run again.")
-                part, at = part[read:], at + read
+                rest, at = rest[read:], at + read
+
+    def _read_at(self, target: memoryview, start: int) -> int:
+        """Read bytes that begin at a place in the file; return how many were read."""
+        if hasattr(os, "preadv"):
+            return os.preadv(self._file.fileno(), [target], start)
+        with self._turn:  # Windows: reading moves the file's only position
+            self._file.seek(start)
+            return self._file.readinto(target)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Read everything."""
@@ -123,7 +137,7 @@ Pixels = NDArray[Any] | PixelFile
 
 @dataclass(frozen=True)
 class CropArrays:
-    """Pixels of a whole store, in memory or on disk; row i is cell row i.
+    """Pixels of a whole store, in memory or on disk; row i is of the cell in row i of `cells`.
 
     Parameters
     ----------
@@ -194,29 +208,29 @@ class CropStore:
         return _compact(self._files("windows"), full, without=("image",))
 
     def cell_tables(self) -> Iterator[pa.Table]:
-        """Give the `cells` table as it lies on disk, some rows at a time."""
+        """Yield the `cells` table as it is on disk, `ROWS` rows at a time."""
         for batch in self._batches(self.paths.cells, schema.cells_schema().names, ROWS):
             yield pa.Table.from_batches([batch])
 
     @property
     def truth(self) -> pd.DataFrame | None:
-        """True proportions per cell and localization (simulated cells), else nothing."""
-        if not (self.paths.truth).is_file():
+        """True proportions per cell and localization of simulated cells; None for others."""
+        if not self.paths.truth.is_file():
             return None
         return _compact([self.paths.truth], schema.truth_schema())
 
     @property
     def usable(self) -> NDArray[np.bool_]:
-        """Which cells can stand in trials: none of the `UNUSABLE` flags, shape (N,)."""
+        """Which cells can be in trials: those without an `UNUSABLE` flag, booleans, shape (N,)."""
         return np.asarray((self.cells["flags"] & int(schema.UNUSABLE)) == 0)
 
     def fields_of(self, split: str) -> list[str]:
-        """Return the fields of a split.
+        """Return the names of the fields of a split, sorted.
 
         Raises
         ------
         UsageError
-            No cell is of that split; names those there are.
+            No cell is of that split; names the splits that there are.
         """
         inside = self.cells["split"] == split
         if not inside.any():
@@ -229,10 +243,12 @@ class CropStore:
         Parameters
         ----------
         cache
-            A folder for uncompressed copies, made at first use and used again while the store is
-            the same, by other processes too; without it everything is read into memory.
+            A folder for uncompressed copies, which are made at first use and used again while the
+            store is the same, by other processes too; None, the default, reads everything into
+            memory.
         first
-            Read no more than so many cells and windows, into memory; None reads all.
+            Number of cells, and of windows, to read into memory, at most; None, the default, reads
+            all.
 
         Returns
         -------
@@ -273,7 +289,7 @@ class CropStore:
             return array
         path = cache / f"{self.fingerprint}-{name}.npy"
         if not path.is_file():
-            with alone(cache):
+            with one_at_a_time(cache):
                 if not path.is_file():
                     self._write_pixels(path, table, column, shape, dtype)
         return PixelFile(path)
@@ -295,12 +311,21 @@ class CropStore:
         dtype: np.dtype[Any],
         whole: bool = True,
     ) -> Iterator[NDArray[Any]]:
-        """Decode a column of pixels, some rows at a time; `whole` expects no more than asked for.
+        """Decode a column of pixels, some rows at a time.
+
+        Parameters
+        ----------
+        table, column
+            Names of the table and of its column.
+        shape, dtype
+            Those of all rows that are wanted.
+        whole
+            Whether these are all the rows that there should be.
 
         Raises
         ------
         InputError
-            There are more or fewer rows than the store's tables have.
+            There are fewer rows than wanted, or more than there should be.
         """
         count = 0
         for file in self._files(table):
@@ -347,23 +372,10 @@ class CropStore:
                 )
 
 
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Wait until no other process makes files in a folder of pixels."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / ".pixels.lock").open("a")
-    except OSError as error:
-        raise disk_error(error, folder) from error
-    with handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
 def _compact(
     files: Sequence[Path], expected: pa.Schema, without: Collection[str] = ()
 ) -> pd.DataFrame:
-    """Read a table column by column, to a frame that takes a few bytes a row.
+    """Read a table column by column into a frame that takes a few bytes per row.
 
     Raises
     ------
@@ -378,18 +390,18 @@ def _compact(
             if field.name in without:
                 continue
             one = pa.schema([field])
-            parts = [one.empty_table()]
+            tables = [one.empty_table()]
             for file in files:
-                part = pq.read_table(file, columns=one.names, partitioning=None, pre_buffer=False)
-                parts.append(schema.check_table(part, one, str(file)))
-            columns[field.name] = _column(pa.concat_tables(parts).column(0))
+                table = pq.read_table(file, columns=one.names, partitioning=None, pre_buffer=False)
+                tables.append(schema.check_table(table, one, str(file)))
+            columns[field.name] = _column(pa.concat_tables(tables).column(0))
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{file} cannot be read: {error}.", "Make the store anew.") from error
     return pd.DataFrame(columns, copy=False)
 
 
 def _column(values: pa.ChunkedArray) -> Any:
-    """Turn a column into what a frame holds."""
+    """Convert a column to what a frame holds; texts become categories in alphabetical order."""
     if pa.types.is_list(values.type):
         return pd.Series(_shared(values), dtype=object)
     if not pa.types.is_string(values.type):
@@ -403,7 +415,7 @@ def _column(values: pa.ChunkedArray) -> Any:
 
 
 def _shared(lists: pa.ChunkedArray) -> list[NDArray[Any] | None]:
-    """Turn a column of lists into objects, one for all rows that hold the same."""
+    """Convert a column of lists to arrays, one object for all rows with the same list."""
     kept: dict[tuple[str, ...] | None, NDArray[Any] | None] = {None: None}
     found: list[NDArray[Any] | None] = []
     for start in range(0, len(lists), CROP_ROW_GROUP):

@@ -1,8 +1,8 @@
 """Writes crop stores in flat memory; every source of crops goes through here. No torch.
 
-A store appears whole, by one rename, or not at all. Until then it lies in a folder beside it, with
-its `cells` in pieces. With a header, that folder outlives an interruption: what was committed is
-kept, and the next writer with the same header goes on behind it.
+A store appears whole, by one rename, or not at all. Until then its files are in a folder beside
+it, where `cells`, `truth` and hashes are staged, in several files each. With a header, that folder
+outlives an interruption: the next writer with the same header resumes after the last commit.
 """
 
 import os
@@ -40,19 +40,19 @@ from compute.storage.run_directory import differences
 from compute.store.part import Part, Rejections, StoreFormat
 from compute.store.reader import CROP_ROW_GROUP
 
-SHARD_ROWS = 4096
+FILE_ROWS = 4096
 """Crops per Parquet file (about 70 MB of 2×64×64 16-bit pixels)."""
 
-PIECE_ROWS = 50_000
-"""Rows of `cells` and `truth` held in memory, and per row group of the finished tables."""
+STAGED_ROWS = 50_000
+"""Rows of `cells` and `truth` per staged file, and per row group of the finished tables."""
 
 _STATE = "state.json"
 
 
 class CropStoreWriter:
-    """Writes a crop store in flat memory; the folder appears when the block ends well.
+    """Writes a crop store in flat memory; the folder appears when its ``with`` block ends well.
 
-    Use as a context manager. Cells are numbered in the order in which they are added.
+    Cells are numbered in the order in which they are added.
 
     Parameters
     ----------
@@ -61,24 +61,28 @@ class CropStoreWriter:
     channels, size, dtype, localizations
         What all crops have in common (`compute.store.part.StoreFormat`).
     source
-        Where the crops come from: at least ``kind`` (text) and ``simulated`` (bool); anything
-        else that JSON holds.
+        Where the crops come from: at least ``kind`` (text) and ``simulated`` (bool), and anything
+        else that JSON can hold.
     train_share
-        Share of every protein's fields that become split ``train``, 0 to 1; the others become
-        ``test``. Cells that were given a split keep it. None leaves it empty. One row per field
-        is held in memory for it.
+        Share of every protein's fields that become split ``train``, between 0 and 1; the others
+        become ``test``. Cells that were given a split keep it. One row per field is held in memory.
+        None, the default, leaves the splits that were not given empty.
     overwrite
-        Replace a store that is there already.
+        Replace a store that is there already; by default it is refused.
     header
-        All that the store depends on. Where it is given, what was committed before an
-        interruption is gone on with, if it was begun with the same header.
+        All that the store depends on, as JSON can hold it. With it, what was committed before an
+        interruption is resumed if its header was the same; None, the default, keeps nothing.
     fresh
-        Delete what was begun and begin anew.
+        Delete what was begun, instead of resuming it; False by default.
 
     Attributes
     ----------
+    format
+        What all crops have in common.
+    source
+        As given; it may be changed until the block ends.
     progress
-        What the last commit said of itself, before an interruption; empty in a new store.
+        What was given to the last commit before an interruption; empty in a new store.
 
     Raises
     ------
@@ -104,7 +108,7 @@ class CropStoreWriter:
         if train_share is not None and not 0 < train_share < 1:
             raise UsageError(f"train_share is {train_share}; it must lie between 0 and 1.")
         self._train_share = train_share
-        self.form = StoreFormat(tuple(channels), size, dtype, tuple(localizations))
+        self.format = StoreFormat(tuple(channels), size, dtype, tuple(localizations))
         refuse_to_replace(self.path, overwrite)
         self.source = dict(source)
         self.progress: dict[str, Any] = {}
@@ -116,7 +120,7 @@ class CropStoreWriter:
         self._fresh = fresh
         self._rejections = Rejections()
         self._files: list[dict[str, Any]] = []
-        self._pieces: Counter[str] = Counter()
+        self._staged: Counter[str] = Counter()
         self._count = {"cells": 0, "windows": 0}
         self._pending: dict[str, list[pa.Table]] = {}
 
@@ -137,7 +141,7 @@ class CropStoreWriter:
             if self._header is not None:
                 held.enter_context(lock(self._work, "store"))
                 if not self._fresh and (self._work / _STATE).is_file():
-                    self._go_on()
+                    self._resume()
             self._clean()
             self._held = held.pop_all()
         return self
@@ -148,7 +152,7 @@ class CropStoreWriter:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Finish the store, or remove what was begun and cannot be gone on with."""
+        """Finish the store, or remove what was begun and cannot be resumed."""
         done = False
         with self._held:
             try:
@@ -167,23 +171,23 @@ class CropStoreWriter:
         cells: pd.DataFrame,
         truth: NDArray[np.floating[Any]] | None = None,
     ) -> None:
-        """Add cells, as `compute.store.part.Part.add`."""
-        part = Part(self.form)
+        """Add cells; parameters and errors are those of `compute.store.part.Part.add`."""
+        part = Part(self.format)
         part.add(images, masks, foregrounds, cells, truth)
         self.append(part)
 
     def add_windows(self, images: NDArray[Any], **where: Any) -> None:
-        """Add windows without cells, as `compute.store.part.Part.add_windows`."""
-        part = Part(self.form)
+        """Add windows; parameters are those of `compute.store.part.Part.add_windows`."""
+        part = Part(self.format)
         part.add_windows(images, **where)
         self.append(part)
 
     def reject(self, reason: str, where: str) -> None:
-        """Count something that could not be taken, with its place; the first ones are kept."""
+        """Count something that could not be taken; the first places of each reason are kept."""
         self._rejections.add(reason, where)
 
     def append(self, part: Part) -> None:
-        """Add a part of the store, numbered on from what is there."""
+        """Add a part of the store; its cells and windows are renumbered to follow those before."""
         starts = {
             "cell": pa.scalar(self._count["cells"]),
             "window": pa.scalar(self._count["windows"]),
@@ -201,16 +205,16 @@ class CropStoreWriter:
 
     @property
     def rejections(self) -> list[dict[str, Any]]:
-        """Everything rejected so far: `reason`, `count`, `examples`."""
+        """Everything that was rejected so far, as `compute.store.part.Rejections.listed`."""
         return self._rejections.listed()
 
     def commit(self, progress: Mapping[str, Any]) -> None:
-        """Keep all that was added so far through any interruption.
+        """Write all that was added so far, so that it outlives any interruption.
 
         Parameters
         ----------
         progress
-            How far the source has been read, and whatever else is needed to go on behind it.
+            How far the source has been read, and whatever else is needed to resume there.
         """
         self._flush_all()
         write_json(
@@ -219,20 +223,20 @@ class CropStoreWriter:
                 "schema_version": schema.SCHEMA_VERSION,
                 "header": self._header,
                 "files": self._files,
-                "pieces": self._pieces,
+                "pieces": self._staged,
                 "count": self._count,
                 "rejections": self.rejections,
                 "progress": progress,
             },
         )
 
-    def pieces(self, kind: str) -> Iterator[pa.Table]:
-        """Read back what was written of ``cells``, ``truth`` or ``digests``, piece by piece."""
-        for number in range(self._pieces[kind]):
-            yield pq.read_table(self._piece(kind, number))
+    def staged(self, kind: str) -> Iterator[pa.Table]:
+        """Read what was written of ``cells``, ``truth`` or ``digests``, file by file."""
+        for number in range(self._staged[kind]):
+            yield pq.read_table(self._staged_file(kind, number))
 
-    def _go_on(self) -> None:
-        """Take up the state of the last commit."""
+    def _resume(self) -> None:
+        """Read the state of the last commit."""
         state = read_json(self._work / _STATE, "begun store")
         changed = differences(state["header"], self._header)
         if changed:
@@ -241,18 +245,18 @@ class CropStoreWriter:
                 "Give the same source and options to go on, or --fresh to begin anew.",
             )
         files = [self._folder / item["file"] for item in state["files"]]
-        pieces = [self._piece(k, i) for k, n in state["pieces"].items() for i in range(n)]
-        # A store that was finished took its files along: there is nothing to go on with.
-        if not all(file.is_file() for file in (*files, *pieces)):
+        staged = [self._staged_file(k, i) for k, n in state["pieces"].items() for i in range(n)]
+        # A store that was finished took its files along: there is nothing to resume.
+        if not all(file.is_file() for file in (*files, *staged)):
             return
-        self._files, self._pieces = state["files"], Counter(state["pieces"])
+        self._files, self._staged = state["files"], Counter(state["pieces"])
         self._count, self.progress = state["count"], state["progress"]
         self._rejections = Rejections(state["rejections"])
 
     def _clean(self) -> None:
-        """Make the folders, and delete what no commit knows of."""
+        """Make the folders, and delete files that are part of no commit."""
         known = {self._folder / item["file"] for item in self._files}
-        known |= {self._piece(kind, i) for kind, n in self._pieces.items() for i in range(n)}
+        known |= {self._staged_file(kind, i) for kind, n in self._staged.items() for i in range(n)}
         if known:
             known.add(self._work / _STATE)
         try:
@@ -266,7 +270,7 @@ class CropStoreWriter:
     def _push(self, kind: str, table: pa.Table) -> None:
         pending = self._pending.setdefault(kind, [])
         pending.append(table)
-        rows = SHARD_ROWS if kind in ("crops", "windows") else PIECE_ROWS
+        rows = FILE_ROWS if kind in ("crops", "windows") else STAGED_ROWS
         while sum(map(len, self._pending[kind])) >= rows:
             self._flush(kind, rows)
 
@@ -277,7 +281,7 @@ class CropStoreWriter:
                 self._flush(kind, rows)
 
     def _flush(self, kind: str, rows: int) -> None:
-        """Write the first rows that wait: crops and windows for good, the others as a piece."""
+        """Write the first rows that wait: crops and windows for good; the others are staged."""
         pending = pa.concat_tables(self._pending[kind])
         self._pending[kind] = [pending.slice(rows)] if len(pending) > rows else []
         table = pending.slice(0, rows).combine_chunks()
@@ -287,10 +291,10 @@ class CropStoreWriter:
             write_table(path, table, CROP_ROW_GROUP)
             self._record(kind, path, rows)
             return
-        write_table(self._piece(kind, self._pieces[kind]), table)
-        self._pieces[kind] += 1
+        write_table(self._staged_file(kind, self._staged[kind]), table)
+        self._staged[kind] += 1
 
-    def _piece(self, kind: str, number: int) -> Path:
+    def _staged_file(self, kind: str, number: int) -> Path:
         return StorePaths(self._work).shard(kind, number)
 
     def _record(self, kind: str, path: Path, rows: int) -> None:
@@ -303,20 +307,20 @@ class CropStoreWriter:
         self._flush_all()
         flags: Counter[str] = Counter()
         cells = StorePaths(self._folder).cells
-        pieces = self.pieces("cells")
+        staged = self.staged("cells")
         if self._train_share is not None:
-            pieces = _deal_fields(pieces, _deal(self.pieces("cells"), self._train_share))
-        write_stream(cells, _counted(pieces, flags), schema.cells_schema(), PIECE_ROWS)
+            staged = _fill_splits(staged, _draw_splits(self.staged("cells"), self._train_share))
+        write_stream(cells, _counted(staged, flags), schema.cells_schema(), STAGED_ROWS)
         self._record("cells", cells, self._count["cells"])
-        if self._pieces["truth"]:
+        if self._staged["truth"]:
             truth = StorePaths(self._folder).truth
-            write_stream(truth, self.pieces("truth"), schema.truth_schema(), PIECE_ROWS)
+            write_stream(truth, self.staged("truth"), schema.truth_schema(), STAGED_ROWS)
             self._record("truth", truth, pq.read_metadata(truth).num_rows)
         content = {
-            "channels": list(self.form.channels),
-            "size": self.form.size,
-            "dtype": self.form.dtype,
-            "localizations": list(self.form.localizations),
+            "channels": list(self.format.channels),
+            "size": self.format.size,
+            "dtype": self.format.dtype,
+            "localizations": list(self.format.localizations),
             "source": self.source,
             "files": self._files,
         }
@@ -345,10 +349,17 @@ class CropStoreWriter:
 def refuse_to_replace(path: Path, overwrite: bool) -> None:
     """Refuse a path where something is that may not be replaced.
 
+    Parameters
+    ----------
+    path
+        Folder of a store to make.
+    overwrite
+        Whether a store that is there may be replaced.
+
     Raises
     ------
     UsageError
-        A store is there and `overwrite` was not given, or what is there is no store.
+        A store is there that may not be replaced, or what is there is no store.
     """
     if path.exists() and not overwrite:
         raise UsageError(
@@ -364,44 +375,44 @@ def _not_empty(path: Path) -> bool:
     return not path.is_dir() or any(path.iterdir())
 
 
-def _counted(pieces: Iterator[pa.Table], flags: Counter[str]) -> Iterator[pa.Table]:
-    """Pass `cells` on and count their flags, and as ``usable`` those fit for trials."""
-    for piece in pieces:
-        given = piece.column("flags").to_numpy()
+def _counted(tables: Iterator[pa.Table], flags: Counter[str]) -> Iterator[pa.Table]:
+    """Pass on `cells`; count their flags, and as ``usable`` the cells that can be in trials."""
+    for table in tables:
+        given = table.column("flags").to_numpy()
         flags["usable"] += int(((given & int(schema.UNUSABLE)) == 0).sum())
         for flag in schema.CELL_FLAGS:
             flags[str(flag.name)] += int(((given & int(flag)) != 0).sum())
-        yield piece
+        yield table
 
 
-def _deal(pieces: Iterator[pa.Table], share: float) -> pd.DataFrame:
-    """Deal every protein's fields out to the splits ``train`` and ``test``, by hash.
+def _draw_splits(tables: Iterator[pa.Table], share: float) -> pd.DataFrame:
+    """Draw by hash which of every protein's fields are ``train``, a share, and which ``test``.
 
     Returns
     -------
     DataFrame
-        `protein`, `field`, `split`: a row per field.
+        A row per field: `protein`, `field`, `split`.
     """
     names = ["protein", "field"]
     known = pa.schema([pa.field(name, pa.string()) for name in names]).empty_table()
-    for piece in pieces:
-        both = pa.concat_tables([known, piece.select(names).cast(known.schema)])
+    for table in tables:
+        both = pa.concat_tables([known, table.select(names).cast(known.schema)])
         known = both.group_by(names, use_threads=False).aggregate([])
     pairs = known.to_pandas()
-    lot = [zlib.crc32(name.encode()) for name in pairs["field"]]
-    pairs["lot"] = mix(Stream.TRAIN_FIELDS, np.asarray(lot))
-    pairs = pairs.sort_values(["protein", "lot"])
+    names_hashed = [zlib.crc32(name.encode()) for name in pairs["field"]]
+    pairs["hash"] = mix(Stream.TRAIN_FIELDS, np.asarray(names_hashed))
+    pairs = pairs.sort_values(["protein", "hash"])
     rank = pairs.groupby("protein").cumcount()
     many = pairs.groupby("protein")["field"].transform("size")
     pairs["split"] = np.where(rank < np.rint(share * many), "train", "test")
     return pairs[["protein", "field", "split"]]
 
 
-def _deal_fields(pieces: Iterator[pa.Table], dealt: pd.DataFrame) -> Iterator[pa.Table]:
-    """Fill the empty splits of `cells` from `_deal`."""
-    for piece in pieces:
-        frame = piece.select(["protein", "field", "split"]).to_pandas()
-        own = frame.merge(dealt, on=["protein", "field"], how="left", suffixes=("", "_dealt"))
-        split = own["split"].where(own["split"].notna(), own["split_dealt"])
-        place = piece.schema.get_field_index("split")
-        yield piece.set_column(place, piece.schema.field(place), pa.array(split, pa.string()))
+def _fill_splits(tables: Iterator[pa.Table], drawn: pd.DataFrame) -> Iterator[pa.Table]:
+    """Pass on `cells` with their empty splits filled from `_draw_splits`."""
+    for table in tables:
+        frame = table.select(["protein", "field", "split"]).to_pandas()
+        own = frame.merge(drawn, on=["protein", "field"], how="left", suffixes=("", "_drawn"))
+        split = own["split"].where(own["split"].notna(), own["split_drawn"])
+        place = table.schema.get_field_index("split")
+        yield table.set_column(place, table.schema.field(place), pa.array(split, pa.string()))

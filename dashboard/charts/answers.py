@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from compute.schema import DROP_PARTS, FLIP_DIRECTIONS, Flip, Part
+from compute.schema import DROP_PARTS, FLIP_DIRECTIONS, DropPart, Flip
 from dashboard import wording
 from dashboard.charts.accuracy import sample_size
 from dashboard.charts.description import Axis, Bars, Chart, Heat, Layer, Panel, Points, Rule, pick
@@ -19,8 +19,8 @@ PATTERNS: dict[str, Literal["", "/", "."]] = {
     Flip.LOST: "",
     Flip.GAINED: "/",
     Flip.MOVED: ".",
-    Part.RESCALING: "/",
-    Part.CONTEXT: "",
+    DropPart.RESCALING: "/",
+    DropPart.CONTEXT: "",
 }
 Kind = Literal["drop", "attraction"]
 
@@ -108,7 +108,7 @@ def rescaling(table: pd.DataFrame) -> Chart:
     for model in sorted(table["model"].unique(), key=list(marks).index):
         rows = table[table["model"] == model]
         layers: list[Layer] = [Rule("x", 0)]
-        for part, offset in ((Part.RESCALING, -0.16), (Part.CONTEXT, 0.16)):
+        for part, offset in ((DropPart.RESCALING, -0.16), (DropPart.CONTEXT, 0.16)):
             some = _of_conditions(rows[rows["part"] == part], conditions)
             layers.append(
                 Bars(
@@ -124,7 +124,7 @@ def rescaling(table: pd.DataFrame) -> Chart:
                     hover=tuple(_part_hover(row, model, part) for _, row in some),
                 )
             )
-        some = _of_conditions(rows[rows["part"] == Part.TOTAL], conditions)
+        some = _of_conditions(rows[rows["part"] == DropPart.TOTAL], conditions)
         layers.append(
             Points(
                 "whole drop",
@@ -137,7 +137,7 @@ def rescaling(table: pd.DataFrame) -> Chart:
                 symbol="diamond",
                 open_=True,
                 size=9,
-                hover=tuple(_part_hover(row, model, Part.TOTAL) for _, row in some),
+                hover=tuple(_part_hover(row, model, DropPart.TOTAL) for _, row in some),
             )
         )
         span = high - low
@@ -162,27 +162,29 @@ def rescaling(table: pd.DataFrame) -> Chart:
 def rescaling_title(table: pd.DataFrame) -> str:
     """Say which part is the larger where the drop is largest."""
     kept = table[table["condition"].isin(wording.SWAPS)]
-    total = kept[kept["part"] == Part.TOTAL]
+    total = kept[kept["part"] == DropPart.TOTAL]
     if total.empty:
         return "Rescaling and context"
     worst = wording.records(total.sort_values("estimate", ascending=False))[0]
     same = (kept["model"] == worst.model) & (kept["condition"] == worst.condition)
     value = kept[same].set_index("part")["estimate"]
-    if worst.estimate < wording.CLEAR or not {Part.RESCALING, Part.CONTEXT} <= set(value.index):
+    if worst.estimate < wording.CLEAR or not {DropPart.RESCALING, DropPart.CONTEXT} <= set(
+        value.index
+    ):
         return "No drop is large enough to be split in two"
     start = f"Of {model_title(worst.model)}'s drop {wording.on_background(worst.condition)}"
-    first, second = sorted((Part.CONTEXT, Part.RESCALING), key=lambda part: -value[part])
+    first, second = sorted((DropPart.CONTEXT, DropPart.RESCALING), key=lambda part: -value[part])
     return (
         f"{start} ({wording.points(worst.estimate)}), {wording.points(value[first])} are "
         f"{_cause(first)} and {wording.points(value[second])} {_cause(second)}"
     )
 
 
-def _cause(part: Part) -> str:
-    return "context" if part == Part.CONTEXT else "rescaling of the crop"
+def _cause(part: DropPart) -> str:
+    return "context" if part == DropPart.CONTEXT else "rescaling of the crop"
 
 
-def _part_hover(row: Any, model: str, part: Part) -> str:
+def _part_hover(row: Any, model: str, part: DropPart) -> str:
     return (
         f"{model_title(model)}, {condition_title(row.condition)}\n{part}: "
         f"{wording.points(row.estimate)} ({wording.interval(row.ci_low, row.ci_high)})\n"

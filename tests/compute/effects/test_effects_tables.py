@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from compute import schema
-from compute.schema import COMPOSED, CONDITIONS, Condition, Flip, Part, Protocol
+from compute.schema import COMPOSED, CONDITIONS, Condition, DropPart, Flip, Protocol
 from compute.statistics.calibration import BINS
 from tests.compute.summarised_run import MODELS
 from tests.compute.synthetic_cells import CLASSES
@@ -169,9 +169,9 @@ def test_a_drop_is_split_by_the_second_reading(made, unit, normalisation):
         crop, locked = (again, first) if normalisation == "locked" else (first, again)
         before, crop, locked = (answer == own for answer in (trials["before"], crop, locked))
         parts = {
-            Part.TOTAL: before * 1.0 - crop,
-            Part.RESCALING: locked * 1.0 - crop,
-            Part.CONTEXT: before * 1.0 - locked,
+            DropPart.TOTAL: before * 1.0 - crop,
+            DropPart.RESCALING: locked * 1.0 - crop,
+            DropPart.CONTEXT: before * 1.0 - locked,
         }
         for part, difference in parts.items():
             overall, by_class = scope_rows(rows[rows["part"] == part], made.tested())

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compute.images.dilation import grow_diamond, grow_square, to_masks, to_words
+from compute.images.dilation import diamond, grow_square, to_masks, to_words
 from compute.store.reader import CropArrays
 
 
@@ -16,6 +16,10 @@ def naive(mask, reach, distance):
         if len(inside):
             found[place] = distance(np.abs(inside - place)).min() <= reach
     return found
+
+
+def grow_diamond(masks, pixels):
+    return to_masks(diamond(to_words(masks), pixels), masks.shape[-1])
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from compute.errors import InputError
 from compute.hashing import mix
 from compute.images.cell_quality import LEAST_MEDIUM
-from compute.images.fill_holes import FAR, MARGIN, fill, fill_batch, medium_mask, windows_from_crops
+from compute.images.fill_holes import FAR, MARGIN, fill_batch, medium_mask, windows_from_crops
 
 SIZE = 32
 
@@ -155,14 +155,6 @@ def test_no_crops_and_wrong_shapes(crops):
     assert little.shape == (0,)
     with pytest.raises(InputError, match="Expected"):
         fill_batch(images, holes[:4], foregrounds, seeds)
-
-
-def test_fill_takes_one_image(crops):
-    images, holes, foregrounds, _ = crops
-    one = fill(images[0], holes[0], foregrounds[0], np.random.default_rng(3))
-    again = fill(images[0], holes[0], foregrounds[0], np.random.default_rng(3))
-    assert np.array_equal(one, again)
-    assert not np.array_equal(one, images[0])
 
 
 def test_windows_have_no_cells():

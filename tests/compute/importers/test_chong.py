@@ -93,8 +93,8 @@ def test_a_folder_gives_the_splits(tmp_path):
 def test_batches_do_not_matter(tmp_path, monkeypatch):
     path = write(tmp_path / "a.h5", [(cells(9), one_hot([0, 2, 3] * 3))])
     one = import_chong(path, tmp_path / "a").path
-    monkeypatch.setattr("compute.importers.chong.BATCH", 2)
-    monkeypatch.setattr("compute.importers.part_builder.BATCH", 4)
+    monkeypatch.setattr("compute.importers.chong.ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("compute.importers.part_builder.SEGMENTED_AT_ONCE", 4)
     other = import_chong(path, tmp_path / "b").path
     assert CropStore(one).fingerprint == CropStore(other).fingerprint
 

@@ -127,7 +127,7 @@ def test_twice_is_the_same(source, tmp_path):
 
 def test_batches_do_not_matter(source, tmp_path, monkeypatch):
     import_paired_cell(source, tmp_path / "a")
-    monkeypatch.setattr(part_builder, "BATCH", 3)
+    monkeypatch.setattr(part_builder, "SEGMENTED_AT_ONCE", 3)
     import_paired_cell(source, tmp_path / "b")
     one, other = CropStore(tmp_path / "a"), CropStore(tmp_path / "b")
     for name in ("images", "masks", "foregrounds", "windows"):

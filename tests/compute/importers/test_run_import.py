@@ -1,4 +1,4 @@
-"""Imports in pieces: any number of processes, interruptions, changes, repeats, bounded pieces."""
+"""Imports in chunks: any number of processes, interruptions, changes, duplicates."""
 
 import os
 import random
@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from compute.errors import BusyError, BystanderError, ChangedError, UsageError
 from compute.importers import chunks as reading
 from compute.importers import run_import as importing
-from compute.importers.chunks import Chunk, Job
+from compute.importers.chunks import Chunk, ImportSpec
 from compute.importers.duplicates import DigestSet
 from compute.importers.part_builder import Crop
 from compute.importers.run_import import Listing, in_chunks, run_import
@@ -42,11 +42,11 @@ class Source:
         self.kill = kill
         self.options = {"files": "abc"}
 
-    def read(self, items, intake):
+    def read(self, items, builder):
         for number in items:
             if number == self.kill:
                 os.kill(os.getpid(), signal.SIGKILL)
-            intake.part.found += 1
+            builder.part.found += 1
             same = self.repeats.get(number, number)
             image = np.random.default_rng(same).integers(0, 999, (1, SIZE, SIZE)).astype("uint16")
             protein = f"P{number * 6 // self.cells}"
@@ -54,11 +54,11 @@ class Source:
                 if number in self.bad:
                     raise CropRejected("bad")
                 field = f"{protein}-{number * 18 // self.cells}"
-                intake.take(Crop(image, protein, field, mask=MASK, labels=["ER"]))
+                builder.add(Crop(image, protein, field, mask=MASK, labels=["ER"]))
             except CropRejected as rejected:
-                intake.part.reject(rejected.reason, str(number))
+                builder.part.reject(rejected.reason, str(number))
                 continue
-            intake.part.counts["taken"] += 1
+            builder.part.counts["taken"] += 1
 
     def chunks(self):
         for start in range(0, self.cells, self.chunk):
@@ -70,14 +70,14 @@ class Source:
             self.chunks, "cells", self.cells, self.options, ["a note"],
             lambda counts: [f"{counts['taken']} taken"],
         )  # fmt: skip
-        return run_import(out, Job("test", FORM, self, None), listing, **options)
+        return run_import(out, ImportSpec("test", FORM, self, None), listing, **options)
 
 
 @pytest.fixture(autouse=True)
 def _commit_often(monkeypatch):
     monkeypatch.setattr(importing, "CHUNK", 1)
     monkeypatch.setattr(importing, "COMMIT", 10)
-    monkeypatch.setattr(reading, "ALONE", 1)
+    monkeypatch.setattr(reading, "READ_FIRST", 1)
 
 
 def content(folder):
@@ -253,8 +253,8 @@ def write_source(folder, proteins=5, cells=40):
 def start(source, out):
     """Import in a process of its own, with two readers, committing often."""
     code = (
-        "from compute.crops import importing as i, reading as r\n"
-        "i.CHUNK, i.COMMIT, r.ALONE = 8, 1, 1\n"
+        "from compute.importers import chunks as r, run_import as i\n"
+        "i.CHUNK, i.COMMIT, r.READ_FIRST = 8, 1, 1\n"
         "from compute.cli.main import main\n"
         "if __name__ == '__main__': main()"
     )
@@ -283,11 +283,11 @@ def test_an_import_killed_at_random_moments_ends_in_the_same_store(tmp_path):
     began = time.monotonic()
     assert whole.wait(120) == 0, whole.stderr.read().decode()
     lasted = time.monotonic() - began
-    lots, kept = random.Random(5), 0
+    moments, kept = random.Random(5), 0
     for _ in range(10):
         process = start(source, tmp_path / "store")
         try:
-            process.wait(lots.uniform(0.4, 0.95) * lasted)
+            process.wait(moments.uniform(0.4, 0.95) * lasted)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -303,5 +303,5 @@ def test_an_import_killed_at_random_moments_ends_in_the_same_store(tmp_path):
     if not (tmp_path / "store").exists():
         assert start(source, tmp_path / "store").wait(120) == 0
         assert not (tmp_path / ".store.import").exists()
-    assert kept, "no kill left anything to go on with"
+    assert kept, "no kill left anything to resume"
     assert content(tmp_path / "store") == content(tmp_path / "whole")

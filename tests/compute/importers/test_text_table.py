@@ -12,7 +12,7 @@ from compute.importers.text_table import RowFile, is_clean, read_rows, stream_ro
 @pytest.fixture(params=["csv", "parquet"])
 def table(request, tmp_path, monkeypatch):
     """Eleven rows with gaps, read in batches of three."""
-    monkeypatch.setattr(text_table, "BATCH", 3)
+    monkeypatch.setattr(text_table, "ROWS_AT_ONCE", 3)
     frame = pd.DataFrame(
         {
             "protein": [f"P{i % 4}" for i in range(11)],

@@ -21,7 +21,7 @@ from compute.schema import LOCALIZATIONS, UNUSABLE
 from compute.simulation import geometry, organelles
 from compute.simulation.fields import cut_crops, simulate_field
 from compute.simulation.layout import lay_out
-from compute.simulation.optics import draw_batch, expose
+from compute.simulation.optics import draw_batch_effect, expose
 from compute.simulation.proteome import cell_proportions, draw_proteome
 from compute.simulation.simulate import SimulationConfig, StudyDesign, simulate
 from compute.store.reader import CropStore
@@ -200,7 +200,7 @@ def test_light_of_a_cell_does_not_depend_on_the_localization():
     totals = {}
     for protein in draw_proteome(1, 0, 0, 0, 1):
         rng = np.random.default_rng(11)
-        batch = draw_batch(config, rng)
+        batch = draw_batch_effect(config, rng)
         field = simulate_field(protein, config, batch, 8, rng)
         counts = field.image[0].astype(float) - np.median(field.image[0][field.labels == 0])
         totals[protein.localization] = counts.sum() / (field.labels > 0).sum()
@@ -225,16 +225,16 @@ def test_brightness_does_not_tell_the_class(store):
 
 
 def test_replicates_differ_in_light_and_can_be_made_equal():
-    drawn = [draw_batch(SimulationConfig(), np.random.default_rng(seed)) for seed in (0, 1)]
+    drawn = [draw_batch_effect(SimulationConfig(), np.random.default_rng(seed)) for seed in (0, 1)]
     assert drawn[0] != drawn[1]
-    none = [draw_batch(SimulationConfig(batch=0), np.random.default_rng(s)) for s in (0, 1)]
+    none = [draw_batch_effect(SimulationConfig(batch=0), np.random.default_rng(s)) for s in (0, 1)]
     assert none[0] == none[1]
 
 
 def test_camera_adds_offset_and_photon_noise():
     config = SimulationConfig(batch=0, medium=50, read_noise=0)
     rng = np.random.default_rng(0)
-    batch = replace(draw_batch(config, rng), light_fall=0.0)
+    batch = replace(draw_batch_effect(config, rng), light_fall=0.0)
     counts = expose(np.zeros((2, 200, 200), np.float32), config, batch, rng)[0].astype(float)
     assert counts.mean() == pytest.approx(config.offset + 50 * config.gain, rel=0.01)
     assert counts.std() == pytest.approx(config.gain * np.sqrt(50), rel=0.05)
@@ -246,7 +246,7 @@ def test_more_crowding_means_more_neighbours():
     for crowding in (0.05, 0.45):
         config = SimulationConfig(crowding=crowding)
         rng = np.random.default_rng(2)
-        field = simulate_field(protein, config, draw_batch(config, rng), 30, rng)
+        field = simulate_field(protein, config, draw_batch_effect(config, rng), 30, rng)
         crops = cut_crops(field, config, 30, rng)
         fractions.append((crops.foregrounds & ~crops.masks).mean())
         assert (field.labels > 0).mean() == pytest.approx(crowding, rel=0.3)

@@ -46,7 +46,7 @@ def write_store(path, n=5, seed=0, **options):
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 def test_round_trip(tmp_path, dtype, monkeypatch):
-    monkeypatch.setattr(writing, "SHARD_ROWS", 4)
+    monkeypatch.setattr(writing, "FILE_ROWS", 4)
     images, masks, foregrounds, cells = make(11, dtype=dtype)
     with open_writer(tmp_path / "store", dtype) as store:
         store.add(images[:3], masks[:3], foregrounds[:3], cells[:3])
