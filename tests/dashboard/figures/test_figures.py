@@ -1,7 +1,7 @@
 """Figures: a key in an address, what it refuses, and that pages and addresses show the same."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -132,8 +132,17 @@ def test_what_a_page_shows_and_keeps_is_what_an_address_shows(
 ):
     entry = registry.KEPT[name]
     filters = replace(Filters.usual(demo), **changed)
-    asked = entry.asked(filters, directly, **own_values(demo, entry))
-    found = entry.checked(asked.key, demo, directly)
+    known: dict[tuple[object, ...], Any] = {}
+
+    def once(run: Run, query: Callable[..., Any], *values: object) -> Any:
+        """Ask once: of two answers as frequent as each other, DuckDB's mode() takes either."""
+        key = (query, *values)
+        if key not in known:
+            known[key] = query(run, *values)
+        return known[key]
+
+    asked = entry.asked(filters, once, **own_values(demo, entry))
+    found = entry.checked(asked.key, demo, once)
     assert found.values == asked.values
     for followed in entry.filters:
         assert getattr(found, followed) == getattr(asked, followed)
