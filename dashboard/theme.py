@@ -6,7 +6,7 @@ out from the background by at least 3:1 (WCAG 2.2, 1.4.11); `tests/dashboard/tes
 measures both.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from compute.schema import CONDITIONS, Condition
@@ -117,17 +117,4 @@ def models_in_order(names: Iterable[str]) -> list[str]:
 def in_order(conditions: Iterable[str]) -> list[str]:
     """Return conditions in the order of tables and charts: the paper's five, then controls."""
     known = set(conditions)
-    return [str(c) for c in READING_ORDER if str(c) in known]
-
-
-READING_ORDER: Sequence[Condition] = (
-    Condition.UNALTERED,
-    Condition.SAME,
-    Condition.DIFFERENT,
-    Condition.CELL_FREE,
-    Condition.MASKED,
-    Condition.SHAM,
-    Condition.CONFLICTING,
-    Condition.BACKGROUND_ONLY,
-)
-"""The paper's five, then the controls."""
+    return [str(c) for c in CONDITIONS if str(c) in known]

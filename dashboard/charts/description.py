@@ -201,12 +201,6 @@ class Chart:
         return not any(panel.layers for panel in self.panels)
 
     @property
-    def pickable(self) -> bool:
-        """Whether choosing a point, bar or square means something."""
-        layers = [layer for panel in self.panels for layer in panel.layers]
-        return any(not isinstance(layer, Rule) and bool(layer.picks) for layer in layers)
-
-    @property
     def alt(self) -> str:
         """Text for screen readers."""
         return f"Chart. {self.title} {self.caption}"

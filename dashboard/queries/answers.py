@@ -28,31 +28,6 @@ def flips(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
     )
 
 
-def class_flips(run: Run, chosen: AccuracyFilter, condition: str) -> pd.DataFrame:
-    """Shares of trials whose answer changes, of each localization under one condition.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``model, localization, lost, gained, moved, n_cells, n_proteins``; most lost first.
-    """
-    return run.query(
-        """
-        SELECT model, localization,
-               any_value(estimate) FILTER (WHERE direction = 'lost') AS lost,
-               any_value(estimate) FILTER (WHERE direction = 'gained') AS gained,
-               any_value(estimate) FILTER (WHERE direction = 'moved') AS moved,
-               max(n_cells) AS n_cells, max(n_proteins) AS n_proteins
-        FROM {flips}
-        WHERE protocol = $protocol AND scope = 'localization' AND model IN $models
-          AND condition = $condition
-        GROUP BY model, localization ORDER BY lost DESC, model, localization
-        """,
-        ("flips",),
-        {**chosen.clause().values, "condition": condition},
-    )
-
-
 def backgrounds(run: Run, protocol: str, model: str, condition: str) -> pd.DataFrame:
     """Drop and attraction of each centre class on each background class.
 

@@ -52,7 +52,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Ground:
+class Comparison:
     """What runs have in common.
 
     Parameters
@@ -80,7 +80,7 @@ class Ground:
     left_out: tuple[str, ...]
 
 
-def ground(ask: Ask, runs: Sequence[Run]) -> Ground:
+def comparison(ask: Ask, runs: Sequence[Run]) -> Comparison:
     """Find what runs have in common, and say what they have not."""
     tested: dict[str, _Tested] = {}
     left_out = []
@@ -113,7 +113,7 @@ def ground(ask: Ask, runs: Sequence[Run]) -> Ground:
         if len(localizations) < 2:
             choices = set()
     notes = _differences([by_key[key] for key in tested], several, shared, fewer)
-    return Ground(
+    return Comparison(
         entries,
         conditions,
         localizations,

@@ -5,7 +5,6 @@ are bound by name, and orders are chosen from fixed lists. After opening, the co
 run folders and nothing else.
 """
 
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -331,8 +330,3 @@ def contents(run: Run) -> pd.DataFrame:
             size = sum(Path(file).stat().st_size for file in files)
             rows.append((table, int(count), len(files), size))
     return pd.DataFrame(rows, columns=["table", "rows", "files", "bytes"])
-
-
-def as_json(value: Any) -> str:
-    """Return a value of `run.json` as one line for a table."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -28,7 +28,6 @@ class Tint:
     blue: float
 
 
-GREY = Tint(1, 1, 1)
 PAIR = (Tint(0.0, 1.0, 1.0), Tint(1.0, 0.0, 1.0))
 """Cyan and magenta: told apart by readers with any kind of colour blindness; white where equal."""
 

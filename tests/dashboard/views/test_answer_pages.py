@@ -26,19 +26,6 @@ def test_flips_keep_protocol_models_and_conditions(run):
     assert found.set_index(key)["estimate"].to_dict() == twin.set_index(key)["estimate"].to_dict()
 
 
-def test_flips_of_a_class_stand_side_by_side(run):
-    found = answers.class_flips(run, EVERY, "different")
-    twin = table(run, "flips").query(
-        "protocol == 'frozen' and scope == 'localization' and condition == 'different'"
-    )
-    key = twin.set_index(["model", "localization", "direction"])["estimate"]
-    assert len(found) == 3 * 15
-    for row in found.itertuples():
-        assert row.lost == key[row.model, row.localization, "lost"]
-        assert row.gained == key[row.model, row.localization, "gained"]
-    assert found["lost"].is_monotonic_decreasing
-
-
 def test_backgrounds_are_those_of_one_model_and_condition(run):
     found = answers.backgrounds(run, "refit", "deeploc", "different")
     twin = table(run, "backgrounds").query(
