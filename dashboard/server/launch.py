@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from compute.errors import BystanderError, UsageError
 from compute.shipped import DEMO_RUN
+from dashboard.server.streamlit_internals import CORE, HEALTH
 
 RUNS_VARIABLE = "BYSTANDER_RUNS"
 """Environment variable with the run directories, as a JSON list."""
@@ -253,7 +254,7 @@ def healthy(host: str, port: int, path: str = "") -> bool:
     """Whether a Streamlit server answers there: any page answers 200, so the body is compared."""
     connection = http.client.HTTPConnection(host, port, timeout=2)
     try:
-        connection.request("GET", f"{path}/_stcore/health")
+        connection.request("GET", f"{path}/{CORE}/{HEALTH}")
         response = connection.getresponse()
         return response.status == 200 and response.read(16) == b"ok"
     except (OSError, http.client.HTTPException):
