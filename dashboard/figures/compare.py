@@ -12,7 +12,7 @@ from dashboard.figures.request import Request
 from dashboard.figures.slide import Grid
 from dashboard.figures.tables import Column, Columns, Written, written
 from dashboard.queries import comparable_runs, compare
-from dashboard.queries.comparable_runs import Entry, Comparison
+from dashboard.queries.comparable_runs import Comparison, Entry
 
 
 def joined_ends(first: Entry, second: Entry) -> dict[str, str]:

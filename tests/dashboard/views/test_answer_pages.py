@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from compute.statistics.truth import Verdict, verdict
+from dashboard.bench.synthetic_run import make_run
 from dashboard.queries import accuracy, answers, examples, proteins
 from dashboard.queries.filters import AccuracyFilter, CropFilter, ShiftFilter
 from tests.dashboard.opening import SMALL, opened
 from tests.dashboard.queries.test_queries import MODELS, table
-from tests.dashboard.synthetic_run import write_run
 
 EVERY = AccuracyFilter("frozen", "pair", "all", MODELS, ("unaltered", "same", "different"))
 
@@ -70,7 +70,7 @@ def test_equivalence_is_read_and_older_runs_have_none(run, tmp_path):
     found = accuracy.equivalence(run, chosen)
     assert set(found["condition"]) == {"same", "different"}
     assert (found["margin"] == 0.02).all()
-    path = write_run(tmp_path / "old", replace(SMALL, models=("pifia",), examples=False))
+    path = make_run(tmp_path / "old", replace(SMALL, models=("pifia",), examples=0))
     old = pd.read_parquet(path / "effects.parquet")
     old.drop(columns=["margin", "p_equivalence", "p_equivalence_holm"]).to_parquet(
         path / "effects.parquet"

@@ -13,17 +13,17 @@ from compute.cli.main import app as command_line
 from compute.errors import BystanderError, UsageError
 from compute.schema import LOCALIZATIONS
 from compute.shipped import DEMO_RUN
+from dashboard.bench.synthetic_run import make_run
 from dashboard.queries import compare
 from dashboard.queries.comparable_runs import Entry, comparison, directly
 from dashboard.queries.filters import AccuracyFilter
 from dashboard.queries.open_runs import connect, open_library
 from dashboard.queries.restricted import restricted
 from tests.dashboard.opening import SMALL, opened
-from tests.dashboard.synthetic_run import write_run
 from tests.dashboard.views.test_pages import fine, text_of
 
 USUAL = ("refit", "pair", "all")
-FEW = replace(SMALL, proteins_per_class=1, mixed=1, cells=4, example_cells=6)
+FEW = replace(SMALL, proteins=15, mixed=1, cells=4, examples=1)
 
 
 def opened_together(*paths):
@@ -242,7 +242,7 @@ def test_the_page_shows_a_board_and_two_kinds_of_disagreement(app):
 
 
 def test_the_page_with_several_runs(app, tmp_path, run_path):
-    other = write_run(tmp_path / "b", replace(FEW, name="Other", models=("deeploc",), seed=3))
+    other = make_run(tmp_path / "b", replace(FEW, name="Other", models=("deeploc",)))
     test = app(run_path, other, view="compare")
     fine(test)
     assert len(test.dataframe[0].value) == 4
@@ -260,7 +260,7 @@ def test_the_page_with_several_runs(app, tmp_path, run_path):
         {"conditions": ("masked", "cell_free")},
         {"complete": False},
         {"odd_names": True},
-        {"localizations": ("nucleus",)},
+        {"localizations": ("nucleus",), "mixed": 0},
     ],
     ids=str,
 )
