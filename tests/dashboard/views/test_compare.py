@@ -121,7 +121,8 @@ def test_restricted_to_all_classes_changes_nothing(demo):
     assert inside.all()
 
 
-def test_restricted_takes_pair_tests_where_there_are_no_tallies(run):
+def test_restricted_takes_pair_tests_where_there_are_no_tallies(made):
+    run = opened(made(replace(SMALL, examples=0, without=("pair_tallies",))))
     chosen = AccuracyFilter(*USUAL, ("pifia",), ("unaltered", "masked"))
     classes = LOCALIZATIONS[:3]
     found = restricted(run, chosen, classes).set_index(["effect", "scope", "condition"])
