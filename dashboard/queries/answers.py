@@ -8,7 +8,7 @@ from dashboard.queries.open_runs import Run
 
 
 def flips(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
-    """Shares of trials whose answer changes, in every direction.
+    """Return the shares of trials whose answer changes, in every direction.
 
     Returns
     -------
@@ -29,7 +29,7 @@ def flips(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
 
 
 def backgrounds(run: Run, protocol: str, model: str, condition: str) -> pd.DataFrame:
-    """Drop and attraction of each centre class on each background class.
+    """Return drop and attraction of each centre class on each background class.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def backgrounds(run: Run, protocol: str, model: str, condition: str) -> pd.DataF
 
 
 def background_conditions(run: Run, protocol: str) -> list[str]:
-    """Conditions that have answers for each background class."""
+    """Return the conditions that have answers for each background class."""
     found = run.query(
         """SELECT DISTINCT condition FROM {backgrounds} WHERE protocol = $protocol
            ORDER BY condition""",
@@ -62,7 +62,7 @@ def background_conditions(run: Run, protocol: str) -> list[str]:
 
 
 def rescaling(run: Run, models: tuple[str, ...], conditions: tuple[str, ...]) -> pd.DataFrame:
-    """Give drops split into rescaling and context.
+    """Return drops split into rescaling and context.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def rescaling(run: Run, models: tuple[str, ...], conditions: tuple[str, ...]) ->
 
 
 def calibration(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
-    """How far probabilities are from what they promise.
+    """Return how far probabilities are from the shares of right answers that they promise.
 
     Returns
     -------
@@ -104,14 +104,14 @@ def calibration(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
 
 
 def expected_error(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of `calibration` about the expected calibration error, as it is."""
+    """Return the rows of `calibration` with the expected error of unscaled probabilities."""
     return table[(table["measure"] == Calibration.ECE) & ~table["fitted"]]
 
 
 def reliability(
     run: Run, protocol: str, models: tuple[str, ...], conditions: tuple[str, ...]
 ) -> pd.DataFrame:
-    """Share of right answers by the probability given, unscaled.
+    """Return the share of right answers by the highest probability, without a temperature.
 
     Returns
     -------

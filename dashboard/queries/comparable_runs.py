@@ -32,13 +32,23 @@ NAMED = 6
 
 
 def directly(run: Run, query: Callable[..., Any], *args: Any) -> Any:
-    """Answer a query without a cache."""
+    """Return ``query(run, *args)``, without a cache."""
     return query(run, *args)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One model of one run."""
+    """One model of one run.
+
+    Parameters
+    ----------
+    run
+        The run.
+    model
+        Name of one of its models.
+    alone
+        Whether it is the only run, so that the title need not name it.
+    """
 
     run: Run
     model: str
@@ -53,7 +63,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What runs have in common.
+    """What runs have in common, over which they can be compared.
 
     Parameters
     ----------
@@ -81,7 +91,20 @@ class Comparison:
 
 
 def comparison(ask: Ask, runs: Sequence[Run]) -> Comparison:
-    """Find what runs have in common, and say what they have not."""
+    """Find what runs have in common, and say what they have not.
+
+    Parameters
+    ----------
+    ask
+        Answers queries.
+    runs
+        One run or several; one that is given twice counts once.
+
+    Returns
+    -------
+    Comparison
+        Without entries where no run has accuracies.
+    """
     tested: dict[str, _Tested] = {}
     left_out = []
     by_key = {run.key: run for run in runs}

@@ -43,6 +43,8 @@ def leaderboard(
 
     Parameters
     ----------
+    ask
+        Answers queries.
     found
         From `comparison`.
     choice
@@ -102,6 +104,14 @@ def effects_of(
 
     Parameters
     ----------
+    ask
+        Answers queries.
+    found
+        From `comparison`.
+    entry
+        One of `found.entries`.
+    choice
+        Protocol, probe and aggregation, one of `found.choices`.
     condition
         Whose drop is wanted, beside the gap.
 

@@ -116,7 +116,7 @@ class Run:
 
     @cached_property
     def token(self) -> str:
-        """What caches are keyed on: changes whenever any file of the run does.
+        """What caches are keyed on: a text that changes whenever any file of the run does.
 
         Of tables in very many files, the folder is looked at: it changes when a file appears,
         goes, or is replaced, which is the only way that files are written.
@@ -192,7 +192,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Broken:
-    """A folder that was asked for and cannot be shown, with what is wrong and what to do."""
+    """A folder that was asked for and cannot be shown: what is wrong, and the way out."""
 
     key: str
     path: Path
@@ -313,7 +313,7 @@ def _unused(name: str, taken: set[str]) -> str:
 
 
 def contents(run: Run) -> pd.DataFrame:
-    """Every table of the run with its size.
+    """Return every table of the run with its size.
 
     Returns
     -------

@@ -93,7 +93,7 @@ def announce() -> None:
 
 
 def admit() -> bool:
-    """Ask a reader to sign in where that is needed; whether the page may go on."""
+    """Ask a reader to sign in where that is needed; return whether the page may go on."""
     rules = current()
     if rules is None:
         st.title("Bystander", anchor=False)

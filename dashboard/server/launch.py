@@ -35,13 +35,21 @@ ANYWHERE = ("0.0.0.0", "::")
 
 @dataclass(frozen=True)
 class Server:
-    """A running dashboard."""
+    """A running dashboard.
+
+    Parameters
+    ----------
+    process
+        Its process.
+    address
+        Where it answers on this machine: ``http://HOST:PORT/PATH``.
+    """
 
     process: subprocess.Popen[bytes]
     address: str
 
     def stop(self) -> None:
-        """End the process and wait for it."""
+        """End the process and wait for it; it is killed where it has not ended after 10 seconds."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -251,7 +259,7 @@ def _wait_until_ready(server: Server, host: str, port: int) -> None:
 
 
 def healthy(host: str, port: int, path: str = "") -> bool:
-    """Whether a Streamlit server answers there: any page answers 200, so the body is compared."""
+    """Return whether a Streamlit server answers: any page has status 200, so its text counts."""
     connection = http.client.HTTPConnection(host, port, timeout=2)
     try:
         connection.request("GET", f"{path}/{CORE}/{HEALTH}")
