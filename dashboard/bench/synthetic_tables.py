@@ -36,29 +36,21 @@ NOISE_FLOOR = 0.03
 def summaries(drawn: Drawn) -> dict[str, Iterator[pa.Table]]:
     """Return every summary table but `examples`, in parts; ask after predictions were drawn."""
     rng = np.random.default_rng((drawn.config.seed, 5))
-    rows: dict[str, Rows] = {
-        name: []
-        for name in (
-            "accuracy",
-            "effects",
-            "flips",
-            "backgrounds",
-            "rescaling",
-            "calibration",
-            "reliability",
-        )
-    }
+    names = "accuracy effects flips backgrounds rescaling calibration reliability"
+    rows: dict[str, Rows] = {name: [] for name in names.split()}
     tests: dict[str, list[pa.Table]] = {"pairwise": [], "pair_tallies": []}
     if drawn.config.labels:
         for model, protocol in product(drawn.config.models, PROTOCOLS):
             key = {"model": model, "protocol": protocol}
             pair = _right(drawn, model, protocol, "pair", rng)
             several = _right(drawn, model, protocol, "multiclass", rng)
-            _accuracies(rows, drawn, {**key, "probe": "pair", "aggregation": "all"}, pair)
-            published = {**key, "probe": "pair", "aggregation": "published"}
-            _accuracies(rows, drawn, published, pair)
-            together = {**key, "probe": "multiclass", "aggregation": "all"}
-            _accuracies(rows, drawn, together, several)
+            for probe, aggregation, right in (
+                ("pair", "all", pair),
+                ("pair", "published", pair),
+                ("multiclass", "all", several),
+            ):
+                named = {**key, "probe": probe, "aggregation": aggregation}
+                _accuracies(rows, drawn, named, right)
             _answers(rows, drawn, key, several, rng)
             for condition in drawn.config.conditions:
                 named = {**key, "condition": condition}
@@ -109,9 +101,12 @@ def _accuracies(
     rows: dict[str, Rows], drawn: Drawn, key: dict[str, str], right: dict[str, Floats]
 ) -> None:
     """Add a probe's accuracies, drops and gap."""
+    unit = {"unit": "localization"} if key["aggregation"] == "published" else {}
     for condition, shares in right.items():
         for value, of in _scopes(drawn, shares):
-            rows["accuracy"].append({**key, "condition": condition, **_estimate(value), **of})
+            rows["accuracy"].append(
+                {**key, "condition": condition, **_estimate(value), **of, **unit}
+            )
     effects = [("drop", name, "unaltered") for name in drawn.config.altered if name in right]
     if {"same", "different"} <= right.keys():
         effects.append(("gap", "different", "same"))
@@ -122,7 +117,7 @@ def _accuracies(
             tests = {"p_value": p, "p_holm": 2 * p, "margin": MARGIN, "p_equivalence": within}
             tests["p_equivalence_holm"] = min(1.0, 2 * within)
             named = {**key, "effect": effect, "condition": condition}
-            rows["effects"].append({**named, **_estimate(value), **of, **tests})
+            rows["effects"].append({**named, **_estimate(value), **of, **unit, **tests})
 
 
 def _pairs(drawn: Drawn, key: dict[str, str], right: Floats, rng: np.random.Generator) -> pa.Table:
@@ -138,7 +133,7 @@ def _pairs(drawn: Drawn, key: dict[str, str], right: Floats, rng: np.random.Gene
     a, b, behind = np.array(tests, np.int64).reshape(-1, 3).T
     noise = rng.normal(0, 0.02, len(tests))
     columns = {
-        **{name: constant(value, len(tests)) for name, value in key.items()},
+        **_keyed(len(tests), **key),
         "localization_a": take(config.localizations, a),
         "localization_b": take(config.localizations, b),
         "background": take(config.localizations, behind),
@@ -159,7 +154,7 @@ def _tallies(
     other = (home + 1 + np.tile(np.arange(others), config.proteins)) % len(right)
     each = pa.array(np.full(len(of), config.cells))
     columns = {
-        **{name: constant(value, len(of)) for name, value in key.items()},
+        **_keyed(len(of), **key),
         "protein": take(drawn.names, of),
         "cell": pa.nulls(len(of), pa.int64()),
         "localization": take(config.localizations, home),
@@ -169,6 +164,10 @@ def _tallies(
         "n_cells": each,
     }
     return _columns("pair_tallies", columns)
+
+
+def _keyed(count: int, **key: str) -> dict[str, pa.Array]:
+    return {name: constant(value, count) for name, value in key.items()}
 
 
 def _columns(name: str, columns: dict[str, pa.Array]) -> pa.Table:
@@ -252,9 +251,7 @@ def _distributions(drawn: Drawn) -> Iterator[pa.Table]:
     for (model, protocol), share in sorted(drawn.proportion.items()):
         for place, condition in enumerate(config.composed):
             columns = {
-                "model": constant(model, count),
-                "condition": constant(condition, count),
-                "protocol": constant(protocol, count),
+                **_keyed(count, model=model, condition=condition, protocol=protocol),
                 "protein": take(drawn.names, np.repeat(np.arange(proteins), classes)),
                 "localization": take(config.localizations, np.tile(np.arange(classes), proteins)),
                 "proportion": pa.array(share[:, place].ravel()),
@@ -288,9 +285,7 @@ def _compared(drawn: Drawn) -> Iterator[tuple[dict[str, pa.Array], Floats, Float
                 continue
             first, place = (config.composed.index(name) for name in ("unaltered", condition))
             columns = {
-                "model": constant(model, count),
-                "condition": constant(condition, count),
-                "protocol": constant(protocol, count),
+                **_keyed(count, model=model, condition=condition, protocol=protocol),
                 "protein": take(drawn.names, np.arange(count)),
                 "top_before": take(config.localizations, share[:, first].argmax(axis=1)),
                 "top_after": take(config.localizations, share[:, place].argmax(axis=1)),

@@ -93,11 +93,11 @@ def reader_of(cookies: Mapping[str, str], secret: str) -> Mapping[str, Any]:
         Claims of the identity provider, and ``is_logged_in``; empty where there is no cookie or
         it was not signed with `secret`.
     """
-    from streamlit.auth_util import get_cookie_with_chunks
-    from streamlit.web.server.starlette.starlette_app_utils import decode_signed_value
-
     if not secret:
         return {}
+
+    from streamlit.auth_util import get_cookie_with_chunks
+    from streamlit.web.server.starlette.starlette_app_utils import decode_signed_value
 
     def one(name: str) -> bytes | None:
         signed = cookies.get(name)
