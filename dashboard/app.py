@@ -15,6 +15,7 @@ from dashboard import cache, theme
 from dashboard.queries import accuracy
 from dashboard.queries.open_runs import Broken, Library, Run, open_library
 from dashboard.server import access, launch
+from dashboard.server.streamlit_internals import STEPS_OF_HISTORY
 from dashboard.state import kept_figures, selections, shared
 from dashboard.views import show
 from dashboard.wording import plain_name
@@ -34,23 +35,6 @@ LAYOUT = """
 @media (max-width: 640px) { [data-testid="stMarkdownContainer"] h2 { font-size: 1.3rem } }
 </style>
 """
-BACK = """
-<script>
-if (!window.bystanderHistory) {
-  window.bystanderHistory = true;
-  const replace = history.replaceState.bind(history);
-  history.replaceState = (state, title, address) => {
-    const next = new URL(address ?? location.href, location.href);
-    const chosen = navigator.userActivation?.isActive && next.search !== location.search;
-    if (chosen && next.pathname === location.pathname) history.pushState(state, title, address);
-    else replace(state, title, address);
-  };
-}
-</script>
-"""
-"""Streamlit replaces the address when a widget in it changes, so the browser's back button would
-leave the page. A change that the reader made becomes a step of its own; Streamlit follows it back.
-"""
 AGGREGATION_TITLES = {
     Aggregation.ALL: "Every pair and background",
     Aggregation.PUBLISHED: "As in the paper",
@@ -62,7 +46,7 @@ def main() -> None:
     st.set_page_config("Bystander", str(VIEWS.parent / "icon.svg"), layout="wide")
     dark = st.context.theme.type == "dark"
     st.html(LAYOUT.replace("CAPTION", theme.MUTED.on(dark)))
-    st.html(BACK, unsafe_allow_javascript=True)
+    st.html(STEPS_OF_HISTORY, unsafe_allow_javascript=True)
     pages = [
         st.Page(VIEWS / "overview.py", title="Overview", icon=":material/insights:", default=True),
         st.Page(VIEWS / "accuracy.py", title="Accuracy", icon=":material/target:"),

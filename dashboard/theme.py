@@ -6,7 +6,7 @@ out from the background by at least 3:1 (WCAG 2.2, 1.4.11); `tests/dashboard/tes
 measures both.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from compute.schema import CONDITIONS, Condition
@@ -14,7 +14,7 @@ from compute.schema import CONDITIONS, Condition
 
 @dataclass(frozen=True)
 class Ink:
-    """A colour on a light and on a dark page, as ``#rrggbb``."""
+    """A colour on a light page and one on a dark page, each as ``#rrggbb``."""
 
     light: str
     dark: str
@@ -26,7 +26,19 @@ class Ink:
 
 @dataclass(frozen=True)
 class Mark:
-    """How a model is drawn: colour, Plotly symbol, the same as a character, line dash."""
+    """How a model is drawn.
+
+    Parameters
+    ----------
+    ink
+        Its colour.
+    symbol
+        Plotly's name of its symbol.
+    character
+        The same symbol as a character.
+    dash
+        Plotly's name of its line's dashes.
+    """
 
     ink: Ink
     symbol: str
@@ -115,19 +127,6 @@ def models_in_order(names: Iterable[str]) -> list[str]:
 
 
 def in_order(conditions: Iterable[str]) -> list[str]:
-    """Return conditions in the order of tables and charts: the paper's five, then controls."""
+    """Return known conditions in the order of `compute.schema.CONDITIONS`: the paper's first."""
     known = set(conditions)
-    return [str(c) for c in READING_ORDER if str(c) in known]
-
-
-READING_ORDER: Sequence[Condition] = (
-    Condition.UNALTERED,
-    Condition.SAME,
-    Condition.DIFFERENT,
-    Condition.CELL_FREE,
-    Condition.MASKED,
-    Condition.SHAM,
-    Condition.CONFLICTING,
-    Condition.BACKGROUND_ONLY,
-)
-"""The paper's five, then the controls."""
+    return [str(c) for c in CONDITIONS if str(c) in known]

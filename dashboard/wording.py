@@ -17,7 +17,7 @@ CLEAR = 0.02
 
 
 def known(value: Any) -> bool:
-    """Whether a table's value is a number (not missing)."""
+    """Return whether a table's value is there: neither None nor NaN."""
     return value is not None and not pd.isna(value)
 
 
@@ -34,12 +34,12 @@ def _kind(columns: tuple[str, ...]) -> Any:
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """Return ``93.0%``."""
+    """Return a share as percent, as ``93.0%``; ``–`` for None."""
     return f"{100 * value:.{digits}f}%" if known(value) and value is not None else "–"
 
 
 def points(value: float | None) -> str:
-    """Return ``15.8 points`` (percentage points; a minus sign where negative)."""
+    """Return a difference of shares in percentage points, as ``15.8 points`` or ``−5.0 points``."""
     if value is None or not known(value):
         return "–"
     number = f"{100 * value:.1f}".replace("-", "−")
@@ -52,7 +52,7 @@ def level() -> str:
 
 
 def interval(low: float | None, high: float | None, unit: str | None = None) -> str:
-    """Return ``95% interval 13.1 to 18.4``, in points; says so where there is none."""
+    """Return an interval in points, as ``95% interval 13.1 to 18.4``, or that there is none."""
     if low is None or high is None or not (known(low) and known(high)):
         return "no interval"
     what = f"± {SPREAD}:" if unit == UNIT else f"{level()} interval"
@@ -60,14 +60,14 @@ def interval(low: float | None, high: float | None, unit: str | None = None) -> 
 
 
 def p_text(value: float | None) -> str:
-    """Return ``p = 0.004`` or ``p < 0.001``."""
+    """Return a p-value as ``p = 0.004`` or ``p < 0.001``."""
     if value is None or not known(value):
         return "p not computed"
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
 def count(number: int | float, one: str, many: str = "") -> str:
-    """Return ``1 cell`` or ``1,200 cells``; says so where the number is not known."""
+    """Return a number of things as ``1 cell`` or ``1,200 cells``, or that it is not known."""
     if not known(number):
         return f"an unknown number of {many or one + 's'}"
     return f"{int(number):,} {one if int(number) == 1 else many or one + 's'}"
@@ -118,7 +118,7 @@ def worst_drop(table: pd.DataFrame) -> Any | None:
 
 
 def drop_finding(table: pd.DataFrame) -> str:
-    """Say the worst drop in a sentence, or that nothing falls."""
+    """Return a sentence on the worst drop, or that nothing falls."""
     row = worst_drop(table)
     if row is None:
         return "No drop could be computed: this run has no labelled cells under two conditions."
@@ -145,7 +145,7 @@ def drop_finding(table: pd.DataFrame) -> str:
 
 
 def equivalence_finding(table: pd.DataFrame) -> str:
-    """Say which drops are shown to be negligible; empty without equivalence tests.
+    """Return a sentence on which drops are shown to be negligible; empty without such tests.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ def equivalence_finding(table: pd.DataFrame) -> str:
 
 
 def conflict_finding(table: pd.DataFrame) -> str:
-    """Say the largest drop where the background argues for the other answer; empty without one."""
+    """Return a sentence on the largest drop under `conflicting`; empty where there is none."""
     rows = table[(table["condition"] == Condition.CONFLICTING) & table["drop_estimate"].notna()]
     if rows.empty:
         return ""
@@ -190,7 +190,7 @@ def conflict_finding(table: pd.DataFrame) -> str:
 
 
 def gap_finding(table: pd.DataFrame) -> str:
-    """Say the largest background gap in a sentence, with the other models' range."""
+    """Return a sentence on the largest background gap, with the other models' range."""
     if table.empty:
         return ""
     row = records(table)[0]
@@ -220,7 +220,7 @@ def _others(table: pd.DataFrame) -> str:
 
 
 def short_finding(table: pd.DataFrame) -> str:
-    """Say the worst drop in a chart's title."""
+    """Return a chart's title that says the worst drop."""
     row = worst_drop(table)
     if row is None:
         return "Accuracy under each condition"

@@ -147,7 +147,8 @@ def dashboard(
     from compute.shipped import DEMO_RUN
     from dashboard.bench import load, measure
     from dashboard.bench.process import machine
-    from dashboard.bench.synthetic_run import Size, make_run
+    from dashboard.bench.synthetic_config import sized
+    from dashboard.bench.synthetic_run import make_run
 
     with ExitStack() as stack:
         path = run or DEMO_RUN
@@ -156,7 +157,7 @@ def dashboard(
                 folder = stack.enter_context(TemporaryDirectory(prefix="bystander-bench-"))
                 path = Path(folder) / "run"
             with console.progress() as progress:
-                make_run(path, Size(predictions, seed=seed), progress)
+                make_run(path, sized(predictions, seed=seed), progress)
         if sessions is not None:
             asked = load.Load(sessions, minutes * 60, pause, seed)
             rows = list(load.rows(load.together(path, asked)))

@@ -91,14 +91,14 @@ def compare(
 
     Example: bystander compare my-run other-run --condition masked --sort gap
     """
-    from dashboard.queries.comparable_runs import directly, ground
+    from dashboard.queries.comparable_runs import comparison, directly
     from dashboard.queries.compare import leaderboard
 
     orders = {"drop": "smallest drop", "gap": "smallest gap", "accuracy": "highest accuracy"}
     if sort not in orders:
         raise unknown_value("order", sort, orders)
     library = _open(runs)
-    found = ground(directly, library.runs)
+    found = comparison(directly, library.runs)
     choice = _choice(found.choices, {"protocol": protocol, "probe": probe, "average": aggregation})
     altered = [name for name in found.conditions if name != "unaltered"]
     if choice is None or not altered:

@@ -37,7 +37,7 @@ class Load:
     pause
         Mean seconds that a reader looks at a page before the next step (exponential).
     seed
-        Of what they choose.
+        Of what the readers choose.
     """
 
     sessions: int = 8
@@ -56,7 +56,7 @@ class Load:
 
 @dataclass
 class Loaded:
-    """What happened.
+    """What happened under a load.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class Loaded:
     problems
         What went wrong, as the readers saw it.
     memory
-        Of the server, MB, over time.
+        Memory of the server over time, MB (10^6 bytes).
     alone
         Seconds that 95 of 100 interactions take for one reader on the same server.
     """
@@ -104,6 +104,11 @@ def together(path: Path, load: Load, warm: int = 3) -> Loaded:
         How many readers, for how long.
     warm
         How often one reader takes each step before; the first time does not count.
+
+    Returns
+    -------
+    Loaded
+        Problems are listed there and raise no error.
     """
     found = Loaded(load)
     with served(path) as (address, process):
@@ -150,7 +155,7 @@ def _read(address: str, of: Choices, found: Loaded, number: int, end: float) -> 
 
 
 def rows(found: Loaded) -> Iterator[Row]:
-    """Give what the load is judged by."""
+    """Give what the load is judged by, a row each: problems, waits, memory."""
     load = found.load
     asked = f"{load.sessions} sessions, {load.seconds:g} s, pauses of {load.pause:g} s on average"
     yield Row(

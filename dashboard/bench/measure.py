@@ -79,7 +79,7 @@ class Measured:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Return a percentile; NaN of nothing."""
+    """Return a percentile, `share` from 0 to 100; NaN of no values."""
     return float(np.percentile(values, share)) if len(values) else float("nan")
 
 
@@ -121,9 +121,11 @@ def alone(path: Path, repeats: int, seed: int = 0, progress: Progress = silent) 
     path
         A run directory.
     repeats
-        Of each step.
+        How often each step is taken after the first time.
     seed
-        Of what is chosen.
+        Of what the reader chooses.
+    progress
+        Called with the interactions that are done and their number.
 
     Raises
     ------
@@ -145,7 +147,7 @@ def alone(path: Path, repeats: int, seed: int = 0, progress: Progress = silent) 
 
 
 def take(reader: Reader, process: Process, visit: Visit) -> Sample:
-    """Take one step.
+    """Take one step and measure it.
 
     Raises
     ------

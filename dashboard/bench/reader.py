@@ -12,14 +12,19 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlencode, urlsplit
 
-from streamlit.proto.Alert_pb2 import Alert
-from streamlit.proto.BackMsg_pb2 import BackMsg
-from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from compute.errors import BystanderError
+from dashboard.server.streamlit_internals import (
+    CORE,
+    STREAM,
+    SUBPROTOCOL,
+    Message,
+    read_message,
+    request_page,
+)
 
 PATIENCE = 120.0
 """Seconds until an answer is given up."""
@@ -73,10 +78,10 @@ class Reader:
         self._address = address
         self._dark = dark
         self._pages: dict[str, str] = {}
-        place = f"ws://{parts.netloc}{parts.path.rstrip('/')}/_stcore/stream"
+        place = f"ws://{parts.netloc}{parts.path.rstrip('/')}/{CORE}/{STREAM}"
         try:
             self._socket = connect(
-                place, subprotocols=[Subprotocol("streamlit")], max_size=None, proxy=None
+                place, subprotocols=[Subprotocol(SUBPROTOCOL)], max_size=None, proxy=None
             )
         except (OSError, WebSocketException) as error:
             raise BystanderError(
@@ -112,48 +117,30 @@ class Reader:
             The connection broke, or nothing came within two minutes.
         """
         query = urlencode(selections)
-        ask = BackMsg()
-        state = ask.rerun_script
-        state.query_string = query
-        if page in self._pages:  # known once the first page was seen
-            state.page_script_hash = self._pages[page]
-        else:
-            state.page_name = page
-        state.is_history_navigation = True
-        state.context_info.timezone = "UTC"
-        state.context_info.locale = "en"
-        state.context_info.url = f"{self._address}/{page}?{query}"
-        state.context_info.color_scheme = "dark" if self._dark else "light"
+        known = self._pages.get(page, "")
+        ask = request_page(self._address, page, known, query, dark=self._dark)
         begun = time.perf_counter()
         messages = size = charts = tables = 0
         problems: list[str] = []
         try:
-            self._socket.send(ask.SerializeToString())
+            self._socket.send(ask)
             while True:
                 left = PATIENCE - (time.perf_counter() - begun)
                 content = self._socket.recv(timeout=max(left, 0.0), decode=False)
                 messages += 1
                 size += len(content)
-                message = ForwardMsg.FromString(content)
-                kind = message.WhichOneof("type")
-                if kind == "script_finished":
-                    if message.script_finished == ForwardMsg.FINISHED_EARLY_FOR_RERUN:
-                        continue
-                    if message.script_finished != ForwardMsg.FINISHED_SUCCESSFULLY:
+                message = read_message(content)
+                self._pages |= message.pages
+                charts += message.element == "plotly_chart"
+                tables += message.element in ("dataframe", "table")
+                if message.kind == "page_not_found":
+                    problems.append(f"no page {page!r}")
+                elif problem := _problem(message):
+                    problems.append(problem)
+                if message.finished:
+                    if not message.succeeded:
                         problems.append("the script did not finish")
                     break
-                if kind == "navigation":
-                    for each in message.navigation.app_pages:
-                        name = "" if each.is_default else each.url_pathname
-                        self._pages[name] = each.page_script_hash
-                elif kind == "page_not_found":
-                    problems.append(f"no page {page!r}")
-                elif kind == "delta":
-                    shown = message.delta.new_element.WhichOneof("type")
-                    charts += shown == "plotly_chart"
-                    tables += shown in ("dataframe", "table")
-                    if problem := _problem(message):
-                        problems.append(problem)
         except (TimeoutError, OSError, WebSocketException) as error:
             raise BystanderError(
                 f"{self._address}/{page}?{query}: no answer ({error or type(error).__name__}).",
@@ -163,14 +150,8 @@ class Reader:
         return Answer(seconds, messages, size, charts, tables, tuple(problems))
 
 
-def _problem(message: ForwardMsg) -> str:
-    """Return what is wrong with an element; empty where nothing is."""
-    element = message.delta.new_element
-    kind = element.WhichOneof("type")
-    if kind == "exception":
-        return f"{element.exception.type}: {element.exception.message}"
-    if kind == "alert" and (
-        element.alert.format == Alert.ERROR or any(said in element.alert.body for said in REFUSED)
-    ):
-        return element.alert.body
-    return ""
+def _problem(message: Message) -> str:
+    """Return what a message says is wrong; empty where nothing is."""
+    if any(said in message.alert for said in REFUSED):
+        return message.alert
+    return message.error

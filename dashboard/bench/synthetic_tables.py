@@ -1,295 +1,327 @@
-"""Summary tables of a run that is made for measuring: as many rows as a real run's. No result.
+"""Summary tables of a synthetic run, as many rows as a real run's. Pure arrays, no result.
 
-`distributions`, `shifts`, `truth` and the multi-class accuracies follow from the predictions drawn
-by `made_run`; intervals, p-values and pair tests are drawn, since only their number matters here.
+`distributions`, `shifts` and `truth` follow from the predictions that were drawn. The others follow
+from the shares of right answers that predictions are drawn with (`SyntheticConfig.right`): the same
+numbers in every table, without the noise of few cells. Intervals and p-values have a fixed form.
 """
 
 from collections.abc import Iterator
 from itertools import combinations, product
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
 from scipy.stats import entropy
 
 from compute import schema
 from compute.schema import SUMMARY_TABLES
-from compute.statistics.config import BootstrapConfig
 from dashboard.bench.columns import constant, take
+from dashboard.bench.synthetic_cells import Drawn, Floats
+from dashboard.bench.synthetic_config import PROTOCOLS, has_donors
 
-if TYPE_CHECKING:
-    from dashboard.bench.synthetic_run import Drawn
-
-Floats = NDArray[np.float64]
 Rows = list[dict[str, Any]]
 
 TEMPERATURES = (1.0, 1.4)
 BINS = 15
-NAMES = schema.LOCALIZATIONS
-ENDS = {"unit": "protein"}
+MARGIN = 0.02
+HALF = 0.015
+"""Half the width of an interval."""
+
+CLASS_SPREAD = 0.04
+"""By how much a class's share of right answers is above or below, at most, before it is centred."""
+
+NOISE_FLOOR = 0.03
 
 
-def write_quickly(path: Path, table: pa.Table) -> None:
-    """Write a small file as the real writer encodes it, without waiting for the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path, compression="zstd")
-
-
-def summaries(drawn: "Drawn") -> dict[str, Iterator[pa.Table]]:
-    """Return every summary table but `examples`, in parts."""
-    rng = np.random.default_rng((drawn.size.seed, 5))
-    keys = sorted(drawn.proportion)
-    conditions = _conditions()
-    rows: dict[str, Rows] = {
-        "accuracy": [],
-        "effects": [],
-        "pairwise": [],
-        "flips": [],
-        "backgrounds": [],
-        "rescaling": [],
-        "calibration": [],
-        "reliability": [],
+def summaries(drawn: Drawn) -> dict[str, Iterator[pa.Table]]:
+    """Return every summary table but `examples`, in parts; ask after predictions were drawn."""
+    rng = np.random.default_rng((drawn.config.seed, 5))
+    names = "accuracy effects flips backgrounds rescaling calibration reliability"
+    rows: dict[str, Rows] = {name: [] for name in names.split()}
+    tests: dict[str, list[pa.Table]] = {"pairwise": [], "pair_tallies": []}
+    if drawn.config.labels:
+        for model, protocol in product(drawn.config.models, PROTOCOLS):
+            key = {"model": model, "protocol": protocol}
+            pair = _right(drawn, model, protocol, "pair", rng)
+            several = _right(drawn, model, protocol, "multiclass", rng)
+            for probe, aggregation, right in (
+                ("pair", "all", pair),
+                ("pair", "published", pair),
+                ("multiclass", "all", several),
+            ):
+                named = {**key, "probe": probe, "aggregation": aggregation}
+                _accuracies(rows, drawn, named, right)
+            _answers(rows, drawn, key, several, rng)
+            for condition in drawn.config.conditions:
+                named = {**key, "condition": condition}
+                tests["pairwise"].append(_pairs(drawn, named, pair[condition], rng))
+                tests["pair_tallies"].append(_tallies(drawn, named, pair[condition], rng))
+    made = {name: [_table(name, found)] for name, found in rows.items()} | tests
+    return {name: iter(parts) for name, parts in made.items()} | {
+        "distributions": _distributions(drawn),
+        "shifts": _shifts(drawn, rng),
+        "truth": _truth(drawn),
     }
-    for model, protocol in keys:
-        right = _right(drawn, model, protocol)
-        for place, condition in enumerate(conditions):
-            key = {"model": model, "condition": condition, "protocol": protocol}
-            _accuracies(rows, key, right, place, drawn, rng)
-            _pairs(rows["pairwise"], key, right[:, place], rng)
-            _answers(rows, key, right, place, drawn, rng)
-    made: dict[str, Iterator[pa.Table]] = {
-        name: iter([pa.Table.from_pylist(found, SUMMARY_TABLES[name])])
-        for name, found in rows.items()
-    }
-    made["distributions"] = _distributions(drawn)
-    made["shifts"] = _shifts(drawn, rng)
-    made["truth"] = _truth(drawn)
-    made["pair_tallies"] = _tallies(drawn, rng)
-    return made
 
 
-def _conditions() -> tuple[str, ...]:
-    from dashboard.bench.synthetic_run import CONDITIONS
-
-    return CONDITIONS
+def _table(name: str, rows: Rows) -> pa.Table:
+    return pa.Table.from_pylist(rows, SUMMARY_TABLES[name])
 
 
-def _right(drawn: "Drawn", model: str, protocol: str) -> Floats:
-    """Return each class's share of right answers, shape (classes, conditions)."""
-    share = drawn.proportion[model, protocol]
-    own = np.take_along_axis(share, drawn.home[:, None, None], axis=2)[:, :, 0]
-    return np.stack([own[drawn.home == k].mean(axis=0) for k in range(len(NAMES))])
+def _right(
+    drawn: Drawn, model: str, protocol: str, probe: str, rng: np.random.Generator
+) -> dict[str, Floats]:
+    """Return each class's share of right answers by condition; their mean is as configured."""
+    found = {}
+    for condition in drawn.config.conditions:
+        if probe == "multiclass" and condition not in drawn.config.composed:
+            continue
+        spread = rng.uniform(-CLASS_SPREAD, CLASS_SPREAD, len(drawn.config.localizations))
+        level = drawn.config.right(model, condition, protocol, probe)
+        found[condition] = level + spread - spread.mean()
+    return found
 
 
-def _counts(drawn: "Drawn", scope: str) -> dict[str, int]:
-    proteins = drawn.size.proteins if scope == "overall" else drawn.size.proteins // len(NAMES)
-    return {"n_proteins": proteins, "n_cells": proteins * drawn.size.cells_each}
+def _scopes(drawn: Drawn, values: Floats) -> Iterator[tuple[float, dict[str, Any]]]:
+    """Give a number over all classes and of each, with the columns that say of what it is."""
+    config, counts = drawn.config, np.bincount(drawn.home, minlength=len(values))
+    for place, name in enumerate((None, *config.localizations), -1):
+        value, proteins = float(values.mean()), config.proteins
+        if name is not None:
+            value, proteins = float(values[place]), int(counts[place])
+        of = {"unit": "protein", "n_proteins": proteins, "n_cells": proteins * config.cells}
+        yield value, {"scope": "localization" if name else "overall", "localization": name, **of}
 
 
-def _ends(value: float, low: str = "ci_low", high: str = "ci_high") -> dict[str, float]:
-    return {low: value - 0.01, high: value + 0.01}
-
-
-def _scopes(of: Floats) -> list[tuple[str, str | None, float]]:
-    """Return a number over all classes and of each, from those of each class."""
-    each = [("localization", name, float(value)) for name, value in zip(NAMES, of, strict=True)]
-    return [("overall", None, float(of.mean())), *each]
+def _estimate(value: float) -> dict[str, float]:
+    return {"estimate": value, "ci_low": value - HALF, "ci_high": value + HALF}
 
 
 def _accuracies(
-    rows: dict[str, Rows],
-    key: dict[str, str],
-    right: Floats,
-    place: int,
-    drawn: "Drawn",
-    rng: np.random.Generator,
+    rows: dict[str, Rows], drawn: Drawn, key: dict[str, str], right: dict[str, Floats]
 ) -> None:
-    """Add accuracies and drops of both probes, and the gap."""
-    for probe, lift in (("pair", 0.05), ("multiclass", 0.0)):
-        for aggregation in ("all", "published") if probe == "pair" else ("all",):
-            both = {**key, "probe": probe, "aggregation": aggregation}
-            here = np.minimum(right[:, place] + lift, 1)
-            for scope, name, value in _scopes(here):
-                counts = {"scope": scope, "localization": name, **_counts(drawn, scope), **ENDS}
-                rows["accuracy"].append({**both, "estimate": value, **_ends(value), **counts})
-            tested = [] if place == 0 else [("drop", right[:, 0] - right[:, place])]
-            if key["condition"] == "different":
-                tested.append(("gap", right[:, 1] - right[:, place]))
-            for effect, of in tested:
-                for scope, name, value in _scopes(of):
-                    counts = {"scope": scope, "localization": name, **_counts(drawn, scope), **ENDS}
-                    p = float(rng.uniform(0, 0.05))
-                    tests = {"p_value": p, "p_holm": p, "margin": BootstrapConfig.margin}
-                    tests |= {"p_equivalence": 1 - p, "p_equivalence_holm": 1 - p}
-                    told = {"effect": effect, "estimate": value, **_ends(value)}
-                    rows["effects"].append({**both, **told, **counts, **tests})
+    """Add a probe's accuracies, drops and gap."""
+    unit = {"unit": "localization"} if key["aggregation"] == "published" else {}
+    for condition, shares in right.items():
+        for value, of in _scopes(drawn, shares):
+            rows["accuracy"].append(
+                {**key, "condition": condition, **_estimate(value), **of, **unit}
+            )
+    effects = [("drop", name, "unaltered") for name in drawn.config.altered if name in right]
+    if {"same", "different"} <= right.keys():
+        effects.append(("gap", "different", "same"))
+    for effect, condition, before in effects:
+        for value, of in _scopes(drawn, right[before] - right[condition]):
+            p = 0.0005 if value > MARGIN else 0.4
+            within = 0.001 if abs(value) + HALF <= MARGIN else 0.6
+            tests = {"p_value": p, "p_holm": 2 * p, "margin": MARGIN, "p_equivalence": within}
+            tests["p_equivalence_holm"] = min(1.0, 2 * within)
+            named = {**key, "effect": effect, "condition": condition}
+            rows["effects"].append({**named, **_estimate(value), **of, **unit, **tests})
 
 
-def _pairs(rows: Rows, key: dict[str, str], right: Floats, rng: np.random.Generator) -> None:
-    """Add pair tests: on every background where the condition has a choice of it."""
-    grid = key["condition"] in ("different", "cell_free")
-    for a, b in combinations(range(len(NAMES)), 2):
-        others = [name for k, name in enumerate(NAMES) if k not in (a, b)] if grid else [None]
-        for background in others:
-            value = float(np.clip((right[a] + right[b]) / 2 + rng.normal(0, 0.02), 0, 1))
-            pair = {"localization_a": NAMES[a], "localization_b": NAMES[b]}
-            more = {"background": background, "accuracy": value, "std": 0.02, "n": 2000}
-            rows.append({**key, **pair, **more})
+def _pairs(drawn: Drawn, key: dict[str, str], right: Floats, rng: np.random.Generator) -> pa.Table:
+    """Return pair tests: one on every background where the condition has a choice of it."""
+    config = drawn.config
+    places = range(len(config.localizations))
+    grid = schema.CONDITIONS[schema.Condition(key["condition"])].grid
+    tests = [
+        (a, b, behind)
+        for a, b in combinations(places, 2)
+        for behind in ([k for k in places if k not in (a, b)] if grid else [-1])
+    ]
+    a, b, behind = np.array(tests, np.int64).reshape(-1, 3).T
+    noise = rng.normal(0, 0.02, len(tests))
+    columns = {
+        **_keyed(len(tests), **key),
+        "localization_a": take(config.localizations, a),
+        "localization_b": take(config.localizations, b),
+        "background": take(config.localizations, behind),
+        "accuracy": pa.array(np.clip((right[a] + right[b]) / 2 + noise, 0, 1)),
+        "std": pa.array(np.full(len(tests), 0.02)),
+        "n": pa.array(np.full(len(tests), 2 * config.cells * config.proteins // len(right))),
+    }
+    return _columns("pairwise", columns)
+
+
+def _tallies(
+    drawn: Drawn, key: dict[str, str], right: Floats, rng: np.random.Generator
+) -> pa.Table:
+    """Return each protein's tally of pair tests against every other class."""
+    config, others = drawn.config, len(right) - 1
+    of = np.repeat(np.arange(config.proteins), others)
+    home = drawn.home[of]
+    other = (home + 1 + np.tile(np.arange(others), config.proteins)) % len(right)
+    each = pa.array(np.full(len(of), config.cells))
+    columns = {
+        **_keyed(len(of), **key),
+        "protein": take(drawn.names, of),
+        "cell": pa.nulls(len(of), pa.int64()),
+        "localization": take(config.localizations, home),
+        "other": take(config.localizations, other),
+        "correct": pa.array(rng.binomial(config.cells, right[home])),
+        "n": each,
+        "n_cells": each,
+    }
+    return _columns("pair_tallies", columns)
+
+
+def _keyed(count: int, **key: str) -> dict[str, pa.Array]:
+    return {name: constant(value, count) for name, value in key.items()}
+
+
+def _columns(name: str, columns: dict[str, pa.Array]) -> pa.Table:
+    layout = SUMMARY_TABLES[name]
+    return pa.table({field: columns[field] for field in layout.names}, schema=layout)
 
 
 def _answers(
     rows: dict[str, Rows],
+    drawn: Drawn,
     key: dict[str, str],
-    right: Floats,
-    place: int,
-    drawn: "Drawn",
+    right: dict[str, Floats],
     rng: np.random.Generator,
 ) -> None:
-    """Add what is known of the multi-class probe's answers under one condition."""
-    overall = {**_counts(drawn, "overall"), **ENDS}
+    """Add what is known of the multi-class probe's answers."""
+    for condition, shares in right.items():
+        named = {**key, "condition": condition}
+        _calibration(rows, drawn, named, shares, rng)
+        if condition not in drawn.config.altered:
+            continue
+        drops = right["unaltered"] - shares
+        for value, of in _scopes(drawn, drops):
+            ways = {"lost": 0.05 + max(value, 0), "gained": 0.05 + max(-value, 0), "moved": 0.02}
+            for way, share in ways.items():
+                rows["flips"].append({**named, "direction": way, **_estimate(share), **of})
+            if key["protocol"] == "frozen" and condition != "sham":
+                for part, share in (("total", 1.0), ("rescaling", 0.3), ("context", 0.7)):
+                    split = {"model": key["model"], "condition": condition, "part": part}
+                    rows["rescaling"].append({**split, **_estimate(value * share), **of})
+        if has_donors(condition):
+            _backgrounds(rows["backgrounds"], drawn, named, shares, drops, rng)
+
+
+def _calibration(
+    rows: dict[str, Rows],
+    drawn: Drawn,
+    key: dict[str, str],
+    shares: Floats,
+    rng: np.random.Generator,
+) -> None:
+    """Add calibration errors and the reliability diagram under one condition."""
+    (_, whole), *_ = _scopes(drawn, shares)
+    overall = {name: whole[name] for name in ("unit", "n_proteins", "n_cells")}
     for temperature in TEMPERATURES:
         for measure in schema.CALIBRATION_MEASURES:
-            value = float(rng.uniform(0.02, 0.2))
-            named = {"measure": str(measure), "temperature": temperature, "estimate": value}
-            rows["calibration"].append({**key, **named, **_ends(value), **overall})
+            value = _estimate(float(rng.uniform(0.02, 0.2)))
+            named = {**key, "measure": str(measure), "temperature": temperature}
+            rows["calibration"].append({**named, **value, **overall})
         for number in range(BINS):
             middle = (number + 0.5) / BINS
-            more = {"bin": number, "confidence": middle, "accuracy": middle * 0.9, "n": 1000}
-            found = {**key, "temperature": temperature, **more, "n_cells": 900}
-            rows["reliability"].append(found)
-    if place == 0:
-        return
-    drop = right[:, 0] - right[:, place]
-    for scope, name, value in _scopes(drop):
-        counts = {"scope": scope, "localization": name, **_counts(drawn, scope), **ENDS}
-        for direction, share in (("lost", 0.05 + max(value, 0)), ("gained", 0.05), ("moved", 0.02)):
-            told = {"direction": direction, "estimate": share, **_ends(share)}
-            rows["flips"].append({**key, **told, **counts})
-        if key["protocol"] == "frozen":
-            plain = {k: v for k, v in key.items() if k != "protocol"}
-            for part, share in (("total", 1.0), ("rescaling", 0.3), ("context", 0.7)):
-                told = {"part": part, "estimate": value * share, **_ends(value * share)}
-                rows["rescaling"].append({**plain, **told, **counts})
-    if key["condition"] == "masked":
-        return
-    for (i, name), behind in product(enumerate(NAMES), NAMES):
-        if (key["condition"] == "same") != (name == behind):
+            found = {"temperature": temperature, "bin": number, "confidence": middle}
+            found |= {"accuracy": middle * 0.9, "n": 1000, "n_cells": 900}
+            rows["reliability"].append({**key, **found})
+
+
+def _backgrounds(
+    rows: Rows,
+    drawn: Drawn,
+    key: dict[str, str],
+    shares: Floats,
+    drops: Floats,
+    rng: np.random.Generator,
+) -> None:
+    """Add drop and attraction of each class on each background that it may stand on."""
+    _, *each = _scopes(drawn, drops)
+    for (place, (drop, of)), behind in product(enumerate(each), drawn.config.localizations):
+        if (key["condition"] == "same") != (of["localization"] == behind):
             continue
         pull = float(rng.uniform(0, 0.2))
-        told = {"localization": name, "background": behind, "accuracy": float(right[i, place])}
-        told |= {"drop": float(drop[i]), **_ends(float(drop[i])), "attraction": pull}
-        ends = _ends(pull, "attraction_low", "attraction_high")
-        rows["backgrounds"].append({**key, **told, **ends, **_counts(drawn, name), **ENDS})
+        found = {"background": behind, "accuracy": float(shares[place]), "drop": drop}
+        found |= {"ci_low": drop - HALF, "ci_high": drop + HALF, "attraction": pull}
+        found |= {"attraction_low": pull - HALF, "attraction_high": pull + HALF}
+        rows.append({**key, **{k: v for k, v in of.items() if k != "scope"}, **found})
 
 
-def _distributions(drawn: "Drawn") -> Iterator[pa.Table]:
+def _distributions(drawn: Drawn) -> Iterator[pa.Table]:
     """Give every protein's distribution, as the effects stage orders them."""
-    proteins, classes = drawn.size.proteins, len(NAMES)
+    config = drawn.config
+    proteins, classes = config.all_proteins, len(config.localizations)
     count = proteins * classes
     for (model, protocol), share in sorted(drawn.proportion.items()):
-        for place, condition in enumerate(_conditions()):
+        for place, condition in enumerate(config.composed):
             columns = {
-                "model": constant(model, count),
-                "condition": constant(condition, count),
-                "protocol": constant(protocol, count),
+                **_keyed(count, model=model, condition=condition, protocol=protocol),
                 "protein": take(drawn.names, np.repeat(np.arange(proteins), classes)),
-                "localization": take(NAMES, np.tile(np.arange(classes), proteins)),
+                "localization": take(config.localizations, np.tile(np.arange(classes), proteins)),
                 "proportion": pa.array(share[:, place].ravel()),
                 "mean_probability": pa.array(drawn.probability[model, protocol][:, place].ravel()),
-                "n_cells": pa.array(np.full(count, drawn.size.cells_each)),
+                "n_cells": pa.array(np.full(count, config.cells)),
             }
-            yield pa.table(columns, schema=schema.DISTRIBUTIONS)
+            yield _columns("distributions", columns)
 
 
-def _moved(before: Floats, after: Floats) -> dict[str, Floats]:
-    """Return distances between distributions, shape (proteins, classes) each."""
+def _moved(before: Floats, after: Floats) -> tuple[Floats, Floats]:
+    """Return total variation and Jensen–Shannon divergence of rows, shape (proteins,) each."""
     middle = (before + after) / 2
     jsd = (entropy(before, middle, axis=1, base=2) + entropy(after, middle, axis=1, base=2)) / 2
-    tv = np.abs(before - after).sum(axis=1) / 2
-    return {"tv": tv, "jsd": np.clip(jsd, 0, 1)}
+    return np.abs(before - after).sum(axis=1) / 2, np.clip(jsd, 0, 1)
 
 
-def _shifts(drawn: "Drawn", rng: np.random.Generator) -> Iterator[pa.Table]:
-    proteins = np.arange(drawn.size.proteins)
-    count = len(proteins)
-    labels = pa.array([[name] for name in NAMES], pa.list_(pa.string()))
+def _compared(drawn: Drawn) -> Iterator[tuple[dict[str, pa.Array], Floats, Floats, Floats, Floats]]:
+    """Give each model, protocol and altered condition with what is before and after.
+
+    Yields
+    ------
+    tuple
+        Columns that `shifts` and `truth` share; proportions before and after, mean probabilities
+        before and after, shape (proteins, classes) each.
+    """
+    config, count = drawn.config, drawn.config.all_proteins
     for (model, protocol), share in sorted(drawn.proportion.items()):
-        chance = drawn.probability[model, protocol]
-        for place, condition in enumerate(_conditions()):
-            if place == 0:
+        mean = drawn.probability[model, protocol]
+        for condition in config.altered:
+            if condition not in config.composed:
                 continue
-            moved = _moved(chance[:, 0], chance[:, place])
-            p = np.where(moved["tv"] > 0.05, 0.001, rng.random(count))
+            first, place = (config.composed.index(name) for name in ("unaltered", condition))
             columns = {
-                "model": constant(model, count),
-                "condition": constant(condition, count),
-                "protocol": constant(protocol, count),
-                "protein": take(drawn.names, proteins),
-                "orf": take(drawn.orfs, proteins),
-                "labels": labels.take(pa.array(drawn.home)),
-                "jsd": pa.array(moved["jsd"]),
-                "tv": pa.array(moved["tv"]),
-                "kl": pa.array(entropy(chance[:, 0], chance[:, place], axis=1)),
-                "noise_floor": pa.array(rng.uniform(0.01, 0.04, count)),
-                "p_value": pa.array(p),
-                "q_value": pa.array(np.minimum(1, p * 1.5)),
-                "top_before": take(NAMES, share[:, 0].argmax(axis=1)),
-                "top_after": take(NAMES, share[:, place].argmax(axis=1)),
-                "flipped_fraction": pa.array(np.abs(share[:, 0] - share[:, place]).sum(1) / 2),
-                "n_cells": pa.array(np.full(count, drawn.size.cells_each)),
+                **_keyed(count, model=model, condition=condition, protocol=protocol),
+                "protein": take(drawn.names, np.arange(count)),
+                "top_before": take(config.localizations, share[:, first].argmax(axis=1)),
+                "top_after": take(config.localizations, share[:, place].argmax(axis=1)),
+                "n_cells": pa.array(np.full(count, config.cells)),
             }
-            yield pa.table(columns, schema=schema.SHIFTS)
+            yield columns, share[:, first], share[:, place], mean[:, first], mean[:, place]
 
 
-def _truth(drawn: "Drawn") -> Iterator[pa.Table]:
-    proteins = np.arange(drawn.size.proteins)
-    count = len(proteins)
-    true = np.eye(len(NAMES))[drawn.home]
-    for (model, protocol), share in sorted(drawn.proportion.items()):
-        before = _moved(true, share[:, 0])
-        for place, condition in enumerate(_conditions()):
-            if place == 0:
-                continue
-            after = _moved(true, share[:, place])
-            columns = {
-                "model": constant(model, count),
-                "condition": constant(condition, count),
-                "protocol": constant(protocol, count),
-                "protein": take(drawn.names, proteins),
-                "tv_before": pa.array(before["tv"]),
-                "tv_after": pa.array(after["tv"]),
-                "jsd_before": pa.array(before["jsd"]),
-                "jsd_after": pa.array(after["jsd"]),
-                "top_true": take(NAMES, drawn.home),
-                "top_before": take(NAMES, share[:, 0].argmax(axis=1)),
-                "top_after": take(NAMES, share[:, place].argmax(axis=1)),
-                "n_cells": pa.array(np.full(count, drawn.size.cells_each)),
-            }
-            yield pa.table(columns, schema=schema.TRUTH)
+def _shifts(drawn: Drawn, rng: np.random.Generator) -> Iterator[pa.Table]:
+    """Give the shifts of mean probabilities, called by their distance."""
+    count = drawn.config.all_proteins
+    for columns, said_before, said_after, before, after in _compared(drawn):
+        tv, jsd = _moved(before, after)
+        p = np.clip(np.exp(-30 * tv) * rng.uniform(0.3, 1, count), 0.0005, 1)
+        columns |= {
+            "orf": take(drawn.orfs, np.arange(count)),
+            "labels": drawn.labels,
+            "jsd": pa.array(jsd),
+            "tv": pa.array(tv),
+            "kl": pa.array(entropy(before, after, axis=1)),
+            "noise_floor": pa.array(np.full(count, NOISE_FLOOR)),
+            "p_value": pa.array(p),
+            "q_value": pa.array(np.minimum(1, p * 1.5)),
+            "flipped_fraction": pa.array(np.abs(said_before - said_after).sum(axis=1) / 2),
+        }
+        yield _columns("shifts", columns)
 
 
-def _tallies(drawn: "Drawn", rng: np.random.Generator) -> Iterator[pa.Table]:
-    """Give each protein's tally of pair tests against every other class."""
-    proteins, others = np.arange(drawn.size.proteins), len(NAMES) - 1
-    of = np.repeat(proteins, others)
-    home = drawn.home[of]
-    other = (home + 1 + np.tile(np.arange(others), len(proteins))) % len(NAMES)
-    count, each = len(of), drawn.size.cells_each
-    for model, protocol in sorted(drawn.proportion):
-        for condition in _conditions():
-            columns = {
-                "model": constant(model, count),
-                "condition": constant(condition, count),
-                "protocol": constant(protocol, count),
-                "protein": take(drawn.names, of),
-                "cell": pa.nulls(count, pa.int64()),
-                "localization": take(NAMES, home),
-                "other": take(NAMES, other),
-                "correct": pa.array(rng.binomial(each, 0.85, count)),
-                "n": pa.array(np.full(count, each)),
-                "n_cells": pa.array(np.full(count, each)),
-            }
-            yield pa.table(columns, schema=schema.PAIR_TALLIES)
+def _truth(drawn: Drawn) -> Iterator[pa.Table]:
+    """Give the distances from the true distributions; nothing where cells have none."""
+    if not (drawn.config.simulated and drawn.config.labels):
+        return
+    true = np.eye(len(drawn.config.localizations))[drawn.classes].mean(axis=1)
+    for columns, said_before, said_after, _, _ in _compared(drawn):
+        for when, said in (("before", said_before), ("after", said_after)):
+            tv, jsd = _moved(true, said)
+            columns |= {f"tv_{when}": pa.array(tv), f"jsd_{when}": pa.array(jsd)}
+        columns["top_true"] = take(drawn.config.localizations, drawn.classes[:, 0])
+        yield _columns("truth", columns)

@@ -23,7 +23,7 @@ NAMED = 5
 
 
 def spread_out(count: int, width: float = 0.56) -> list[float]:
-    """Return offsets that set `count` marks side by side around a category."""
+    """Return offsets around 0 that set marks side by side, within `width` and 0.2 apart at most."""
     if count < 2:
         return [0.0] * count
     step = min(0.2, width / (count - 1))
@@ -36,7 +36,10 @@ def tuples(column: pd.Series) -> tuple[float | None, ...]:
 
 
 def lowest(columns: Sequence[pd.Series], top: float, floor: float = 0.0) -> float:
-    """Return a round start for an axis that holds all values."""
+    """Return where an axis starts so that it holds all values, from `floor` to `top`.
+
+    It is a multiple of 0.05 with some room below the least value.
+    """
     least = min((float(column.min()) for column in columns if column.notna().any()), default=floor)
     return max(floor, min(top, int(least * 20 - 0.2) / 20))
 
@@ -44,7 +47,7 @@ def lowest(columns: Sequence[pd.Series], top: float, floor: float = 0.0) -> floa
 def by_condition(
     table: pd.DataFrame, sentence: str, *, published: bool = False, chance: float | None = None
 ) -> Chart:
-    """Accuracy by condition: a mark per model, with intervals.
+    """Draw accuracy by condition: a mark for each model, with its interval.
 
     Parameters
     ----------
@@ -53,9 +56,9 @@ def by_condition(
     sentence
         The filter in English.
     published
-        Add the paper's numbers as open marks.
+        Whether the paper's numbers are added as open marks.
     chance
-        Accuracy by chance, drawn as a line.
+        Accuracy by chance, from 0 to 1, drawn as a line; None for no line.
     """
     conditions = in_order(table["condition"].unique())
     place = {name: i for i, name in enumerate(conditions)}
@@ -122,7 +125,7 @@ def by_condition(
 
 
 def sample_size(table: pd.DataFrame) -> str:
-    """Say how many cells and proteins a table's rows rest on."""
+    """Return how many cells and proteins a table's rows rest on, in words."""
     if table.empty:
         return ""
     proteins = wording.count(table["n_proteins"].max(), "protein")
@@ -130,7 +133,7 @@ def sample_size(table: pd.DataFrame) -> str:
 
 
 def between(numbers: pd.Series) -> str:
-    """Return ``900`` or ``900 to 1,000``; says so where a number is not known."""
+    """Return numbers as ``900`` or ``900 to 1,000``, or that one is not known."""
     there = numbers.dropna()
     if there.empty:
         return "an unknown number of"
@@ -155,7 +158,7 @@ def _overall_hover(row: Any) -> str:
 
 
 def by_class(table: pd.DataFrame, condition: str, sentence: str) -> Chart:
-    """Each class's accuracy under a condition against its unaltered one, a panel per model.
+    """Draw each class's accuracy under a condition against the unaltered one, a panel a model.
 
     Parameters
     ----------
@@ -233,7 +236,7 @@ def _class_n(table: pd.DataFrame) -> str:
 
 
 def background_grid(table: pd.DataFrame, model: str, condition: str) -> Chart:
-    """Heat map of centre class by background class.
+    """Draw pair accuracy as squares, centre class by background class.
 
     Parameters
     ----------
@@ -292,7 +295,7 @@ def background_grid(table: pd.DataFrame, model: str, condition: str) -> Chart:
 
 
 def protocols(table: pd.DataFrame) -> Chart:
-    """Compare drops under both protocols, a panel per model.
+    """Draw drops under both protocols, a panel for each model.
 
     Parameters
     ----------
@@ -344,7 +347,7 @@ def protocols(table: pd.DataFrame) -> Chart:
 
 
 def protocol_title(table: pd.DataFrame) -> str:
-    """Say under which protocol accuracy falls further."""
+    """Return a title that says under which protocol accuracy falls further."""
     kept = table[table["condition"].isin(wording.REAL)]
     if kept.empty:
         return "Only one protocol was run"

@@ -26,7 +26,7 @@ Kind = Literal["drop", "attraction"]
 
 
 def flips(table: pd.DataFrame) -> Chart:
-    """Answers that change, in every direction, by condition, a panel per model.
+    """Draw the answers that change, in every direction, by condition, a panel for each model.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def flips(table: pd.DataFrame) -> Chart:
 
 
 def flips_title(table: pd.DataFrame) -> str:
-    """Say how many right answers are lost at worst, and how many are gained there."""
+    """Return a title on how many right answers are lost at worst, and gained there."""
     kept = table[table["condition"].isin(wording.SWAPS)]
     lost = kept[kept["direction"] == Flip.LOST]
     if lost.empty:
@@ -92,7 +92,7 @@ def _directions() -> str:
 
 
 def rescaling(table: pd.DataFrame) -> Chart:
-    """Draw drops in two parts by condition, a panel per model.
+    """Draw drops in two parts by condition, a panel for each model.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def rescaling(table: pd.DataFrame) -> Chart:
 
 
 def rescaling_title(table: pd.DataFrame) -> str:
-    """Say which part is the larger where the drop is largest."""
+    """Return a title on which part is the larger where the drop is largest."""
     kept = table[table["condition"].isin(wording.SWAPS)]
     total = kept[kept["part"] == DropPart.TOTAL]
     if total.empty:
@@ -215,14 +215,15 @@ def _number(value: Any, other: float) -> float:
 
 
 def backgrounds(table: pd.DataFrame, model: str, condition: str, kind: Kind = "drop") -> Chart:
-    """Centre class by background class: which backgrounds do the damage, or draw the answer.
+    """Draw squares, centre class by background class: what is lost, or where answers are drawn.
 
     Parameters
     ----------
     table
         From `queries.answers.backgrounds`.
     kind
-        What is shown: the drop, or how far answers are drawn towards the background's class.
+        What is shown: ``"drop"``, or ``"attraction"``, how far answers are drawn towards the
+        background's class.
     """
     column = "drop_estimate" if kind == "drop" else "attraction"
     centre = sorted(table["localization"].unique(), key=str.lower)

@@ -11,7 +11,7 @@ from dashboard.theme import condition_ink, condition_title, in_order, model_mark
 
 
 def by_condition(table: pd.DataFrame) -> Chart:
-    """Draw the calibration error by condition: filled as it is, open with a temperature.
+    """Draw the calibration error by condition: filled without a temperature, open with one.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def by_condition(table: pd.DataFrame) -> Chart:
 
 
 def error_title(table: pd.DataFrame) -> str:
-    """Say where probabilities promise too much, most of all."""
+    """Return a title on where probabilities promise most too much."""
     rows = expected_error(table)
     before = rows[rows["condition"] == "unaltered"].set_index("model")["estimate"]
     after = rows[rows["condition"].isin(wording.SWAPS)]
@@ -82,7 +82,7 @@ def error_title(table: pd.DataFrame) -> str:
 
 
 def reliability(table: pd.DataFrame, condition: str) -> Chart:
-    """Share of right answers by the probability given, a panel per model.
+    """Draw the share of right answers by the highest probability, a panel for each model.
 
     Parameters
     ----------

@@ -21,14 +21,14 @@ NAMED = 4
 
 
 def leaderboard(table: pd.DataFrame, condition: str, sentence: str) -> Chart:
-    """Unaltered accuracy, drop and gap of every entry, a panel each.
+    """Draw unaltered accuracy, drop and gap of every entry, a panel each.
 
     Parameters
     ----------
     table
         From `queries.compare.leaderboard`, in its order.
     condition
-        Whose drop.
+        The condition of the drop.
     sentence
         The filter in English.
     """
@@ -89,7 +89,7 @@ def _range(table: pd.DataFrame, measure: str) -> tuple[float, float]:
 
 
 def leader(table: pd.DataFrame, condition: str) -> str:
-    """Say which entry loses least, and whether its interval is clear of the next one's."""
+    """Return a title on which entry loses least, and whether it is clear of the next."""
     ranked = table[table["drop"].notna()].sort_values("drop", kind="stable")
     if ranked.empty:
         return "No drop can be compared here"
@@ -119,7 +119,7 @@ def _n(table: pd.DataFrame) -> str:
 
 
 def gaps(table: pd.DataFrame, sentence: str) -> Chart:
-    """Draw the background gap, a bar per model.
+    """Draw the background gap, a bar for each model.
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ SAID = {
 def shift_pairs(
     table: pd.DataFrame, first: str, second: str, condition: str, threshold: float
 ) -> Chart:
-    """Each protein's shift for one entry against another, those that disagree marked.
+    """Draw each protein's shift for one entry against another; disagreements are marked.
 
     Parameters
     ----------
@@ -243,7 +243,7 @@ def shift_pairs(
 
 
 def class_pairs(table: pd.DataFrame, first: str, second: str, condition: str) -> Chart:
-    """Each class's drop for two entries, those where the order reverses marked.
+    """Draw each class's drop for two entries; those where the order reverses are marked.
 
     Parameters
     ----------

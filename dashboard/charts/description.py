@@ -16,12 +16,12 @@ _BETWEEN = "\x1f"
 
 
 def pick(*values: str) -> str:
-    """Write what a mark stands for (a condition, a model, a class …) as one text."""
+    """Return what a mark stands for (a condition, a model, a class …) as one text."""
     return _BETWEEN.join(values)
 
 
 def picked(text: str) -> tuple[str, ...]:
-    """Read what `pick` wrote."""
+    """Return what `pick` was given."""
     return tuple(text.split(_BETWEEN))
 
 
@@ -72,7 +72,7 @@ class Points:
 
 @dataclass(frozen=True)
 class Bars:
-    """Bars; `lengths` from `base` (0 where not given).
+    """Bars.
 
     Parameters
     ----------
@@ -80,8 +80,10 @@ class Bars:
         Positions along the axis of categories (or bin centres).
     thickness
         In units of that axis.
+    lengths, base
+        How long the bars are and where they begin; 0 where `base` is not given.
     horizontal
-        Lengths run along x.
+        Whether lengths run along x.
     low, high
         Ends of intervals, where there are any.
     pattern
@@ -107,16 +109,20 @@ class Bars:
 
 @dataclass(frozen=True)
 class Heat:
-    """A matrix with rows from top to bottom; `None` is left blank.
+    """A matrix of squares.
 
     Parameters
     ----------
+    z
+        Numbers by row, from top to bottom; a square of `None` is left blank.
+    low, high
+        Numbers that take the first and the last colour.
     scale
         Colours at equal steps from `low` to `high`.
     signed
-        Numbers are written with their sign, and small ones too.
+        Whether numbers are written with their sign, and small ones too.
     picks
-        As of `Points`, one text per square.
+        As of `Points`, one text for each square.
     """
 
     z: tuple[tuple[Number, ...], ...]
@@ -177,16 +183,16 @@ class Panel:
 
 @dataclass(frozen=True)
 class Chart:
-    """One or several panels with a finding, a caption, and a description for who cannot see it.
+    """One or several panels with a finding and a caption, which also serve who cannot see them.
 
     Parameters
     ----------
     name
         For file names and keys: letters and underscores.
     title
-        States the finding.
+        The finding in a sentence.
     caption
-        Says what is shown, with which n.
+        What is shown, with which n.
     """
 
     name: str
@@ -199,12 +205,6 @@ class Chart:
     def empty(self) -> bool:
         """Whether there is nothing to draw."""
         return not any(panel.layers for panel in self.panels)
-
-    @property
-    def pickable(self) -> bool:
-        """Whether choosing a point, bar or square means something."""
-        layers = [layer for panel in self.panels for layer in panel.layers]
-        return any(not isinstance(layer, Rule) and bool(layer.picks) for layer in layers)
 
     @property
     def alt(self) -> str:

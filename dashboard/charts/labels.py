@@ -38,7 +38,7 @@ def place(
     Returns
     -------
     texts, places
-        One each per mark; empty texts for marks without a label.
+        The label of each mark, empty for none, and where it stands (``"middle left"`` and so on).
     """
     span = ends[1] - ends[0]
     marks = [((a - ends[0]) / span, (b - ends[0]) / span) for a, b in zip(x, y, strict=True)]

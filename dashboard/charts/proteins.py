@@ -26,7 +26,7 @@ MINOR = 0.02
 
 
 def histogram(table: pd.DataFrame, shares: pd.DataFrame, chosen: ShiftFilter) -> Chart:
-    """Proteins by total variation, with the threshold.
+    """Draw the number of proteins by total variation, with the threshold.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def _row(shares: pd.DataFrame, model: str, condition: str) -> Any | None:
 
 
 def curve(table: pd.DataFrame, condition: str, threshold: float) -> Chart:
-    """Share of proteins substantially shifted over all thresholds, a line per model.
+    """Draw the share of substantially shifted proteins by threshold, a line for each model.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def curve(table: pd.DataFrame, condition: str, threshold: float) -> Chart:
 
 
 def shares(table: pd.DataFrame, threshold: float) -> Chart:
-    """Share of proteins substantially shifted by condition, a mark per model.
+    """Draw the share of substantially shifted proteins by condition, a mark for each model.
 
     Parameters
     ----------
@@ -199,7 +199,7 @@ def shares(table: pd.DataFrame, threshold: float) -> Chart:
 
 
 def before_and_after(table: pd.DataFrame, protein: str, condition: str) -> Chart:
-    """One protein's distribution, unaltered and under a condition, a panel per model.
+    """Draw one protein's distribution, unaltered and under a condition, a panel a model.
 
     Parameters
     ----------
@@ -287,7 +287,7 @@ def _moved_title(
 
 
 def all_conditions(table: pd.DataFrame, protein: str) -> Chart:
-    """One protein's distribution under every condition, a panel per model.
+    """Draw one protein's distribution under every condition, a panel for each model.
 
     Parameters
     ----------
@@ -332,7 +332,7 @@ def all_conditions(table: pd.DataFrame, protein: str) -> Chart:
 
 
 def moves(table: pd.DataFrame, protein: str, condition: str) -> Chart:
-    """How each cell moved between unaltered and a condition, a panel per model.
+    """Draw how each cell moved between unaltered and a condition, a panel for each model.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from dashboard.figures.request import Request
 from dashboard.figures.slide import Grid
 from dashboard.figures.tables import Column, Columns, Written, written
 from dashboard.queries import comparable_runs, compare
-from dashboard.queries.comparable_runs import Entry, Ground
+from dashboard.queries.comparable_runs import Comparison, Entry
 
 
 def joined_ends(first: Entry, second: Entry) -> dict[str, str]:
@@ -30,9 +30,9 @@ def _named_runs(asked: Request, otherwise: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(keys.split(asked.values.get("runs", "")) or otherwise))
 
 
-def _ground(asked: Request, otherwise: tuple[str, ...]) -> Ground:
+def _ground(asked: Request, otherwise: tuple[str, ...]) -> Comparison:
     named = _named_runs(asked, otherwise)
-    return comparable_runs.ground(asked.ask, [asked.open_runs[name] for name in named])
+    return comparable_runs.comparison(asked.ask, [asked.open_runs[name] for name in named])
 
 
 def _ends(asked: Request) -> tuple[Entry, Entry]:

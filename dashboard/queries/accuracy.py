@@ -16,7 +16,7 @@ PAIR_ORDERS = {
 
 
 def overall(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
-    """Accuracy per model and condition, with its drop.
+    """Return accuracy by model and condition, with its drop; shares from 0 to 1.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def overall(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
 
 
 def gaps(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
-    """Background gap per model.
+    """Return the background gap of each model.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def gaps(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
 
 
 def equivalence(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
-    """Give tests of whether a drop lies within a margin: a claim of robustness rests on them.
+    """Return tests of whether a drop lies within a margin; only they support robustness.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def equivalence(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
 
 
 def by_class(run: Run, chosen: AccuracyFilter, condition: str) -> pd.DataFrame:
-    """Each localization's accuracy under a condition beside its unaltered one.
+    """Return each localization's accuracy under a condition beside its unaltered one.
 
     Returns
     -------
@@ -119,7 +119,7 @@ def by_class(run: Run, chosen: AccuracyFilter, condition: str) -> pd.DataFrame:
 
 
 def background_grid(run: Run, protocol: str, model: str, condition: str) -> pd.DataFrame:
-    """Mean pair accuracy of each centre class on each background class.
+    """Return the mean pair accuracy of each centre class on each background class.
 
     Returns
     -------
@@ -145,7 +145,7 @@ def background_grid(run: Run, protocol: str, model: str, condition: str) -> pd.D
 
 
 def grid_conditions(run: Run, protocol: str) -> list[str]:
-    """Conditions whose pair tests were done once per background class."""
+    """Return the conditions whose pair tests were done once for each background class."""
     found = run.query(
         """
         SELECT DISTINCT condition FROM {pairwise}
@@ -158,13 +158,23 @@ def grid_conditions(run: Run, protocol: str) -> list[str]:
 
 
 def pairs(run: Run, chosen: PairFilter, order: str = "largest drop") -> pd.DataFrame:
-    """Each pair of classes, unaltered and under a condition.
+    """Return the accuracy of each pair of classes, unaltered and under a condition.
+
+    Parameters
+    ----------
+    run
+        The run that is asked.
+    chosen
+        Model, protocol, condition and search text.
+    order
+        A key of `PAIR_ORDERS`; default the largest drop first.
 
     Returns
     -------
     pandas.DataFrame
         ``localization_a, localization_b, unaltered, accuracy, lowest, worst_background,
-        drop_estimate, backgrounds, n``.
+        drop_estimate, backgrounds, n``: means over backgrounds, the lowest of them and its
+        background, the number of backgrounds, cells tested on the largest.
     """
     where = chosen.clause()
     return run.query(
@@ -188,7 +198,7 @@ def pairs(run: Run, chosen: PairFilter, order: str = "largest drop") -> pd.DataF
 
 
 def protocols(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
-    """Compare drops under both protocols, side by side.
+    """Return drops under both protocols, side by side.
 
     Returns
     -------
@@ -215,7 +225,7 @@ def protocols(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
 
 
 def choices(run: Run) -> pd.DataFrame:
-    """Which combinations were computed.
+    """Return the combinations of protocol, probe and aggregation that were computed.
 
     Returns
     -------

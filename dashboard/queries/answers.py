@@ -8,7 +8,7 @@ from dashboard.queries.open_runs import Run
 
 
 def flips(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
-    """Shares of trials whose answer changes, in every direction.
+    """Return the shares of trials whose answer changes, in every direction.
 
     Returns
     -------
@@ -28,33 +28,8 @@ def flips(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
     )
 
 
-def class_flips(run: Run, chosen: AccuracyFilter, condition: str) -> pd.DataFrame:
-    """Shares of trials whose answer changes, of each localization under one condition.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``model, localization, lost, gained, moved, n_cells, n_proteins``; most lost first.
-    """
-    return run.query(
-        """
-        SELECT model, localization,
-               any_value(estimate) FILTER (WHERE direction = 'lost') AS lost,
-               any_value(estimate) FILTER (WHERE direction = 'gained') AS gained,
-               any_value(estimate) FILTER (WHERE direction = 'moved') AS moved,
-               max(n_cells) AS n_cells, max(n_proteins) AS n_proteins
-        FROM {flips}
-        WHERE protocol = $protocol AND scope = 'localization' AND model IN $models
-          AND condition = $condition
-        GROUP BY model, localization ORDER BY lost DESC, model, localization
-        """,
-        ("flips",),
-        {**chosen.clause().values, "condition": condition},
-    )
-
-
 def backgrounds(run: Run, protocol: str, model: str, condition: str) -> pd.DataFrame:
-    """Drop and attraction of each centre class on each background class.
+    """Return drop and attraction of each centre class on each background class.
 
     Returns
     -------
@@ -76,7 +51,7 @@ def backgrounds(run: Run, protocol: str, model: str, condition: str) -> pd.DataF
 
 
 def background_conditions(run: Run, protocol: str) -> list[str]:
-    """Conditions that have answers for each background class."""
+    """Return the conditions that have answers for each background class."""
     found = run.query(
         """SELECT DISTINCT condition FROM {backgrounds} WHERE protocol = $protocol
            ORDER BY condition""",
@@ -87,7 +62,7 @@ def background_conditions(run: Run, protocol: str) -> list[str]:
 
 
 def rescaling(run: Run, models: tuple[str, ...], conditions: tuple[str, ...]) -> pd.DataFrame:
-    """Give drops split into rescaling and context.
+    """Return drops split into rescaling and context.
 
     Returns
     -------
@@ -107,7 +82,7 @@ def rescaling(run: Run, models: tuple[str, ...], conditions: tuple[str, ...]) ->
 
 
 def calibration(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
-    """How far probabilities are from what they promise.
+    """Return how far probabilities are from the shares of right answers that they promise.
 
     Returns
     -------
@@ -129,14 +104,14 @@ def calibration(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
 
 
 def expected_error(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of `calibration` about the expected calibration error, as it is."""
+    """Return the rows of `calibration` with the expected error of unscaled probabilities."""
     return table[(table["measure"] == Calibration.ECE) & ~table["fitted"]]
 
 
 def reliability(
     run: Run, protocol: str, models: tuple[str, ...], conditions: tuple[str, ...]
 ) -> pd.DataFrame:
-    """Share of right answers by the probability given, unscaled.
+    """Return the share of right answers by the highest probability, without a temperature.
 
     Returns
     -------

@@ -32,13 +32,23 @@ NAMED = 6
 
 
 def directly(run: Run, query: Callable[..., Any], *args: Any) -> Any:
-    """Answer a query without a cache."""
+    """Return ``query(run, *args)``, without a cache."""
     return query(run, *args)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One model of one run."""
+    """One model of one run.
+
+    Parameters
+    ----------
+    run
+        The run.
+    model
+        Name of one of its models.
+    alone
+        Whether it is the only run, so that the title need not name it.
+    """
 
     run: Run
     model: str
@@ -52,8 +62,8 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Ground:
-    """What runs have in common.
+class Comparison:
+    """What runs have in common, over which they can be compared.
 
     Parameters
     ----------
@@ -80,8 +90,21 @@ class Ground:
     left_out: tuple[str, ...]
 
 
-def ground(ask: Ask, runs: Sequence[Run]) -> Ground:
-    """Find what runs have in common, and say what they have not."""
+def comparison(ask: Ask, runs: Sequence[Run]) -> Comparison:
+    """Find what runs have in common, and say what they have not.
+
+    Parameters
+    ----------
+    ask
+        Answers queries.
+    runs
+        One run or several; one that is given twice counts once.
+
+    Returns
+    -------
+    Comparison
+        Without entries where no run has accuracies.
+    """
     tested: dict[str, _Tested] = {}
     left_out = []
     by_key = {run.key: run for run in runs}
@@ -113,7 +136,7 @@ def ground(ask: Ask, runs: Sequence[Run]) -> Ground:
         if len(localizations) < 2:
             choices = set()
     notes = _differences([by_key[key] for key in tested], several, shared, fewer)
-    return Ground(
+    return Comparison(
         entries,
         conditions,
         localizations,

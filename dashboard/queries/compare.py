@@ -10,7 +10,7 @@ import pandas as pd
 
 from compute.schema import Condition
 from compute.statistics.config import ALPHA
-from dashboard.queries.comparable_runs import Ask, Entry, Ground
+from dashboard.queries.comparable_runs import Ask, Comparison, Entry
 from dashboard.queries.filters import AccuracyFilter
 from dashboard.queries.open_runs import MissingTableError, Run
 from dashboard.queries.restricted import restricted
@@ -34,7 +34,7 @@ GAP = (Condition.UNALTERED, Condition.SAME, Condition.DIFFERENT)
 
 def leaderboard(
     ask: Ask,
-    found: Ground,
+    found: Comparison,
     choice: Choice,
     condition: str,
     sort: str = "smallest drop",
@@ -43,8 +43,10 @@ def leaderboard(
 
     Parameters
     ----------
+    ask
+        Answers queries.
     found
-        From `ground`.
+        From `comparison`.
     choice
         Protocol, probe and aggregation, one of `found.choices`.
     condition
@@ -96,12 +98,20 @@ def leaderboard(
 
 
 def effects_of(
-    ask: Ask, found: Ground, entry: Entry, choice: Choice, condition: str
+    ask: Ask, found: Comparison, entry: Entry, choice: Choice, condition: str
 ) -> pd.DataFrame:
     """Give one entry's accuracies, drops and gaps over the common classes.
 
     Parameters
     ----------
+    ask
+        Answers queries.
+    found
+        From `comparison`.
+    entry
+        One of `found.entries`.
+    choice
+        Protocol, probe and aggregation, one of `found.choices`.
     condition
         Whose drop is wanted, beside the gap.
 
@@ -145,7 +155,7 @@ def _stored(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
 
 def class_pairs(
     ask: Ask,
-    found: Ground,
+    found: Comparison,
     first: Entry,
     second: Entry,
     choice: Choice,

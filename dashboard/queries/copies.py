@@ -72,14 +72,14 @@ def wanted(run: Run) -> bool:
 
 
 def make(run: Run, notice: Notice = print) -> Path | None:
-    """Make a run's copy, if it wants one and has none.
+    """Make a run's copy, if it is large enough to need one and has none.
 
     Parameters
     ----------
     run
-        Opened.
+        An opened run.
     notice
-        Told that it takes a while, and why there is none where it cannot be written.
+        Called with a line of text: that it takes a while, or why no copy can be written.
 
     Returns
     -------

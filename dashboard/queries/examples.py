@@ -37,12 +37,18 @@ CELLS = """
 def cells(
     run: Run, chosen: CropFilter, order: str, page: int, size: int
 ) -> tuple[pd.DataFrame, int]:
-    """One page of cells that have stored images.
+    """Return one page of the cells that have stored images.
 
     Parameters
     ----------
+    run
+        The run that is asked.
+    chosen
+        Which cells.
+    order
+        A key of `ORDERS`.
     page
-        From 1.
+        Number of the page, from 1.
     size
         Cells on a page.
 
@@ -78,7 +84,7 @@ def cells(
 
 
 def images(run: Run, of: tuple[int, ...], conditions: tuple[str, ...]) -> pd.DataFrame:
-    """Images and predictions of some cells.
+    """Return images and predictions of some cells.
 
     Returns
     -------
@@ -100,7 +106,7 @@ def images(run: Run, of: tuple[int, ...], conditions: tuple[str, ...]) -> pd.Dat
 
 
 def of_protein(run: Run, protein: str, limit: int) -> list[int]:
-    """Cells of a protein that have stored images."""
+    """Return at most `limit` cells of a protein that have stored images."""
     found = run.query(
         """
         SELECT DISTINCT cell FROM {examples} WHERE protein = $protein ORDER BY cell LIMIT $limit
@@ -120,7 +126,7 @@ def stored(run: Run, cell: int) -> bool:
 
 
 def siblings(run: Run, protein: str, limit: int = 24) -> pd.DataFrame:
-    """Unaltered images of a protein, for a contrast they share.
+    """Return unaltered images of a protein, for a contrast that they share.
 
     Returns
     -------
@@ -138,7 +144,7 @@ def siblings(run: Run, protein: str, limit: int = 24) -> pd.DataFrame:
 
 
 def sample(run: Run, limit: int = 120) -> pd.DataFrame:
-    """Unaltered images spread over the run, for the fixed contrast.
+    """Return unaltered images spread over the run, for the fixed contrast.
 
     Returns
     -------
@@ -156,7 +162,7 @@ def sample(run: Run, limit: int = 120) -> pd.DataFrame:
 
 
 def answers(run: Run, cell: int) -> pd.DataFrame:
-    """Every trial of a cell with its donor and what each model said.
+    """Return every trial of a cell with its donor and what each model said.
 
     Returns
     -------
@@ -235,7 +241,7 @@ def telling_cells(run: Run, protocol: str, limit: int = 40) -> list[int]:
 
 
 def describe(run: Run, of: tuple[int, ...]) -> pd.DataFrame:
-    """Names and quality of some cells.
+    """Return names and quality of some cells.
 
     Returns
     -------

@@ -32,7 +32,17 @@ AGGREGATIONS: dict[Aggregation, str] = {
 
 @dataclass(frozen=True)
 class Clause:
-    """A condition for WHERE: constant SQL, bound values, the same in English."""
+    """A condition for WHERE.
+
+    Parameters
+    ----------
+    sql
+        Constant SQL, with ``$name`` for each value.
+    values
+        The values by name.
+    words
+        The same in English, for a caption; empty where nothing need be said.
+    """
 
     sql: str
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -40,7 +50,7 @@ class Clause:
 
 
 def joined(clauses: Sequence[Clause]) -> Clause:
-    """Join clauses with AND; words with commas."""
+    """Return clauses joined with AND, their words with commas; ``true`` for none."""
     values: dict[str, Any] = {}
     for clause in clauses:
         values.update(clause.values)
@@ -71,7 +81,15 @@ def _conditions_words(conditions: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class AccuracyFilter:
-    """Which accuracies: one protocol, probe and aggregation; some models and conditions."""
+    """Which accuracies: one protocol, probe and aggregation; some models and conditions.
+
+    The multi-class probe has one average, so its `aggregation` is always `all`.
+
+    Raises
+    ------
+    ValueError
+        No such protocol, probe or aggregation.
+    """
 
     protocol: str = str(Protocol.REFIT)
     probe: str = str(Probe.PAIR)
@@ -110,7 +128,23 @@ class AccuracyFilter:
 class ShiftFilter:
     """Which protein shifts: one model, condition and protocol; genes that contain a text.
 
-    `proteins` keeps to a list; empty for all.
+    Parameters
+    ----------
+    protocol, model, condition
+        Of the shifts.
+    search
+        Text in the gene or ORF, upper and lower case alike; empty for all.
+    threshold
+        Total variation, from 0 to 1, from which on a shift is substantial.
+    q_value
+        What q may be at most for a substantial shift.
+    proteins
+        Names of those to keep; empty for all.
+
+    Raises
+    ------
+    ValueError
+        No such protocol or condition, or a threshold outside 0 to 1.
     """
 
     protocol: str
@@ -169,7 +203,7 @@ class ShiftFilter:
 
 
 def search_clause(text: str) -> Clause:
-    """Give the condition that a protein's gene or ORF contains a text, case apart."""
+    """Give the condition that a protein's gene or ORF contains a text in any case."""
     return Clause(
         "protein ILIKE $search ESCAPE '!' OR orf ILIKE $search ESCAPE '!'",
         {"search": contains(text)},
@@ -179,7 +213,13 @@ def search_clause(text: str) -> Clause:
 
 @dataclass(frozen=True)
 class PairFilter:
-    """Which pair tests: one model, condition and protocol; classes that contain a text."""
+    """Which pair tests: one model, condition and protocol; classes that contain a text.
+
+    Raises
+    ------
+    ValueError
+        No such protocol or condition.
+    """
 
     protocol: str
     model: str
@@ -222,17 +262,17 @@ class CropFilter:
     Parameters
     ----------
     protocol
-        Whose predictions count.
+        Of the probe whose predictions count.
     models, conditions
         Where a change is looked for.
     changed
         Only cells whose prediction changed under one of the conditions for one of the models.
     localization, search
-        A class; part of a gene or ORF.
+        One of the cell's classes; text in its gene or ORF; empty for any.
     flags
         ``"all"``, ``"clean"`` (no quality flag in any shown condition) or ``"flagged"``.
     background
-        Only cells that stand on this class under one of the conditions.
+        Only cells that stand on a background of this class under one of the conditions.
     direction
         Only cells whose answer flips this way (`compute.schema.Flip`) under one of the conditions
         for one of the models; empty for any.

@@ -5,7 +5,6 @@ are bound by name, and orders are chosen from fixed lists. After opening, the co
 run folders and nothing else.
 """
 
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -117,7 +116,7 @@ class Run:
 
     @cached_property
     def token(self) -> str:
-        """What caches are keyed on: changes whenever any file of the run does.
+        """What caches are keyed on: a text that changes whenever any file of the run does.
 
         Of tables in very many files, the folder is looked at: it changes when a file appears,
         goes, or is replaced, which is the only way that files are written.
@@ -193,7 +192,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Broken:
-    """A folder that was asked for and cannot be shown, with what is wrong and what to do."""
+    """A folder that was asked for and cannot be shown: what is wrong, and the way out."""
 
     key: str
     path: Path
@@ -314,7 +313,7 @@ def _unused(name: str, taken: set[str]) -> str:
 
 
 def contents(run: Run) -> pd.DataFrame:
-    """Every table of the run with its size.
+    """Return every table of the run with its size.
 
     Returns
     -------
@@ -331,8 +330,3 @@ def contents(run: Run) -> pd.DataFrame:
             size = sum(Path(file).stat().st_size for file in files)
             rows.append((table, int(count), len(files), size))
     return pd.DataFrame(rows, columns=["table", "rows", "files", "bytes"])
-
-
-def as_json(value: Any) -> str:
-    """Return a value of `run.json` as one line for a table."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -18,7 +18,16 @@ ORDERS = {
 
 
 def shifts(run: Run, chosen: ShiftFilter, order: str = "largest shift") -> pd.DataFrame:
-    """One row per protein.
+    """Return the proteins with their shifts, one row each.
+
+    Parameters
+    ----------
+    run
+        The run that is asked.
+    chosen
+        Which shifts.
+    order
+        A key of `ORDERS`; default the largest shift first.
 
     Returns
     -------
@@ -45,6 +54,15 @@ def shifts(run: Run, chosen: ShiftFilter, order: str = "largest shift") -> pd.Da
 
 def histogram(run: Run, chosen: ShiftFilter, width: float = 0.05) -> pd.DataFrame:
     """Count proteins by total variation, significant or not.
+
+    Parameters
+    ----------
+    run
+        The run that is asked.
+    chosen
+        Which shifts; its search does not count.
+    width
+        Of a bin, in total variation.
 
     Returns
     -------
@@ -75,7 +93,7 @@ def histogram(run: Run, chosen: ShiftFilter, width: float = 0.05) -> pd.DataFram
 def curve(
     run: Run, protocol: str, condition: str, models: tuple[str, ...], q_value: float = ALPHA
 ) -> pd.DataFrame:
-    """Share of proteins substantially shifted, over all thresholds.
+    """Return the share of proteins that are substantially shifted, at every threshold.
 
     Returns
     -------
@@ -106,7 +124,7 @@ def curve(
 def shares(
     run: Run, protocol: str, models: tuple[str, ...], threshold: float, q_value: float = ALPHA
 ) -> pd.DataFrame:
-    """Share of proteins substantially shifted per model and condition.
+    """Return the share of proteins that are substantially shifted, by model and condition.
 
     Returns
     -------
@@ -132,7 +150,7 @@ def shares(
 
 
 def names(run: Run) -> pd.DataFrame:
-    """Every protein of the run.
+    """Return every protein of the run.
 
     Returns
     -------
@@ -150,7 +168,7 @@ def names(run: Run) -> pd.DataFrame:
 
 
 def find(run: Run, text: str, limit: int = 50) -> pd.DataFrame:
-    """Proteins whose gene or ORF contains a text; those that start with it first.
+    """Return proteins whose gene or ORF contains a text, those that start with it first.
 
     Returns
     -------
@@ -172,7 +190,7 @@ def find(run: Run, text: str, limit: int = 50) -> pd.DataFrame:
 
 
 def protein_shifts(run: Run, protein: str, protocol: str) -> pd.DataFrame:
-    """One protein's shift for every model and condition, with its rank.
+    """Return one protein's shift for every model and condition, with its rank.
 
     Returns
     -------
@@ -197,7 +215,7 @@ def protein_shifts(run: Run, protein: str, protocol: str) -> pd.DataFrame:
 
 
 def distributions(run: Run, protein: str, protocol: str) -> pd.DataFrame:
-    """One protein's localization distribution for every model and condition.
+    """Return one protein's localization distribution for every model and condition.
 
     Returns
     -------
@@ -216,7 +234,7 @@ def distributions(run: Run, protein: str, protocol: str) -> pd.DataFrame:
 
 
 def moves(run: Run, protein: str, protocol: str, condition: str) -> pd.DataFrame:
-    """How each cell of a protein moved between `unaltered` and a condition.
+    """Return how each cell of a protein moved between `unaltered` and a condition.
 
     Returns
     -------
@@ -255,7 +273,7 @@ def moves(run: Run, protein: str, protocol: str, condition: str) -> pd.DataFrame
 def listed(
     run: Run, protocol: str, condition: str, models: tuple[str, ...], chosen: tuple[str, ...]
 ) -> pd.DataFrame:
-    """Shifts of some proteins for every model, in the order of their largest.
+    """Return the shifts of some proteins for every model, the protein with the largest first.
 
     Returns
     -------
@@ -281,7 +299,7 @@ def listed(
 
 
 def neighbours(run: Run, protein: str, protocol: str, condition: str) -> pd.DataFrame:
-    """Find the background classes that a protein's cells are mistaken for, none of its own.
+    """Return the background classes that a protein's cells are taken for, its own left out.
 
     Returns
     -------
@@ -323,7 +341,7 @@ def neighbours(run: Run, protein: str, protocol: str, condition: str) -> pd.Data
 
 
 def truth(run: Run, protein: str, protocol: str) -> pd.DataFrame:
-    """How far one simulated protein is from its true distribution, before and after.
+    """Return how far one simulated protein is from its true distribution, before and after.
 
     Returns
     -------
@@ -344,7 +362,7 @@ def truth(run: Run, protein: str, protocol: str) -> pd.DataFrame:
 def verdicts(
     run: Run, protocol: str, models: tuple[str, ...], threshold: float, q_value: float = ALPHA
 ) -> pd.DataFrame:
-    """When simulated proteins were wrong that are called substantially shifted.
+    """Count when simulated proteins that are called substantially shifted were wrong.
 
     A distribution is wrong where it is at least the threshold (total variation) from the true one,
     as in `compute.statistics.truth.verdict`.

@@ -35,7 +35,7 @@ def source_of(run: Run) -> str:
 
 
 def flags(run: Run) -> pd.DataFrame:
-    """Quality flags of cells and trials, counted.
+    """Count the quality flags of cells and trials.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def flags(run: Run) -> pd.DataFrame:
 
 
 def trials_by_condition(run: Run) -> pd.DataFrame:
-    """Trials of each condition.
+    """Count the trials of each condition.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def trials_by_condition(run: Run) -> pd.DataFrame:
 
 
 def rejections(meta: Mapping[str, Any]) -> pd.DataFrame:
-    """Everything that was left out, from `run.json` and the store's own record.
+    """Return everything that was left out, as `run.json` and the store record it.
 
     Returns
     -------

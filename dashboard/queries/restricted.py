@@ -34,6 +34,8 @@ def restricted(run: Run, chosen: AccuracyFilter, classes: tuple[str, ...]) -> pd
 
     Parameters
     ----------
+    run
+        The run that is asked.
     chosen
         Its protocol, aggregation, models and conditions.
     classes

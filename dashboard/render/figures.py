@@ -41,7 +41,7 @@ _lock = threading.Lock()  # matplotlib's settings and fonts are shared by all th
 def slide_look(
     chart: Chart, dark: bool = False, swatches: Swatches | None = None, least: float = 12
 ) -> Look:
-    """Return the look of a chart on a slide 13.33 inches wide: nothing below `least` points."""
+    """Return the look of a chart on a slide 13.33 inches wide: no letter below `least` points."""
     size = {1: 16.0, 2: 14.0}.get(min(len(chart.panels), 3), 12.4)
     small = least if any(is_heat(panel) for panel in chart.panels) else max(least, size - 2)
     return Look(max(size, least), small, max(size, least) + 2, dark, swatches)
@@ -106,14 +106,18 @@ def panels(
     dpi: int = 200,
     outlines: bool = False,
 ) -> bytes:
-    """Draw a chart's panels alone, on nothing, as the bytes of a file.
+    """Draw a chart's panels alone, on a clear page, as the bytes of a file.
 
     Parameters
     ----------
+    chart
+        What is drawn.
+    kind
+        ``"svg"``, ``"pdf"`` or ``"png"``.
     width, height
         In inches.
     outlines
-        Letters of an SVG become lines, for programs without its fonts.
+        Whether letters of an SVG become lines, for programs without its fonts.
     """
     chart = chart if kind == "svg" and not outlines else letters_drawn(chart)
     with drawing(texts(chart), outlines):
@@ -124,7 +128,7 @@ def panels(
 
 
 def blank(width: float, height: float, colour: str = "white") -> Figure:
-    """Return an empty figure of some inches."""
+    """Return an empty figure; `width` and `height` in inches."""
     figure = Figure(figsize=(width, height), layout=None, facecolor=colour)
     FigureCanvasAgg(figure)
     return figure
@@ -148,7 +152,7 @@ def add_panels(
 
 
 def shape(chart: Chart) -> tuple[int, int]:
-    """Return in how many columns and rows the panels stand."""
+    """Return in how many columns and rows a chart's panels stand."""
     count = max(1, len(chart.panels))
     columns = min(3, count)
     return columns, -(-count // columns)

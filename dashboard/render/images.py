@@ -21,14 +21,13 @@ LOW, HIGH = 0.5, 99.8
 
 @dataclass(frozen=True)
 class Tint:
-    """A channel's colour, red, green and blue from 0 to 1."""
+    """A channel's colour: red, green and blue, each from 0 to 1."""
 
     red: float
     green: float
     blue: float
 
 
-GREY = Tint(1, 1, 1)
 PAIR = (Tint(0.0, 1.0, 1.0), Tint(1.0, 0.0, 1.0))
 """Cyan and magenta: told apart by readers with any kind of colour blindness; white where equal."""
 
@@ -71,13 +70,13 @@ def ranges(crops: Iterable[Plane]) -> tuple[Range, ...]:
 
 
 def levels(crop: Plane) -> tuple[float, float, float]:
-    """Return the darkness, middle and brightness of a crop's first channel."""
+    """Return percentiles 20, 50 and 99 of the intensities in a crop's first channel."""
     low, middle, high = np.percentile(crop[0], [20, 50, 99])
     return float(low), float(middle), float(high)
 
 
 def mismatch(unaltered: tuple[float, float, float], **others: tuple[float, float, float]) -> float:
-    """Return how far the darker half of other crops is from the unaltered one's, in its contrast.
+    """Return how far the darker half of other crops is from that of the unaltered one.
 
     Parameters
     ----------
@@ -85,6 +84,11 @@ def mismatch(unaltered: tuple[float, float, float], **others: tuple[float, float
         From `levels`.
     **others
         The same of the cell on other backgrounds.
+
+    Returns
+    -------
+    float
+        The largest difference, as a share of the unaltered crop's range; 0 without others.
     """
     low, _, high = unaltered
     span = max(high - low, 1e-9)
@@ -138,7 +142,17 @@ def as_uri(picture: npt.NDArray[np.uint8]) -> str:
 
 
 def outline_uri(outline: Iterable[Sequence[float]], width: int, height: int, thick: float) -> str:
-    """Return contours as an SVG picture that covers the crop, as a `data:` address."""
+    """Return contours as an SVG picture that covers a crop, as a `data:` address.
+
+    Parameters
+    ----------
+    outline
+        As for `outline_path`.
+    width, height
+        Of the crop, pixels.
+    thick
+        Width of the line, pixels of the crop.
+    """
     drawing = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">'
         f'<path d="{outline_path(outline)}" fill="none" stroke="#ffe14d" '

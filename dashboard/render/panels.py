@@ -80,9 +80,9 @@ class Look:
     heading
         Points of a panel's title.
     dark
-        For a dark page.
+        Whether the page is dark.
     swatches
-        Where given, colours are stand-ins.
+        Makes colours stand-ins; None for the colours themselves.
     """
 
     text: float = 9
@@ -115,13 +115,13 @@ def draw_panel(axes: Axes, panel: Panel, legend: bool, look: Look, room: float) 
     Parameters
     ----------
     axes
-        Where.
+        The axes that are drawn on.
     panel
-        What.
+        What is drawn.
     legend
         Whether names of layers are listed above.
     look
-        How large, in which colours.
+        How large and in which colours.
     room
         Width of the axes in points, roughly: decides which labels are broken or turned.
     """

@@ -41,13 +41,21 @@ class Request:
     cells
         From `queries.examples.cells`, in order.
     conditions
-        Columns.
+        Names, a column each.
+    models, protocol
+        Whose answers stand below the crops.
     channels
         Numbers of the channels to show: one (grey) or two (cyan and magenta).
     contrast
         A key of `CONTRASTS`.
     magnify
-        Screen pixels per pixel.
+        Screen pixels along the side of a pixel.
+    outline
+        Whether the centre cell's outline is drawn.
+    dark
+        Whether the page is dark.
+    predictions
+        Whether answers are shown.
     """
 
     cells: tuple[int, ...]

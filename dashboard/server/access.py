@@ -10,25 +10,17 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from functools import lru_cache
 from http.cookies import CookieError, SimpleCookie
-from json import JSONDecodeError, loads
 from threading import Event
 from typing import Any
 
 import streamlit as st
-from streamlit import config
-from streamlit.auth_util import get_cookie_with_chunks
-from streamlit.web.server.starlette.starlette_app_utils import decode_signed_value
-from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
 
 from compute.errors import BystanderError, InputError
-from dashboard.server import sign_in
+from dashboard.server import sign_in, streamlit_internals
 from dashboard.server.sign_in import SignIn
+from dashboard.server.streamlit_internals import CORE, FILES, HEALTH, HOST_CONFIG, STREAM, UPLOAD
 
-GUARDED = ("media", "component")
-"""Parts of an address below which files are handed out."""
-
-CORE = "_stcore"
-OPEN_CORE = (["health"], ["host-config"], ["stream"])
+OPEN_CORE = ([HEALTH], [HOST_CONFIG], [STREAM])
 """What of Streamlit's own a browser needs before sign-in; the rest is guarded."""
 
 METHODS = ("GET", "HEAD", "OPTIONS")
@@ -58,12 +50,12 @@ def read() -> SignIn:
         A secrets file is not understood, or sign-in was on and its configuration is gone: a file
         that is deleted, or away for a moment, does not open a server that runs.
     """
-    places = config.get_option("secrets.files")
+    places = st.get_option("secrets.files")
     if not isinstance(places, list | tuple):  # a text would be read letter by letter
         raise InputError(
             f"The setting secrets.files is {places!r}, not a list.", 'Write ["FILE.toml"].'
         )
-    rules = sign_in.read(places, named=config.is_manually_set("secrets.files"))
+    rules = sign_in.read(places, named=streamlit_internals.is_chosen("secrets.files"))
     if rules.required:
         _asked.set()
     elif _asked.is_set():
@@ -101,7 +93,7 @@ def announce() -> None:
 
 
 def admit() -> bool:
-    """Ask a reader to sign in where that is needed; whether the page may go on."""
+    """Ask a reader to sign in where that is needed; return whether the page may go on."""
     rules = current()
     if rules is None:
         st.title("Bystander", anchor=False)
@@ -156,12 +148,12 @@ class Gate:
 
 def _refusal(scope: Scope) -> tuple[int, str] | None:
     """Return the status and text that a request is refused with; None where it passes."""
-    base = "/" + str(config.get_option("server.baseUrlPath") or "").strip("/")
+    base = "/" + str(st.get_option("server.baseUrlPath") or "").strip("/")
     path = str(scope["path"]).removeprefix(base.rstrip("/"))
     parts = path.lower().split("/")
-    if scope["method"] not in METHODS or "upload_file" in parts:
+    if scope["method"] not in METHODS or UPLOAD in parts:
         return 405, "The dashboard takes nothing in.\n"
-    if path == f"/{CORE}/health":
+    if path == f"/{CORE}/{HEALTH}":
         return None
     rules = current()
     if rules is None:
@@ -185,13 +177,11 @@ async def _answer(send: Send, status: int, text: str) -> None:
 def _guarded(parts: list[str]) -> bool:
     if CORE in parts and parts[parts.index(CORE) + 1 :] not in OPEN_CORE:
         return True
-    return any(part in GUARDED for part in parts)
+    return any(part in FILES for part in parts)
 
 
 def _user(scope: Scope, secret: str) -> Mapping[str, Any]:
     """Return whom a request's signed cookie names; empty for none, or one that was tampered."""
-    if not secret:
-        return {}
     jar = SimpleCookie()
     for name, value in scope.get("headers", []):
         if name == b"cookie":
@@ -200,16 +190,4 @@ def _user(scope: Scope, secret: str) -> Mapping[str, Any]:
             except CookieError:
                 return {}
     cookies = {name: morsel.value for name, morsel in jar.items()}
-
-    def one(name: str) -> bytes | None:
-        signed = cookies.get(name)
-        return decode_signed_value(secret, name, signed.encode("latin-1")) if signed else None
-
-    found = get_cookie_with_chunks(one, USER_COOKIE_NAME)
-    if not found:
-        return {}
-    try:
-        user = loads(found)
-    except (JSONDecodeError, UnicodeDecodeError):
-        return {}
-    return user if isinstance(user, dict) else {}
+    return streamlit_internals.reader_of(cookies, secret)

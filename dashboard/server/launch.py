@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from compute.errors import BystanderError, UsageError
 from compute.shipped import DEMO_RUN
+from dashboard.server.streamlit_internals import CORE, HEALTH
 
 RUNS_VARIABLE = "BYSTANDER_RUNS"
 """Environment variable with the run directories, as a JSON list."""
@@ -34,13 +35,21 @@ ANYWHERE = ("0.0.0.0", "::")
 
 @dataclass(frozen=True)
 class Server:
-    """A running dashboard."""
+    """A running dashboard.
+
+    Parameters
+    ----------
+    process
+        Its process.
+    address
+        Where it answers on this machine: ``http://HOST:PORT/PATH``.
+    """
 
     process: subprocess.Popen[bytes]
     address: str
 
     def stop(self) -> None:
-        """End the process and wait for it."""
+        """End the process and wait for it; it is killed where it has not ended after 10 seconds."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -250,10 +259,10 @@ def _wait_until_ready(server: Server, host: str, port: int) -> None:
 
 
 def healthy(host: str, port: int, path: str = "") -> bool:
-    """Whether a Streamlit server answers there: any page answers 200, so the body is compared."""
+    """Return whether a Streamlit server answers: any page has status 200, so its text counts."""
     connection = http.client.HTTPConnection(host, port, timeout=2)
     try:
-        connection.request("GET", f"{path}/_stcore/health")
+        connection.request("GET", f"{path}/{CORE}/{HEALTH}")
         response = connection.getresponse()
         return response.status == 200 and response.read(16) == b"ok"
     except (OSError, http.client.HTTPException):

@@ -19,7 +19,7 @@ SECTIONS = ("auth", "access", "connections")
 """Sections that the secrets may have; the last is Streamlit's own, for databases."""
 
 CLIENT = ("client_id", "client_secret", "server_metadata_url")
-"""What a provider needs (`streamlit.auth_util.validate_auth_credentials`)."""
+"""Keys that Streamlit refuses a provider without."""
 
 AUTH = ("redirect_uri", "cookie_secret", *CLIENT, "client_kwargs", "expose_tokens")
 """Keys of ``[auth]`` that Streamlit 1.67 reads."""

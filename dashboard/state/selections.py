@@ -57,7 +57,7 @@ def choice(
     names
         Further names of options, lower case, as they may stand in an address.
     segmented
-        Buttons side by side instead of a list; always one chosen.
+        Whether there are buttons side by side, one always chosen, instead of a list.
     what
         What kind of thing it is, for messages; the label where not given.
 
@@ -103,7 +103,7 @@ def choice(
 def several(
     label: str, key: str, options: Sequence[str], *, shown: Format = str, help_: str | None = None
 ) -> tuple[str, ...]:
-    """Let some options be chosen (all at first), and keep them in the address; never none."""
+    """Let some options be chosen, all at first, and keep them in the address; none means all."""
     raw = st.query_params.get_all(key)
     allowed = {shown(option) for option in options}
     for value in [item for item in raw if item not in allowed]:
@@ -126,7 +126,7 @@ def several(
 
 
 def search(label: str, key: str, placeholder: str) -> str:
-    """Let a text be searched for, and keep it in the address."""
+    """Let a text be searched for, and keep it in the address; return it without outer spaces."""
     text = st.text_input(
         label, key=key, bind="query-params", placeholder=placeholder, max_chars=100
     )

@@ -13,7 +13,7 @@ from dashboard.figures import compare as figures
 from dashboard.figures import keys
 from dashboard.figures.request import Filters
 from dashboard.queries import compare
-from dashboard.queries.comparable_runs import Entry, Ground, ground
+from dashboard.queries.comparable_runs import Comparison, Entry, comparison
 from dashboard.queries.open_runs import Run
 from dashboard.state import kept_figures, selections
 from dashboard.state.shared import Shared, current
@@ -38,7 +38,7 @@ def page() -> None:
         "Models of one or several runs side by side, on what they have in common.",
     )
     runs = _runs()
-    found = ground(cache.ask, runs)
+    found = comparison(cache.ask, runs)
     _common(found, runs)
     condition = _condition(found)
     choice = _choice(found, shared) if condition else None
@@ -80,7 +80,7 @@ def _runs() -> list[Run]:
     return [library[key] for key in chosen]
 
 
-def _common(found: Ground, runs: list[Run]) -> None:
+def _common(found: Comparison, runs: list[Run]) -> None:
     for reason in found.left_out:
         st.warning(f"Left out: {wording.plain_name(reason)}", icon=":material/block:")
     if len(runs) < 2 or not found.entries:
@@ -94,7 +94,7 @@ def _common(found: Ground, runs: list[Run]) -> None:
             st.markdown(f"- {wording.plain_name(note)}")
 
 
-def _choice(found: Ground, shared: Shared) -> tuple[str, str, str] | None:
+def _choice(found: Comparison, shared: Shared) -> tuple[str, str, str] | None:
     """Let a common way of measuring be chosen; the sidebar's where all runs have it."""
     if not found.choices:
         return None
@@ -108,7 +108,7 @@ def _choice(found: Ground, shared: Shared) -> tuple[str, str, str] | None:
     return named[picked or usual]
 
 
-def _condition(found: Ground) -> str | None:
+def _condition(found: Comparison) -> str | None:
     altered = [name for name in found.conditions if name != "unaltered"]
     if not altered or "unaltered" not in found.conditions:
         return None
@@ -149,7 +149,7 @@ def _board(shared: Shared, filters: Filters, condition: str, runs: str | None) -
     )
 
 
-def _pair(found: Ground) -> tuple[Entry, Entry]:
+def _pair(found: Comparison) -> tuple[Entry, Entry]:
     """Let two entries be chosen; another second one where both would be the same."""
     st.divider()
     st.subheader("Where two disagree", anchor=False)

@@ -22,8 +22,8 @@ NUMBER = "<style>.st-key-slide_number { display: none }</style>"
 STAGE = "_stage"
 CHROME = """
 <style>
-[data-testid="stSidebar"], [data-testid="stHeader"], [data-testid="stSidebarCollapsedControl"],
-[data-testid="stExpandSidebarButton"] { display: none !important }
+[data-testid="stSidebar"], [data-testid="stHeader"], [data-testid="stExpandSidebarButton"] {
+  display: none !important }
 .st-key-silent_keys { display: none }
 .st-key-controls { position: fixed; right: 1vw; bottom: .6vw; z-index: 30; width: auto !important;
   opacity: .78; transition: opacity .15s }

@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 
+from dashboard.bench.synthetic_config import SyntheticConfig
+from dashboard.bench.synthetic_run import make_run
 from dashboard.queries.open_runs import Run
 from dashboard.server.launch import RUNS_VARIABLE, launch
 from tests.dashboard.opening import DEMO, SMALL, opened
-from tests.dashboard.synthetic_run import Plan, write_run
 
 
 @pytest.fixture(scope="session")
 def run_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small finished run with everything in it."""
-    return write_run(tmp_path_factory.mktemp("runs") / "small", SMALL)
+    return make_run(tmp_path_factory.mktemp("runs") / "small", SMALL)
 
 
 @pytest.fixture(scope="session")
@@ -28,13 +29,13 @@ def run(run_path: Path) -> Run:
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Plan], Path]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[SyntheticConfig], Path]:
     """Make runs that tests only read, each plan once."""
-    known: dict[Plan, Path] = {}
+    known: dict[SyntheticConfig, Path] = {}
 
-    def make(plan: Plan) -> Path:
+    def make(plan: SyntheticConfig) -> Path:
         if plan not in known:
-            known[plan] = write_run(tmp_path_factory.mktemp("made") / "run", plan)
+            known[plan] = make_run(tmp_path_factory.mktemp("made") / "run", plan)
         return known[plan]
 
     return make
@@ -74,9 +75,9 @@ def published(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A dashboard on the demo (first), and on two synthetic runs with every table."""
     folder = tmp_path_factory.mktemp("browser")
-    one = write_run(folder / "one", Plan(example_cells=60, name="One"))
-    small = Plan(proteins_per_class=2, cells=6, seed=3, name="Imaged", simulated=False)
-    server = launch([DEMO, one, write_run(folder / "two", small)], open_browser=False, wait=False)
+    one = make_run(folder / "one", SyntheticConfig(proteins=90, mixed=10, cells=10, name="One"))
+    small = SyntheticConfig(seed=3, name="Imaged", simulated=False)
+    server = launch([DEMO, one, make_run(folder / "two", small)], open_browser=False, wait=False)
     yield server.address
     server.stop()
 

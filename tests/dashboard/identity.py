@@ -1,4 +1,4 @@
-"""A small OpenID Connect provider for tests: signs in whoever asks, as one fixed reader."""
+"""Who reads, for tests: a small OpenID Connect provider, and cookies as Streamlit signs them."""
 
 import json
 import threading
@@ -9,7 +9,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from dashboard.server.streamlit_internals import COOKIE
+
 CLIENT = "bystander"
+
+
+def signed(user: dict[str, Any], secret: str) -> str:
+    """Return the value of the cookie that Streamlit gives to a reader who has signed in."""
+    from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
+
+    return create_signed_value(secret, COOKIE, json.dumps(user)).decode()
 
 
 class Provider(ThreadingHTTPServer):

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from dashboard.bench.synthetic_config import SyntheticConfig
 from dashboard.queries.open_runs import Run, connect, open_library
-from tests.dashboard.synthetic_run import Plan
 
 DEMO = Path(__file__).resolve().parents[2] / "data" / "demo"
 
-SMALL = Plan(proteins_per_class=2, mixed=4, cells=6, example_cells=20)
+SMALL = SyntheticConfig()
 
 
 def opened(path: Path) -> Run:

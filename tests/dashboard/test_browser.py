@@ -225,11 +225,12 @@ def test_going_back_undoes_a_selection(browser: Any, address: str) -> None:
 def test_a_run_deleted_while_open_is_explained(browser: Any, tmp_path: Path) -> None:
     import shutil
 
+    from dashboard.bench.synthetic_config import SyntheticConfig
+    from dashboard.bench.synthetic_run import make_run
     from dashboard.server.launch import launch
-    from tests.dashboard.synthetic_run import Plan, write_run
 
-    plan = Plan(proteins_per_class=2, cells=4, models=("pifia",), example_cells=4)
-    path = write_run(tmp_path / "gone", plan)
+    plan = SyntheticConfig(cells=4, models=("pifia",))
+    path = make_run(tmp_path / "gone", plan)
     server = launch([path], open_browser=False, wait=False)
     try:
         page = browser.new_page()

@@ -1,10 +1,12 @@
 """What is kept is keyed on what it depends on, and belongs to no one session."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
 
 from dashboard import cache
+from dashboard.bench.synthetic_run import make_run
 from dashboard.charts import accuracy as drawings
 from dashboard.charts import plotly
 from dashboard.charts import proteins as shifts
@@ -17,15 +19,14 @@ from dashboard.queries import accuracy, proteins
 from dashboard.queries.filters import AccuracyFilter
 from dashboard.queries.open_runs import Run, connect, copied_tables, open_library
 from tests.dashboard.opening import SMALL, opened
-from tests.dashboard.synthetic_run import write_run
 
-PLAN = replace(SMALL, proteins_per_class=1, mixed=1, cells=4, examples=False)
+PLAN = replace(SMALL, proteins=15, mixed=1, cells=4, examples=0)
 CHOSEN = AccuracyFilter(models=PLAN.models, conditions=PLAN.conditions)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return opened(write_run(tmp_path_factory.mktemp("kept") / "run", PLAN))
+    return opened(make_run(tmp_path_factory.mktemp("kept") / "run", PLAN))
 
 
 def kept(entry: Figure[Chart], filters: Filters, **values: str) -> Chart:
@@ -53,9 +54,10 @@ def test_a_chart_is_drawn_once_and_again_for_another_question(run, monkeypatch):
 
 
 def test_a_replaced_run_of_the_same_name_shows_its_own_numbers(tmp_path):
-    path = write_run(tmp_path / "run", PLAN)
+    path = make_run(tmp_path / "run", PLAN)
     before = kept(ACCURACY, Filters.usual(opened(path)))
-    write_run(path, replace(PLAN, models=PLAN.models[1:]))
+    shutil.rmtree(path)
+    make_run(path, replace(PLAN, models=PLAN.models[1:]))
     run = opened(path)
     after = kept(ACCURACY, Filters.usual(run))
     assert after != before

@@ -18,14 +18,16 @@ from compute import schema
 from compute.errors import UsageError
 from dashboard.bench import measure, visits
 from dashboard.bench.measure import Measured, Sample
-from dashboard.bench.synthetic_run import CONDITIONS, MODELS, Size, make_run
+from dashboard.bench.synthetic_config import PAPER, SyntheticConfig, sized
+from dashboard.bench.synthetic_run import make_run
 from dashboard.charts import accuracy as drawings
 from dashboard.charts import plotly
 from dashboard.queries import accuracy, copies, examples, open_runs, proteins, provenance
 from dashboard.queries.filters import AccuracyFilter, CropFilter
 from dashboard.queries.open_runs import Run, connect, open_library
 
-SIZE = Size(predictions=20_000, proteins=30, examples=2)
+SIZE = sized(20_000, proteins=30, examples=2)
+MODELS, CONDITIONS = SIZE.models, SIZE.conditions
 
 
 @pytest.fixture(scope="module")
@@ -48,17 +50,31 @@ def opened(path: Path, *, copied: bool = False) -> Run:
     return open_library([path], connect([path], copies.present([plain]))).runs[0]
 
 
-def test_made_run_has_every_table_as_the_schema_says(small):
+def test_a_run_is_as_large_as_was_asked_for(small):
     run = opened(small)
-    assert SIZE.rows >= SIZE.predictions
-    assert run.query("SELECT count(*) AS n FROM {predictions}", ("predictions",))["n"][0] == (
-        SIZE.rows
-    )
-    for table, layout in schema.SUMMARY_TABLES.items():
-        found = pq.read_table(small / f"{table}.parquet")
+    assert CONDITIONS == PAPER
+    assert 20_000 <= SIZE.predictions < 20_000 + SIZE.predictions / SIZE.cells
+    for table, count in (
+        ("predictions", SIZE.predictions),
+        ("trials", SIZE.trials),
+        ("cells", SIZE.all_cells),
+        ("examples", 30 * 2 * len(PAPER)),
+    ):
+        assert run.query(f"SELECT count(*) AS n FROM {{{table}}}", (table,))["n"][0] == count
+
+
+@pytest.mark.parametrize("config", [SIZE, SyntheticConfig()], ids=["bench", "everything"])
+def test_made_run_has_every_table_as_the_schema_says(tmp_path, config):
+    path = make_run(tmp_path / "run", config)
+    for table, layout in {"cells": schema.cells_schema(), **schema.SUMMARY_TABLES}.items():
+        found = pq.read_table(path / f"{table}.parquet")
         schema.check_table(found, layout, table)
         assert len(found), table
-    for file in (small / "predictions").rglob("*.parquet"):
+    for file in (path / "trials").glob("*.parquet"):
+        found = pq.read_table(file)
+        schema.check_table(found, schema.trials_schema(), "trials")
+        assert found["cell"].to_pandas().nunique() <= 64
+    for file in (path / "predictions").rglob("*.parquet"):
         column = pq.read_table(file, columns=["protein"], partitioning=None)["protein"]
         assert column.to_pylist() == sorted(column.to_pylist())
 
@@ -71,7 +87,7 @@ def test_made_distributions_follow_from_predictions(small):
         ("predictions",),
         {"protein": protein},
     )
-    assert len(said) == SIZE.cells_each * len(MODELS) * len(CONDITIONS) * 2
+    assert len(said) == SIZE.cells * len(MODELS) * len(CONDITIONS) * 2
     for key, some in said.groupby(["model", "condition", "protocol"]):
         mean = np.stack(some["probabilities"].to_list()).mean(axis=0)
         mine = frame[(frame[["model", "condition", "protocol"]] == list(key)).all(axis=1)]
@@ -80,6 +96,53 @@ def test_made_distributions_follow_from_predictions(small):
         for place, value in zip(schema.LOCALIZATIONS, mean, strict=True):
             assert mine.loc[place, "mean_probability"] == pytest.approx(value, abs=1e-5)
             assert mine.loc[place, "proportion"] == pytest.approx(share.get(place, 0.0))
+
+
+def test_tables_say_the_same_of_a_trial(tmp_path):
+    """A sham swap changes nothing; donors are of the class they should be; examples are trials."""
+    run = opened(make_run(tmp_path / "run", SyntheticConfig()))
+    said = run.query("SELECT * FROM {predictions}", ("predictions",))
+    key = ["model", "protocol", "protein", "cell"]
+    first, sham = (
+        said[said["condition"] == name].sort_values(key).reset_index(drop=True)
+        for name in ("unaltered", "sham")
+    )
+    assert len(first)
+    assert (first["predicted"] == sham["predicted"]).all()
+    assert np.array_equal(np.stack(first["probabilities"]), np.stack(sham["probabilities"]))
+    trials = run.query("SELECT * FROM {trials}", ("trials",)).set_index("trial")
+    cells = run.query("SELECT * FROM {cells}", ("cells",)).set_index("cell")
+    assert set(trials["cell"]) == set(cells.index[cells["flags"] == 0])
+    assert (cells["flags"] > 0).sum() == 34
+    same, different = (
+        trials[trials["condition"] == name].join(cells["labels"], on="cell")
+        for name in ("same", "different")
+    )
+    for frame in (same, different):
+        donors = cells.loc[frame["donor"].astype(int), "localization"]
+        assert donors.tolist() == frame["donor_localization"].tolist()
+    pairs = zip(same["labels"], same["donor_localization"], strict=True)
+    assert all(behind in labels for labels, behind in pairs)
+    single = different[different["labels"].str.len() == 1]
+    assert (single["labels"].str[0] != single["donor_localization"]).all()
+    shown = run.query("SELECT * FROM {examples}", ("examples",))
+    assert shown["flags"].tolist() == trials.loc[shown["trial"], "flags"].tolist()
+    assert set(trials["flags"]) == {0, int(schema.TrialFlag.SEAM)}
+    answers = said.set_index(["trial", "model", "protocol"])["predicted"]
+    for row in shown.itertuples():
+        assert len(row.predictions) == 6
+        for item in row.predictions:
+            assert item["predicted"] == answers[row.trial, item["model"], item["protocol"]]
+
+
+def test_accuracy_depends_on_the_condition_where_it_should(tmp_path):
+    drops = {}
+    for kept in (True, False):
+        run = opened(make_run(tmp_path / str(kept), SyntheticConfig(drops=kept, examples=0)))
+        found = run.query("SELECT * FROM {effects} WHERE scope = 'overall'", ("effects",))
+        drops[kept] = found[found["effect"] == "drop"].groupby("condition")["estimate"].max()
+    assert drops[True]["different"] > 0.15 - 1e-9
+    assert drops[False].abs().max() < 1e-9
 
 
 def test_same_seed_same_run(small, tmp_path):
@@ -94,13 +157,25 @@ def test_a_run_is_not_made_over_something(small):
     with pytest.raises(UsageError, match="not empty"):
         make_run(small, SIZE)
     with pytest.raises(UsageError, match="proteins"):
-        Size(proteins=3)
+        sized(proteins=3)
+    with pytest.raises(UsageError, match="predictions"):
+        sized(0)
+    for wrong in (
+        {"mixed": 1, "localizations": ("ER",)},
+        {"cells": 0},
+        {"examples": 7},
+        {"repeats": 0},
+        {"conditions": ("maskd",)},
+        {"without": ("shift",)},
+    ):
+        with pytest.raises(UsageError):
+            SyntheticConfig(**wrong)
 
 
 def test_predictions_of_a_protein_lie_in_few_row_groups(tmp_path, monkeypatch):
     """What look-ups rest on: statistics of `protein` tell which row groups hold it."""
     monkeypatch.setattr("compute.storage.atomic_files.ROW_GROUP", 50_000)
-    path = make_run(tmp_path / "run", Size(predictions=2_000_000, proteins=60, examples=1))
+    path = make_run(tmp_path / "run", sized(2_000_000, proteins=60, examples=1))
     for file in (path / "predictions").rglob("*.parquet"):
         groups = pq.ParquetFile(file).metadata
         holding = [

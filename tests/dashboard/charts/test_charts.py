@@ -9,6 +9,7 @@ import pytest
 
 from compute.paper.table_1 import TABLE_1
 from dashboard import wording
+from dashboard.bench.synthetic_run import make_run
 from dashboard.charts import accuracy as accuracies
 from dashboard.charts import answers as changes
 from dashboard.charts import calibration, plotly
@@ -21,7 +22,6 @@ from dashboard.queries.open_runs import Run
 from dashboard.render import figures
 from dashboard.theme import CONDITION_INKS, Ink
 from tests.dashboard.opening import SMALL, opened
-from tests.dashboard.synthetic_run import write_run
 
 MODELS = ("pifia", "paired_cell", "deeploc")
 
@@ -143,8 +143,8 @@ def test_a_condition_has_its_colour_in_every_chart(charts):
     ],
 )
 def test_charts_of_small_and_odd_runs(tmp_path, change):
-    small = replace(SMALL, proteins_per_class=1, mixed=1, examples=False, **change)
-    for chart in every_chart(opened(write_run(tmp_path / "run", small))):
+    small = replace(SMALL, proteins=15, mixed=1, examples=0, **change)
+    for chart in every_chart(opened(make_run(tmp_path / "run", small))):
         plotly.figures(chart, False)
         figures.render(chart, "svg")
 

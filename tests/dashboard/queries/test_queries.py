@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from compute.errors import InputError
+from dashboard.bench.synthetic_run import make_run
 from dashboard.queries import accuracy, examples, proteins, provenance
 from dashboard.queries.filters import (
     AccuracyFilter,
@@ -20,7 +21,6 @@ from dashboard.queries.filters import (
 )
 from dashboard.queries.open_runs import MissingTableError, Run, connect, open_library
 from tests.dashboard.opening import SMALL, opened
-from tests.dashboard.synthetic_run import write_run
 
 MODELS = ("pifia", "paired_cell", "deeploc")
 
@@ -106,7 +106,8 @@ def test_pairs_average_backgrounds_and_find_the_worst(run):
 
 def test_protocols_side_by_side(run, chosen):
     found = accuracy.protocols(run, chosen)
-    e = table(run, "effects").query("effect == 'drop' and scope == 'overall' and probe == 'pair'")
+    e = table(run, "effects").query("effect == 'drop' and scope == 'overall'")
+    e = e[(e["probe"] == "pair") & (e["aggregation"] == "all")]
     key = e.set_index(["model", "condition", "protocol"])["estimate"]
     for row in found.itertuples():
         assert row.refit == key[row.model, row.condition, "refit"]
@@ -250,7 +251,7 @@ def test_connection_reads_the_run_and_nothing_else(run, tmp_path):
 
 
 def test_token_changes_with_a_file(tmp_path):
-    path = write_run(tmp_path / "run", replace(SMALL, models=("pifia",), examples=False))
+    path = make_run(tmp_path / "run", replace(SMALL, models=("pifia",), examples=0))
     before = opened(path).token
     assert opened(path).token == before
     (path / "accuracy.parquet").unlink()
@@ -258,7 +259,7 @@ def test_token_changes_with_a_file(tmp_path):
 
 
 def test_missing_and_damaged_tables_are_named(tmp_path):
-    path = write_run(tmp_path / "run", replace(SMALL, models=("pifia",), examples=False))
+    path = make_run(tmp_path / "run", replace(SMALL, models=("pifia",), examples=0))
     run = opened(path)
     with pytest.raises(MissingTableError, match="examples"):
         examples.sample(run)
@@ -280,7 +281,7 @@ def test_folders_that_cannot_be_shown_say_why(tmp_path, run_path):
 
 
 def test_two_runs_of_one_name_have_two_keys(tmp_path, run_path):
-    second = write_run(tmp_path / "b", replace(SMALL, models=("pifia",), examples=False))
+    second = make_run(tmp_path / "b", replace(SMALL, models=("pifia",), examples=0))
     library = open_library([run_path, second], connect([run_path, second]))
     assert library.keys == ["synthetic", "synthetic (2)"]
 

@@ -8,12 +8,12 @@ import imagecodecs
 import numpy as np
 import pytest
 
+from dashboard.bench.synthetic_run import make_run
 from dashboard.queries import examples
 from dashboard.queries.filters import CropFilter
 from dashboard.queries.open_runs import Run
 from dashboard.render import images, strips
 from tests.dashboard.opening import SMALL, opened
-from tests.dashboard.synthetic_run import write_run
 
 
 def test_decode_undoes_offset_and_gain():
@@ -96,8 +96,8 @@ def test_gallery_shows_one_cell(run):
 
 
 def test_names_are_escaped(tmp_path):
-    plan = replace(SMALL, odd_names=True, example_cells=10_000, models=("pifia",))
-    run = opened(write_run(tmp_path / "run", plan))
+    plan = replace(SMALL, odd_names=True, examples=2, models=("pifia",))
+    run = opened(make_run(tmp_path / "run", plan))
     cells = examples.of_protein(run, "α-tubulin <b>'\";--", 2)
     html = strips.table(run, replace(request(run), cells=tuple(cells)))
     assert "α-tubulin &lt;b&gt;" in html

@@ -35,7 +35,7 @@ from dashboard.theme import BLUES, TEXT, Ink
 from tests.dashboard.opening import SMALL, opened
 
 NASTY = "<script>alert(1)</script>&amp;'\";--"
-FEW = replace(SMALL, proteins_per_class=1, mixed=1, cells=4, example_cells=6)
+FEW = replace(SMALL, proteins=15, mixed=1, cells=4, examples=1)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_a_deck_without_any_figure_is_an_error(run):
 
 
 def test_the_usual_figures_leave_out_what_a_run_has_not(made):
-    bare = opened(made(replace(FEW, examples=False)))
+    bare = opened(made(replace(FEW, examples=0)))
     assert "swap" not in [key.name for key in deck.usual_figures(Filters.usual(bare), directly)]
 
 

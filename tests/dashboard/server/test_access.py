@@ -1,14 +1,14 @@
 """The door: with sign-in nothing is shown or handed out before it; nothing is ever taken in."""
 
 import asyncio
-import json
 
 import pytest
-from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
 
 from compute.errors import InputError
 from dashboard.server import access
 from dashboard.server.sign_in import SignIn
+from dashboard.server.streamlit_internals import COOKIE
+from tests.dashboard.identity import signed
 
 SECRET = "a secret of this test"
 READER = {"is_logged_in": True, "email": "Ada@lab.org", "origin": "http://localhost"}
@@ -37,7 +37,7 @@ def rules(monkeypatch):
     return found.append
 
 
-def answer(path: str, cookie: str | bytes | None = None, method: str = "GET") -> int:
+def answer(path: str, cookie: str | None = None, method: str = "GET") -> int:
     """Ask the gate for a path; 200 where it passes the request on. A body cannot be read."""
     sent = []
 
@@ -50,8 +50,7 @@ def answer(path: str, cookie: str | bytes | None = None, method: str = "GET") ->
     async def receive():
         raise AssertionError("the gate read a body")
 
-    value = cookie.decode() if isinstance(cookie, bytes) else cookie
-    headers = [(b"cookie", f"{access.USER_COOKIE_NAME}={value}".encode())] if value else []
+    headers = [(b"cookie", f"{COOKIE}={cookie}".encode())] if cookie else []
     scope = {"type": "http", "path": path, "method": method, "headers": headers}
     asyncio.run(access.Gate(inner)(scope, receive, send))
     return sent[0]["status"]
@@ -72,8 +71,8 @@ def greeting() -> str:
     return sent[0]["type"]
 
 
-def cookie(**changes) -> bytes:
-    return create_signed_value(SECRET, access.USER_COOKIE_NAME, json.dumps(READER | changes))
+def cookie(**changes) -> str:
+    return signed(READER | changes, SECRET)
 
 
 def test_without_configuration_everything_is_open(rules):
@@ -102,10 +101,9 @@ def test_files_need_a_signed_cookie(rules, path):
     assert answer(path, "made-up") == 403
     good = cookie()
     assert answer(path, good) == 200
-    assert answer(path, good[:-3] + b"abc") == 403
+    assert answer(path, good[:-3] + "abc") == 403
     assert answer(path, cookie(is_logged_in=False)) == 403
-    foreign = create_signed_value("other", access.USER_COOKIE_NAME, json.dumps(READER))
-    assert answer(path, foreign) == 403
+    assert answer(path, signed(READER, "other")) == 403
 
 
 def test_files_are_for_those_on_the_list(rules):
@@ -151,7 +149,7 @@ def test_nothing_else_is_taken_in(rules, path, method):
 
 
 def test_a_base_path_may_have_the_name_of_what_is_guarded(rules, monkeypatch):
-    monkeypatch.setattr(access.config, "get_option", lambda name: "media")
+    monkeypatch.setattr(access.st, "get_option", lambda name: "media")
     rules(ANYONE)
     assert answer("/media/") == 200
     assert answer("/media/media/abc.csv") == 403
@@ -162,8 +160,8 @@ def test_a_base_path_may_have_the_name_of_what_is_guarded(rules, monkeypatch):
 def test_a_server_that_asked_does_not_open_while_it_runs(monkeypatch, tmp_path):
     secrets = tmp_path / "secrets.toml"
     options = {"secrets.files": [str(secrets)], "server.baseUrlPath": ""}
-    monkeypatch.setattr(access.config, "get_option", options.get)
-    monkeypatch.setattr(access.config, "is_manually_set", lambda name: False)
+    monkeypatch.setattr(access.st, "get_option", options.get)
+    monkeypatch.setattr(access.streamlit_internals, "is_chosen", lambda name: False)
     monkeypatch.setattr(access, "_asked", access.Event())
     assert access.read() == OPEN
     whole = "\n".join(

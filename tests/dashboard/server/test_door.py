@@ -1,7 +1,6 @@
 """The door of a server that runs: broken secrets, uploads, and code that lies where one stands."""
 
 import http.client
-import json
 import os
 import socket
 import subprocess
@@ -11,12 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
-from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
 
 from compute.errors import BystanderError
 from dashboard.bench.reader import Reader
 from dashboard.server.launch import Server, healthy, launch
+from dashboard.server.streamlit_internals import COOKIE
+from tests.dashboard.identity import signed
 from tests.dashboard.server.test_sign_in_rules import ACCESS, AUTH, SECRET
 
 MIB = 2**20
@@ -63,8 +62,7 @@ def port_of(server: Server) -> int:
 def status(port: int, path: str, *, cookie: bool = False, **headers: str) -> int:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     if cookie:
-        value = create_signed_value(SECRET, USER_COOKIE_NAME, json.dumps(READER)).decode()
-        headers["Cookie"] = f"{USER_COOKIE_NAME}={value}"
+        headers["Cookie"] = f"{COOKIE}={signed(READER, SECRET)}"
     try:
         connection.request(
             "GET", path, headers={**GREETING} if path.endswith("stream") else headers

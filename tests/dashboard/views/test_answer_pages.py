@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from compute.statistics.truth import Verdict, verdict
+from dashboard.bench.synthetic_run import make_run
 from dashboard.queries import accuracy, answers, examples, proteins
 from dashboard.queries.filters import AccuracyFilter, CropFilter, ShiftFilter
 from tests.dashboard.opening import SMALL, opened
 from tests.dashboard.queries.test_queries import MODELS, table
-from tests.dashboard.synthetic_run import write_run
 
 EVERY = AccuracyFilter("frozen", "pair", "all", MODELS, ("unaltered", "same", "different"))
 
@@ -24,19 +24,6 @@ def test_flips_keep_protocol_models_and_conditions(run):
     assert len(found) == len(twin) == 3 * 2 * 3
     key = ["model", "condition", "direction"]
     assert found.set_index(key)["estimate"].to_dict() == twin.set_index(key)["estimate"].to_dict()
-
-
-def test_flips_of_a_class_stand_side_by_side(run):
-    found = answers.class_flips(run, EVERY, "different")
-    twin = table(run, "flips").query(
-        "protocol == 'frozen' and scope == 'localization' and condition == 'different'"
-    )
-    key = twin.set_index(["model", "localization", "direction"])["estimate"]
-    assert len(found) == 3 * 15
-    for row in found.itertuples():
-        assert row.lost == key[row.model, row.localization, "lost"]
-        assert row.gained == key[row.model, row.localization, "gained"]
-    assert found["lost"].is_monotonic_decreasing
 
 
 def test_backgrounds_are_those_of_one_model_and_condition(run):
@@ -83,7 +70,7 @@ def test_equivalence_is_read_and_older_runs_have_none(run, tmp_path):
     found = accuracy.equivalence(run, chosen)
     assert set(found["condition"]) == {"same", "different"}
     assert (found["margin"] == 0.02).all()
-    path = write_run(tmp_path / "old", replace(SMALL, models=("pifia",), examples=False))
+    path = make_run(tmp_path / "old", replace(SMALL, models=("pifia",), examples=0))
     old = pd.read_parquet(path / "effects.parquet")
     old.drop(columns=["margin", "p_equivalence", "p_equivalence_holm"]).to_parquet(
         path / "effects.parquet"

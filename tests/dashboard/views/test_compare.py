@@ -13,17 +13,17 @@ from compute.cli.main import app as command_line
 from compute.errors import BystanderError, UsageError
 from compute.schema import LOCALIZATIONS
 from compute.shipped import DEMO_RUN
+from dashboard.bench.synthetic_run import make_run
 from dashboard.queries import compare
-from dashboard.queries.comparable_runs import Entry, directly, ground
+from dashboard.queries.comparable_runs import Entry, comparison, directly
 from dashboard.queries.filters import AccuracyFilter
 from dashboard.queries.open_runs import connect, open_library
 from dashboard.queries.restricted import restricted
 from tests.dashboard.opening import SMALL, opened
-from tests.dashboard.synthetic_run import write_run
 from tests.dashboard.views.test_pages import fine, text_of
 
 USUAL = ("refit", "pair", "all")
-FEW = replace(SMALL, proteins_per_class=1, mixed=1, cells=4, example_cells=6)
+FEW = replace(SMALL, proteins=15, mixed=1, cells=4, examples=1)
 
 
 def opened_together(*paths):
@@ -38,7 +38,7 @@ def demo():
 
 
 def test_one_run_compares_its_models(run):
-    found = ground(directly, [run])
+    found = comparison(directly, [run])
     assert [entry.title for entry in found.entries] == ["PIFiA", "Paired Cell", "DeepLoc"]
     assert found.choices[0] == USUAL
     assert not found.notes
@@ -51,7 +51,7 @@ def test_what_runs_have_not_in_common_is_said(made):
     two = made(
         replace(FEW, name="two", localizations=some, conditions=("unaltered", "same", "different"))
     )
-    found = ground(directly, opened_together(one, two))
+    found = comparison(directly, opened_together(one, two))
     assert found.localizations == some
     assert found.conditions == ("unaltered", "same", "different")
     assert found.classes
@@ -65,16 +65,16 @@ def test_what_runs_have_not_in_common_is_said(made):
 def test_runs_without_labels_are_left_out_with_the_reason(made, run_path):
     bare = made(replace(FEW, name="bare", labels=False))
     unfinished = made(replace(FEW, name="begun", complete=False))
-    found = ground(directly, opened_together(run_path, bare, unfinished))
+    found = comparison(directly, opened_together(run_path, bare, unfinished))
     assert {entry.run.title for entry in found.entries} == {"synthetic"}
     assert "bare: no accuracy was computed" in " ".join(found.left_out)
     assert "begun" in " ".join(found.left_out)
 
 
 def test_other_stores_are_not_called_the_same_cells(demo, run_path):
-    found = ground(directly, opened_together(DEMO_RUN, run_path))
+    found = comparison(directly, opened_together(DEMO_RUN, run_path))
     assert any(note.startswith("Not the same cells") for note in found.notes)
-    same = ground(directly, opened_together(run_path, run_path.parent / run_path.name))
+    same = comparison(directly, opened_together(run_path, run_path.parent / run_path.name))
     assert len(same.entries) == 3
 
 
@@ -121,7 +121,8 @@ def test_restricted_to_all_classes_changes_nothing(demo):
     assert inside.all()
 
 
-def test_restricted_takes_pair_tests_where_there_are_no_tallies(run):
+def test_restricted_takes_pair_tests_where_there_are_no_tallies(made):
+    run = opened(made(replace(SMALL, examples=0, without=("pair_tallies",))))
     chosen = AccuracyFilter(*USUAL, ("pifia",), ("unaltered", "masked"))
     classes = LOCALIZATIONS[:3]
     found = restricted(run, chosen, classes).set_index(["effect", "scope", "condition"])
@@ -137,7 +138,7 @@ def test_restricted_takes_pair_tests_where_there_are_no_tallies(run):
 
 @pytest.mark.parametrize("sort", compare.SORTS)
 def test_the_leaderboard_is_in_its_order(run, sort):
-    found = ground(directly, [run])
+    found = comparison(directly, [run])
     table = compare.leaderboard(directly, found, USUAL, "different", sort)
     column, ascending = compare.SORTS[sort]
     assert (
@@ -158,7 +159,7 @@ def test_the_leaderboard_is_in_its_order(run, sort):
 
 def test_a_number_that_is_missing_has_no_rank(made):
     path = made(replace(FEW, conditions=("unaltered", "masked")))
-    found = ground(directly, [opened(path)])
+    found = comparison(directly, [opened(path)])
     table = compare.leaderboard(directly, found, USUAL, "masked", "smallest gap")
     assert table["rank"].isna().all()
     assert table["gap"].isna().all()
@@ -166,7 +167,7 @@ def test_a_number_that_is_missing_has_no_rank(made):
 
 
 def test_reversals_are_those_of_a_plain_comparison(demo):
-    found = ground(directly, [demo])
+    found = comparison(directly, [demo])
     first, second = (Entry(demo, model, True) for model in ("paired_cell", "deeploc"))
     table = compare.class_pairs(directly, found, first, second, USUAL, "different")
     board = compare.leaderboard(directly, found, USUAL, "different").set_index("model")["drop"]
@@ -207,7 +208,7 @@ def answered(*words):
 
 
 def test_the_command_line_prints_the_same_numbers(run, run_path):
-    table = compare.leaderboard(directly, ground(directly, [run]), USUAL, "masked")
+    table = compare.leaderboard(directly, comparison(directly, [run]), USUAL, "masked")
     done = answered(run_path, "--condition", "masked", "--csv")
     assert done.exit_code == 0
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
@@ -242,7 +243,7 @@ def test_the_page_shows_a_board_and_two_kinds_of_disagreement(app):
 
 
 def test_the_page_with_several_runs(app, tmp_path, run_path):
-    other = write_run(tmp_path / "b", replace(FEW, name="Other", models=("deeploc",), seed=3))
+    other = make_run(tmp_path / "b", replace(FEW, name="Other", models=("deeploc",)))
     test = app(run_path, other, view="compare")
     fine(test)
     assert len(test.dataframe[0].value) == 4
@@ -260,7 +261,7 @@ def test_the_page_with_several_runs(app, tmp_path, run_path):
         {"conditions": ("masked", "cell_free")},
         {"complete": False},
         {"odd_names": True},
-        {"localizations": ("nucleus",)},
+        {"localizations": ("nucleus",), "mixed": 0},
     ],
     ids=str,
 )

@@ -7,10 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from dashboard.bench.synthetic_run import make_run
 from tests.dashboard.opening import SMALL
-from tests.dashboard.synthetic_run import write_run
 
 VIEWS = ("overview", "accuracy", "proteins", "crops", "compare", "present", "methods")
+ANSWERS = ("flips", "backgrounds", "rescaling", "calibration", "reliability", "truth")
+"""Tables of how answers change, which older runs have not."""
+
 QUIET = ("present",)
 """Pages without a header, so without the badge."""
 
@@ -55,7 +58,7 @@ def test_dashboard_never_imports_torch():
 @pytest.mark.parametrize(
     "change",
     [
-        {"examples": False},
+        {"examples": 0},
         {"labels": False},
         {"models": ()},
         {"models": ("pifia",)},
@@ -63,20 +66,19 @@ def test_dashboard_never_imports_torch():
         {"conditions": ("unaltered",)},
         {"conditions": ("unaltered", "masked")},
         {"conditions": ("masked", "cell_free")},
-        {"localizations": ("nucleus",)},
         {"odd_names": True},
         {"drops": False},
         {"simulated": False},
         {"complete": False},
-        {"answers": False},
-        {"localizations": tuple(f"place {i}" for i in range(30))},
+        {"without": ANSWERS},
+        {"localizations": tuple(f"place {i}" for i in range(30)), "proteins": 30},
         {"localizations": ("nucleus",), "mixed": 0},
     ],
     ids=str,
 )
 @pytest.mark.parametrize("view", VIEWS)
 def test_unusual_runs_are_shown_or_explained(app, made, view, change):
-    plan = replace(SMALL, proteins_per_class=1, mixed=1, cells=4, example_cells=6)
+    plan = replace(SMALL, proteins=15, mixed=1, cells=4, examples=1)
     path = made(replace(plan, **change))
     test = app(path, view=view)
     fine(test)
@@ -96,8 +98,8 @@ def test_runs_that_cannot_be_opened_are_explained(app, tmp_path, run_path):
 
 
 def test_a_table_removed_while_open_is_explained(app, tmp_path):
-    plan = replace(SMALL, proteins_per_class=1, mixed=0, cells=4, models=("pifia",))
-    path = write_run(tmp_path / "run", plan)
+    plan = replace(SMALL, proteins=15, mixed=0, cells=4, models=("pifia",))
+    path = make_run(tmp_path / "run", plan)
     test = app(path)
     fine(test)
     (path / "accuracy.parquet").unlink()
@@ -166,7 +168,7 @@ def test_an_orf_finds_its_gene(app, run_path, run):
 def test_links_to_databases_only_for_real_cells(app, tmp_path, run_path, run):
     gene = run.query("SELECT min(protein) AS p FROM {cells}", ("cells",))["p"].item()
     assert "yeastgenome" not in text_of(app(run_path, view="proteins", protein=gene))
-    path = write_run(tmp_path / "real", replace(SMALL, simulated=False, models=("pifia",)))
+    path = make_run(tmp_path / "real", replace(SMALL, simulated=False, models=("pifia",)))
     said = text_of(app(path, view="proteins", protein=gene))
     assert "https://www.yeastgenome.org/locus/Y" in said
     assert "uniprot.org" in said
@@ -212,7 +214,7 @@ def test_crops_filters_and_pages(app, run_path):
 
 
 def test_two_runs_can_be_chosen_between(app, tmp_path, run_path):
-    second = write_run(tmp_path / "b", replace(SMALL, name="Other", models=("deeploc",)))
+    second = make_run(tmp_path / "b", replace(SMALL, name="Other", models=("deeploc",)))
     test = app(run_path, second)
     assert list(test.selectbox[0].options) == ["synthetic", "Other"]
     test.selectbox[0].set_value("Other").run()
@@ -291,7 +293,7 @@ def test_what_is_chosen_on_accuracy_shows_its_crops(app, run_path, run):
 
 
 def test_tables_of_answers_that_are_missing_are_said_in_words(app, made):
-    plan = replace(SMALL, proteins_per_class=1, mixed=1, cells=4, example_cells=6, answers=False)
+    plan = replace(SMALL, proteins=15, mixed=1, cells=4, examples=1, without=ANSWERS)
     test = app(made(plan), view="accuracy")
     fine(test)
     said = "".join(item.value for item in test.info)
@@ -300,8 +302,8 @@ def test_tables_of_answers_that_are_missing_are_said_in_words(app, made):
 
 
 def test_a_half_written_table_is_explained_on_its_page_alone(app, tmp_path):
-    plan = replace(SMALL, proteins_per_class=1, mixed=0, cells=4, models=("pifia",))
-    path = write_run(tmp_path / "run", plan)
+    plan = replace(SMALL, proteins=15, mixed=0, cells=4, models=("pifia",))
+    path = make_run(tmp_path / "run", plan)
     whole = (path / "flips.parquet").read_bytes()
     (path / "flips.parquet").write_bytes(whole[: len(whole) // 2])
     test = app(path, view="accuracy")
@@ -311,8 +313,8 @@ def test_a_half_written_table_is_explained_on_its_page_alone(app, tmp_path):
 
 
 def test_a_run_replaced_while_open_is_read_anew(app, tmp_path):
-    plan = replace(SMALL, proteins_per_class=1, mixed=0, cells=4, models=("pifia",))
-    path = write_run(tmp_path / "run", plan)
+    plan = replace(SMALL, proteins=15, mixed=0, cells=4, models=("pifia",))
+    path = make_run(tmp_path / "run", plan)
     test = app(path)
     fine(test)
     import shutil
@@ -321,7 +323,7 @@ def test_a_run_replaced_while_open_is_read_anew(app, tmp_path):
     test.run()
     fine(test)
     assert "No run to show" in text_of(test)
-    write_run(path, replace(plan, models=("deeploc",), name="second"))
+    make_run(path, replace(plan, models=("deeploc",), name="second"))
     test.run()
     fine(test)
     assert "DeepLoc" in text_of(test)
@@ -329,7 +331,7 @@ def test_a_run_replaced_while_open_is_read_anew(app, tmp_path):
 
 
 def test_robustness_is_claimed_from_the_equivalence_test_alone(app, made):
-    plan = replace(SMALL, proteins_per_class=1, mixed=1, cells=4, examples=False, drops=False)
+    plan = replace(SMALL, proteins=15, mixed=1, cells=4, examples=0, drops=False)
     said = text_of(app(made(plan)))
     assert "Shown to be robust" in said
     assert "equivalence test" in said

@@ -13,7 +13,7 @@ from dashboard.state import kept_figures
 from tests.dashboard.opening import SMALL
 from tests.dashboard.views.test_pages import fine
 
-FEW = replace(SMALL, proteins_per_class=1, mixed=1, cells=4, example_cells=6)
+FEW = replace(SMALL, proteins=15, mixed=1, cells=4, examples=1)
 
 
 def slide_of(test) -> str:
@@ -113,7 +113,7 @@ def test_a_place_that_is_not_there_is_the_nearest(app, slide):
 
 @pytest.mark.parametrize(
     "change",
-    [{"labels": False}, {"models": ()}, {"complete": False}, {"examples": False}],
+    [{"labels": False}, {"models": ()}, {"complete": False}, {"examples": 0}],
     ids=str,
 )
 def test_unusual_runs_are_presented_or_explained(app, made, change):
