@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test check convert ray remote weights demo-data figures coverage screenshots clean
+.PHONY: demo test check docs convert ray remote weights demo-data figures coverage screenshots clean
 
 demo: $(READY)
 	$(BIN)/bystander demo
@@ -19,6 +19,12 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+# The documentation site, into out/site: pages, the tour run anew, the reference; links are checked
+docs: $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --constraint constraints-docs.txt \
+		--editable ".[docs]"
+	$(BIN)/python docs/make_site.py
 
 # TensorFlow, to convert PIFiA's and DeepLoc's published weights (about 270 MB)
 convert: $(READY)

@@ -13,6 +13,15 @@ class BystanderError(Exception):
         What is wrong, naming the value and the place (a file, a row, an option).
     remedy
         What to do next; empty by default.
+
+    Examples
+    --------
+    >>> from compute import BystanderError, CropStore
+    >>> try:
+    ...     CropStore("nowhere")
+    ... except BystanderError as error:
+    ...     print(error.remedy != "")
+    True
     """
 
     def __init__(self, problem: str, remedy: str = "") -> None:

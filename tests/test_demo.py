@@ -79,9 +79,9 @@ def test_the_shipped_run_shows_a_background_gap_in_every_network():
 
 @pytest.mark.long
 def test_the_demo_made_anew_shows_the_same(tmp_path):
-    from compute.runs.demo import make_demo
+    from compute.runs.demo import demo
 
-    run = make_demo(tmp_path)
+    run = demo(tmp_path).path
     check_findings(run)
     keys = ["model", "protocol", "probe", "aggregation", "condition", "scope", "localization"]
     tables = [pd.read_parquet(folder / "accuracy.parquet") for folder in (DEMO_RUN, run)]

@@ -12,7 +12,15 @@ import typer.main
 from compute.bench.config import SimulationConfig
 from compute.cli.main import app
 from compute.runs.config import RunConfig
-from compute.schema import CONDITIONS, PROTOCOLS, SUMMARY_TABLES, Aggregation
+from compute.schema import (
+    CONDITIONS,
+    PROTOCOLS,
+    SUMMARY_TABLES,
+    Aggregation,
+    Calibration,
+    Flip,
+    Probe,
+)
 from compute.statistics.bootstrap import FEWEST_PROTEINS
 from compute.statistics.config import ALPHA, LEVEL, SUBSTANTIAL, BootstrapConfig
 from compute.statistics.shifts import DRAWS, FINER
@@ -127,6 +135,16 @@ def test_the_method_explains_every_condition_protocol_aggregation_and_table():
         assert f"| `{name}` |" in METHOD, name
     for aggregation in Aggregation:
         assert f"`{aggregation}`" in METHOD, aggregation
+
+
+def test_the_glossary_has_every_condition_protocol_probe_and_other_word_of_the_tables():
+    glossary = (ROOT / "docs" / "glossary.md").read_text("utf-8")
+    for word in (*CONDITIONS, *PROTOCOLS, *Probe, *Calibration):
+        assert f"| `{word}` |" in glossary, word
+    for word in (*Aggregation, *Flip):
+        assert f"`{word}`" in glossary, word
+    words = re.findall(r"^\| ([^|]+) \| [^|]+ \|$(?!\n\|---)", glossary, re.MULTILINE)
+    assert len(words) == len(set(words)) > 80
 
 
 def test_the_method_shows_every_figure_with_a_description():

@@ -34,6 +34,12 @@ class PlanConfig:
     split
         Only cells of this split stand in trials and are donors, and windows come from their
         fields; None takes all.
+
+    Examples
+    --------
+    >>> from compute import PlanConfig
+    >>> PlanConfig(conditions=("unaltered", "same", "different"), backgrounds=6).repeats
+    1
     """
 
     conditions: tuple[str, ...] = tuple(str(c) for c in CONDITIONS)

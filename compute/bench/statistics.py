@@ -28,15 +28,18 @@ SIMULATIONS: dict[str, Callable[[SimulationConfig], Iterator[Finding]]] = {
 """Every simulation by name."""
 
 
-def measure(
-    config: SimulationConfig, names: Iterable[str] = tuple(SIMULATIONS), out: Path | None = None
+def measure_statistics(
+    config: SimulationConfig | None = None,
+    *,
+    names: Iterable[str] = tuple(SIMULATIONS),
+    out: Path | str | None = None,
 ) -> Iterator[Row]:
-    """Run simulations and judge what comes out.
+    """Check on simulated data that intervals hold the truth and tests keep their level.
 
     Parameters
     ----------
     config
-        How much is simulated.
+        How many data sets, and of which seed; `SimulationConfig()` by default.
     names
         Keys of `SIMULATIONS`; all by default.
     out
@@ -46,7 +49,13 @@ def measure(
     ------
     Row
         One for each finding.
+
+    Examples
+    --------
+    >>> from compute import measure_statistics
+    >>> rows = list(measure_statistics(names=["sign flips"]))  # doctest: +SKIP
     """
+    config = SimulationConfig() if config is None else config
     found = []
     for name in names:
         for finding in SIMULATIONS[name](config):

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from compute.backgrounds.plan import PlanConfig
-from compute.bench.embedding import embedding_rows, full_width
+from compute.bench.config import ROUNDS
+from compute.bench.embedding import embedding_rows
+from compute.bench.embedding import full_width as at_full_width
 from compute.bench.growth import growth_rows
 from compute.bench.hardware import measure
 from compute.bench.pair_tests import pair_rows
@@ -44,28 +46,35 @@ IMPORTED = 3000
 """Number of crops in the import that is timed."""
 
 
-def whole_rows(store: Path | None, device: str, repeats: int) -> Iterator[Row]:
+def measure_machine(
+    store: Path | str | None = None, *, device: str = "auto", repeats: int = ROUNDS
+) -> Iterator[Row]:
     """Measure the ratios of embedding and pair tests, and every other stage.
 
     Parameters
     ----------
     store
-        Folder of a crop store; None simulates one.
+        A crop store; by default one is simulated.
     device
-        Where to compute, as `compute.devices.choose_device` takes it.
+        As `compute.runs.run.run` takes it.
     repeats
-        Rounds of each measurement.
+        Rounds of each measurement, of which the median counts.
 
     Yields
     ------
     Row
-        One for each measurement.
+        One for each measurement, as soon as it is made.
+
+    Examples
+    --------
+    >>> from compute import measure_machine
+    >>> rows = list(measure_machine(repeats=3))  # doctest: +SKIP
     """
-    models = list(builtin_cards())
     with _ready(store) as (path, folder):
-        yield from embedding_rows_of(path, models, device, ["float32"], [0], repeats, 4, False)
+        models = list(builtin_cards())
+        yield from measure_embedding(path, device=device, repeats=repeats)
         fewer = max(1, repeats // 2)  # at the published width a round takes minutes on a CPU
-        yield from embedding_rows_of(path, models, device, ["float32"], [0], fewer, 1, True)
+        yield from measure_embedding(path, device=device, repeats=fewer, shards=1, full_width=True)
         run = folder / "run"
         run_store(path, run, models, RUN, device=device)
         yield from pair_rows(path, run, RUN, cores(), repeats, str(choose_device(device)))
@@ -74,60 +83,94 @@ def whole_rows(store: Path | None, device: str, repeats: int) -> Iterator[Row]:
         yield from import_rows(folder, IMPORTED, cores())
 
 
-def embedding_rows_of(
-    store: Path | None,
-    models: Sequence[str],
-    device: str,
-    precisions: Sequence[str],
-    batch_sizes: Sequence[int],
-    repeats: int,
-    shards: int,
-    full: bool,
+def measure_embedding(
+    store: Path | str | None = None,
+    *,
+    models: Sequence[str] | None = None,
+    precisions: Sequence[str] = ("float32",),
+    batch_sizes: Sequence[int] = (0,),
+    full_width: bool = False,
+    shards: int = 4,
+    device: str = "auto",
+    repeats: int = ROUNDS,
 ) -> Iterator[Row]:
-    """Measure embedding on a store or a simulated one.
-
-    Parameters
-    ----------
-    store, device
-        As in `whole_rows`.
-    models
-        Names of shipped models or paths of model cards.
-    precisions, batch_sizes, repeats, shards
-        As in `compute.bench.embedding.embedding_rows`.
-    full
-        Whether to measure the same networks at the published width, with random weights.
-    """
-    machine = measure(choose_device(device))
-    yield Row("machine", str(machine))
-    with _ready(store) as (path, folder):
-        cards = resolve_models(models)
-        if full:
-            cards = [full_width(card, folder) for card in cards]
-        yield from embedding_rows(path, cards, machine, precisions, batch_sizes, repeats, shards)
-
-
-def growth_rows_of(
-    store: Path | None, sizes: tuple[int, int], models: Sequence[str]
-) -> Iterator[Row]:
-    """Measure how memory grows with a store or a simulated one that is repeated.
+    """Compare embedding, from files to files, with the forward pass alone.
 
     Parameters
     ----------
     store
-        As in `whole_rows`.
-    sizes, models
-        As in `compute.bench.growth.growth_rows`.
+        A crop store; by default one is simulated.
+    models
+        Names of shipped models or paths of model cards; all shipped ones by default.
+    precisions
+        Keys of `compute.models.embedder.PRECISIONS`.
+    batch_sizes
+        Crops per forward pass; 0 has it found.
+    full_width
+        The same networks at the published width, with random weights.
+    shards
+        Of 64 cells, per round.
+    device
+        As `compute.runs.run.run` takes it.
+    repeats
+        Rounds, of which the median counts.
+
+    Yields
+    ------
+    Row
+        One for each measurement, as soon as it is made.
+
+    Examples
+    --------
+    >>> from compute import measure_embedding
+    >>> rows = list(measure_embedding("store", models=["pifia"]))  # doctest: +SKIP
+    """
+    machine = measure(choose_device(device))
+    yield Row("machine", str(machine))
+    with _ready(store) as (path, folder):
+        cards = resolve_models(list(builtin_cards()) if models is None else models)
+        if full_width:
+            cards = [at_full_width(card, folder) for card in cards]
+        yield from embedding_rows(path, cards, machine, precisions, batch_sizes, repeats, shards)
+
+
+def measure_growth(
+    store: Path | str | None = None,
+    *,
+    sizes: tuple[int, int] = (10_000, 200_000),
+    models: Sequence[str] = ("pifia",),
+) -> Iterator[Row]:
+    """Compare the peak memory of a run of few crops with that of a run of many.
+
+    Parameters
+    ----------
+    store
+        A crop store, whose crops are repeated; by default one is simulated.
+    sizes
+        Crops: a few, and many.
+    models
+        Names of shipped models or paths of model cards.
+
+    Yields
+    ------
+    Row
+        One for each measurement, as soon as it is made.
+
+    Examples
+    --------
+    >>> from compute import measure_growth
+    >>> rows = list(measure_growth(sizes=(1_000, 20_000)))  # doctest: +SKIP
     """
     with _ready(store) as (path, _):
         yield from growth_rows(path, sizes, models, GROWTH)
 
 
 @contextmanager
-def _ready(store: Path | None) -> Iterator[tuple[Path, Path]]:
+def _ready(store: Path | str | None) -> Iterator[tuple[Path, Path]]:
     """Give a store, simulated where none is given, and a folder for temporary files."""
     with tempfile.TemporaryDirectory(prefix="bystander-bench-") as name:
         folder = Path(name)
+        path = folder / "store" if store is None else Path(store)
         if store is None:
-            store = folder / "store"
-            simulate(store, **{**EVALUATION, "cells_per_protein": CELLS_PER_PROTEIN})
-        yield store, folder
+            simulate(path, **{**EVALUATION, "cells_per_protein": CELLS_PER_PROTEIN})
+        yield path, folder

@@ -4,9 +4,7 @@ Layer: reads options, calls `compute.bench` or `dashboard.bench`, prints tables.
 """
 
 from collections.abc import Iterable
-from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -48,9 +46,9 @@ def everything(
     Example: bystander bench --repeats 3
     """
     if context.invoked_subcommand is None:
-        from compute.bench.whole import whole_rows
+        from compute.bench.whole import measure_machine
 
-        _print(whole_rows(store, device, repeats))
+        _print(measure_machine(store, device=device, repeats=repeats))
 
 
 @bench.command()
@@ -72,12 +70,18 @@ def embedding(
 
     Example: bystander bench embedding --models pifia --precisions float32,bfloat16
     """
-    from compute.bench.whole import embedding_rows_of
+    from compute.bench.whole import measure_embedding
 
-    sizes = [int(size) for size in names(batch_sizes)]
     _print(
-        embedding_rows_of(
-            store, names(models), device, names(precisions), sizes, repeats, shards, full_width
+        measure_embedding(
+            store,
+            models=names(models),
+            precisions=names(precisions),
+            batch_sizes=[int(size) for size in names(batch_sizes)],
+            full_width=full_width,
+            shards=shards,
+            device=device,
+            repeats=repeats,
         )
     )
 
@@ -94,10 +98,10 @@ def growth(
 
     Example: bystander bench growth --crops 1000,20000
     """
-    from compute.bench.whole import growth_rows_of
+    from compute.bench.whole import measure_growth
 
     few, many = sorted(int(count) for count in names(crops))
-    _print(growth_rows_of(store, (few, many), names(models)))
+    _print(measure_growth(store, sizes=(few, many), models=names(models)))
 
 
 @bench.command()
@@ -112,9 +116,9 @@ def statistics(
 
     Example: bystander bench statistics --data-sets 200
     """
-    from compute.bench.statistics import measure
+    from compute.bench.statistics import measure_statistics
 
-    _print(measure(SimulationConfig(data_sets=data_sets, seed=seed), out=out))
+    _print(measure_statistics(SimulationConfig(data_sets=data_sets, seed=seed), out=out))
 
 
 @bench.command()
@@ -144,26 +148,20 @@ def dashboard(
 
     Example: bystander bench dashboard --predictions 45000000
     """
-    from compute.shipped import DEMO_RUN
-    from dashboard.bench import load, measure
     from dashboard.bench.process import machine
-    from dashboard.bench.synthetic_config import sized
-    from dashboard.bench.synthetic_run import make_run
+    from dashboard.bench.whole import measure_dashboard
 
-    with ExitStack() as stack:
-        path = run or DEMO_RUN
-        if predictions is not None:
-            if run is None:
-                folder = stack.enter_context(TemporaryDirectory(prefix="bystander-bench-"))
-                path = Path(folder) / "run"
-            with console.progress() as progress:
-                make_run(path, sized(predictions, seed=seed), progress)
-        if sessions is not None:
-            asked = load.Load(sessions, minutes * 60, pause, seed)
-            rows = list(load.rows(load.together(path, asked)))
-        else:
-            with console.progress() as progress:
-                rows = list(measure.rows(measure.alone(path, repeats, seed, progress)))
+    with console.progress() as progress:
+        rows = measure_dashboard(
+            run,
+            predictions=predictions,
+            repeats=repeats,
+            sessions=sessions,
+            minutes=minutes,
+            pause=pause,
+            seed=seed,
+            progress=progress,
+        )
     console.out.print(machine(), markup=False)
     _print(rows)
     if any(row.met is False for row in rows):

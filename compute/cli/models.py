@@ -33,12 +33,12 @@ def models(
 
     Example: bystander models check my-model.toml store
     """
-    from compute.runs.describe import check_model, list_models
+    from compute.runs.describe import check_model, describe_models
 
     if action is None:
-        lines = list_models()
+        lines = describe_models()
     elif action == "check" and card is not None and store is not None:
-        lines = check_model(card, store)
+        lines = check_model(card, store).lines()
     else:
         raise UsageError(
             "Nothing is known of that.", "Use `bystander models` or `models check CARD STORE`."
@@ -76,19 +76,13 @@ def train(
 
     Example: bystander train deeploc store --out weights --split train
     """
-    from compute.devices import choose_device
     from compute.models.training.train import train as fit
-    from compute.store.reader import CropStore
 
-    fields = None
-    if split is not None:
-        fields = set(CropStore(store).fields_of(split))
     with console.progress() as report:
         card = fit(
             model, store, out, width=width, epochs=epochs, patience=patience,
             batch_size=batch_size, learning_rate=learning_rate, precision=precision, seed=seed,
-            fields=fields, dtype=dtype, name=name, license=license,
-            device=choose_device(device), resume=not fresh,
+            split=split, dtype=dtype, name=name, license=license, device=device, resume=not fresh,
             created_by=shlex.join(["bystander", *sys.argv[1:]]),
             progress=report, say=lambda line: console.err.print(line, markup=False),
         )  # fmt: skip
@@ -143,12 +137,12 @@ def fetch(
 
     Example: bystander fetch pifia-weights --to pifia-weights
     """
-    from compute.models.published.catalogue import SOURCES, require_files, source_named
+    from compute.models.published.catalogue import list_sources, require_files, source_named
     from compute.models.published.download import fetch as download
     from compute.models.published.download import stated_sizes
 
     if name == "list":
-        for key, source in SOURCES.items():
+        for key, source in list_sources().items():
             _describe_source(key, source, [file.size for file in source.files])
         return
     source = source_named(name)

@@ -3,17 +3,12 @@
 Layer: types for Typer; copies stores and runs behind URLs.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from compute.backgrounds.config import PlanConfig
-
-if TYPE_CHECKING:
-    from compute.storage.atomic_files import Progress
 
 DEFAULT_MODELS = "pifia,paired_cell,deeploc"
 
@@ -101,33 +96,3 @@ ALL_CONDITIONS = ",".join(PlanConfig.conditions)
 def names(text: str) -> list[str]:
     """Split a list of names at its commas."""
     return [name.strip() for name in text.split(",") if name.strip()]
-
-
-@contextmanager
-def places(
-    store: str, out: str, cache: Path | None, fresh: bool, progress: "Progress"
-) -> Iterator[tuple[Path, Path]]:
-    """Give the folders of a store and a run, to be used with ``with``.
-
-    Parameters
-    ----------
-    store, out
-        Folders or URLs. A store behind a URL is copied to this machine; a run is made here and
-        copied to its URL.
-    cache
-        Folder for copies; None takes the usual one.
-    fresh
-        Whether the run is to begin anew.
-    progress
-        Called while the store is copied.
-    """
-    from compute.storage.mirror import cache_folder, run_here, store_here
-    from compute.storage.remote import is_url
-
-    cache = cache or cache_folder()
-    folder = store_here(store, cache, progress) if is_url(store) else Path(store)
-    if not is_url(out):
-        yield folder, Path(out)
-        return
-    with run_here(out, cache, fresh=fresh) as run:
-        yield folder, run

@@ -5,22 +5,17 @@ Layer: reads options, calls the dashboard's queries and report, writes a file or
 
 import csv
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from compute.cli import console
-from compute.errors import BystanderError, UsageError, unknown_value
 
 if TYPE_CHECKING:
-    from dashboard.queries.open_runs import Library
+    from dashboard.queries.ranking import Ranking
 
 app = typer.Typer()
-
-KINDS = (".html", ".pdf", ".pptx")
-"""What a report can be, by the end of its file's name."""
 
 
 @app.command()
@@ -42,37 +37,13 @@ def report(
 
     Example: bystander report my-run --out my-run.pptx --figures accuracy,by_class:condition=masked
     """
-    from compute.storage.atomic_files import writing
-    from dashboard.figures import keys
-    from dashboard.figures.request import Filters
-    from dashboard.queries.comparable_runs import directly
-    from dashboard.report import deck, files
+    from dashboard.report.write import write_report
 
-    target = out or Path(f"{run.resolve().name}.html")
-    if target.suffix.lower() not in KINDS:
-        raise UsageError(
-            f"{target} does not end in {', '.join(KINDS[:-1])} or {KINDS[-1]}.",
-            "The end of the name says what is written.",
-        )
-    library = _open([run])
-    opened = library.runs[0]
-    if figures:
-        chosen = keys.read_strictly(figures)
-    else:
-        chosen = deck.usual_figures(Filters.usual(opened), directly)
-    made = deck.make(opened, chosen, directly)
+    made = write_report(run, out, figures)
     for reason in made.left_out:
         console.err.print(f"Left out: {reason}", markup=False)
-    if figures and made.left_out:
-        raise UsageError(
-            f"{len(made.left_out)} of {len(chosen)} figures cannot be made; nothing was written.",
-            "The lines above say why.",
-        )
-    content = files.render(made, target.suffix.lower().lstrip("."))
-    with writing(target) as place:
-        place.write_bytes(content)
-    slides = len(made.slides)
-    console.out.print(f"Finished: {target} ({slides} figure{'s' if slides != 1 else ''})")
+    count = len(made.titles)
+    console.out.print(f"Finished: {made.path} ({count} figure{'s' if count != 1 else ''})")
 
 
 @app.command()
@@ -91,73 +62,24 @@ def compare(
 
     Example: bystander compare my-run other-run --condition masked --sort gap
     """
-    from dashboard.queries.comparable_runs import comparison, directly
-    from dashboard.queries.compare import leaderboard
+    from dashboard.queries.ranking import compare as rank
 
-    orders = {"drop": "smallest drop", "gap": "smallest gap", "accuracy": "highest accuracy"}
-    if sort not in orders:
-        raise unknown_value("order", sort, orders)
-    library = _open(runs)
-    found = comparison(directly, library.runs)
-    choice = _choice(found.choices, {"protocol": protocol, "probe": probe, "average": aggregation})
-    altered = [name for name in found.conditions if name != "unaltered"]
-    if choice is None or not altered:
-        for note in (*found.notes, *found.left_out):
-            console.err.print(note, markup=False)
-        raise BystanderError(
-            "There is nothing to compare: no protocol, probe and average with two conditions is "
-            "in all of these runs.",
-            "The lines above say what they have not in common." if found.notes else "",
-        )
-    if condition not in altered:
-        raise unknown_value("condition", condition, altered)
-    table = leaderboard(directly, found, choice, condition, orders[sort])
+    ranking = rank(
+        runs, condition=condition, protocol=protocol, probe=probe, aggregation=aggregation,
+        sort=sort,
+    )  # fmt: skip
     if as_csv:
-        _print_csv(table, condition, choice)
+        _print_csv(ranking)
         return
-    _print_table(table, condition, choice)
-    for note in (*found.notes, *(f"Left out: {reason}" for reason in found.left_out)):
+    _print_table(ranking)
+    for note in (*ranking.notes, *(f"Left out: {reason}" for reason in ranking.left_out)):
         console.out.print(note, markup=False)
 
 
-def _open(paths: Sequence[Path]) -> "Library":
-    """Open run directories, all of which must be there and readable."""
-    from dashboard.queries.open_runs import connect, open_library
-
-    folders = [path.resolve() for path in paths]
-    missing = [str(path) for path in paths if not path.is_dir()]
-    if missing:
-        raise UsageError(
-            f"No such run directory: {', '.join(missing)}.",
-            "Give folders that `bystander run` made.",
-        )
-    library = open_library(folders, connect(folders))
-    if library.broken:
-        first = library.broken[0]
-        raise BystanderError(first.problem, first.remedy)
-    return library
-
-
-def _choice(
-    there: Sequence[tuple[str, str, str]], asked: dict[str, str | None]
-) -> tuple[str, str, str] | None:
-    """Return the first combination that all runs have and that was asked for."""
-    left = list(there)
-    for place, (what, value) in enumerate(asked.items()):
-        if value is None:
-            continue
-        allowed = sorted({choice[place] for choice in left})
-        if left and value not in allowed:
-            raise unknown_value(what, value, allowed)
-        left = [choice for choice in left if choice[place] == value]
-    return left[0] if left else None
-
-
-def _print_csv(table: Any, condition: str, choice: tuple[str, str, str]) -> None:
-    """Print the table as CSV, with columns that say what was compared."""
-    protocol, probe, aggregation = choice
-    filled = table.assign(
-        condition=condition, protocol=protocol, probe=probe, aggregation=aggregation
+def _print_csv(ranking: "Ranking") -> None:
+    protocol, probe, aggregation = ranking.choice
+    filled = ranking.table.assign(
+        condition=ranking.condition, protocol=protocol, probe=probe, aggregation=aggregation
     ).drop(columns="entry")
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(filled.columns)
@@ -165,17 +87,17 @@ def _print_csv(table: Any, condition: str, choice: tuple[str, str, str]) -> None
         writer.writerow(["" if value != value or value is None else value for value in row])
 
 
-def _print_table(table: Any, condition: str, choice: tuple[str, str, str]) -> None:
-    """Print the table as aligned lines, below what was compared."""
+def _print_table(ranking: "Ranking") -> None:
+    """Print the ranking as aligned lines, below what was compared."""
     from dashboard.figures.compare import short_board
     from dashboard.queries.filters import AccuracyFilter
     from dashboard.theme import condition_title
 
-    grid = short_board(table)
-    console.out.print(AccuracyFilter(*choice).sentence(), markup=False)
+    grid = short_board(ranking.table)
+    console.out.print(AccuracyFilter(*ranking.choice).sentence(), markup=False)
     console.out.print(
-        f"Drop: unaltered minus “{condition_title(condition).lower()}”. Gap: “same class” minus "
-        "“different class”. Points of accuracy, with their intervals.",
+        f"Drop: unaltered minus “{condition_title(ranking.condition).lower()}”. Gap: “same class” "
+        "minus “different class”. Points of accuracy, with their intervals.",
         markup=False,
     )
     rows = [grid.head, *grid.rows]

@@ -42,7 +42,6 @@ from compute.cli.options import (
     StorePlace,
     Workers,
     names,
-    places,
 )
 from compute.embedding.config import EmbedConfig
 from compute.runs.config import RunConfig
@@ -51,15 +50,15 @@ from compute.statistics.config import BootstrapConfig
 
 app = typer.Typer()
 
-SEAMS_TO_MENTION = 0.1
-"""Share of swapped crops with a seam flag above which another harmonisation is suggested."""
-
 
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the store and the run.")] = Path(
         "bystander-demo"
     ),
+    cells_per_protein: Annotated[
+        int | None, typer.Option(help="Crops per protein; default: 10. Fewer are faster.")
+    ] = None,
     port: Annotated[int | None, typer.Option(help="Of the dashboard; default: 8501.")] = None,
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
     dashboard: Annotated[bool, typer.Option(help="Open the dashboard at the end.")] = True,
@@ -68,10 +67,10 @@ def demo(
 
     Example: bystander demo --out bystander-demo
     """
-    from compute.runs.demo import make_demo
+    from compute.runs.demo import demo as make
 
     with console.progress() as report:
-        run = make_demo(out, report)
+        run = make(out, cells_per_protein=cells_per_protein, progress=report).path
     console.out.print(f"Finished: {run}")
     if dashboard:
         from dashboard.server.launch import launch
@@ -138,7 +137,7 @@ def plan(
         examples=examples,
         keep_embeddings=not drop_embeddings,
     )
-    for line in report(estimate(store, names(models), config, device, jobs)):
+    for line in report(estimate(store, names(models), config, device=device, jobs=jobs)):
         console.out.print(line, markup=False)
 
 
@@ -179,7 +178,8 @@ def run(
 
     Example: bystander run store --out my-run --models pifia,deeploc
     """
-    from compute.runs.pipeline import run_store
+    from compute.runs.describe import describe_run
+    from compute.runs.run import run_or_resume
 
     config = RunConfig(
         plan=PlanConfig(tuple(names(conditions)), seed, repeats, grid_cells, backgrounds, split),
@@ -193,28 +193,17 @@ def run(
         keep_embeddings=not drop_embeddings,
     )
     where = EngineConfig(engine, workers, address)
-    with console.progress() as report, places(store, out, cache, fresh, report) as (here, folder):
-        done, worked = run_store(
-            here, folder, names(models), config, engine=where, device=device, jobs=jobs,
-            fresh=fresh, name=name or out.rstrip("/").rpartition("/")[2], progress=report,
-            notice=console.notice,
+    with console.progress() as report:
+        done, worked = run_or_resume(
+            store, out, names(models), config, engine=where, device=device, jobs=jobs, cache=cache,
+            fresh=fresh, name=name, progress=report, notice=console.notice,
         )  # fmt: skip
     if not worked:
         console.out.print(f"{out} is finished already; nothing to do (--fresh begins anew).")
         return
-    rejected = sum(item["count"] for item in done.meta["rejections"])
     console.out.print(f"Finished: {out} ({done.meta['counts']['trials']} trials)")
-    if rejected:
-        console.out.print("Left out (see Methods in the dashboard):")
-        for item in done.meta["rejections"]:
-            console.out.print(f"  {item['count']} × {item['reason']}", markup=False)
-    counts = done.meta["counts"]
-    swapped = sum(counts.get(f"trials_{name}", 0) for name in ("same", "different", "cell_free"))
-    if harmonise == "protein" and counts["trials_with_seam"] > SEAMS_TO_MENTION * swapped:
-        console.out.print(
-            f"{counts['trials_with_seam']} of {swapped} swapped crops have a bright or dark seam: "
-            "images of one protein differ in brightness. --harmonise field may fit better."
-        )
+    for line in describe_run(done):
+        console.out.print(line, markup=False)
     console.out.print(f"Look at it: bystander dashboard {out}")
 
 
@@ -254,8 +243,9 @@ def check(
 
     Example: bystander check my-run
     """
-    from compute.runs.describe import check_path
+    from compute.runs.describe import check as verify
 
     with console.progress() as report:
-        for line in check_path(path, report):
-            console.out.print(line, markup=False)
+        checked = verify(path, progress=report)
+    for line in checked.lines:
+        console.out.print(line, markup=False)

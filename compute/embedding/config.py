@@ -43,6 +43,12 @@ class EmbedConfig:
     ------
     UsageError
         A value is not allowed.
+
+    Examples
+    --------
+    >>> from compute import EmbedConfig
+    >>> EmbedConfig(harmonise="field").normalisation
+    'crop'
     """
 
     harmonise: str = "protein"

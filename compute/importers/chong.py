@@ -142,11 +142,11 @@ class _Reader:
 
 
 def import_chong(
-    source: Path,
-    out: Path,
+    source: Path | str,
+    out: Path | str,
     *,
     parts: int = PARTS,
-    class_names: Path | None = None,
+    class_names: Path | str | None = None,
     **options: Unpack[ImportOptions],
 ) -> ImportReport:
     """Write a crop store from DeepLoc's HDF5 files.
@@ -181,6 +181,13 @@ def import_chong(
         `parts` is out of range.
     BystanderError
         See `compute.importers.run_import.run_import`.
+
+    Examples
+    --------
+    >>> from compute import import_chong
+    >>> report = import_chong("Chong_test_set.hdf5", "store")  # doctest: +SKIP
+    >>> report.stored, report.rejected  # doctest: +SKIP
+    (1200, 3)
     """
     source, out = Path(source), Path(out)
     refuse_early(out, options.get("overwrite", False))

@@ -50,6 +50,12 @@ class CuttingConfig:
     ------
     UsageError
         A value is out of its range.
+
+    Examples
+    --------
+    >>> from compute import CuttingConfig
+    >>> CuttingConfig(size=80).windows
+    8
     """
 
     size: int = 64

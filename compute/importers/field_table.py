@@ -38,7 +38,7 @@ class Strain:
 
 def read_strains(
     fields: Sequence[str],
-    table: Path | None,
+    table: Path | str | None,
     protein: str | None,
     known: LocalizationTable,
     names: ClassNames,
@@ -108,7 +108,7 @@ def read_strains(
     return strains, notes
 
 
-def _rows(table: Path | None, names: ClassNames) -> dict[str, Strain]:
+def _rows(table: Path | str | None, names: ClassNames) -> dict[str, Strain]:
     """Read the table of fields: strains by field or well."""
     if table is None:
         return {}

@@ -110,17 +110,17 @@ class _Reader:
 
 
 def import_fields(
-    source: Path,
-    out: Path,
+    source: Path | str,
+    out: Path | str,
     *,
-    labels: Path | None = None,
+    labels: Path | str | None = None,
     channels: Sequence[str] = FIELD_CHANNELS,
     marker: str = MARKER,
-    table: Path | None = None,
+    table: Path | str | None = None,
     protein: str | None = None,
     config: CuttingConfig | None = None,
-    localizations: Path | None = None,
-    class_names: Path | None = None,
+    localizations: Path | str | None = None,
+    class_names: Path | str | None = None,
     **options: Unpack[ImportOptions],
 ) -> ImportReport:
     """Write a crop store from whole fields.
@@ -170,6 +170,13 @@ def import_fields(
         Names of channels are missing or repeated.
     BystanderError
         See `compute.importers.run_import.run_import`.
+
+    Examples
+    --------
+    >>> from compute import import_fields
+    >>> report = import_fields("images", "store", table="fields.csv")  # doctest: +SKIP
+    >>> report.stored, report.rejected  # doctest: +SKIP
+    (1200, 3)
     """
     config = config or CuttingConfig()
     source, out, channels = Path(source), Path(out), tuple(channels)

@@ -65,7 +65,9 @@ class LocalizationTable:
         return notes
 
 
-def read_localizations(path: Path | None, names: ClassNames | None = None) -> LocalizationTable:
+def read_localizations(
+    path: Path | str | None, names: ClassNames | None = None
+) -> LocalizationTable:
     """Read and check a localization table.
 
     Parameters
@@ -86,6 +88,7 @@ def read_localizations(path: Path | None, names: ClassNames | None = None) -> Lo
     """
     if path is None:
         return LocalizationTable()
+    path = Path(path)
     frame = read_rows(path, required=("protein", "localization"))
     labels: dict[str, list[str]] = {}
     orf: dict[str, str] = {}
@@ -122,7 +125,7 @@ def read_localizations(path: Path | None, names: ClassNames | None = None) -> Lo
     return LocalizationTable(mapped, orf, outside)
 
 
-def read_class_names(path: Path | None) -> ClassNames:
+def read_class_names(path: Path | str | None) -> ClassNames:
     """Read a table of what class names stand for.
 
     Parameters
@@ -139,6 +142,7 @@ def read_class_names(path: Path | None) -> ClassNames:
     """
     if path is None:
         return ClassNames()
+    path = Path(path)
     rows = read_rows(path, required=("source", "localization"))
     own: dict[str, str] = {}
     used: list[tuple[int, str]] = []

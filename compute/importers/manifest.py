@@ -138,13 +138,13 @@ class _Reader:
 
 
 def import_manifest(
-    table: Path,
-    out: Path,
+    table: Path | str,
+    out: Path | str,
     *,
     channels: Sequence[str] = MANIFEST_CHANNELS,
-    root: Path | None = None,
+    root: Path | str | None = None,
     marker: str = MARKER,
-    localizations: Path | None = None,
+    localizations: Path | str | None = None,
     **options: Unpack[ImportOptions],
 ) -> ImportReport:
     """Write a crop store from a table of crops.
@@ -187,6 +187,13 @@ def import_manifest(
         Names of channels are missing, repeated, or those of other columns.
     BystanderError
         See `compute.importers.run_import.run_import`.
+
+    Examples
+    --------
+    >>> from compute import import_manifest
+    >>> report = import_manifest("crops.csv", "store", channels=["GFP", "RFP"])  # doctest: +SKIP
+    >>> report.stored, report.rejected  # doctest: +SKIP
+    (1200, 3)
     """
     table, out, channels = Path(table), Path(out), tuple(channels)
     refuse_early(out, options.get("overwrite", False))

@@ -99,11 +99,11 @@ class _Reader:
 
 
 def import_paired_cell(
-    source: Path,
-    out: Path,
+    source: Path | str,
+    out: Path | str,
     *,
-    localizations: Path | None = None,
-    class_names: Path | None = None,
+    localizations: Path | str | None = None,
+    class_names: Path | str | None = None,
     **options: Unpack[ImportOptions],
 ) -> ImportReport:
     """Write a crop store from a folder of Paired Cell Inpainting crops.
@@ -135,6 +135,15 @@ def import_paired_cell(
         There is no such folder, no crop in it, or a table is not as it should be.
     BystanderError
         See `compute.importers.run_import.run_import`.
+
+    Examples
+    --------
+    >>> from compute import import_paired_cell
+    >>> report = import_paired_cell(
+    ...     "crops", "store", localizations="localizations.csv"
+    ... )  # doctest: +SKIP
+    >>> report.stored, report.rejected  # doctest: +SKIP
+    (1200, 3)
     """
     source, out = Path(source), Path(out)
     refuse_early(out, options.get("overwrite", False))

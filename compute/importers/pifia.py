@@ -147,13 +147,13 @@ class _Reader:
 
 
 def import_pifia(
-    source: Path,
-    out: Path,
+    source: Path | str,
+    out: Path | str,
     *,
-    splits: Path | None = None,
+    splits: Path | str | None = None,
     field_cells: int = FIELD_CELLS,
-    localizations: Path | None = None,
-    class_names: Path | None = None,
+    localizations: Path | str | None = None,
+    class_names: Path | str | None = None,
     **options: Unpack[ImportOptions],
 ) -> ImportReport:
     """Write a crop store from a folder of PIFiA's crops.
@@ -192,6 +192,15 @@ def import_pifia(
         `field_cells` is out of range.
     BystanderError
         See `compute.importers.run_import.run_import`.
+
+    Examples
+    --------
+    >>> from compute import import_pifia
+    >>> report = import_pifia(
+    ...     "crops", "store", localizations="localizations.csv"
+    ... )  # doctest: +SKIP
+    >>> report.stored, report.rejected  # doctest: +SKIP
+    (1200, 3)
     """
     source, out = Path(source), Path(out)
     refuse_early(out, options.get("overwrite", False))
@@ -360,7 +369,7 @@ def _size_and_dtype(
     return size, types.most_common(1)[0][0]
 
 
-def _splits(path: Path | None) -> dict[str, str]:
+def _splits(path: Path | str | None) -> dict[str, str]:
     """Read the table of splits: a dictionary from protein or file to split."""
     if path is None:
         return {}

@@ -269,7 +269,7 @@ def in_chunks(
         yield Chunk(waiting, done(waiting[-1]))
 
 
-def identity(path: Path | None) -> str | None:
+def identity(path: Path | str | None) -> str | None:
     """Return a table's or file's name with a hash of its content, for `Listing.depends_on`."""
     return None if path is None else f"{printable(path)} ({sha256(Path(path))[:16]})"
 

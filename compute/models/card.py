@@ -295,6 +295,23 @@ def builtin_cards() -> dict[str, Path]:
     return {path.stem: path for path in sorted(WEIGHTS.glob("*.toml"))}
 
 
+def list_models() -> dict[str, ModelCard]:
+    """Read the cards of the models that come with Bystander.
+
+    Returns
+    -------
+    dict
+        Cards by the name that `run` and `estimate` know the model by.
+
+    Examples
+    --------
+    >>> from compute import list_models
+    >>> sorted(list_models())
+    ['deeploc', 'paired_cell', 'pifia']
+    """
+    return {name: load_card(path) for name, path in builtin_cards().items()}
+
+
 def resolve_models(names: Sequence[str]) -> list[Path]:
     """Turn names of shipped cards and paths of other cards into paths of cards.
 

@@ -233,6 +233,14 @@ def load_model(
         or do not fit the network.
     UsageError
         A card is given without the folder of its weights.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from compute import load_model
+    >>> model = load_model("deeploc.toml")
+    >>> model(torch.rand(5, 2, 64, 64)).shape[0]
+    5
     """
     if not isinstance(card, ModelCard):
         folder = Path(card).parent if folder is None else folder

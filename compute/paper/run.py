@@ -5,8 +5,6 @@ writes the run directory; needs no torch.
 """
 
 import platform
-import shlex
-import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -29,13 +27,44 @@ from compute.paper.table_1 import CROPS_PER_CLASS, MODELS, TABLE_1
 from compute.schema import SUMMARY_TABLES, Aggregation, Condition, Protocol
 from compute.statistics.aggregation import aggregate
 from compute.storage.atomic_files import fingerprint, sha256
-from compute.storage.run_directory import RunDirectory, begin
+from compute.storage.run_directory import RunDirectory, begin, command_line
 
 KIND = "published"
 """What `kind` says in `run.json`."""
 
 LIBRARIES = ("numpy", "pandas", "pyarrow")
 """Packages whose versions are recorded."""
+
+
+def published(
+    source: Path | str, out: Path | str, *, fresh: bool = False, name: str | None = None
+) -> RunDirectory:
+    """Read the paper's published results into a run directory, with both averages.
+
+    Parameters
+    ----------
+    source
+        Folder with `pifia`, `pci` and `deeploc`, five CSV files each: `swap_experiments/results`
+        of the paper's repository.
+    out, fresh, name
+        As for `write_published`.
+
+    Returns
+    -------
+    RunDirectory
+        Finished; ``meta["checks"]["table_1"]`` says how much of the paper's Table 1 it reproduces.
+
+    Raises
+    ------
+    BystanderError
+        As `write_published`.
+
+    Examples
+    --------
+    >>> from compute import published
+    >>> run = published("swap_experiments/results", "paper")  # doctest: +SKIP
+    """
+    return write_published(Path(source), Path(out), fresh=fresh, name=name)[0]
 
 
 def write_published(
@@ -259,5 +288,5 @@ def _details(names: list[str], models: Mapping[str, str], files: dict[str, str])
             "python": platform.python_version(),
             **{library: version(library) for library in LIBRARIES},
         },
-        "command": shlex.join(["bystander", *sys.argv[1:]]),
+        "command": command_line(),
     }

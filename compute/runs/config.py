@@ -32,6 +32,12 @@ class RunConfig:
     ------
     UsageError
         `examples` is out of range; other values are checked where they are used.
+
+    Examples
+    --------
+    >>> from compute import PlanConfig, RunConfig
+    >>> RunConfig(plan=PlanConfig(split="test")).folds
+    5
     """
 
     plan: PlanConfig = field(default_factory=PlanConfig)

@@ -10,6 +10,7 @@ from typing import Any
 
 from compute.backgrounds.plan import PlanConfig
 from compute.embedding.config import EmbedConfig
+from compute.errors import ChangedError
 from compute.models.card import builtin_cards
 from compute.runs.config import RunConfig
 from compute.runs.pipeline import run_store
@@ -17,6 +18,8 @@ from compute.simulation.simulate import simulate
 from compute.statistics.bootstrap import BootstrapConfig
 from compute.storage.atomic_files import Progress, silent
 from compute.storage.paths import StorePaths
+from compute.storage.run_directory import RunDirectory
+from compute.store.reader import CropStore
 
 EVALUATION: dict[str, Any] = {
     "proteins_per_class": 6,
@@ -38,23 +41,56 @@ CONFIG = RunConfig(
 """Settings of the demo's run."""
 
 
-def make_demo(out: Path, progress: Progress = silent) -> Path:
+def demo(
+    out: Path | str = "bystander-demo",
+    *,
+    cells_per_protein: int | None = None,
+    progress: Progress = silent,
+) -> RunDirectory:
     """Simulate the demo's store and run the shipped models on it, or go on where it stopped.
 
     Parameters
     ----------
     out
-        Folder in which `store` and `run` are made.
+        Folder for `store` and `run`.
+    cells_per_protein
+        Crops of each of the 102 proteins; that of `EVALUATION`, 10, by default. With fewer it
+        takes less time and intervals are wider.
     progress
         Called with the stage's name, what is done and what there is in all; silent by default.
 
     Returns
     -------
-    Path
-        Folder of the finished run.
+    RunDirectory
+        The finished run.
+
+    Raises
+    ------
+    ChangedError
+        The store in `out` has another number of cells per protein.
+
+    Examples
+    --------
+    >>> from compute import demo
+    >>> run = demo("my-demo", cells_per_protein=2)  # doctest: +SKIP
     """
-    store, run = out / "store", out / "run"
+    cells = EVALUATION["cells_per_protein"] if cells_per_protein is None else cells_per_protein
+    place = Path(out)
+    store = place / "store"
     if not StorePaths(store).header.is_file():
-        simulate(store, **EVALUATION, progress=progress)
-    run_store(store, run, list(builtin_cards()), CONFIG, name="demo", progress=progress)
+        simulate(store, **{**EVALUATION, "cells_per_protein": cells}, progress=progress)
+    _same_number(store, cells)
+    run, _ = run_store(
+        store, place / "run", list(builtin_cards()), CONFIG, name="demo", progress=progress
+    )
     return run
+
+
+def _same_number(store: Path, cells_per_protein: int) -> None:
+    """Refuse a store that was simulated with another number of cells."""
+    there = CropStore(store).meta["source"].get("design", {}).get("cells_per_protein")
+    if there != cells_per_protein:
+        raise ChangedError(
+            f"{store} has {there} cells per protein, not {cells_per_protein}.",
+            "Give another --out, or the number that is there with --cells-per-protein.",
+        )

@@ -1,9 +1,7 @@
-"""Descriptions and checks of stores, runs and models, as lines of text.
-
-Layer: reads files; writes none. The command line prints what these functions yield.
-"""
+"""What stores, runs and models are: checked, with values for scripts and sentences for people."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -15,6 +13,9 @@ from compute.storage.atomic_files import Progress, silent
 from compute.storage.paths import RunPaths
 from compute.storage.run_directory import RunDirectory
 from compute.store.reader import CropStore
+
+SEAMS_TO_MENTION = 0.1
+"""Share of swapped crops with a seam flag above which another harmonisation is suggested."""
 
 
 def describe_store(path: Path) -> Iterator[str]:
@@ -44,30 +45,85 @@ def describe_store(path: Path) -> Iterator[str]:
         yield f"  {item['count']} × rejected: {item['reason']} ({', '.join(item['examples'][:3])})"
 
 
-def list_models() -> Iterator[str]:
-    """Describe the shipped models, a line each."""
-    from compute.models.card import builtin_cards, load_card
+def describe_run(run: RunDirectory) -> Iterator[str]:
+    """Say what a run left out, and whether its backgrounds would fit better otherwise."""
+    if run.meta["rejections"]:
+        yield "Left out (see Methods in the dashboard):"
+        for item in run.meta["rejections"]:
+            yield f"  {item['count']} × {item['reason']}"
+    counts = run.meta["counts"]
+    swapped = sum(counts.get(f"trials_{name}", 0) for name in ("same", "different", "cell_free"))
+    by_protein = run.meta["configuration"]["embed"]["harmonise"] == "protein"
+    if by_protein and counts["trials_with_seam"] > SEAMS_TO_MENTION * swapped:
+        yield (
+            f"{counts['trials_with_seam']} of {swapped} swapped crops have a bright or dark seam: "
+            "images of one protein differ in brightness. --harmonise field may fit better."
+        )
 
-    for name, path in builtin_cards().items():
-        card = load_card(path)
+
+def describe_models() -> Iterator[str]:
+    """Say what the shipped models are."""
+    from compute.models.card import list_models
+
+    for name, card in list_models().items():
         yield (
             f"{name}: {card.network}, width {card.width:g}, reads {', '.join(card.channels)}, "
             f"{card.dimension} numbers from {card.layer}; trained on {card.trained_on}"
         )
 
 
-def check_model(card_path: Path, store_path: Path) -> Iterator[str]:
-    """Load a model, embed up to 16 of a store's cells, and say what came out.
+@dataclass(frozen=True)
+class ModelCheck:
+    """What a model made of a few cells of a store.
 
     Parameters
     ----------
-    card_path, store_path
-        A model card and a crop store.
+    model
+        Its name.
+    cells
+        How many were embedded.
+    dimension
+        Numbers in an embedding.
+    spread
+        Standard deviation between the cells, mean over the numbers.
+    """
+
+    model: str
+    cells: int
+    dimension: int
+    spread: float
+
+    def lines(self) -> Iterator[str]:
+        """Say it in sentences."""
+        yield f"{self.model}: {self.cells} cells give {self.dimension} numbers each, all finite"
+        yield f"mean standard deviation between cells: {self.spread:.4g}"
+
+
+def check_model(card: Path | str, store: Path | str) -> ModelCheck:
+    """Load a model and embed up to 16 of a store's usable cells.
+
+    Parameters
+    ----------
+    card
+        Path of a model card.
+    store
+        A crop store.
+
+    Returns
+    -------
+    ModelCheck
+        What came out.
 
     Raises
     ------
     BystanderError
-        The card, the weights or the channels do not fit, or all cells get the same embedding.
+        The card, the weights or the channels do not fit, or every cell gives the same embedding.
+
+    Examples
+    --------
+    >>> from compute import check_model
+    >>> check_model("deeploc.toml", "store").cells
+    16
     """
     import numpy as np
 
@@ -76,19 +132,72 @@ def check_model(card_path: Path, store_path: Path) -> Iterator[str]:
     from compute.models.card import select_channels
     from compute.models.embedder import load_model
 
-    store = CropStore(store_path)
-    model = load_model(card_path)
-    channels = select_channels(model.card, store.channels)
-    rows = np.flatnonzero(store.usable)[:16]
-    images = store.arrays().images[rows].astype(np.float32)
+    opened = CropStore(store)
+    model = load_model(card)
+    channels = select_channels(model.card, opened.channels)
+    rows = np.flatnonzero(opened.usable)[:16]
+    images = opened.arrays().images[rows].astype(np.float32)
     flags = np.zeros(len(rows), np.int32)
     crops = Composed(images, flags, images, np.arange(len(rows)))
     vectors = embed_crops(model, crops, channels, 16, "crop")
     spread = float(vectors.std(0).mean())
-    yield f"{model.name}: {len(rows)} cells give {vectors.shape[1]} numbers each, all finite"
     if spread == 0:
         raise InputError(f"Model {model.name!r} gives every cell the same vector.", "Check it.")
-    yield f"mean standard deviation between cells: {spread:.4g}"
+    return ModelCheck(model.name, len(rows), vectors.shape[1], spread)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A crop store or a run of which every file is as it was written.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    kind
+        ``"store"`` or ``"run"``.
+    complete
+        Whether it is finished; a store always is, and nothing is verified of an unfinished run.
+    lines
+        What was found, in sentences.
+    """
+
+    path: Path
+    kind: str
+    complete: bool
+    lines: tuple[str, ...]
+
+
+def check(path: Path | str, *, progress: Progress = silent) -> Checked:
+    """Verify a crop store or a run: files, hashes, schemas, counts, references.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    progress
+        Called with the stage's name, files hashed and files in all.
+
+    Returns
+    -------
+    Checked
+        What was found.
+
+    Raises
+    ------
+    InputError
+        Something is missing, altered, or points to what is not there; names it.
+
+    Examples
+    --------
+    >>> from compute import check
+    >>> check("my-run").complete
+    True
+    """
+    path = Path(path)
+    kind = "run" if RunPaths(path).header.is_file() else "store"
+    lines = tuple(check_path(path, progress))
+    return Checked(path, kind, kind == "store" or RunDirectory(path).complete, lines)
 
 
 def check_path(path: Path, progress: Progress = silent) -> Iterator[str]:

@@ -20,7 +20,7 @@ from compute.backgrounds.harmonise import Scales
 from compute.devices import choose_device, cores
 from compute.embedding.tables import embed_crops, second_readings
 from compute.embedding.worker import SHARD_CELLS
-from compute.models.card import resolve_models, select_channels
+from compute.models.card import builtin_cards, resolve_models, select_channels
 from compute.models.embedder import load_model
 from compute.probes.folds import Folds
 from compute.probes.multiclass import C
@@ -83,30 +83,46 @@ class Estimate:
 
 
 def estimate(
-    store_path: Path, models: Sequence[str], config: RunConfig, device: str, jobs: int | None
+    store: Path | str,
+    models: Sequence[str] | None = None,
+    config: RunConfig | None = None,
+    *,
+    device: str = "auto",
+    jobs: int | None = None,
 ) -> Estimate:
-    """Plan a run without doing it.
+    """Plan a run without doing it: what `bystander plan` prints, as values.
 
     Parameters
     ----------
-    store_path
-        Folder of a crop store.
-    models, config, device
-        As `compute.runs.pipeline.run_store` takes them.
-    jobs
-        Cores for the pair tests; None takes all that this process may use.
+    store
+        A crop store.
+    models, config, device, jobs
+        As for `compute.runs.run.run`, with the same defaults.
 
     Returns
     -------
     Estimate
-        What it would take on this machine.
+        Trials, seconds and bytes.
 
     Raises
     ------
     BystanderError
         The store, the models or the settings are such that a run would be refused.
+
+    Examples
+    --------
+    >>> from compute import PlanConfig, RunConfig, estimate
+    >>> found = estimate("store", ["deeploc.toml"], RunConfig(plan=PlanConfig(), folds=2))
+    >>> found.trials["unaltered"] > 0
+    True
     """
-    store = CropStore(store_path)
+    models = list(builtin_cards()) if models is None else models
+    return _estimate(CropStore(store), models, config or RunConfig(), device, jobs)
+
+
+def _estimate(
+    store: CropStore, models: Sequence[str], config: RunConfig, device: str, jobs: int | None
+) -> Estimate:
     plan, cells = prepare(store, config)
     where = choose_device(device)
     loaded = [load_model(path, where) for path in resolve_models(models)]

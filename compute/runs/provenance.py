@@ -4,8 +4,6 @@ Layer: returns what is written there, reads a run's tables for its checks; compu
 """
 
 import platform
-import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
@@ -24,7 +22,7 @@ from compute.probes.cells import Cells
 from compute.probes.folds import SCHEMES
 from compute.runs.config import RunConfig
 from compute.schema import Condition
-from compute.storage.run_directory import RunDirectory
+from compute.storage.run_directory import RunDirectory, command_line
 from compute.store.reader import CropStore
 
 LIBRARIES = ("numpy", "torch", "scikit-learn", "scikit-image", "pyarrow", "pandas", "duckdb")
@@ -93,7 +91,7 @@ def describe(
             "python": platform.python_version(),
             **{library: version(library) for library in LIBRARIES},
         },
-        "command": shlex.join(["bystander", *sys.argv[1:]]),
+        "command": command_line(),
     }  # fmt: skip
 
 

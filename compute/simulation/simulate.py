@@ -66,7 +66,7 @@ class FieldSpec:
 
 
 def simulate(
-    out: Path,
+    out: Path | str,
     *,
     proteins_per_class: int = StudyDesign.proteins_per_class,
     mixed_proteins: int = StudyDesign.mixed_proteins,
@@ -117,7 +117,17 @@ def simulate(
     ------
     UsageError
         A parameter is out of range, or something is at `out` already.
+
+    Examples
+    --------
+    >>> from compute import CropStore, simulate
+    >>> place = simulate(
+    ...     "simulated", proteins_per_class=1, mixed_proteins=0, cells_per_protein=2, workers=1
+    ... )
+    >>> len(CropStore(place).cells)
+    30
     """
+    out = Path(out)
     design = StudyDesign(
         proteins_per_class,
         mixed_proteins,
@@ -151,7 +161,7 @@ def simulate(
         for done, (spec, crops) in enumerate(_run(specs, workers), start=1):
             _write(writer, spec, crops)
             report("fields", done, len(specs))
-    return Path(out)
+    return out
 
 
 def _specs(design: StudyDesign, config: SimulationConfig) -> list[FieldSpec]:

@@ -34,6 +34,12 @@ class BootstrapConfig:
     ------
     UsageError
         A value is out of range.
+
+    Examples
+    --------
+    >>> from compute import BootstrapConfig
+    >>> BootstrapConfig(margin=0.05).draws
+    2000
     """
 
     draws: int = 2000

@@ -7,7 +7,9 @@ written do not have the checksum they should have: they are deleted when a run g
 again.
 """
 
+import shlex
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -56,6 +58,14 @@ class RunDirectory(RunPaths):
     ------
     InputError
         No run there, or of another schema version.
+
+    Examples
+    --------
+    >>> from compute import RunDirectory
+    >>> run = RunDirectory("my-run")
+    >>> accuracy = run.read("accuracy").to_pandas()
+    >>> sorted(accuracy["model"].unique())
+    ['deeploc', 'paired_cell', 'pifia']
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -260,6 +270,13 @@ def _verify(run: RunDirectory, notice: Notice, progress: Progress) -> None:
     after = f", and the {len(later)} files of later stages" if later else ""
     notice(f"Not as written, so made again: {shown}{more}{after}.")
     run.record(made_again=[*run.meta.get("made_again", []), *told.values()])
+
+
+def command_line() -> str:
+    """Say in one line what started this process: `bystander` with its options, or a script."""
+    program = Path(sys.argv[0]).name
+    start = ["python", program] if program.endswith(".py") else ["bystander"]
+    return shlex.join([*start, *sys.argv[1:]])
 
 
 def differences(before: Any, now: Any, place: str = "") -> list[str]:

@@ -180,6 +180,16 @@ class CropStore:
     ------
     InputError
         No store there, another schema version, or a table that is not as `store.json` says.
+
+    Examples
+    --------
+    >>> from compute import CropStore
+    >>> store = CropStore("store")
+    >>> store.channels
+    ['GFP', 'RFP']
+    >>> images = store.arrays(first=10).images
+    >>> images.shape
+    (10, 2, 64, 64)
     """
 
     def __init__(self, path: Path | str) -> None:

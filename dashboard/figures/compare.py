@@ -30,7 +30,7 @@ def _named_runs(asked: Request, otherwise: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(keys.split(asked.values.get("runs", "")) or otherwise))
 
 
-def _ground(asked: Request, otherwise: tuple[str, ...]) -> Comparison:
+def _comparison(asked: Request, otherwise: tuple[str, ...]) -> Comparison:
     named = _named_runs(asked, otherwise)
     return comparable_runs.comparison(asked.ask, [asked.open_runs[name] for name in named])
 
@@ -46,7 +46,7 @@ def _ends(asked: Request) -> tuple[Entry, Entry]:
 def _leaderboard(asked: Request) -> pd.DataFrame:
     return compare.leaderboard(
         asked.ask,
-        _ground(asked, (asked.run.key,)),
+        _comparison(asked, (asked.run.key,)),
         _choice(asked),
         asked.condition,
         asked.values["sort"],
@@ -54,13 +54,13 @@ def _leaderboard(asked: Request) -> pd.DataFrame:
 
 
 def _left_out(asked: Request) -> str:
-    found = _ground(asked, (asked.run.key,))
+    found = _comparison(asked, (asked.run.key,))
     return " ".join((*found.notes, *found.left_out))
 
 
 def _class_pairs(asked: Request) -> pd.DataFrame:
     first, second = _ends(asked)
-    found = _ground(asked, (first.run.key, second.run.key))
+    found = _comparison(asked, (first.run.key, second.run.key))
     return compare.class_pairs(asked.ask, found, first, second, _choice(asked), asked.condition)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from compute.errors import BystanderError, InputError
+from compute.errors import BystanderError, InputError, UsageError
 from compute.storage.atomic_files import fingerprint, read_json
 from compute.storage.paths import PER_MODEL, RUN_TABLES, RunPaths
 from dashboard.queries.derived import DERIVED
@@ -290,6 +290,49 @@ def open_library(
             key = _unused(path.name, taken)
             broken.append(Broken(key, path, f"{path}: {error.strerror}.", "Check the folder."))
     return Library(tuple(runs), tuple(broken))
+
+
+def open_runs(runs: Path | str | Sequence[Path | str]) -> Library:
+    """Open run directories for reading, on a connection that reads nothing else.
+
+    Parameters
+    ----------
+    runs
+        One run directory, or several.
+
+    Returns
+    -------
+    Library
+        Its `runs`, in the order given; each answers `query`.
+
+    Raises
+    ------
+    UsageError
+        A folder is not there.
+    BystanderError
+        A run cannot be read.
+
+    Examples
+    --------
+    >>> from dashboard import open_runs
+    >>> run = open_runs("my-run").runs[0]
+    >>> sql = "SELECT count(*) AS n FROM {cells} WHERE protein IN $proteins"
+    >>> int(run.query(sql, ["cells"], {"proteins": ["no such protein"]})["n"].iloc[0])
+    0
+    """
+    given = [Path(run) for run in ([runs] if isinstance(runs, Path | str) else runs)]
+    missing = [str(path) for path in given if not path.is_dir()]
+    if missing or not given:
+        raise UsageError(
+            f"No such run directory: {', '.join(missing) or 'none was given'}.",
+            "Give folders that `bystander run` made.",
+        )
+    folders = [path.resolve() for path in given]
+    library = open_library(folders, connect(folders))
+    if library.broken:
+        first = library.broken[0]
+        raise BystanderError(first.problem, first.remedy)
+    return library
 
 
 def _checked(meta: dict[str, Any], path: Path) -> dict[str, Any]:

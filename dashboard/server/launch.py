@@ -60,7 +60,7 @@ class Server:
 
 
 def launch(
-    runs: Sequence[Path],
+    runs: Sequence[Path | str] = (),
     *,
     port: int | None = None,
     address: str = "127.0.0.1",
@@ -99,6 +99,14 @@ def launch(
     BystanderError
         The server ended (as it does where a secrets file is not understood), or did not answer
         within a minute.
+
+    Examples
+    --------
+    >>> from dashboard import launch
+    >>> server = launch(["my-run"], open_browser=False, wait=False)  # doctest: +SKIP
+    >>> server.address  # doctest: +SKIP
+    'http://127.0.0.1:8501'
+    >>> server.stop()  # doctest: +SKIP
     """
     folders = [Path(run).resolve() for run in runs] or [DEMO_RUN]
     missing = [str(folder) for folder in folders if not folder.is_dir()]

@@ -295,6 +295,23 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
 """Every source by the name that `bystander fetch` takes."""
 
 
+def list_sources() -> dict[str, Source]:
+    """List the published weights and data that `fetch` knows.
+
+    Returns
+    -------
+    dict
+        Sources by name, each with its files, sizes, licence, publication and page.
+
+    Examples
+    --------
+    >>> from compute import list_sources
+    >>> list_sources()["pifia-weights"].licence
+    'MIT'
+    """
+    return dict(SOURCES)
+
+
 def source_named(name: str) -> Source:
     """Find a source by name.
 

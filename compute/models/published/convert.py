@@ -72,6 +72,13 @@ def convert(
     InputError
         The checkpoint cannot be read or does not fit the network, or the class names do not fit
         its outputs.
+
+    Examples
+    --------
+    >>> from compute import convert
+    >>> card = convert(
+    ...     "paired_cell", "model_weights.h5", "weights", license="GPL-2.0"
+    ... )  # doctest: +SKIP
     """
     spec = network_spec(network)
     name = name or network

@@ -22,7 +22,12 @@ from urllib.request import Request, urlopen
 
 from compute import __version__
 from compute.errors import BystanderError, InputError, UsageError
-from compute.models.published.catalogue import RemoteFile, Source
+from compute.models.published.catalogue import (
+    RemoteFile,
+    Source,
+    require_files,
+    source_named,
+)
 from compute.storage.atomic_files import Progress, disk_error, sha256, silent
 
 READ_AT_ONCE = 1 << 18
@@ -81,19 +86,21 @@ def _stated_size(file: RemoteFile) -> int | None:
 
 
 def fetch(
-    source: Source,
-    folder: Path,
+    source: Source | str,
+    to: Path | str | None = None,
     progress: Progress = silent,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[Path]:
     """Download all files of a source; those that are there and right are left alone.
 
+    Who calls this agrees to the source's licence, which `list_sources` names.
+
     Parameters
     ----------
     source
-        A source that has files.
-    folder
-        Folder that gets them.
+        One with files, or its name in `list_sources`.
+    to
+        Folder for the files; by default the source's name, below the working folder.
     progress
         Called with a file's name, kilobytes that have come, and kilobytes in all; silent by
         default.
@@ -109,10 +116,24 @@ def fetch(
     Raises
     ------
     InputError
-        A server does not have a file, or it is not the file that was published.
+        A server does not have a file, or has another one than was published.
+    UsageError
+        No such source, a source without files, or one that has no name and no folder.
     BystanderError
         A connection kept breaking, or the disk is full.
+
+    Examples
+    --------
+    >>> from compute import fetch
+    >>> files = fetch("pifia-weights", "pifia-weights")  # doctest: +SKIP
     """
+    if isinstance(source, str):
+        name, source = source, source_named(source)
+        require_files(name, source)
+        to = name if to is None else to
+    if to is None:
+        raise UsageError("There is no folder for the files.", "Give one.")
+    folder = Path(to)
     return [download(file, folder / file.name, progress, say) for file in source.files]
 
 

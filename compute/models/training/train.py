@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from compute.devices import choose_device
 from compute.errors import BystanderError, InputError, UsageError, unknown_value
 from compute.models.card import ModelCard, make_card, save_card
 from compute.models.networks import NetworkSpec, network_spec
@@ -86,7 +87,8 @@ def train(
     learning_rate: float = TrainingOptions.learning_rate,
     seed: int = TrainingOptions.seed,
     precision: str = TrainingOptions.precision,
-    device: torch.device | str = "cpu",
+    device: torch.device | str = "auto",
+    split: str | None = None,
     fields: Collection[str] | None = None,
     dtype: str = STORED,
     resume: bool = True,
@@ -118,9 +120,11 @@ def train(
     width, epochs, patience, batch_size, learning_rate, seed, precision
         See `TrainingOptions`.
     device
-        Where to compute; the CPU by default.
+        Where to compute; ``"auto"`` takes a GPU where there is one.
+    split
+        Train on cells of this split only.
     fields
-        Names of the fields whose cells may be used; None, the default, takes all.
+        Train on cells of these fields only; not with `split`.
     dtype
         How weights are stored: ``"float32"``, the default, or ``"float16"``.
     resume
@@ -144,8 +148,8 @@ def train(
     Raises
     ------
     UsageError
-        The network, a field or the dtype does not exist, an option is out of range, or the store
-        lacks a channel.
+        An unknown network, split, field, device or dtype, an option out of range, or a channel
+        that the store lacks.
     InputError
         There are too few cells or classes, the crops are too small, or the checkpoint is damaged.
     ChangedError
@@ -154,13 +158,25 @@ def train(
         The loss is no longer finite.
     BusyError
         Another process trains this model in this folder.
+
+    Examples
+    --------
+    >>> from compute import train
+    >>> card = train("deeploc", "store", "weights", epochs=1, width=0.1, device="cpu")
+    >>> card.name
+    'deeploc.toml'
     """
     options = TrainingOptions(width, epochs, patience, batch_size, learning_rate, seed, precision)
     spec = network_spec(model)
     if dtype not in DTYPES:
         raise unknown_value("dtype", dtype, DTYPES)
+    if split is not None and fields is not None:
+        raise UsageError("Both a split and fields are given.", "Give one of them.")
+    where = choose_device(device) if isinstance(device, str) else device
     store = CropStore(store_path)
     _check_store(store, spec)
+    if split is not None:
+        fields = store.fields_of(split)
     objective = OBJECTIVES[spec.objective]
     selection = select_cells(store.cells, store.localizations, objective, seed, fields)
     configuration = {
@@ -174,7 +190,7 @@ def train(
     card = _draft_card(
         model, name or model, options, store, selection, Path(out).name, license, created_by
     )
-    pixels = _pixels(store, spec, torch.device(device))
+    pixels = _pixels(store, spec, where)
     job = _Job(card, spec, options, objective, selection, pixels, configuration, progress, say)
     say(f"{spec.title}: {job.counts}")
     for note in selection.notes:

@@ -41,6 +41,12 @@ class EngineConfig:
     ------
     UsageError
         A value is not allowed, or is given for an engine that has no use for it.
+
+    Examples
+    --------
+    >>> from compute import EngineConfig
+    >>> EngineConfig("ray", workers=4).workers
+    4
     """
 
     name: str = EngineName.LOCAL

@@ -20,7 +20,7 @@ from compute.bench.judging import (
 )
 from compute.bench.simulated_answers import AnswersConfig
 from compute.bench.simulated_shifts import ShiftsConfig, draw_proteins
-from compute.bench.statistics import SIMULATIONS, as_row, measure
+from compute.bench.statistics import SIMULATIONS, as_row, measure_statistics
 from compute.errors import UsageError
 from compute.statistics.calibration import BINS
 from compute.statistics.effects import accuracies
@@ -199,7 +199,7 @@ def test_promises():
 
 
 def test_rows_are_measured_one_simulation_at_a_time():
-    rows = list(measure(SimulationConfig(data_sets=2, draws=100), ["backgrounds"]))
+    rows = list(measure_statistics(SimulationConfig(data_sets=2, draws=100), names=["backgrounds"]))
     assert {row.what for row in rows} == {"drop by background", "attraction by background"}
 
 
