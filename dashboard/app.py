@@ -17,7 +17,7 @@ from dashboard.queries.open_runs import Broken, Library, Run, open_library
 from dashboard.server import access, launch
 from dashboard.server.streamlit_internals import STEPS_OF_HISTORY
 from dashboard.state import kept_figures, selections, shared
-from dashboard.views import show
+from dashboard.views import PAGES, show
 from dashboard.wording import plain_name
 
 VIEWS = Path(__file__).resolve().parent / "views"
@@ -48,13 +48,13 @@ def main() -> None:
     st.html(LAYOUT.replace("CAPTION", theme.MUTED.on(dark)))
     st.html(STEPS_OF_HISTORY, unsafe_allow_javascript=True)
     pages = [
-        st.Page(VIEWS / "overview.py", title="Overview", icon=":material/insights:", default=True),
-        st.Page(VIEWS / "accuracy.py", title="Accuracy", icon=":material/target:"),
-        st.Page(VIEWS / "proteins.py", title="Proteins", icon=":material/genetics:"),
-        st.Page(VIEWS / "crops.py", title="Crops", icon=":material/grid_view:"),
-        st.Page(VIEWS / "compare.py", title="Compare", icon=":material/compare_arrows:"),
-        st.Page(VIEWS / "present.py", title="Present", icon=":material/present_to_all:"),
-        st.Page(VIEWS / "methods.py", title="Methods", icon=":material/menu_book:"),
+        st.Page(
+            VIEWS / f"{one.name}.py",
+            title=one.title,
+            icon=f":material/{one.icon}:",
+            default=one is PAGES[0],
+        )
+        for one in PAGES
     ]
     page = st.navigation(pages)
     if not access.admit():

@@ -1,20 +1,41 @@
-"""What a deck can be saved as."""
+"""What a deck can be saved as: one entry a format, its module loaded when it is asked for."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
 
 from compute.errors import unknown_value
 from dashboard.report.deck import Deck
 
-MIME = {
-    "pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-    "pdf": "application/pdf",
-    "html": "text/html",
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file that a deck can be saved as.
+
+    Parameters
+    ----------
+    title
+        Name as shown.
+    mime
+        Media type of the download.
+    module
+        Has ``render(deck) -> bytes``.
+    """
+
+    title: str
+    mime: str
+    module: str
+
+
+FORMATS: dict[str, Format] = {
+    "pptx": Format(
+        "PowerPoint",
+        "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+        "dashboard.report.powerpoint",
+    ),
+    "pdf": Format("PDF", "application/pdf", "dashboard.report.pdf"),
+    "html": Format("HTML, one file, no network", "text/html", "dashboard.report.html"),
 }
-TITLES = {
-    "pptx": "PowerPoint",
-    "pdf": "PDF",
-    "html": "HTML, one file, no network",
-}
+"""By the end of the file's name, in the order in which they are offered."""
 
 
 def render(deck: Deck, kind: str) -> bytes:
@@ -22,37 +43,17 @@ def render(deck: Deck, kind: str) -> bytes:
 
     Parameters
     ----------
+    deck
+        The slides.
     kind
-        ``"html"``, ``"pdf"`` or ``"pptx"``.
+        Key of `FORMATS`.
 
     Raises
     ------
     UsageError
         Another kind.
     """
-    makers: dict[str, Callable[[Deck], bytes]] = {
-        "html": _html,
-        "pdf": _pdf,
-        "pptx": _powerpoint,
-    }
-    if kind not in makers:
-        raise unknown_value("kind of report", kind, makers)
-    return makers[kind](deck)
-
-
-def _html(deck: Deck) -> bytes:
-    from dashboard.report import html
-
-    return html.render(deck)
-
-
-def _pdf(deck: Deck) -> bytes:
-    from dashboard.report import pdf
-
-    return pdf.render(deck)
-
-
-def _powerpoint(deck: Deck) -> bytes:
-    from dashboard.report import powerpoint
-
-    return powerpoint.render(deck)
+    if kind not in FORMATS:
+        raise unknown_value("kind of report", kind, FORMATS)
+    made: bytes = import_module(FORMATS[kind].module).render(deck)
+    return made

@@ -13,7 +13,7 @@ from dashboard.queries.provenance import source_of
 from dashboard.render import figures as drawn
 from dashboard.report import deck, files
 
-KINDS = tuple(f".{kind}" for kind in ("html", "pdf", "pptx"))
+KINDS = tuple(f".{kind}" for kind in sorted(files.FORMATS))
 """What a report can be, by the end of its file's name."""
 
 

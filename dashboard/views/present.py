@@ -230,12 +230,12 @@ def _save(shared: Shared, figures: Sequence[FigureKey]) -> None:
         st.caption("There is nothing to save.")
         return
     library = kept_figures.runs_of(figures, shared.run)
-    for kind, title in files.TITLES.items():
+    for kind, format_ in files.FORMATS.items():
         st.download_button(
-            title,
+            format_.title,
             functools.partial(cache.report, shared.run, tuple(figures), library, kind),
             f"{shared.run.path.name}.{kind}",
-            files.MIME[kind],
+            format_.mime,
             key=f"save_report_{kind}",
             on_click="ignore",
             width="stretch",

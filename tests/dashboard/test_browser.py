@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from dashboard import views
 from dashboard.queries.open_runs import connect, open_library
 from tests.dashboard.browsing import (
     PATIENCE,
@@ -30,18 +31,16 @@ from tests.dashboard.opening import DEMO
 Shot = Callable[[str], Path | None]
 pytestmark = [pytest.mark.browser, pytest.mark.long]
 
-PAGES: dict[str, tuple[str, dict[str, str]]] = {
-    "overview": ("", {}),
+NAMES = tuple(page.name for page in views.PAGES)
+CHOSEN: dict[str, tuple[str, dict[str, str]]] = {
     "accuracy": ("accuracy", {"calibration": "true"}),
-    "proteins": ("proteins", {}),
     "protein": ("proteins", {"protein": "GENE"}),
     "crops": ("crops", {"outline": "true", "cell": "CELL"}),
     "crops_two_channels": ("crops", {"channel": "GFP + RFP"}),
-    "compare": ("compare", {}),
-    "present": ("present", {}),
-    "methods": ("methods", {}),
 }
-PAPER_PAGES = ("overview", "accuracy", "proteins", "crops", "compare", "present", "methods")
+"""Selections with which a page shows more."""
+
+PAGES = {**{name: ("" if name == NAMES[0] else name, {}) for name in NAMES}, **CHOSEN}
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +80,7 @@ def test_page_of_the_demo(
 
 
 @pytest.mark.parametrize(("size", "theme"), [("wide", "light"), ("phone", "dark")])
-@pytest.mark.parametrize("name", PAPER_PAGES)
+@pytest.mark.parametrize("name", NAMES)
 def test_page_of_the_published_results(
     browser: Any, paper_address: str, shot: Shot, name: str, size: str, theme: str
 ) -> None:

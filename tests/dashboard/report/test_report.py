@@ -138,7 +138,7 @@ def test_names_are_never_more_than_names(made):
 
 
 def test_the_same_deck_is_the_same_bytes(small_deck):
-    for kind in files.MIME:
+    for kind in files.FORMATS:
         assert files.render(small_deck, kind) == files.render(small_deck, kind)
     with pytest.raises(UsageError, match="pptx"):
         files.render(small_deck, "ppt")
@@ -326,7 +326,7 @@ def told(*words):
     return CliRunner().invoke(command_line, ["report", *map(str, words)])
 
 
-@pytest.mark.parametrize("kind", files.MIME)
+@pytest.mark.parametrize("kind", files.FORMATS)
 def test_the_command_writes_every_kind(run_path, tmp_path, kind):
     target = tmp_path / f"out.{kind}"
     done = told(run_path, "--out", target, "--figures", "accuracy,gap")

@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 
 from dashboard.bench.synthetic_run import make_run
+from dashboard.views import PAGES
 from tests.dashboard.opening import SMALL
 
-VIEWS = ("overview", "accuracy", "proteins", "crops", "compare", "present", "methods")
+VIEWS = tuple(page.name for page in PAGES)
 ANSWERS = ("flips", "backgrounds", "rescaling", "calibration", "reliability", "truth")
 """Tables of how answers change, which older runs have not."""
 
