@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import os
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,23 @@ def failures(module):
     return tried, "".join(wrong)
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, store, cards, run):
+    """A working folder as the examples have it: `store`, `my-run`, a card beside its weights."""
+    place = tmp_path_factory.mktemp("examples")
+    (place / "store").symlink_to(store)
+    (place / "my-run").symlink_to(run)
+    for file in cards["deeploc"].parent.glob("deeploc.*"):
+        (place / file.name).symlink_to(file)
+    return place
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("name", modules_with_examples())
-def test_examples_give_what_they_say(name):
+def test_examples_give_what_they_say(name, folder, monkeypatch):
+    """All that need no download, no hour and no other data (these say `+SKIP`)."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setitem(os.environ, "PYTHONPATH", str(ROOT))
     tried, wrong = failures(importlib.import_module(name))
     assert tried, f"{name}: `>>>` stands in no docstring that is looked at"
     assert not wrong, wrong

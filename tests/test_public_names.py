@@ -1,10 +1,9 @@
 """The public names: one for every verb, loaded when asked for, each with an example that runs."""
 
 import ast
-import doctest
 import inspect
-import os
 import pkgutil
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -19,33 +18,8 @@ from compute.cli.main import app
 
 ROOT = Path(__file__).resolve().parent.parent
 
-FUNCTIONS = {
-    "demo": "compute.demo",
-    "dashboard": "dashboard.launch",
-    "plan": "compute.estimate",
-    "run": "compute.run",
-    "published": "compute.published",
-    "check": "compute.check",
-    "simulate": "compute.simulate",
-    "import paired-cell": "compute.import_paired_cell",
-    "import pifia": "compute.import_pifia",
-    "import chong": "compute.import_chong",
-    "import fields": "compute.import_fields",
-    "import manifest": "compute.import_manifest",
-    "models": "compute.list_models",
-    "models check": "compute.check_model",
-    "train": "compute.train",
-    "convert": "compute.convert",
-    "fetch": "compute.fetch",
-    "fetch list": "compute.list_sources",
-    "report": "dashboard.write_report",
-    "compare": "dashboard.compare",
-    "bench": "compute.measure_machine",
-    "bench embedding": "compute.measure_embedding",
-    "bench growth": "compute.measure_growth",
-    "bench statistics": "compute.measure_statistics",
-    "bench dashboard": "dashboard.measure_dashboard",
-}
+PAGE = (ROOT / "docs" / "python.md").read_text("utf-8")
+FUNCTIONS = dict(re.findall(r"^\| `bystander ([\w -]+)` \| `([\w.]+)` \|$", PAGE, re.MULTILINE))
 """What a verb of the command line is called from Python."""
 
 NAMES = [(package, name) for package in (compute, dashboard) for name in package.PUBLIC]
@@ -61,13 +35,13 @@ def verbs(group, before=""):
         yield from verbs(command, f"{before}{name} ")
 
 
-def test_every_verb_has_a_public_function_that_the_reference_names():
-    assert set(verbs(typer.main.get_command(app))) <= set(FUNCTIONS)
-    page = (ROOT / "docs" / "python.md").read_text("utf-8")
-    for verb, place in FUNCTIONS.items():
+def test_every_verb_has_a_public_function_and_the_reference_names_both():
+    group = typer.main.get_command(app)
+    assert set(verbs(group)) <= set(FUNCTIONS)
+    assert {verb.split()[0] for verb in FUNCTIONS} == set(group.commands)
+    for place in FUNCTIONS.values():
         package, _, name = place.partition(".")
         assert name in import_module(package).PUBLIC
-        assert f"| `bystander {verb}` | `{place}` |" in page, verb
 
 
 @pytest.mark.parametrize("package", [compute, dashboard], ids=lambda package: package.__name__)
@@ -126,29 +100,3 @@ def test_every_public_name_is_described_with_an_example(package, name):
     if inspect.isfunction(found):
         for parameter in inspect.signature(found).parameters:
             assert parameter in text, f"{name}: {parameter} is not described"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory, store, cards, run):
-    """A working folder as the examples have it: `store`, `my-run`, a card beside its weights."""
-    place = tmp_path_factory.mktemp("examples")
-    (place / "store").symlink_to(store)
-    (place / "my-run").symlink_to(run)
-    for file in cards["deeploc"].parent.glob("deeploc.*"):
-        (place / file.name).symlink_to(file)
-    return place
-
-
-@pytest.mark.long
-@pytest.mark.parametrize(("package", "name"), NAMES, ids=lambda value: str(value))
-def test_examples_run(package, name, folder, monkeypatch):
-    """All that need no download, no hour and no other data (these say `+SKIP`)."""
-    monkeypatch.chdir(folder)
-    monkeypatch.setitem(os.environ, "PYTHONPATH", str(ROOT))
-    found = getattr(package, name)
-    runner = doctest.DocTestRunner()
-    example = doctest.DocTestParser().get_doctest(inspect.getdoc(found), {}, name, None, None)
-    assert example.examples
-    output = []
-    result = runner.run(example, out=output.append)
-    assert result.failed == 0, "".join(output)

@@ -28,6 +28,9 @@ LOST = {
 }
 """By how much each condition lowers the share of right answers. Chosen, no result."""
 
+OTHERS_LOSE = 0.1
+"""The same for conditions that `LOST` does not name."""
+
 FROZEN_LOSES = 1.6
 """How much more a probe loses that was not refitted."""
 
@@ -120,8 +123,8 @@ class SyntheticConfig:
                 "Ask for at least one cell and repeat, and for no more examples than cells.",
             )
         for name in self.conditions:
-            if name not in LOST:
-                raise unknown_value("condition", name, tuple(LOST))
+            if name not in set(Condition):
+                raise unknown_value("condition", name, CONDITIONS)
         for name in self.without:
             if name not in schema.SUMMARY_TABLES:
                 raise unknown_value("table", name, tuple(schema.SUMMARY_TABLES))
@@ -168,7 +171,7 @@ class SyntheticConfig:
 
     def right(self, model: str, condition: str, protocol: str, probe: str) -> float:
         """Return the share of right answers that are drawn, from 0 to 1."""
-        lost = LOST[condition] * (FROZEN_LOSES if protocol == "frozen" else 1.0)
+        lost = LOST.get(condition, OTHERS_LOSE) * (FROZEN_LOSES if protocol == "frozen" else 1.0)
         level = SKILL.get(model, OTHER_SKILL) - (MULTICLASS_LESS if probe == "multiclass" else 0.0)
         return level - (lost if self.drops else 0.0)
 

@@ -115,6 +115,11 @@ TOY = Toy(
             "bystander import stacks FOLDER store                  # NumPy stacks\n",
             before="bystander simulate store\n",
         ),
+        Edit(
+            "docs/python.md",
+            "| `bystander import stacks` | `compute.import_stacks` |\n",
+            before="| `bystander import chong` |",
+        ),
         Edit("ARCHITECTURE.md", "`stacks`, ", before="`manifest`, `pifia`, `chong`"),
     ),
     tests=("tests/test_docs.py", "tests/test_public_names.py", "tests/compute/cli"),

@@ -30,7 +30,7 @@ QUERY = '''def half_widths(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
 '''
 
 CHART = '''def half_widths(table: pd.DataFrame) -> Chart:
-    """Draw how far each drop's interval reaches to either side, a bar for each.
+    """Draw how far each drop's interval reaches to either side.
 
     Parameters
     ----------
@@ -39,14 +39,14 @@ CHART = '''def half_widths(table: pd.DataFrame) -> Chart:
     """
     rows = wording.records(table)
     marks = model_marks(table["model"])
-    bars = tuple(
-        Bars("", (float(place),), (float(row.half_width),), marks[row.model].ink, 0.6)
+    dots = tuple(
+        Points("", (float(place),), (float(row.half_width),), marks[row.model].ink)
         for place, row in enumerate(rows)
     )
     panel = Panel(
         Axis("", tuple(f"{model_title(r.model)}, {condition_title(r.condition)}" for r in rows)),
         Axis("Half the interval's width, points of accuracy", percent=True),
-        bars,
+        dots,
         height=360,
     )
     if not rows:

@@ -229,7 +229,7 @@ def test_the_command_line_says_what_is_wrong(run_path, made, tmp_path):
     assert isinstance(answered(tmp_path / "none").exception, UsageError)
     bare = answered(made(replace(FEW, name="bare", labels=False)))
     assert isinstance(bare.exception, BystanderError)
-    assert "no labelled cells" in bare.output + bare.stderr
+    assert "no labelled cells" in str(bare.exception)
 
 
 def test_the_page_shows_a_board_and_two_kinds_of_disagreement(app):
