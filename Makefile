@@ -5,13 +5,13 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test check docs convert ray remote weights demo-data figures coverage screenshots clean
+.PHONY: demo test check docs convert ray remote weights demo-data figures statistics screenshots clean
 
 demo: $(READY)
 	$(BIN)/bystander demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not long and not browser"
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --cov -m "not long and not browser"
 	$(BIN)/python -m pytest -m "long or browser"
 
 check: $(READY)
@@ -66,7 +66,7 @@ figures: $(READY)
 	$(BIN)/python docs/make_figures.py
 
 # Whether intervals and tests keep their promises, over 1,000 simulated data sets (some minutes)
-coverage: $(READY)
+statistics: $(READY)
 	$(BIN)/bystander bench statistics --out docs/coverage.csv
 
 # The README's screenshots, of the shipped demo in Chromium

@@ -211,3 +211,21 @@ def test_the_method_states_the_defaults_that_are_in_force(stated):
 
 def test_the_readme_states_the_margin_that_is_in_force():
     assert f"`--margin {BootstrapConfig.margin:g}`" in README
+
+
+def test_a_commit_is_checked_by_what_make_check_runs():
+    config = (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
+    hooks = re.findall(r"entry: \.venv/bin/(.+)", config)
+    rule = MAKEFILE.split("\ncheck: $(READY)\n")[1].split("\n\n")[0]
+    assert hooks == re.findall(r"^\t\$\(BIN\)/(.+)$", rule, re.MULTILINE)
+
+
+def test_the_table_of_changes_counts_what_the_recipes_name():
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    counts = dict(re.findall(r"^\| an? ([\w ]+) \| (\d) \| the recipe \|$", text, re.MULTILINE))
+    recipes = text.split("## Recipes")[1].split("\n## ")[0].split("\n### ")[1:]
+    named = {}
+    for part in recipes:
+        head = re.sub(r"^An? ", "", part.splitlines()[0])
+        named[head] = str(len(re.findall(r"^\d\. `", part, re.MULTILINE)))
+    assert counts == named
