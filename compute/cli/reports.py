@@ -3,7 +3,6 @@
 Layer: reads options, calls the dashboard's queries and report, writes a file or prints a table.
 """
 
-import csv
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -81,10 +80,7 @@ def _print_csv(ranking: "Ranking") -> None:
     filled = ranking.table.assign(
         condition=ranking.condition, protocol=protocol, probe=probe, aggregation=aggregation
     ).drop(columns="entry")
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(filled.columns)
-    for row in filled.itertuples(index=False):
-        writer.writerow(["" if value != value or value is None else value for value in row])
+    filled.to_csv(sys.stdout, index=False, lineterminator="\n")
 
 
 def _print_table(ranking: "Ranking") -> None:

@@ -241,12 +241,13 @@ def moves(run: Run, protein: str, protocol: str, condition: str) -> pd.DataFrame
     pandas.DataFrame
         ``model, cell, class_before, before, after, class_after, flipped, trials``: the probability
         of the class said under `unaltered`, before and (the mean over trials) after; the class
-        said most often after; the share of trials that said another class.
+        said most often after, of several the one said first; the share of trials that said another
+        class.
     """
     return run.query(
         """
-        WITH p AS (SELECT model, cell, condition, predicted, probabilities FROM {predictions}
-                   WHERE protein = $protein AND protocol = $protocol
+        WITH p AS (SELECT model, cell, trial, condition, predicted, probabilities
+                   FROM {predictions} WHERE protein = $protein AND protocol = $protocol
                      AND condition IN ($unaltered, $condition)),
              u AS (SELECT model, cell, predicted AS class_before, list_max(probabilities) AS before,
                           list_position(probabilities, list_max(probabilities)) AS slot
@@ -254,7 +255,7 @@ def moves(run: Run, protein: str, protocol: str, condition: str) -> pd.DataFrame
                    QUALIFY row_number() OVER (PARTITION BY model, cell) = 1)
         SELECT u.model, u.cell, class_before, before,
                avg(list_extract(p.probabilities, slot)) AS after,
-               mode(p.predicted) AS class_after,
+               mode(p.predicted ORDER BY p.trial) AS class_after,
                avg((p.predicted <> class_before)::INT) AS flipped, count(*) AS trials
         FROM p JOIN u USING (model, cell) WHERE p.condition = $condition
         GROUP BY u.model, u.cell, class_before, before

@@ -221,6 +221,16 @@ def test_the_command_line_prints_the_same_numbers(run, run_path):
     assert f"{100 * table['drop'][0]:.1f} (" in plain
 
 
+def test_numbers_that_are_missing_are_empty_in_the_csv(run_path):
+    asked = ("--protocol", "frozen", "--probe", "multiclass", "--condition", "background_only")
+    for words in (asked, ("--condition", "conflicting")):
+        done = answered(run_path, *words, "--csv")
+        assert done.exit_code == 0, done.exception
+        rows = list(csv.DictReader(io.StringIO(done.stdout)))
+        assert rows
+        assert not {"nan", "<NA>", "None"} & {value for row in rows for value in row.values()}
+
+
 def test_the_command_line_says_what_is_wrong(run_path, made, tmp_path):
     assert isinstance(answered(run_path, "--condition", "maskd").exception, UsageError)
     assert "masked" in str(answered(run_path, "--condition", "maskd").exception)
