@@ -5,7 +5,9 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test check docs convert ray remote weights demo-data figures statistics screenshots clean
+.PHONY: environment demo test check docs convert ray remote weights demo-data figures statistics screenshots clean
+
+environment: $(READY)
 
 demo: $(READY)
 	$(BIN)/bystander demo

@@ -1,6 +1,6 @@
 """One colour per condition, one colour and symbol per model, on light and on dark. Data only.
 
-The colours of each family were chosen so that any two differ by at least 15 (CIEDE2000) to normal
+The colours of each family were chosen so that any two differ by at least 14 (CIEDE2000) to normal
 sight and under simulated protanopia, deuteranopia and tritanopia (Machado et al. 2009), and stand
 out from the background by at least 3:1 (WCAG 2.2, 1.4.11); `tests/dashboard/test_theme.py`
 measures both.

@@ -284,7 +284,7 @@ def gather(
         background_row[here] = found.row
         factor[here], offset[here] = found.factor, found.offset
         flags[here] |= found.flags
-        if Condition(name) is Condition.BACKGROUND_ONLY:
+        if not CONDITIONS[Condition(name)].keeps_cell:
             mask_row[here] = len(mask)
         borrowed[here] = CONDITIONS[Condition(name)].donors != "none"
     pixels = buffer.filled

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from compute.errors import BystanderError, InputError, UsageError, unknown_value
-from compute.models.networks import DEFAULT_POOLING, network_spec
+from compute.models.networks import DEFAULT_POOLING, NETWORKS, network_spec
 from compute.models.scaling import scaling_named
 from compute.shipped import WEIGHTS
 from compute.storage.atomic_files import writing
@@ -337,6 +337,11 @@ def resolve_models(names: Sequence[str]) -> list[Path]:
     seen: dict[str, Path] = {}
     for name in names:
         if name not in shipped and not name.endswith(".toml"):
+            if name in NETWORKS:
+                raise UsageError(
+                    f"{name!r} is a network without shipped weights.",
+                    f"Train it (bystander train {name} STORE --out weights), then give its card.",
+                )
             raise unknown_value("model", name, [*shipped, "or the path of a .toml card"])
         path = shipped.get(name) or Path(name)
         card = load_card(path)

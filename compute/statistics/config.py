@@ -51,7 +51,10 @@ class BootstrapConfig:
         """Check every value."""
         for what in ("draws", "flips"):
             if getattr(self, what) < 100:
-                raise UsageError(f"{what} is {getattr(self, what)}; it must be at least 100.")
+                raise UsageError(
+                    f"{what} is {getattr(self, what)}; it must be at least 100.",
+                    f"Give --{what} 100 or more; intervals and tests need that many.",
+                )
         if not 0 < self.margin < 1:
             raise UsageError(
                 f"margin is {self.margin}; it must be above 0 and below 1.",

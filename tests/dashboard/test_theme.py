@@ -77,8 +77,13 @@ def test_every_condition_has_a_colour_and_a_place():
 @pytest.mark.parametrize("sight", SIGHTS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_any_two_colours_can_be_told_apart(family, sight, dark):
-    colours = [seen(ink.on(dark), sight) for ink in FAMILIES[family]]
-    assert min(deltaE_ciede2000(a, b) for a, b in combinations(colours, 2)) >= 14
+    inks = [ink.on(dark) for ink in FAMILIES[family]]
+    apart = {
+        (one, other): float(deltaE_ciede2000(seen(one, sight), seen(other, sight)))
+        for one, other in combinations(inks, 2)
+    }
+    nearest = min(apart, key=lambda pair: apart[pair])
+    assert apart[nearest] >= 14, f"{nearest[0]} and {nearest[1]} are {apart[nearest]:.1f} apart"
 
 
 @pytest.mark.parametrize("dark", [False, True])

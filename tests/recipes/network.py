@@ -79,8 +79,10 @@ class Tiny(LayeredNetwork):
 """,
             before='register(\n    "deeploc",',
         ),
+        Edit("ARCHITECTURE.md", "`tiny`, ", before="`deeploc`, `paired_cell`, `pifia` of `blocks`"),
     ),
     tests=(
+        "tests/test_docs.py",
         "tests/compute/models/test_networks.py",
         "tests/compute/models/test_embedder.py",
         "tests/compute/models/training",
