@@ -4,6 +4,7 @@ Layer: standard output and standard error; no files.
 """
 
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,15 @@ from compute.storage.atomic_files import Progress as Report
 PLAIN_EVERY = 10.0
 """Seconds between plain progress lines of one stage."""
 
+
+class Terminated(BaseException):
+    """Another process asked this one to end (SIGTERM), as batch systems do when time is up."""
+
+
+terminating = threading.Event()
+"""Set once `Terminated` was raised. Python may swallow it where it is raised in code that it calls
+by itself (a destructor, an import hook), so progress raises it again."""
+
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -44,6 +54,7 @@ def progress() -> Iterator[Report]:
             bar_of: dict[str, TaskID] = {}
 
             def show(stage: str, done: int, total: int) -> None:
+                _end_if_asked()
                 if stage not in bar_of:
                     bar_of[stage] = bars.add_task(stage, total=total)
                 bars.update(bar_of[stage], completed=done, total=total)
@@ -53,12 +64,19 @@ def progress() -> Iterator[Report]:
     last: dict[str, float] = {}
 
     def say(stage: str, done: int, total: int) -> None:
+        _end_if_asked()
         now = time.monotonic()
         if done >= total or now - last.get(stage, -PLAIN_EVERY) >= PLAIN_EVERY:
             last[stage] = now
             print(f"{stage}: {done} of {total}", file=sys.stderr, flush=True)
 
     yield say
+
+
+def _end_if_asked() -> None:
+    """Raise `Terminated` where that was swallowed; only the main thread may."""
+    if terminating.is_set() and threading.current_thread() is threading.main_thread():
+        raise Terminated
 
 
 def notice(text: str) -> None:

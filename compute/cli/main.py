@@ -28,10 +28,6 @@ for subject in (runs, stores, models, reports, bench):
     app.add_typer(subject.app)
 
 
-class Terminated(BaseException):
-    """Another process asked this one to end (SIGTERM), as batch systems do when time is up."""
-
-
 def main() -> None:
     """Run the command line; exit status 1 for a problem, 2 for wrong use, 143 when terminated."""
     signal.signal(signal.SIGTERM, _terminate)
@@ -45,7 +41,7 @@ def main() -> None:
     except KeyboardInterrupt:
         console.err.print("Interrupted. The same command goes on from here.")
         sys.exit(130)
-    except Terminated:
+    except console.Terminated:
         console.err.print("Terminated. The same command goes on from here.")
         sys.exit(143)
 
@@ -53,7 +49,8 @@ def main() -> None:
 def _terminate(number: int, frame: FrameType | None) -> None:
     """Raise `Terminated`, so that files are closed; a second signal ends the process at once."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    raise Terminated
+    console.terminating.set()
+    raise console.Terminated
 
 
 def _version(wanted: bool) -> None:

@@ -341,8 +341,7 @@ def test_a_run_behind_urls_is_interrupted_goes_on_elsewhere_and_has_the_same_tab
     store, run, cards, config, tmp_path
 ):
     """Object storage that fails at first, another machine (another cache) after a failure."""
-    from compute.cli.options import places
-    from compute.runs.pipeline import run_store
+    from compute.runs.run import run_or_resume
 
     url, models = f"flaky://bucket-{uuid.uuid4().hex}", [str(card) for card in cards.values()]
     Flaky.failing = 3
@@ -353,8 +352,9 @@ def test_a_run_behind_urls_is_interrupted_goes_on_elsewhere_and_has_the_same_tab
             if stage == stop_at and done > 1:
                 raise KeyboardInterrupt
 
-        with places(f"{url}/store", f"{url}/run", cache, False, progress) as (here, folder):
-            return run_store(here, folder, models, config, jobs=1, progress=progress)
+        return run_or_resume(
+            f"{url}/store", f"{url}/run", models, config, jobs=1, cache=cache, progress=progress
+        )
 
     with pytest.raises(KeyboardInterrupt):
         work(tmp_path / "one", stop_at="probe")
