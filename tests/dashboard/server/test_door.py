@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -183,13 +183,9 @@ def upload(port: int, path: str, size: int) -> int | None:
         f"Content-Length: {len(start) + size + len(end)}\r\n\r\n"
     )
     with socket.create_connection(("127.0.0.1", port), timeout=60) as line:
+        with suppress(ConnectionError):  # it may have answered and hung up before the end is sent
+            line.sendall(head.encode() + start + bytes(size) + end)
         try:
-            line.sendall(head.encode() + start)
-            left = size
-            while left:
-                left -= len(block := bytes(min(left, MIB)))
-                line.sendall(block)
-            line.sendall(end)
             return int(line.recv(4096).split()[1])
         except (ConnectionError, IndexError):
             return None
