@@ -2,6 +2,8 @@
 
 import pyarrow as pa
 
+from compute.schema.stores import cells_schema
+
 _string, _int64, _int32, _int16, _f32, _f64 = (
     pa.string(),
     pa.int64(),
@@ -12,10 +14,23 @@ _string, _int64, _int32, _int16, _f32, _f64 = (
 )
 
 
+def run_cells_schema() -> pa.Schema:
+    """Return the columns of a run's `cells`: those of the store's, and the fold of each cell.
+
+    `fold` is null for cells in no fold.
+    """
+    return cells_schema().append(pa.field("fold", _int16))
+
+
 def trials_schema() -> pa.Schema:
     """Return the columns of `trials`: a row per synthetic crop.
 
     `donor` is the number of a cell, under `cell_free` that of a window; null where there is none.
+    `donor_seen` says whether a probe that is tested on the trial was fitted on crops of the donor's
+    protein; it is null without a donor, and for cells in no fold. `neighbour_fraction` is the share
+    of the crop that the donor's neighbours cover, `neighbour_distance` the pixels from the pasted
+    cell to the nearest of them (in steps to one of the four next pixels); the first is null without
+    a donor's crop, the second also without a neighbour.
     """
     return pa.schema(
         [
@@ -27,6 +42,9 @@ def trials_schema() -> pa.Schema:
             pa.field("repeat", _int16, nullable=False),
             pa.field("seed", _int64, nullable=False),
             pa.field("flags", _int32, nullable=False),
+            ("donor_seen", pa.bool_()),
+            ("neighbour_fraction", _f32),
+            ("neighbour_distance", _f32),
         ]
     )
 
@@ -109,13 +127,15 @@ ACCURACY = pa.schema(
         ("ci_low", _f64),
         ("ci_high", _f64),
         ("unit", _string),
+        ("donor_seen", _f64),
         ("n_cells", _int64),
         ("n_proteins", _int64),
     ]
 )
 """Accuracies with intervals; `scope` is overall or localization (pairs are in `pairwise`).
 
-`unit` is what was resampled. With `unit` localization (aggregation `published`) the interval is not
+`donor_seen` is the share of tested trials whose donor's protein the probe was fitted on, null
+without donors. `unit` is what was resampled, of centre cells and of donors. With `unit` localization (aggregation `published`) the interval is not
 from a bootstrap: it is the estimate ± three standard errors over localizations, as in the paper. It
 is null where there is none.
 """
@@ -139,11 +159,12 @@ EFFECTS = pa.schema(
         ("margin", _f64),
         ("p_equivalence", _f64),
         ("p_equivalence_holm", _f64),
+        ("donor_seen", _f64),
         ("n_cells", _int64),
         ("n_proteins", _int64),
     ]
 )
-"""Drops (per condition) and background gaps, paired within protein.
+"""Drops, net drops (per condition) and background gaps, paired within protein.
 
 `p_equivalence` tests whether the effect lies within ± `margin` (two one-sided tests); only a small
 one supports a claim of robustness.
@@ -334,6 +355,80 @@ They are of the frozen multi-class probe, over one trial (repeat 0) per cell, wh
 scaled by the crop's own range, and by the range of the cell's unaltered crop.
 """
 
+DECOMPOSITION = pa.schema(
+    [
+        ("model", _string),
+        ("protocol", _string),
+        ("probe", _string),
+        ("step", _string),
+        ("part", _string),
+        ("scope", _string),
+        ("localization", _string),
+        ("estimate", _f64),
+        ("ci_low", _f64),
+        ("ci_high", _f64),
+        ("unit", _string),
+        ("n_cells", _int64),
+        ("n_proteins", _int64),
+    ]
+)
+"""What a drop is made of: a row per `Step` and `DropPart`, in accuracy lost.
+
+The steps add up to `total`, and of every step `rescaling` + `context` to its `total`. They are over
+the cells (in pair tests: cells and other classes) that have answers in every reading, with one
+trial of a cell on each background class.
+"""
+
+DOSE = pa.schema(
+    [
+        ("model", _string),
+        ("condition", _string),
+        ("protocol", _string),
+        ("measure", _string),
+        ("quartile", _int32),
+        ("dose", _f64),
+        ("low", _f64),
+        ("high", _f64),
+        ("estimate", _f64),
+        ("ci_low", _f64),
+        ("ci_high", _f64),
+        ("unit", _string),
+        ("n_cells", _int64),
+        ("n_proteins", _int64),
+    ]
+)
+"""The multi-class probe's drop against how much of a donor's neighbours shows; `measure` is a `Dose`.
+
+Rows with a `quartile` (1 to 4) are the drop over trials whose dose lies from `low` to `high`, their
+median being `dose`. Rows without one are points of a smooth line, each a weighted mean over trials
+near `dose` (from `low` to `high`).
+"""
+
+WORST_CASE = pa.schema(
+    [
+        ("model", _string),
+        ("condition", _string),
+        ("protocol", _string),
+        ("scope", _string),
+        ("localization", _string),
+        ("backgrounds", _f64),
+        ("estimate", _f64),
+        ("ci_low", _f64),
+        ("ci_high", _f64),
+        ("mean", _f64),
+        ("mean_low", _f64),
+        ("mean_high", _f64),
+        ("unit", _string),
+        ("n_cells", _int64),
+        ("n_proteins", _int64),
+    ]
+)
+"""The share of cells that are right on every background class (multi-class probe), beside the mean.
+
+`estimate` is over cells that stand on at least two background classes, `backgrounds` of them on
+average; `mean` is the accuracy of the same cells over the same trials.
+"""
+
 TRUTH = pa.schema(
     [
         ("model", _string),
@@ -364,6 +459,9 @@ SUMMARY_TABLES: dict[str, pa.Schema] = {
     "flips": FLIPS,
     "backgrounds": BACKGROUNDS,
     "rescaling": RESCALING,
+    "decomposition": DECOMPOSITION,
+    "dose": DOSE,
+    "worst_case": WORST_CASE,
     "calibration": CALIBRATION,
     "reliability": RELIABILITY,
     "shifts": SHIFTS,

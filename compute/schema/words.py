@@ -39,6 +39,8 @@ class Condition(StrEnum):
     CELL_FREE = "cell_free"
     MASKED = "masked"
     SHAM = "sham"
+    ALONE = "alone"
+    SAME_PROTEIN = "same_protein"
     CONFLICTING = "conflicting"
     BACKGROUND_ONLY = "background_only"
 
@@ -60,6 +62,10 @@ class ConditionSpec:
     donors
         What the background is taken from: ``"none"``, ``"cell"`` (a donor's crop) or ``"window"``
         (a window without cells).
+    relation
+        Of what the donor is: ``"protein"`` (another cell of the same protein), ``"class"`` (a cell
+        of another protein of the same class) or ``"other"`` (a cell or window of another class);
+        empty, as it is by default, without donors.
     grid
         Whether pair tests are made once per background class; False by default.
     composed
@@ -82,6 +88,7 @@ class ConditionSpec:
     phrase: str
     paper_key: str | None = None
     donors: str = "none"
+    relation: str = ""
     grid: bool = False
     composed: bool = True
     keeps_cell: bool = True
@@ -103,6 +110,7 @@ CONDITIONS: dict[Condition, ConditionSpec] = {
         "on the background of another cell of the same class",
         paper_key="same",
         donors="cell",
+        relation="class",
         headline=True,
     ),
     Condition.DIFFERENT: ConditionSpec(
@@ -111,6 +119,7 @@ CONDITIONS: dict[Condition, ConditionSpec] = {
         "on the background of another class",
         paper_key="diff",
         donors="cell",
+        relation="other",
         grid=True,
         headline=True,
     ),
@@ -120,6 +129,7 @@ CONDITIONS: dict[Condition, ConditionSpec] = {
         "on medium without cells",
         paper_key="batch",
         donors="window",
+        relation="other",
         grid=True,
         headline=True,
     ),
@@ -132,15 +142,29 @@ CONDITIONS: dict[Condition, ConditionSpec] = {
     ),
     Condition.SHAM: ConditionSpec(
         "Sham swap",
-        "the cell cut out and pasted back on its own background: must equal unaltered",
-        "after a sham swap",
-        rescaled=False,
+        "the cell on its own background, by the very way a donor's crop goes: cut out with its "
+        "halo, the hole filled, the cell pasted back",
+        "when it is cut out and pasted back on its own background",
+    ),
+    Condition.ALONE: ConditionSpec(
+        "Alone",
+        "the cell on medium of its own image, without any neighbour",
+        "with its neighbours replaced by medium of its own image",
+    ),
+    Condition.SAME_PROTEIN: ConditionSpec(
+        "Same protein",
+        "the cell on the background of another cell of the same protein, from another field where "
+        "there is one",
+        "on the background of another cell of the same protein",
+        donors="cell",
+        relation="protein",
     ),
     Condition.CONFLICTING: ConditionSpec(
         "Conflicting",
         "in a pair test, each class on the other's background: the cue points the wrong way",
         "on the background of the class it must be told from",
         donors="cell",
+        relation="other",
         composed=False,
     ),
     Condition.BACKGROUND_ONLY: ConditionSpec(
@@ -150,8 +174,7 @@ CONDITIONS: dict[Condition, ConditionSpec] = {
         keeps_cell=False,
     ),
 }
-"""In the order of tables and charts: the paper's five, then the controls. A new condition goes to
-the end: donors are chosen by hashes of a condition's place."""
+"""In the order of tables and charts: the paper's five, then the controls."""
 
 COMPOSED = tuple(c for c, spec in CONDITIONS.items() if spec.composed)
 """The conditions that have trials of their own."""
@@ -184,7 +207,17 @@ class Effect(StrEnum):
     """Differences of accuracies."""
 
     DROP = "drop"
+    NET = "net"
     GAP = "gap"
+
+
+EFFECTS_IN_WORDS: dict[Effect, str] = {
+    Effect.DROP: "accuracy on unaltered crops minus accuracy under the condition",
+    Effect.NET: "accuracy under sham minus accuracy under the condition: the drop without what "
+    "pasting alone does",
+    Effect.GAP: "accuracy under same minus accuracy under different: what the neighbours' class "
+    "does",
+}
 
 
 class Aggregation(StrEnum):
@@ -236,6 +269,98 @@ DROP_PARTS: dict[DropPart, str] = {
     DropPart.TOTAL: "the whole drop",
     DropPart.RESCALING: "because the new background changes how the crop is scaled",
     DropPart.CONTEXT: "because the model reads the new background, the scale being locked",
+}
+
+
+class Step(StrEnum):
+    """The steps from unaltered crops to composites as the paper makes them, and their sum."""
+
+    PASTING = "pasting"
+    STRANGE_IMAGE = "strange_image"
+    NEIGHBOURS = "neighbours"
+    SECOND_CELL = "second_cell"
+    TOTAL = "total"
+
+
+@dataclass(frozen=True)
+class StepSpec:
+    """A step of the way from unaltered crops to the paper's composites.
+
+    Parameters
+    ----------
+    title
+        Name as shown.
+    definition
+        One sentence: what changes in it.
+    before, after
+        The conditions that it leads from and to.
+    left_before, left_after
+        Whether the donor's own centre cell is left in them; False by default.
+    """
+
+    title: str
+    definition: str
+    before: Condition
+    after: Condition
+    left_before: bool = False
+    left_after: bool = False
+
+
+STEPS: dict[Step, StepSpec] = {
+    Step.PASTING: StepSpec(
+        "Pasting",
+        "the cell is cut out and pasted back on its own background",
+        Condition.UNALTERED,
+        Condition.SHAM,
+    ),
+    Step.STRANGE_IMAGE: StepSpec(
+        "A strange image",
+        "its background comes from another image, with neighbours of its own class",
+        Condition.SHAM,
+        Condition.SAME,
+    ),
+    Step.NEIGHBOURS: StepSpec(
+        "The neighbours' class",
+        "the neighbours are of another class: the background gap",
+        Condition.SAME,
+        Condition.DIFFERENT,
+    ),
+    Step.SECOND_CELL: StepSpec(
+        "A second cell",
+        "the donor's own centre cell is left behind the pasted one, as the paper does",
+        Condition.DIFFERENT,
+        Condition.DIFFERENT,
+        left_after=True,
+    ),
+    Step.TOTAL: StepSpec(
+        "In all",
+        "from the unaltered crop to the paper's composite",
+        Condition.UNALTERED,
+        Condition.DIFFERENT,
+        left_after=True,
+    ),
+}
+"""In their order; the steps before the last add up to it."""
+
+
+class Reading(StrEnum):
+    """How a trial is read again: scaled the other way, its donor's cell treated the other way."""
+
+    SCALED = "scaled"
+    CENTRE = "centre"
+    BOTH = "both"
+
+
+class Dose(StrEnum):
+    """What a drop is drawn against: how much of a donor's neighbours a composite shows."""
+
+    SHARE = "neighbour_fraction"
+    DISTANCE = "neighbour_distance"
+
+
+DOSES: dict[Dose, str] = {
+    Dose.SHARE: "share of the crop that the donor's neighbours cover",
+    Dose.DISTANCE: "distance from the pasted cell to the nearest of the donor's neighbours, pixels",
 }
 
 
