@@ -135,9 +135,9 @@ ACCURACY = pa.schema(
 """Accuracies with intervals; `scope` is overall or localization (pairs are in `pairwise`).
 
 `donor_seen` is the share of tested trials whose donor's protein the probe was fitted on, null
-without donors. `unit` is what was resampled, of centre cells and of donors. With `unit` localization (aggregation `published`) the interval is not
-from a bootstrap: it is the estimate ± three standard errors over localizations, as in the paper. It
-is null where there is none.
+without donors. `unit` is what was resampled, of centre cells and of donors. With `unit`
+localization (aggregation `published`) the interval is not from a bootstrap: it is the estimate ±
+three standard errors over localizations, as in the paper. It is null where there is none.
 """
 
 EFFECTS = pa.schema(
@@ -397,10 +397,10 @@ DOSE = pa.schema(
         ("n_proteins", _int64),
     ]
 )
-"""The multi-class probe's drop against how much of a donor's neighbours shows; `measure` is a `Dose`.
+"""The multi-class probe's drop against how much of a donor's neighbours shows (`measure`: `Dose`).
 
-Rows with a `quartile` (1 to 4) are the drop over trials whose dose lies from `low` to `high`, their
-median being `dose`. Rows without one are points of a smooth line, each a weighted mean over trials
+Rows with a `quartile` (1 to 4) are the drop over trials whose dose lies from `low` to `high`; their
+median is `dose`. Rows without one are points of a smooth line, each a weighted mean over trials
 near `dose` (from `low` to `high`).
 """
 
