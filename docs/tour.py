@@ -44,7 +44,7 @@ for name, card in list_models().items():
 # A configuration says everything that the tables depend on. This one is small: two background
 # classes in the pair tests, two folds. Nothing has run yet.
 
-config = RunConfig(plan=PlanConfig(backgrounds=2), folds=2, examples=1)
+config = RunConfig(plan=PlanConfig(backgrounds=2, folds=2), examples=1)
 models = ["deeploc", "pifia"]
 found = estimate(place / "store", models, config)
 print(f"{sum(found.trials.values()):,} trials for each model, {found.fits:,} linear SVMs")

@@ -60,12 +60,12 @@ def cards(tmp_path_factory) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def config():
     """A run configuration that is quick and leaves nothing out."""
-    from compute.backgrounds.plan import PlanConfig
+    from compute.backgrounds.config import PlanConfig
     from compute.runs.config import RunConfig
     from compute.statistics.bootstrap import BootstrapConfig
 
     return RunConfig(
-        plan=PlanConfig(backgrounds=3), bootstrap=BootstrapConfig(200, 200), folds=2, examples=1
+        plan=PlanConfig(backgrounds=3, folds=2), bootstrap=BootstrapConfig(200, 200), examples=1
     )
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import typer.main
 
+from compute.backgrounds.config import PlanConfig
 from compute.bench.config import SimulationConfig
 from compute.cli.main import app
-from compute.runs.config import RunConfig
 from compute.schema import (
     CONDITIONS,
     PROTOCOLS,
@@ -199,8 +199,8 @@ IN_WORDS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight"
         f"{SUBSTANTIAL:g} unless the reader moves it",
         f"by a random sign, {DRAWS:,} times",
         f"{FINER} times as many signs as proteins",
-        f"`{RunConfig.fold_scheme}` (the default)",
-        f"{IN_WORDS[RunConfig.folds].capitalize()} folds, or as many as",
+        f"`{PlanConfig.fold_scheme}` (the default)",
+        f"{IN_WORDS[PlanConfig.folds].capitalize()} folds, or as many as",
         f"{SimulationConfig.data_sets:,} studies are made up",
         f"Intervals use {SimulationConfig.draws} draws here, {BootstrapConfig.draws:,} in a run",
     ],

@@ -363,6 +363,16 @@ def _emptied(trials: _ConditionTrials) -> _Backgrounds:
     return _Backgrounds(row, flags=flags)
 
 
+def _alone(trials: _ConditionTrials) -> _Backgrounds:
+    """Take each cell's own crop with every cell replaced by medium."""
+    rows = trials.centre_row
+    images, row = trials.buffer.add(trials.centre, rows)
+    foreground = trials.foreground[rows]
+    little = fill_in_place(images, diamond(foreground, HALO), foreground, trials.seed)
+    flags = np.where(little, int(TrialFlag.LITTLE_MEDIUM), 0).astype(np.int32)
+    return _Backgrounds(row, flags=flags)
+
+
 def _donor(trials: _ConditionTrials) -> _Backgrounds:
     """Take a donor's crop, without its own centre cell unless asked as in the paper."""
     arrays, scales, donor = trials.arrays, trials.scales, trials.donor
@@ -392,6 +402,8 @@ BACKGROUNDS: dict[Condition, Callable[[_ConditionTrials], _Backgrounds]] = {
     Condition.SHAM: _sham,
     Condition.MASKED: _zero,
     Condition.BACKGROUND_ONLY: _emptied,
+    Condition.ALONE: _alone,
+    Condition.SAME_PROTEIN: _donor,
     Condition.SAME: _donor,
     Condition.DIFFERENT: _donor,
     Condition.CELL_FREE: _window,

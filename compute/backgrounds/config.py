@@ -15,6 +15,13 @@ DONOR_CENTRE = ("remove", "paper")
 """What becomes of a donor's own centre cell: filled with medium, or left as in the paper."""
 
 
+SCHEMES = ("grouped", "paper")
+"""What is dealt out to folds: whole proteins, or cells as in the paper."""
+
+DONORS = ("fold", "any")
+"""Where donors come from: the centre cell's own fold, or anywhere as in the paper."""
+
+
 @dataclass(frozen=True)
 class PlanConfig:
     """What a plan is made from.
@@ -34,6 +41,20 @@ class PlanConfig:
     split
         Only cells of this split stand in trials and are donors, and windows come from their
         fields; None takes all.
+    folds
+        Number of folds of the probes, 2 or more; the paper has 5. Where a class has too few
+        proteins for two in each there are fewer.
+    fold_scheme
+        One of `SCHEMES`.
+    donors
+        One of `DONORS`. From its own fold, no donor is of a protein that the cell's probe was
+        fitted on; where a class has no other protein there, it comes from another fold, and
+        `donor_seen` counts it.
+
+    Raises
+    ------
+    UsageError
+        A value is not allowed or out of range, or `conflicting` is chosen without `different`.
 
     Examples
     --------
@@ -48,6 +69,9 @@ class PlanConfig:
     grid_cells: int = 1000
     backgrounds: int | None = None
     split: str | None = None
+    folds: int = 5
+    fold_scheme: str = SCHEMES[0]
+    donors: str = DONORS[0]
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -59,9 +83,16 @@ class PlanConfig:
             ("repeats", self.repeats, 1, 1000),
             ("grid_cells", self.grid_cells, 2, 10**9),
             ("backgrounds", 1 if self.backgrounds is None else self.backgrounds, 1, 10**6),
+            ("folds", self.folds, 2, 1000),
         ):
             if not low <= value <= high:
                 raise UsageError(f"{what} is {value}; it must lie between {low} and {high}.")
+        for kind, scheme, allowed in (
+            ("fold scheme", self.fold_scheme, SCHEMES),
+            ("origin of donors", self.donors, DONORS),
+        ):
+            if scheme not in allowed:
+                raise unknown_value(kind, scheme, allowed)
         chosen = {Condition.UNALTERED, *map(Condition, self.conditions)}
         if Condition.CONFLICTING in chosen and Condition.DIFFERENT not in chosen:
             raise UsageError(

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import torch
 
+from compute.backgrounds.config import PlanConfig
 from compute.backgrounds.harmonise import measure
-from compute.backgrounds.plan import Plan, PlanConfig
+from compute.backgrounds.plan import Plan
 from compute.bench.hardware import Machine
 from compute.bench.roofline import need
 from compute.bench.table import Row

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from compute.amounts import duration, size
-from compute.backgrounds.plan import Plan, PlanConfig
+from compute.backgrounds.config import PlanConfig
+from compute.backgrounds.plan import Plan
 from compute.bench.import_cost import measure_import
 from compute.bench.table import Row
 from compute.embedding.worker import SHARD_CELLS

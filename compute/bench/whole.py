@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from compute.backgrounds.plan import PlanConfig
+from compute.backgrounds.config import PlanConfig
 from compute.bench.config import ROUNDS
 from compute.bench.embedding import embedding_rows
 from compute.bench.embedding import full_width as at_full_width

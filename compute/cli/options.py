@@ -67,6 +67,9 @@ Normalisation = Annotated[
     str, typer.Option(help="Models scale by each crop, or locked to the cell's unaltered crop.")
 ]
 FoldsBy = Annotated[str, typer.Option(help="grouped: no protein in both halves; paper: by cell.")]
+Donors = Annotated[
+    str, typer.Option(help="Donors from the cell's own fold, or any, as in the paper.")
+]
 Folds = Annotated[int, typer.Option(help="Folds of the probes.")]
 Draws = Annotated[int, typer.Option(help="Bootstrap draws.")]
 Margin = Annotated[

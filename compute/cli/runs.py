@@ -21,6 +21,7 @@ from compute.cli.options import (
     Conditions,
     Device,
     DonorCentre,
+    Donors,
     Draws,
     DropEmbeddings,
     Engine,
@@ -109,8 +110,9 @@ def plan(
     repeats: Repeats = PlanConfig.repeats,
     grid_cells: GridCells = PlanConfig.grid_cells,
     backgrounds: Backgrounds = PlanConfig.backgrounds,
-    folds: Folds = RunConfig.folds,
-    folds_by: FoldsBy = RunConfig.fold_scheme,
+    folds: Folds = PlanConfig.folds,
+    folds_by: FoldsBy = PlanConfig.fold_scheme,
+    donors: Donors = PlanConfig.donors,
     examples: Examples = RunConfig.examples,
     drop_embeddings: DropEmbeddings = not RunConfig.keep_embeddings,
     rescaling: Rescaling = EmbedConfig.rescaling,
@@ -127,13 +129,21 @@ def plan(
     from compute.runs.estimate import estimate, report
 
     config = RunConfig(
-        plan=PlanConfig(tuple(names(conditions)), seed, repeats, grid_cells, backgrounds, split),
+        plan=PlanConfig(
+            tuple(names(conditions)),
+            seed,
+            repeats,
+            grid_cells,
+            backgrounds,
+            split,
+            folds,
+            folds_by,
+            donors,
+        ),
         embed=EmbedConfig(
             batch_size=batch_size, precision=precision, rescaling=rescaling, compiled=compiled
         ),
         bootstrap=BootstrapConfig(seed=seed),
-        folds=folds,
-        fold_scheme=folds_by,
         examples=examples,
         keep_embeddings=not drop_embeddings,
     )
@@ -156,8 +166,9 @@ def run(
     donor_centre: DonorCentre = EmbedConfig.donor_centre,
     normalisation: Normalisation = EmbedConfig.normalisation,
     rescaling: Rescaling = EmbedConfig.rescaling,
-    folds: Folds = RunConfig.folds,
-    folds_by: FoldsBy = RunConfig.fold_scheme,
+    folds: Folds = PlanConfig.folds,
+    folds_by: FoldsBy = PlanConfig.fold_scheme,
+    donors: Donors = PlanConfig.donors,
     draws: Draws = BootstrapConfig.draws,
     margin: Margin = BootstrapConfig.margin,
     examples: Examples = RunConfig.examples,
@@ -182,13 +193,21 @@ def run(
     from compute.runs.run import run_or_resume
 
     config = RunConfig(
-        plan=PlanConfig(tuple(names(conditions)), seed, repeats, grid_cells, backgrounds, split),
+        plan=PlanConfig(
+            tuple(names(conditions)),
+            seed,
+            repeats,
+            grid_cells,
+            backgrounds,
+            split,
+            folds,
+            folds_by,
+            donors,
+        ),
         embed=EmbedConfig(
             harmonise, donor_centre, normalisation, batch_size, precision, rescaling, compiled
         ),
         bootstrap=BootstrapConfig(draws=draws, seed=seed, margin=margin),
-        folds=folds,
-        fold_scheme=folds_by,
         examples=examples,
         keep_embeddings=not drop_embeddings,
     )

@@ -81,6 +81,9 @@ def trials_table(trials: pd.DataFrame, flags: NDArray[np.int32]) -> pa.Table:
         "repeat": pa.array(trials["repeat"].to_numpy().astype(np.int16)),
         "seed": pa.array(trials["seed"].to_numpy()),
         "flags": pa.array(flags),
+        "donor_seen": pa.array(trials["donor_seen"]),
+        "neighbour_fraction": pa.nulls(len(trials), pa.float32()),
+        "neighbour_distance": pa.nulls(len(trials), pa.float32()),
     }
     return pa.table(columns)
 

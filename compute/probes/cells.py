@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from compute.probes.folds import Folds
+from compute.backgrounds.folds import Folds
 from compute.statistics.bootstrap import FEWEST_PROTEINS
 
 

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from compute.probes.folds import Folds
+from compute.backgrounds.folds import Folds
 
 C = 1.0
 """Inverse strength of the regularisation of both probes: that of the SVM in Gupta, Moses and Lu
@@ -76,8 +76,6 @@ class Multiclass:
     ) -> NDArray[np.float32]:
         """Return class probabilities, each cell's from the fold that holds it out.
 
-        Cells that are in no fold (several localizations, or none known) get the mean over folds.
-
         Parameters
         ----------
         features
@@ -90,15 +88,12 @@ class Multiclass:
         ndarray
             Shape (n, classes), rows summing to 1.
         """
-        number = len(self.classifiers)
-        rank = self.folds.rank[cell]
+        fold = self.folds.fold[cell]
         result = np.zeros((len(cell), self.n_classes), np.float64)
         for held, classifier in enumerate(self.classifiers):
-            rows = np.flatnonzero((rank < 0) | (rank % number == held))
-            if len(rows) == 0:
-                continue
-            weight = np.where(rank[rows] < 0, 1 / number, 1)[:, None]
-            result[rows[:, None], classifier.known] += weight * classifier(features[rows])
+            rows = np.flatnonzero(fold == held)
+            if len(rows):
+                result[rows[:, None], classifier.known] = classifier(features[rows])
         return (result / result.sum(1, keepdims=True)).astype(np.float32)
 
 
@@ -124,12 +119,11 @@ def fit_multiclass(
     n_classes
         Number of classes in the store.
     """
-    number = folds.number(*np.unique(classes))
-    fold = folds.rank[cell] % number
+    fold = folds.fold[cell]
     # The matrices are too small for threads to pay, and one thread rounds alike on any machine.
     with threadpool_limits(1):
         classifiers = [
-            _fit(features[fold != held], classes[fold != held]) for held in range(number)
+            _fit(features[fold != held], classes[fold != held]) for held in range(folds.number)
         ]
     return Multiclass(classifiers, n_classes, folds)
 

@@ -15,7 +15,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from compute.probes.folds import Folds
+from compute.backgrounds.folds import Folds
 from compute.probes.solvers import (
     ONE_CORE,
     Fitting,
@@ -182,7 +182,6 @@ def each_test(
     PairTest
         In the order of `backgrounds`.
     """
-    number = folds.number(*pair)
     for background in backgrounds:
         if background == CONFLICTING:
             rows = np.concatenate([crops.rows(pair[0], pair[1]), crops.rows(pair[1], pair[0])])
@@ -191,7 +190,7 @@ def each_test(
             rows = np.concatenate([crops.rows(pair[0], on), crops.rows(pair[1], on)])
         test = PairTest(
             pair, max(background, -1), rows, crops.classes[rows] == pair[1],
-            folds.rank[crops.cell[rows]] % number, number,
+            folds.fold[crops.cell[rows]], folds.number,
         )  # fmt: skip
         if test.possible:
             yield test
@@ -289,7 +288,7 @@ def pair_tests(
     Forty cells of two classes that differ in the first number of their embedding, in two folds:
 
     >>> import numpy as np
-    >>> from compute.probes.folds import deal
+    >>> from compute.backgrounds.folds import deal
     >>> cell, classes = np.arange(40), np.repeat([0, 1], 20)
     >>> features = np.stack([classes, cell % 2], 1).astype(np.float32)
     >>> folds = deal("paper", 2, classes, np.full(40, "protein"), classes >= 0, 2, seed=0)

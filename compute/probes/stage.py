@@ -186,7 +186,7 @@ def _probe_condition(
             against, _ = _tests(crops, Condition.CONFLICTING, plan, cells, fitted.planes, fitting)
             _write_scores(run, model, Condition.CONFLICTING, against, cells, fitting)
     present = np.unique(crops.classes[first])
-    enough = len(present) > 1 and cells.folds.number(*present) > 1
+    enough = len(present) > 1
     fitted.probes[condition] = (
         fit_multiclass(
             crops.features[first], crops.cell[first], crops.classes[first], cells.folds,

@@ -19,10 +19,6 @@ class RunConfig:
     ----------
     plan, embed, bootstrap
         Settings of the plan, of embedding, and of intervals and tests.
-    folds
-        Number of folds of the probes, 2 or more; the paper has 5.
-    fold_scheme
-        One of `compute.probes.folds.SCHEMES`.
     examples
         Cells of each protein whose crops are kept to look at, 0 to 1000.
     keep_embeddings
@@ -36,15 +32,13 @@ class RunConfig:
     Examples
     --------
     >>> from compute import PlanConfig, RunConfig
-    >>> RunConfig(plan=PlanConfig(split="test")).folds
+    >>> RunConfig(plan=PlanConfig(split="test")).plan.folds
     5
     """
 
     plan: PlanConfig = field(default_factory=PlanConfig)
     embed: EmbedConfig = field(default_factory=EmbedConfig)
     bootstrap: BootstrapConfig = field(default_factory=BootstrapConfig)
-    folds: int = 5
-    fold_scheme: str = "grouped"
     examples: int = 4
     keep_embeddings: bool = True
 

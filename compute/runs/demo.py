@@ -8,7 +8,7 @@ none of those.
 from pathlib import Path
 from typing import Any
 
-from compute.backgrounds.plan import PlanConfig
+from compute.backgrounds.config import PlanConfig
 from compute.embedding.config import EmbedConfig
 from compute.errors import ChangedError
 from compute.models.card import builtin_cards

@@ -16,13 +16,13 @@ import torch
 
 from compute.amounts import duration, size
 from compute.backgrounds.compose import compose
+from compute.backgrounds.folds import Folds
 from compute.backgrounds.harmonise import Scales
 from compute.devices import choose_device, cores
 from compute.embedding.tables import embed_crops, second_readings
 from compute.embedding.worker import SHARD_CELLS
 from compute.models.card import builtin_cards, resolve_models, select_channels
 from compute.models.embedder import load_model
-from compute.probes.folds import Folds
 from compute.probes.multiclass import C
 from compute.probes.svm_folds import fit_folds
 from compute.runs.config import RunConfig
@@ -112,7 +112,7 @@ def estimate(
     Examples
     --------
     >>> from compute import PlanConfig, RunConfig, estimate
-    >>> found = estimate("store", ["deeploc.toml"], RunConfig(plan=PlanConfig(), folds=2))
+    >>> found = estimate("store", ["deeploc.toml"], RunConfig(plan=PlanConfig(folds=2)))
     >>> found.trials["unaltered"] > 0
     True
     """
@@ -153,7 +153,7 @@ def _estimate(
     fits = len(loaded) * _fits(plan.config.conditions, plan.backgrounds.tolist(), cells.folds)
     testable = cells.folds.testable()
     each_fit = _time_fit(
-        int(cells.grid.sum()), len(testable), loaded[0].dimension, cells.folds.number(*testable)
+        int(cells.grid.sum()), len(testable), loaded[0].dimension, cells.folds.number
     )
     classes = len(store.localizations)
     per_trial = BYTES_PER_TRIAL + 2 * len(loaded) * 3 * classes
@@ -211,7 +211,7 @@ def _fits(conditions: Sequence[str], backgrounds: Sequence[int], folds: Folds) -
         for name in conditions:
             grid = CONDITIONS[Condition(name)].grid
             tests += len([k for k in backgrounds if k not in pair]) if grid else 1
-        total += tests * folds.number(*pair)
+        total += tests * folds.number
     return total
 
 

@@ -27,8 +27,8 @@ from compute.runs.config import RunConfig
 from compute.runs.engines import EngineConfig, EngineName, open_engine
 from compute.runs.engines.tasks import IncompleteError
 from compute.runs.example_crops import write_examples
-from compute.runs.prepare import prepare
-from compute.runs.provenance import describe, flagged_trials, plain, sham_difference
+from compute.runs.prepare import prepare, with_fold
+from compute.runs.provenance import describe, flagged_trials, plain, seen_donors
 from compute.runs.stages import embed_stage, probe_stage
 from compute.storage.atomic_files import Progress, silent, write_stream
 from compute.storage.paths import LOCKED, WORK
@@ -161,7 +161,8 @@ class _Stages:
             self._run, self._store, self._plan, self._cells, self._config,
         )  # fmt: skip
         if not run.summary("cells").is_file():
-            write_stream(run.summary("cells"), store.cell_tables(), schema.cells_schema())
+            tables = with_fold(store.cell_tables(), cells.folds.fold)
+            write_stream(run.summary("cells"), tables, schema.run_cells_schema())
         arrays = store.arrays(cache=run.pixels)
         scales = measure(
             config.embed.harmonise, store.cells, store.windows, arrays, config.plan.seed
@@ -182,7 +183,7 @@ class _Stages:
         )  # fmt: skip
         self._lap("examples")
         del arrays, shards
-        self._finish(names)
+        self._finish()
 
     def _embed_and_probe(self, engine: EngineConfig, shards: ShardWorker) -> None:
         """Have the engine do the two stages that are cut into tasks.
@@ -238,7 +239,7 @@ class _Stages:
             for table, name in tables
         )
 
-    def _finish(self, names: Sequence[str]) -> None:
+    def _finish(self) -> None:
         """Count trials and cells, check the run, and mark it complete."""
         run, plan, cells = self._run, self._plan, self._cells
         unwanted = [WORK] if self._config.keep_embeddings else [WORK, "embeddings"]
@@ -252,9 +253,9 @@ class _Stages:
                 "trials": plan.count,
                 **{f"trials_{name}": count for name, count in plan.counts.items()},
                 "trials_with_seam": flagged_trials(run, schema.TrialFlag.SEAM),
+                "trials_with_seen_donor": seen_donors(run),
             },
             checks={
-                "sham_max_difference": sham_difference(run, names, plan),
                 "pair_tests": how_fitted(run),
                 **run.meta.get("measured", {}),
             },

@@ -1,21 +1,24 @@
-"""What a run needs before anything is computed: the plan, and the folds of its cells.
+"""What a run needs before anything is computed: the plan, and what probes know of its cells.
 
 Layer: reads a store's tables; writes nothing, embeds nothing.
 """
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from compute.backgrounds.plan import Plan
 from compute.errors import InputError
 from compute.probes.cells import Cells
-from compute.probes.folds import deal
 from compute.runs.config import RunConfig
 from compute.store.reader import CropStore
 
 
 def prepare(store: CropStore, config: RunConfig) -> tuple[Plan, Cells]:
-    """Make the plan and deal out the folds.
+    """Make the plan, and gather what the probes need to know of the cells.
 
     Parameters
     ----------
@@ -36,7 +39,7 @@ def prepare(store: CropStore, config: RunConfig) -> tuple[Plan, Cells]:
     InputError
         The store has no usable cell, or fewer than two classes can be tested.
     UsageError
-        The number of folds is out of range.
+        The split does not exist, or there would be too many trials.
     """
     plan = Plan(store.cells, store.usable, store.windows, store.localizations, config.plan)
     label = pd.Categorical(store.cells["localization"], categories=store.localizations)
@@ -44,12 +47,8 @@ def prepare(store: CropStore, config: RunConfig) -> tuple[Plan, Cells]:
     protein = store.cells["protein"].to_numpy(dtype=object)
     grid = np.zeros(len(classes), bool)
     grid[plan.rows[plan.grid]] = True
-    folds = deal(
-        config.fold_scheme, config.folds, classes, protein, grid, len(store.localizations),
-        config.plan.seed,
-    )  # fmt: skip
-    cells = Cells(classes, protein, grid, store.localizations, folds)
-    if len(folds.testable()) < 2:
+    cells = Cells(classes, protein, grid, store.localizations, plan.folds)
+    if len(plan.folds.testable()) < 2:
         raise InputError(
             f"{store.path}: fewer than two localizations have at least two proteins with usable "
             "cells, so no probe can be fitted.",
@@ -57,3 +56,18 @@ def prepare(store: CropStore, config: RunConfig) -> tuple[Plan, Cells]:
             "of proteins with `--folds-by paper`.",
         )
     return plan, cells
+
+
+def with_fold(tables: Iterable[pa.Table], fold: NDArray[np.int64]) -> Iterator[pa.Table]:
+    """Add each cell's fold to a store's `cells`.
+
+    Parameters
+    ----------
+    tables
+        The rows, some after the other.
+    fold
+        Fold of every cell, −1 for none, shape (N,).
+    """
+    for table in tables:
+        mine = fold[table.column("cell").to_numpy()]
+        yield table.append_column("fold", pa.array(mine.astype(np.int16), mask=mine < 0))

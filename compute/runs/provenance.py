@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
 from compute import schema
+from compute.backgrounds.config import DONORS, SCHEMES
+from compute.backgrounds.folds import PER_FOLD, too_few
 from compute.backgrounds.plan import Plan
 from compute.models.embedder import Embedder
 from compute.probes.cells import Cells
-from compute.probes.folds import SCHEMES
 from compute.runs.config import RunConfig
-from compute.schema import Condition
 from compute.storage.run_directory import RunDirectory, command_line
 from compute.store.reader import CropStore
 
@@ -127,32 +128,45 @@ def _flagged(store: CropStore) -> list[dict[str, Any]]:
 
 
 def _untested(cells: Cells, config: RunConfig) -> list[dict[str, Any]]:
-    """Say which classes cannot be tested, and which get fewer folds than asked for."""
-    dealt = "proteins" if config.fold_scheme == SCHEMES[0] else "cells"
-    sizes = cells.folds.sizes
+    """Say which classes cannot be tested, and where folds or proteins in them are too few."""
+    grouped = config.plan.fold_scheme == SCHEMES[0]
+    dealt = "proteins" if grouped else "cells"
+    folds, wanted = cells.folds, config.plan.folds
     found = []
-    for k in np.flatnonzero(sizes == 1).tolist():
+    for k in np.flatnonzero(folds.sizes == 1).tolist():
         found.append(
             {
                 "stage": "probe",
                 "reason": f"{cells.names[k]}: only one of its {dealt}, so it cannot be both "
-                "learned and tested"
-                + (" (--folds-by paper deals out cells)" if dealt == "proteins" else ""),
+                "learned and tested" + (" (--folds-by paper deals out cells)" if grouped else ""),
                 "count": int((cells.grid & (cells.classes == k)).sum()),
                 "examples": sorted(set(cells.protein[cells.grid & (cells.classes == k)])),
             }
         )
-    few = np.flatnonzero((sizes >= 2) & (sizes < config.folds)).tolist()
-    found += [
-        {
-            "stage": "probe",
-            "reason": f"{cells.names[k]}: {sizes[k]} {dealt} for {config.folds} folds, so "
-            f"{sizes[k]} folds are used",
-            "count": int((cells.grid & (cells.classes == k)).sum()),
-            "examples": [],
-        }
-        for k in few
-    ]
+    tested = folds.testable()
+    if len(tested) and folds.number < wanted:
+        least = tested[folds.sizes[tested] == folds.sizes[tested].min()].tolist()
+        found.append(
+            {
+                "stage": "probe",
+                "reason": f"{folds.number} folds instead of {wanted}: a class has only "
+                f"{folds.sizes[least[0]]} {dealt}" + (f", {PER_FOLD} for each" if grouped else ""),
+                "count": len(least),
+                "examples": [cells.names[k] for k in least],
+            }
+        )
+    scarce = too_few(folds, cells.names) if grouped else []
+    if scarce and config.plan.donors == DONORS[0]:
+        found.append(
+            {
+                "stage": "plan",
+                "reason": f"fewer than {PER_FOLD} proteins of a class in some fold, so cells there "
+                "have `same` donors of other folds, which their probe has learned from "
+                "(`donor_seen`)",
+                "count": len(scarce),
+                "examples": scarce,
+            }
+        )
     return found
 
 
@@ -189,19 +203,9 @@ def flagged_trials(run: RunDirectory, flag: schema.TrialFlag) -> int:
     return sum(int((column.to_numpy() & int(flag) != 0).sum()) for column in flags)
 
 
-def sham_difference(run: RunDirectory, models: Sequence[str], plan: Plan) -> dict[str, float]:
-    """Return the largest absolute difference between sham and unaltered embeddings, by model."""
-    if Condition.SHAM not in plan.config.conditions:
-        return {}
-    worst = {}
-    for model in models:
-        largest = 0.0
-        for file in run.parts("embeddings", model):
-            table = pq.read_table(file, partitioning=None)
-            condition = np.asarray(table.column("condition").to_pylist())
-            flat = np.asarray(table.column("embedding").combine_chunks().flatten())
-            vectors = flat.reshape(len(condition), -1)
-            sham, own = vectors[condition == "sham"], vectors[condition == "unaltered"]
-            largest = max(largest, float(np.abs(sham - own).max()))
-        worst[model] = largest
-    return worst
+def seen_donors(run: RunDirectory) -> int:
+    """Count the trials whose donor's protein the probe that is tested on them has learned."""
+    found = [
+        pq.read_table(file, columns=["donor_seen"])["donor_seen"] for file in run.parts("trials")
+    ]
+    return sum(pc.sum(column).as_py() or 0 for column in found)

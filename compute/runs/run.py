@@ -76,7 +76,7 @@ def run(
     Examples
     --------
     >>> from compute import PlanConfig, RunConfig, run
-    >>> config = RunConfig(plan=PlanConfig(backgrounds=3), folds=2, examples=1)
+    >>> config = RunConfig(plan=PlanConfig(backgrounds=3, folds=2), examples=1)
     >>> finished = run("store", "new-run", ["deeploc.toml"], config)
     >>> finished.complete
     True

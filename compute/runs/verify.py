@@ -125,7 +125,7 @@ def _check_bytes(run: RunDirectory, progress: Progress) -> str:
 def _expected(run: RunDirectory) -> Iterator[tuple[Path, pa.Schema]]:
     """Yield every file of the run with the schema that it must have."""
     if run.summary("cells").is_file():
-        yield run.summary("cells"), schema.cells_schema()
+        yield run.summary("cells"), schema.run_cells_schema()
     yield from ((file, schema.trials_schema()) for file in run.parts("trials"))
     for model in run.meta["models"]:
         name = model["name"]

@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from compute import schema
+from compute.backgrounds.folds import deal
 from compute.effects.stage import summarise
 from compute.embedding.tables import trials_table
 from compute.embedding.worker import SHARD_CELLS
 from compute.probes.cells import Cells
-from compute.probes.folds import deal
 from compute.probes.stage import probe
 from compute.schema import COMPOSED, Condition
 from compute.statistics.bootstrap import BootstrapConfig

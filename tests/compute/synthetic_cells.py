@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from compute.backgrounds.plan import Plan, PlanConfig
+from compute.backgrounds.config import PlanConfig
+from compute.backgrounds.plan import Plan
 from compute.images.fill_holes import medium_mask
 from compute.store.reader import CropArrays
 

@@ -54,7 +54,7 @@ TOY = Toy(
     script="""
 import tempfile
 from pathlib import Path
-from compute.backgrounds.plan import PlanConfig
+from compute.backgrounds.config import PlanConfig
 from compute.runs.config import RunConfig
 from compute.runs.pipeline import run_store
 from compute.simulation.simulate import simulate
@@ -64,7 +64,7 @@ from dashboard.wording import on_background
 folder = Path(tempfile.mkdtemp())
 simulate(folder / "store", proteins_per_class=2, cells_per_protein=4, seed=1, workers=1)
 config = RunConfig(
-    plan=PlanConfig(conditions=("dimmed", "masked")), bootstrap=BootstrapConfig(100, 100), folds=2
+    plan=PlanConfig(conditions=("dimmed", "masked"), folds=2), bootstrap=BootstrapConfig(100, 100)
 )
 run, _ = run_store(folder / "store", folder / "run", ["pifia"], config, jobs=1)
 assert "dimmed" in set(run.read("accuracy")["condition"].to_pylist())

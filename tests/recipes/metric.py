@@ -120,7 +120,7 @@ from dashboard import write_report
 folder = Path(tempfile.mkdtemp())
 simulate(folder / "store", proteins_per_class=2, cells_per_protein=4, seed=1, workers=1)
 config = RunConfig(
-    plan=PlanConfig(conditions=("masked",)), bootstrap=BootstrapConfig(100, 100), folds=2
+    plan=PlanConfig(conditions=("masked",), folds=2), bootstrap=BootstrapConfig(100, 100)
 )
 run(folder / "store", folder / "run", models=["pifia"], config=config, jobs=1)
 report = write_report(folder / "run", folder / "report.html", figures="half_widths")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from compute.backgrounds import plan as plan_module
-from compute.backgrounds.plan import PlanConfig
+from compute.backgrounds.config import PlanConfig
 from compute.errors import InputError, UsageError
 from compute.schema import COMPOSED, CONDITIONS, Condition
 from tests.compute.synthetic_cells import CLASSES, cells_table, make_plan, whole, windows_table
@@ -95,6 +95,9 @@ def naive_counts(cells, usable, windows, plan):
                 n = 1
             elif condition == "same":
                 n = repeats * any(k in labels and p != own for _, k, p in donors)
+            elif condition == "same_protein":
+                others = usable & (cells["protein"] == own)
+                n = repeats * (others.sum() > 1)
             else:
                 kinds = {k for _, k, _ in donors}
                 if condition == "cell_free":
@@ -128,8 +131,12 @@ def check_plan(cells, usable, windows, plan):
             assert trial.donor_localization not in labels
         else:
             assert usable[trial.donor], "an unusable cell is no donor"
-            assert cells["localization"][trial.donor] == trial.donor_localization
-            if trial.condition == "same":
+            label = cells["localization"][trial.donor]
+            assert label == trial.donor_localization or pd.isna(trial.donor_localization)
+            if trial.condition == "same_protein":
+                assert trial.donor != trial.cell
+                assert cells["protein"][trial.donor] == cells["protein"][trial.cell]
+            elif trial.condition == "same":
                 assert trial.donor_localization in labels
                 assert cells["protein"][trial.donor] != cells["protein"][trial.cell]
             else:
@@ -226,7 +233,7 @@ def test_same_donors_are_evenly_spread_over_all_cells_of_other_proteins():
     cells = cells_table({"a": ["actin"], "b": ["actin"], "c": ["actin"], "m": ["actin", "ER"],
                          "e": ["ER"], "f": ["ER"]}, per_protein=5)  # fmt: skip
     plan = make_plan(cells, repeats=1000, windows=windows_table([], population={}),
-                     conditions=("same",))  # fmt: skip
+                     conditions=("same",), donors="any")  # fmt: skip
     trials = whole(plan)
     trials = trials[trials["condition"] == "same"]
     for protein, pool in (("b", {"a", "c"}), ("m", {"a", "b", "c", "e", "f"}), ("e", {"f"})):
@@ -265,6 +272,101 @@ def test_repeats_meet_other_donors_of_the_same_class(cells):
         assert (several[many == 6] > 1).mean() > 0.9
 
 
+# Folds and donors
+
+
+TENS = {f"{name}-{i}": [name] for name in CLASSES[:3] for i in range(10)}
+TENS = {**TENS, "lone": ["vacuole"], "mixed": ["actin", "ER"], "mystery": []}
+
+
+def fold_of(plan, cells):
+    """The fold of every protein, by looking at all its cells."""
+    found = {}
+    for name, fold in zip(cells["protein"], plan.folds.fold, strict=True):
+        assert found.setdefault(name, int(fold)) == fold, "a protein is in one fold"
+    return found
+
+
+def naive_seen(plan, cells, windows, trial):
+    """Whether the probe that is tested on a trial was fitted on a crop of the donor's protein."""
+    table = windows if trial.condition == "cell_free" else cells
+    protein = table["protein"][trial.donor]
+    learned = [
+        row
+        for row in plan.rows[plan.grid]
+        if cells["protein"][row] == protein
+        and plan.folds.fold[row] != plan.folds.fold[trial.cell]
+        and plan.localizations.index(cells["localization"][row]) in plan.folds.testable()
+    ]
+    return bool(learned)
+
+
+def test_donors_come_from_the_cells_own_fold_and_no_probe_has_seen_them():
+    cells, usable = cells_table(TENS, per_protein=3), None
+    windows = windows_table(CLASSES[:3], population=TENS)
+    more = [windows_table(CLASSES[:3], population={k: v for k, v in TENS.items() if k[-1] == i})
+            for i in "123456789"]  # fmt: skip
+    windows = pd.concat([windows, *more], ignore_index=True)
+    plan = make_plan(cells, usable, windows, grid_cells=100, folds=5)
+    fold, trials = fold_of(plan, cells), whole(plan)
+    assert plan.folds.number == 5
+    for name in CLASSES[:3]:
+        assert sorted(fold[f"{name}-{i}"] for i in range(10)) == sorted([*range(5)] * 2)
+    borrowed = trials[trials["donor"] >= 0]
+    assert set(borrowed["condition"]) == {"same", "same_protein", "different", "cell_free"}
+    for trial in borrowed.itertuples():
+        table = windows if trial.condition == "cell_free" else cells
+        there = fold[table["protein"][trial.donor]]
+        alone = trial.donor_localization == "vacuole"  # its one protein is in one fold
+        assert there == fold[cells["protein"][trial.cell]] or alone
+        assert not trial.donor_seen
+        assert not naive_seen(plan, cells, windows, trial)
+    assert trials.loc[trials["donor"] < 0, "donor_seen"].isna().all()
+
+
+@pytest.mark.parametrize(("scheme", "donors"), [("grouped", "any"), ("paper", "any"),
+                                               ("paper", "fold"), ("grouped", "fold")])  # fmt: skip
+def test_donor_seen_is_what_looking_at_every_training_crop_finds(cells, usable, scheme, donors):
+    windows = windows_table()
+    plan = make_plan(cells, usable, windows, fold_scheme=scheme, donors=donors, folds=2)
+    trials = whole(plan)
+    borrowed = trials[trials["donor"] >= 0]
+    for trial in borrowed.itertuples():
+        assert trial.donor_seen == naive_seen(plan, cells, windows, trial)
+    if (scheme, donors) == ("grouped", "any"):
+        assert 0.2 < borrowed["donor_seen"].mean() < 0.8
+    if (scheme, donors) == ("grouped", "fold"):
+        seen = borrowed[borrowed["donor_seen"].astype(bool)]
+        # Three proteins of a class in two folds: where one is alone, its kin are elsewhere.
+        assert set(seen["condition"]) <= {"same", "cell_free"}
+        assert 0 < (seen["condition"] == "same").sum()
+
+
+def test_donors_of_the_same_protein_are_from_another_field_where_there_is_one():
+    cells = cells_table({"a": ["actin"], "b": ["ER"]}, per_protein=6)
+    cells.loc[cells["protein"] == "b", "field"] = "b/0"
+    plan = make_plan(cells, windows=windows_table([], population={}), repeats=300, folds=2)
+    trials = whole(plan)
+    kin = trials[trials["condition"] == "same_protein"]
+    field = cells["field"].to_numpy()
+    of_a = kin[cells["protein"].to_numpy()[kin["cell"]] == "a"]
+    assert (field[of_a["cell"]] != field[of_a["donor"]]).all()
+    of_b = kin.drop(of_a.index)
+    assert (of_b["cell"] != of_b["donor"]).all()
+    for _, some in kin.groupby("cell"):
+        counts = some["donor"].value_counts()
+        assert len(counts) == (3 if some["cell"].iloc[0] in set(of_a["cell"]) else 5)
+        # A field's own cell is passed over by taking the last for it, which comes twice as often.
+        assert counts.max() <= 3 * counts.min()
+
+
+def test_a_protein_with_one_cell_has_no_donor_of_its_own():
+    cells = cells_table({"a": ["actin"], "b": ["ER"]}, per_protein=1)
+    plan = make_plan(cells, windows=windows_table([], population={}), folds=2)
+    reasons = {r["reason"]: r["count"] for r in plan.rejections}
+    assert reasons["same_protein: no other cell of the protein"] == 2
+
+
 # What cannot be planned
 
 
@@ -287,6 +389,8 @@ def test_unlabelled_cells_have_every_condition_but_same(cells):
     trials = whole(plan)
     here = trials[cells["protein"].to_numpy()[trials["cell"]] == "mystery"]
     assert set(here["condition"]) == set(map(str, COMPOSED)) - {"same"}
+    kin = here[here["condition"] == "same_protein"]
+    assert set(cells["protein"].to_numpy()[kin["donor"]]) == {"mystery"}
     assert not plan.grid[np.isin(plan.rows, here["cell"])].any()
 
 
@@ -362,11 +466,25 @@ def test_only_chosen_conditions_are_planned(cells):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("seed", -1), ("repeats", 0), ("repeats", 1001), ("grid_cells", 1), ("backgrounds", 0)],
+    [
+        ("seed", -1),
+        ("repeats", 0),
+        ("repeats", 1001),
+        ("grid_cells", 1),
+        ("backgrounds", 0),
+        ("folds", 1),
+    ],
 )
 def test_values_out_of_range_are_refused(name, value):
     with pytest.raises(UsageError, match=f"{name} is {value}; it must lie between"):
         PlanConfig(**{name: value})
+
+
+def test_unknown_ways_to_deal_and_to_draw_name_those_there_are():
+    with pytest.raises(UsageError, match=r"'group'.*Did you mean 'grouped'.*paper"):
+        PlanConfig(fold_scheme="group")
+    with pytest.raises(UsageError, match=r"'folds'.*Did you mean 'fold'.*any"):
+        PlanConfig(donors="folds")
 
 
 def test_more_trials_than_can_be_numbered_are_refused(cells, monkeypatch):

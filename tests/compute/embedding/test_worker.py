@@ -13,8 +13,9 @@ import torch
 
 from compute.backgrounds import compose_compiled
 from compute.backgrounds.compose import compose
+from compute.backgrounds.config import PlanConfig
 from compute.backgrounds.harmonise import measure
-from compute.backgrounds.plan import Plan, PlanConfig
+from compute.backgrounds.plan import Plan
 from compute.embedding import worker as module
 from compute.embedding.config import EmbedConfig, EmbedJob, ShardError
 from compute.embedding.tables import second_readings

@@ -123,7 +123,8 @@ def test_what_changed_since_a_run_was_begun_is_named(
         models[models.index(str(cards["pifia"]))] = str(tmp_path / "pifia.toml")
         said = "models.pifia was"
     elif what == "option":
-        config, said = replace(config, folds=3), "configuration.folds was 2, now 3"
+        config = replace(config, plan=replace(config.plan, folds=3))
+        said = "configuration.plan.folds was 2, now 3"
     else:
         monkeypatch.setattr(run_directory, "__version__", "99")
         said = "version was"
