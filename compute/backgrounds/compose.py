@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from compute.backgrounds import compose_compiled
-from compute.backgrounds.config import DONOR_CENTRE
+from compute.backgrounds.config import DONOR_CENTRE, LEFT
 from compute.backgrounds.harmonise import Scales
 from compute.backgrounds.seam import far_at_the_seam
 from compute.errors import unknown_value
@@ -161,7 +161,7 @@ class _ConditionTrials:
     arrays, scales
         The store's pixels and intensity scales.
     keep_donor
-        Whether donors' own centre cells stay, as in the paper.
+        Whether the donor's own centre cell stays, as in the paper, shape (n,).
     buffer
         Holds the centre cells' crops first; the backgrounds are added to it.
     """
@@ -175,7 +175,7 @@ class _ConditionTrials:
     seed: NDArray[np.int64]
     arrays: CropArrays
     scales: Scales
-    keep_donor: bool
+    keep_donor: NDArray[np.bool_]
     buffer: _PixelBuffer
 
 
@@ -207,7 +207,8 @@ def compose(
     Parameters
     ----------
     trials
-        Rows of `compute.backgrounds.plan.Plan.trials`.
+        Rows of `compute.backgrounds.plan.Plan.trials`; where they have a column `other_centre`,
+        donors' own centre cells are treated the other way in rows in which it is true.
     arrays
         The store's pixels.
     scales
@@ -274,11 +275,14 @@ def gather(
     factor, offset = np.ones((2, total, centre.shape[1]), np.float32)
     mask_row, borrowed = centre_row.copy(), np.zeros(total, bool)
     flags = _mask_flags(mask)[centre_row]
+    keep = np.full(total, donor_centre == LEFT)
+    if "other_centre" in trials:
+        keep ^= trials["other_centre"].to_numpy(bool)
     for name in np.unique(condition):
         here = np.flatnonzero(condition == name)
         of_condition = _ConditionTrials(
             centre, words, foreground, centre_row[here], cell[here], donor[here], seed[here],
-            arrays, scales, donor_centre == "paper", buffer,
+            arrays, scales, keep[here], buffer,
         )  # fmt: skip
         found = BACKGROUNDS[Condition(name)](of_condition)
         background_row[here] = found.row
@@ -378,12 +382,14 @@ def _donor(trials: _ConditionTrials) -> _Backgrounds:
     arrays, scales, donor = trials.arrays, trials.scales, trials.donor
     images, row = trials.buffer.add(arrays.images, donor)
     mask = arrays.words(arrays.masks[donor])
-    if trials.keep_donor:
-        visible = (mask & ~trials.mask[trials.centre_row]).any((1, 2))
-        flags = np.where(visible, int(TrialFlag.DONOR_VISIBLE), 0).astype(np.int32)
-    else:
-        foreground = arrays.words(arrays.foregrounds[donor])
-        flags = _remove_centre(images, mask, foreground, trials.seed)
+    visible = trials.keep_donor & (mask & ~trials.mask[trials.centre_row]).any((1, 2))
+    flags = np.where(visible, int(TrialFlag.DONOR_VISIBLE), 0).astype(np.int32)
+    gone = np.flatnonzero(~trials.keep_donor)
+    if len(gone):
+        foreground = arrays.words(arrays.foregrounds[donor[gone]])
+        emptied = images[gone]
+        flags[gone] = _remove_centre(emptied, mask[gone], foreground, trials.seed[gone])
+        images[gone] = emptied
     moved = scales.factors(scales.of_cell[donor], scales.of_cell[trials.cell])
     return _Backgrounds(row, *moved, flags)
 

@@ -11,7 +11,9 @@ from compute.schema import COMPOSED, CONDITIONS, Condition
 HARMONISE = ("protein", "field", "none")
 """Which crops share a scale: all of a protein, or all of a field; ``"none"`` changes nothing."""
 
-DONOR_CENTRE = ("remove", "paper")
+LEFT = "paper"
+
+DONOR_CENTRE = ("remove", LEFT)
 """What becomes of a donor's own centre cell: filled with medium, or left as in the paper."""
 
 

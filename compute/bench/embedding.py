@@ -71,7 +71,9 @@ def embedding_rows(
         for precision in precisions:
             for batch_size in batch_sizes:
                 model = load_model(card, device)
-                config = EmbedConfig(precision=precision, batch_size=batch_size, rescaling=False)
+                config = EmbedConfig(
+                    precision=precision, batch_size=batch_size, second_readings=False
+                )
                 crops, forward, whole = _measure(store_path, model, device, config, repeats, shards)
                 share = forward / whole
                 wanted = LEAST_SHARE[device.type]

@@ -32,7 +32,7 @@ screen's pair tests."""
 
 RUN = RunConfig(
     plan=PlanConfig(conditions=(Condition.UNALTERED, Condition.DIFFERENT), backgrounds=3),
-    embed=EmbedConfig(rescaling=False),
+    embed=EmbedConfig(second_readings=False),
     examples=0,
 )
 """Settings of the run whose pair tests and stages are timed."""

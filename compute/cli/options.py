@@ -86,9 +86,11 @@ BatchSize = Annotated[
 Precision = Annotated[
     str, typer.Option(help="Networks compute with float32 or bfloat16; the run says the error.")
 ]
-Rescaling = Annotated[
+SecondReadings = Annotated[
     bool,
-    typer.Option(help="Read one trial per cell and condition with the other normalisation too."),
+    typer.Option(
+        help="Read trials again: scaled the other way, the donor's cell treated the other way."
+    ),
 ]
 Compiled = Annotated[
     bool, typer.Option(help="Have PyTorch compile the networks first: for long runs on GPUs.")

@@ -36,7 +36,7 @@ from compute.cli.options import (
     Normalisation,
     Precision,
     Repeats,
-    Rescaling,
+    SecondReadings,
     Seed,
     Split,
     StoreArgument,
@@ -115,7 +115,7 @@ def plan(
     donors: Donors = PlanConfig.donors,
     examples: Examples = RunConfig.examples,
     drop_embeddings: DropEmbeddings = not RunConfig.keep_embeddings,
-    rescaling: Rescaling = EmbedConfig.rescaling,
+    second_readings: SecondReadings = EmbedConfig.second_readings,
     batch_size: BatchSize = EmbedConfig.batch_size,
     precision: Precision = EmbedConfig.precision,
     compiled: Compiled = EmbedConfig.compiled,
@@ -141,7 +141,10 @@ def plan(
             donors,
         ),
         embed=EmbedConfig(
-            batch_size=batch_size, precision=precision, rescaling=rescaling, compiled=compiled
+            batch_size=batch_size,
+            precision=precision,
+            second_readings=second_readings,
+            compiled=compiled,
         ),
         bootstrap=BootstrapConfig(seed=seed),
         examples=examples,
@@ -165,7 +168,7 @@ def run(
     harmonise: Harmonise = EmbedConfig.harmonise,
     donor_centre: DonorCentre = EmbedConfig.donor_centre,
     normalisation: Normalisation = EmbedConfig.normalisation,
-    rescaling: Rescaling = EmbedConfig.rescaling,
+    second_readings: SecondReadings = EmbedConfig.second_readings,
     folds: Folds = PlanConfig.folds,
     folds_by: FoldsBy = PlanConfig.fold_scheme,
     donors: Donors = PlanConfig.donors,
@@ -205,7 +208,7 @@ def run(
             donors,
         ),
         embed=EmbedConfig(
-            harmonise, donor_centre, normalisation, batch_size, precision, rescaling, compiled
+            harmonise, donor_centre, normalisation, batch_size, precision, second_readings, compiled
         ),
         bootstrap=BootstrapConfig(draws=draws, seed=seed, margin=margin),
         examples=examples,

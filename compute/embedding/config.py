@@ -3,17 +3,46 @@
 Layer: frozen dataclasses, which may cross from one process to another; no files.
 """
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from compute.backgrounds.config import DONOR_CENTRE, HARMONISE, PlanConfig
+from compute.backgrounds.config import DONOR_CENTRE, HARMONISE, LEFT, PlanConfig
 from compute.errors import BystanderError, UsageError, unknown_value
 from compute.models.precision import PRECISIONS
+from compute.schema import CONDITIONS, STEP_CONDITIONS, STEPS, Condition, Reading
 from compute.storage.paths import RunPaths
 
-NORMALISATION = ("crop", "locked")
+LOCKED = "locked"
+
+NORMALISATION = ("crop", LOCKED)
 """Where a model's scaling takes its range: from each crop itself, or from the unaltered crop of the
 same cell."""
+
+
+@dataclass(frozen=True)
+class View:
+    """Trials of a condition, as they are composed and scaled, or read again in another way.
+
+    Parameters
+    ----------
+    condition
+        The condition.
+    reading
+        How they are read again; None, the default, for the run's own way.
+    """
+
+    condition: Condition
+    reading: Reading | None = None
+
+    @property
+    def name(self) -> str:
+        """The condition's name, with the reading's behind it."""
+        return f"{self.condition}" + (f"+{self.reading}" if self.reading else "")
+
+
+StepEnd = tuple[Condition, bool, bool]
+"""An end of a step: condition, whether donors' centres are left, whether the scale is locked."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +62,9 @@ class EmbedConfig:
         as many as stay in the caches of a CPU.
     precision
         One of `compute.models.precision.PRECISIONS`.
-    rescaling
-        Whether one trial (repeat 0) of each cell and condition is read a second time with the
-        other normalisation, which tells how much of a drop is rescaling.
+    second_readings
+        Whether trials are read again, with the other normalisation and with donors' centres
+        treated the other way, which tells what a drop is made of.
     compiled
         Whether PyTorch compiles the networks first, which pays on GPUs.
 
@@ -56,7 +85,7 @@ class EmbedConfig:
     normalisation: str = "crop"
     batch_size: int = 0
     precision: str = "float32"
-    rescaling: bool = True
+    second_readings: bool = True
     compiled: bool = False
 
     def __post_init__(self) -> None:
@@ -73,6 +102,85 @@ class EmbedConfig:
             raise UsageError(
                 f"batch_size is {self.batch_size}; it must be 1 to 65536, or 0 to have it found."
             )
+
+    def reading(self, *, left: bool, locked: bool) -> Reading | None:
+        """Say how a trial must be read again to be seen in a given way.
+
+        Parameters
+        ----------
+        left
+            Whether the donor's own centre cell is left in the crop.
+        locked
+            Whether the scale is that of the cell's unaltered crop.
+
+        Returns
+        -------
+        Reading or None
+            None where it is how the run composes and scales every trial.
+        """
+        centre = left != (self.donor_centre == LEFT)
+        scaled = locked != (self.normalisation == LOCKED)
+        if centre:
+            return Reading.BOTH if scaled else Reading.CENTRE
+        return Reading.SCALED if scaled else None
+
+    def view(self, condition: Condition, *, left: bool = False, locked: bool = False) -> View:
+        """Say where the trials of a condition are found, seen in a given way.
+
+        Parameters
+        ----------
+        condition
+            The condition. Where its backgrounds have no centre cell that could be left, `left`
+            means nothing, and where its scale is that of the unaltered crop in any case, `locked`.
+        left, locked
+            As for `reading`; False by default.
+        """
+        spec = CONDITIONS[condition]
+        if spec.donors != "cell":
+            left = self.donor_centre == LEFT
+        if not spec.rescaled:
+            locked = self.normalisation == LOCKED
+        return View(condition, self.reading(left=left, locked=locked))
+
+    def step_views(self, conditions: Collection[Condition]) -> dict[StepEnd, View]:
+        """Say where the ends of the steps of a drop (`compute.schema.STEPS`) are found.
+
+        Parameters
+        ----------
+        conditions
+            The conditions of a run.
+
+        Returns
+        -------
+        dict
+            By condition, whether the donor's centre is left, and whether the scale is locked; empty
+            where trials are not read again, or a condition that a step needs is not there.
+        """
+        if not self.second_readings or not set(STEP_CONDITIONS) <= set(conditions):
+            return {}
+        ends = [
+            end
+            for step in STEPS.values()
+            for end in ((step.before, step.left_before), (step.after, step.left_after))
+        ]
+        return {
+            (condition, left, locked): self.view(condition, left=left, locked=locked)
+            for condition, left in dict.fromkeys(ends)
+            for locked in (False, True)
+        }
+
+    def readings(self, conditions: Sequence[Condition]) -> dict[Reading, tuple[Condition, ...]]:
+        """List the conditions, of some, whose trials are read again in each way.
+
+        All are that have a scale of their own; donors' centres are treated the other way where a
+        step of a drop needs it.
+        """
+        if not self.second_readings:
+            return {}
+        again = {View(c, Reading.SCALED) for c in conditions if CONDITIONS[c].rescaled}
+        again |= set(self.step_views(conditions).values())
+        found = {r: tuple(c for c in conditions if View(c, r) in again) for r in Reading}
+        return {reading: some for reading, some in found.items() if some}
 
 
 class ShardError(BystanderError):

@@ -3,7 +3,7 @@
 Layer: arrays and tables in memory; no files.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from compute.backgrounds.compose import Composed
 from compute.devices import BatchSize
 from compute.errors import BystanderError
 from compute.models.embedder import Embedder
-from compute.schema import RESCALED
+from compute.schema import CONDITIONS, STEP_CONDITIONS, Condition
 
 
 def embed_crops(
@@ -63,10 +63,25 @@ def embed_crops(
     return finite(model, vectors)
 
 
-def second_readings(trials: pd.DataFrame) -> NDArray[np.int64]:
-    """Return the rows of trials that are read a second time, with the other normalisation."""
-    rescaled = trials["condition"].isin([str(c) for c in RESCALED])
-    return np.flatnonzero((trials["repeat"] == 0) & rescaled)
+def second_readings(trials: pd.DataFrame, conditions: Collection[Condition]) -> NDArray[np.int64]:
+    """Return the rows of trials that are read again.
+
+    They are a cell's first trial under a condition (repeat 0), and on each background class where
+    a step of a drop (`compute.schema.STEPS`) needs pair tests on all of them.
+
+    Parameters
+    ----------
+    trials
+        Rows of `compute.backgrounds.plan.Plan.trials`, whole cells.
+    conditions
+        The conditions whose trials are read again.
+    """
+    chosen = trials["condition"].isin([str(c) for c in conditions])
+    every = [str(c) for c in STEP_CONDITIONS if CONDITIONS[c].grid]
+    again = trials["condition"].isin(every) & ~trials.duplicated(
+        ["cell", "condition", "donor_localization"]
+    )
+    return np.flatnonzero(chosen & ((trials["repeat"] == 0) | again))
 
 
 def trials_table(trials: pd.DataFrame, flags: NDArray[np.int32]) -> pa.Table:

@@ -30,7 +30,8 @@ from compute.embedding.shard_threads import ShardThreads
 from compute.embedding.tables import embeddings_table, finite, second_readings, trials_table
 from compute.models.card import select_channels
 from compute.models.embedder import Embedder, load_model
-from compute.storage.paths import LOCKED
+from compute.schema import Reading
+from compute.storage.paths import SECOND
 from compute.storage.run_directory import RunDirectory
 from compute.store.reader import CropArrays, CropStore
 
@@ -54,8 +55,13 @@ class _Shard:
         The shard's number.
     trials
         Its T trials.
+    centre
+        Rows of `trials` whose donor's centre is also treated the other way, shape (L,). Those
+        crops are composed behind the others.
+    scaled
+        Rows of `trials` that are read again with the other normalisation, shape (S,).
     again
-        Rows of `trials` that are read a second time, with the other normalisation, shape (S,).
+        All crops that are, of the T + L: `scaled`, then the last L; shape (S + L,).
     missing
         The models whose embeddings are not there.
     inputs
@@ -63,12 +69,14 @@ class _Shard:
     arrived
         The event that says so, for `compute.devices.Transfer.wait`.
     vectors, locked
-        By model, filled batch by batch: embeddings of all trials, shape (T, D), and those of the
-        second readings, shape (S, D).
+        By model, filled batch by batch: embeddings of all crops, shape (T + L, D), and those with
+        the other normalisation, shape (S + L, D).
     """
 
     number: int
     trials: pd.DataFrame
+    centre: NDArray[np.int64]
+    scaled: NDArray[np.int64]
     again: NDArray[np.int64]
     missing: list[Embedder]
     inputs: CropInputs
@@ -116,6 +124,7 @@ class ShardWorker:
             name: [self._composed.index(channel) for channel in some] for name, some in read.items()
         }
         self._ranges = plan.shards(SHARD_CELLS)
+        self._readings = config.readings(plan.config.composed)
         self._device = models[0].device if models else torch.device("cpu")
         self._transfer = Transfer(self._device)
         self._on_cpu = self._device.type == "cpu"
@@ -223,7 +232,7 @@ class ShardWorker:
         On a CPU each batch is computed by one thread; an accelerator takes the whole shard.
         """
         shard = self._read(number)
-        total = len(shard.trials)
+        total = len(shard.inputs)
         step = self._size.now if self._on_cpu else total
         threads.share(
             [
@@ -236,17 +245,24 @@ class ShardWorker:
     def _read(self, number: int) -> _Shard:
         """Read what a shard's crops are made from and bring it to the device."""
         trials = self._plan.trials(*self._ranges[number])
-        again = second_readings(trials) if self._config.rescaling else np.zeros(0, np.int64)
+        centre, scaled = (
+            second_readings(trials, self._readings.get(reading, ()))
+            for reading in (Reading.CENTRE, Reading.SCALED)
+        )
         missing = self._to_embed(number)
-        inputs = self._gather(trials)
+        other = np.repeat([False, True], [len(trials), len(centre)])
+        both = pd.concat([trials, trials.iloc[centre]], ignore_index=True)
+        inputs = self._gather(both.assign(other_centre=other))
+        again = np.append(scaled, np.flatnonzero(other))
         moved, arrived = self._transfer.send(inputs)
 
         def empty(rows: int) -> dict[str, Tensor]:
             return {m.name: torch.empty((rows, m.dimension), device=self._device) for m in missing}
 
         return _Shard(
-            number, trials, again, missing, moved, arrived, empty(len(trials)), empty(len(again))
-        )
+            number, trials, centre, scaled, again, missing, moved, arrived,
+            empty(len(other)), empty(len(again)),
+        )  # fmt: skip
 
     def _gather(self, trials: pd.DataFrame) -> CropInputs:
         """Read what trials are composed from, in the channels that any model reads."""
@@ -254,7 +270,7 @@ class ShardWorker:
 
     def _to_embed(self, number: int) -> list[Embedder]:
         """List the models whose embeddings of a shard are not all there."""
-        tables = ["embeddings", LOCKED] if self._config.rescaling else ["embeddings"]
+        tables = ["embeddings", *(SECOND[reading] for reading in self._readings)]
         return [
             model
             for model in self._models
@@ -296,12 +312,18 @@ class ShardWorker:
         run, trials = self._run, shard.trials
         path = run.part("trials", shard.number)
         if not path.is_file():
-            table = trials_table(trials, shard.inputs.flags.cpu().numpy())
+            table = trials_table(trials, shard.inputs.flags[: len(trials)].cpu().numpy())
             run.write(path, table, schema.trials_schema())
         for model in shard.missing:
-            found = [("embeddings", trials, shard.vectors[model.name])]
-            if self._config.rescaling:
-                found.append((LOCKED, trials.iloc[shard.again], shard.locked[model.name]))
+            crops, scaled = shard.vectors[model.name], shard.locked[model.name]
+            others = trials.iloc[shard.centre]
+            second = {
+                Reading.SCALED: (trials.iloc[shard.scaled], scaled[: len(shard.scaled)]),
+                Reading.CENTRE: (others, crops[len(trials) :]),
+                Reading.BOTH: (others, scaled[len(shard.scaled) :]),
+            }
+            found = [("embeddings", trials, crops[: len(trials)])]
+            found += [(SECOND[reading], *second[reading]) for reading in self._readings]
             for name, rows, vectors in found:
                 path = run.part(name, shard.number, model.name)
                 if not path.is_file():

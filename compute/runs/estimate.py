@@ -127,7 +127,8 @@ def _estimate(
     where = choose_device(device)
     loaded = [load_model(path, where) for path in resolve_models(models)]
     trials = plan.trials(*plan.shards(SHARD_CELLS)[0])
-    again = len(second_readings(trials)) / len(trials) if config.embed.rescaling else 0.0
+    readings = config.embed.readings(plan.config.composed)
+    again = sum(len(second_readings(trials, c)) for c in readings.values()) / len(trials)
     trials, arrays, scales = _calibration(store, trials.head(CALIBRATION_CROPS))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in the embedding stage, where each thread has its own batch

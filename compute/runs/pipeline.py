@@ -31,7 +31,7 @@ from compute.runs.prepare import prepare, with_fold
 from compute.runs.provenance import describe, flagged_trials, plain, seen_donors
 from compute.runs.stages import embed_stage, probe_stage
 from compute.storage.atomic_files import Progress, silent, write_stream
-from compute.storage.paths import LOCKED, WORK
+from compute.storage.paths import SECOND, WORK
 from compute.storage.run_directory import Notice, RunDirectory, begin, unheard
 from compute.store.reader import CropStore
 
@@ -231,8 +231,8 @@ class _Stages:
     def _has_all_shards(self, model: str, count: int) -> bool:
         """Tell whether the files of `count` shards of a model are all there."""
         tables: list[tuple[str, str | None]] = [("trials", None), ("embeddings", model)]
-        if self._config.embed.rescaling:
-            tables.append((LOCKED, model))
+        readings = self._config.embed.readings(self._plan.config.composed)
+        tables += [(SECOND[reading], model) for reading in readings]
         return all(
             self._run.part(table, number, name).is_file()
             for number in range(count)

@@ -179,9 +179,6 @@ CONDITIONS: dict[Condition, ConditionSpec] = {
 COMPOSED = tuple(c for c, spec in CONDITIONS.items() if spec.composed)
 """The conditions that have trials of their own."""
 
-RESCALED = tuple(c for c in COMPOSED if CONDITIONS[c].rescaled)
-"""The conditions whose crops are read a second time, scaled the other way."""
-
 
 class Protocol(StrEnum):
     """How a probe is fitted."""
@@ -341,6 +338,11 @@ STEPS: dict[Step, StepSpec] = {
     ),
 }
 """In their order; the steps before the last add up to it."""
+
+STEP_CONDITIONS = tuple(
+    c for c in CONDITIONS if any(c in (step.before, step.after) for step in STEPS.values())
+)
+"""The conditions that steps lead from and to."""
 
 
 class Reading(StrEnum):

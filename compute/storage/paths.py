@@ -5,7 +5,7 @@ No other file of the two packages spells such a path (a test sees to that).
 
 from pathlib import Path
 
-from compute.schema import SUMMARY_TABLES
+from compute.schema import SUMMARY_TABLES, Reading
 
 STORE_FILE = "store.json"
 """What makes a folder a crop store."""
@@ -25,11 +25,14 @@ PARTS = ("trials", "embeddings", "predictions")
 WORK = "work"
 """Folder of what only an unfinished run needs."""
 
-LOCKED, LOCKED_PREDICTIONS = f"{WORK}/locked", f"{WORK}/locked_predictions"
-"""Second readings, under the other normalisation, and what the frozen probe answers to them."""
+SECOND: dict[Reading, str] = {reading: f"{WORK}/{reading}" for reading in Reading}
+"""Tables of the embeddings of trials that are read again, by how."""
+
+SECOND_PREDICTIONS: dict[Reading, str] = {r: f"{WORK}/{r}_predictions" for r in Reading}
+"""Tables of what probes answer to them."""
 
 DEEPEST = 4
-"""Folders between a run's deepest table and what holds the run: `work/locked/model=M` and it."""
+"""Folders between a run's deepest table and what holds the run: `work/scaled/model=M` and it."""
 
 _SHARDS = "part-*.parquet"
 
@@ -174,7 +177,7 @@ class RunPaths:
     def made_after(self, file: Path) -> int:
         """Order a table's file among those it is made of: 0, 1 or 2; later ones need earlier."""
         first, *rest = file.relative_to(self.path).parts
-        if first in ("trials", "embeddings") or "/".join((first, *rest[:1])) == LOCKED:
+        if first in ("trials", "embeddings") or "/".join((first, *rest[:1])) in SECOND.values():
             return 0
         return 1 if first in ("predictions", WORK) else 2
 
