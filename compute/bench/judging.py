@@ -15,6 +15,7 @@ from compute.bench.simulated_answers import AnswersConfig
 from compute.statistics.bootstrap import Resampling
 from compute.statistics.config import ALPHA as ALPHA
 from compute.statistics.config import BootstrapConfig
+from compute.statistics.donors import DonorInfluence
 from compute.statistics.effect_rows import effect_rows
 from compute.statistics.effects import Tallies
 
@@ -106,9 +107,13 @@ class Counter:
 
 
 def summary(
-    tallies: Tallies, answers: AnswersConfig, config: SimulationConfig, seed: int
+    tallies: Tallies,
+    answers: AnswersConfig,
+    config: SimulationConfig,
+    seed: int,
+    donors: DonorInfluence | None = None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the rows that a run writes to `accuracy` and `effects`."""
     resampling = Resampling(tallies.classes, answers.classes, config.draws, seed)
     flips = BootstrapConfig(flips=100)  # `false_claims` judges the test
-    return effect_rows(tallies, answers.conditions, answers.names, resampling, flips)
+    return effect_rows(tallies, answers.conditions, answers.names, resampling, flips, donors)

@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from compute.errors import UsageError
+from compute.schema import CONDITIONS
 from compute.statistics.effects import Tallies
+
+_SPREADS = ("protein_sd", "condition_sd", "cell_sd", "pair_sd", "image_sd", "donor_sd")
 
 
 def _normal(points: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -59,6 +62,13 @@ class AnswersConfig:
         above 1 boasts.
     pull
         Share of wrong answers that name the background's localization.
+    folds
+        Folds in which proteins lie, as many of each localization in each; donors come from the
+        cell's own. At least 2 proteins of a localization in each, or 0, the default: no answer
+        depends on a donor.
+    image_sd, donor_sd
+        Between donors of one protein; between donors' proteins; 0 by default. Neither is taken
+        into account without folds.
 
     Raises
     ------
@@ -78,6 +88,9 @@ class AnswersConfig:
     pair_sd: float = 0.4
     confidence: float = 1.3
     pull: float = 0.3
+    folds: int = 0
+    image_sd: float = 0.0
+    donor_sd: float = 0.0
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -91,9 +104,14 @@ class AnswersConfig:
             raise UsageError(
                 f"{len(self.shifts)} shifts for {len(self.conditions)} conditions; give one each."
             )
-        for what in ("protein_sd", "condition_sd", "cell_sd", "pair_sd"):
+        for what in _SPREADS:
             if getattr(self, what) < 0:
                 raise UsageError(f"{what} is {getattr(self, what)}; it must be at least 0.")
+        if self.folds < 0 or self.folds > self.proteins // 2:
+            raise UsageError(
+                f"folds is {self.folds} with {self.proteins} proteins a localization; a fold has "
+                "at least 2 of them."
+            )
         if not 0 <= self.pull <= 1:
             raise UsageError(f"pull is {self.pull}; it must lie between 0 and 1.")
 
@@ -110,8 +128,16 @@ class AnswersConfig:
 
     @property
     def spread(self) -> float:
-        """Standard deviation of a multi-class answer's logit around its mean."""
+        """Standard deviation of a multi-class answer's logit around its mean, without donors."""
         return float(np.hypot(np.hypot(self.protein_sd, self.condition_sd), self.cell_sd))
+
+    @property
+    def spreads(self) -> NDArray[np.float64]:
+        """Standard deviation under each condition, donors included, shape (M, 1)."""
+        behind = float(np.hypot(self.image_sd, self.donor_sd)) if self.folds else 0.0
+        with_donors = {str(c) for c, spec in CONDITIONS.items() if spec.donors != "none"}
+        add = [behind * (name in with_donors) for name in self.conditions]
+        return np.hypot(self.spread, add)[:, None]
 
 
 @dataclass(frozen=True)
@@ -272,9 +298,9 @@ def accuracies_of(config: AnswersConfig, sample: Sample) -> TrueAccuracies:
 def true_accuracies(config: AnswersConfig, pair: bool) -> TrueAccuracies:
     """Integrate accuracies over proteins and cells, in pair tests or of the multi-class probe."""
     if not pair:
-        by_class = mean_over(config.means, config.spread)
+        by_class = mean_over(config.means, config.spreads)
         return TrueAccuracies(by_class.mean(1), by_class)
-    side = mean_over(config.means, float(np.hypot(config.spread, config.pair_sd)))
+    side = mean_over(config.means, np.hypot(config.spreads, config.pair_sd))
     tests = (side[:, :, None] + side[:, None]) / 2
     own = np.eye(config.classes, dtype=bool)
     by_class = np.where(own, 0, tests).sum(2) / (config.classes - 1)
@@ -282,9 +308,11 @@ def true_accuracies(config: AnswersConfig, pair: bool) -> TrueAccuracies:
     return TrueAccuracies(by_class.mean(1), by_class)
 
 
-def mean_over(mean: NDArray[np.float64], spread: float) -> NDArray[np.float64]:
+def mean_over(
+    mean: NDArray[np.float64], spread: float | NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return the mean of 1 / (1 + exp(−z)) over normal z, for every mean of z; shape of `mean`."""
-    return np.asarray(expit(mean[..., None] + spread * _GRID) @ _DENSITY)
+    return np.asarray(expit(mean[..., None] + np.asarray(spread)[..., None] * _GRID) @ _DENSITY)
 
 
 def true_flips(config: AnswersConfig, condition: int) -> dict[str, NDArray[np.float64]]:

@@ -15,6 +15,7 @@ from compute.errors import InputError
 from compute.schema import CONDITIONS, Condition, Flip, Protocol
 from compute.statistics.backgrounds import add_to_grid, begin_grid
 from compute.statistics.calibration import CalibrationSums
+from compute.statistics.donors import DonorSums, DonorUnits
 from compute.statistics.flips import changes
 from compute.statistics.protein_shifts import CellAnswers, Distributions, NoiseFloors, Shifts
 from compute.statistics.resampling_units import Units, add
@@ -42,6 +43,8 @@ class Sums:
         Sums at temperature 1 and at the fitted temperature.
     grid
         Sums by background class, from `begin_grid`; None where there are no donors.
+    donors
+        Sums by donor unit of right answers and of `Flip`, in this order; None likewise.
     """
 
     right: NDArray[np.float64]
@@ -49,6 +52,7 @@ class Sums:
     flips: NDArray[np.float64]
     calibration: list[CalibrationSums]
     grid: NDArray[np.float64] | None
+    donors: DonorSums | None
 
 
 @dataclass
@@ -99,6 +103,8 @@ class Gatherer:
         Class names.
     units
         The resampling unit of each cell.
+    donors
+        The unit of every cell and window as a donor.
     conditions
         The conditions with trials of their own, in the run's order.
     temperatures
@@ -116,6 +122,7 @@ class Gatherer:
     protein: NDArray[np.int32]
     names: Sequence[str]
     units: Units
+    donors: DonorUnits
     conditions: Sequence[Condition]
     temperatures: dict[Protocol, float]
     locked: bool
@@ -183,13 +190,15 @@ class Gatherer:
     def _sums(self, found: Gathered, key: Key) -> Sums:
         """Return the sums of a protocol and condition, begun where they are not there yet."""
         if key not in found.sums:
-            u, (protocol, condition) = self.units.count, key
+            u, k, (protocol, condition) = self.units.count, len(self.names), key
+            swapped = CONDITIONS[condition].donors != "none"
             found.sums[key] = Sums(
                 np.zeros((u, 1)),
                 np.zeros((u, 1)),
                 np.zeros((u, len(Flip))),
                 [CalibrationSums.empty(t, u) for t in (1.0, self.temperatures[protocol])],
-                begin_grid(u, len(self.names)) if CONDITIONS[condition].donors != "none" else None,
+                begin_grid(u, k) if swapped else None,
+                DonorSums.empty(self.donors.classes, k, 1 + len(Flip)) if swapped else None,
             )
         return found.sums[key]
 
@@ -212,21 +221,23 @@ class Gatherer:
         condition
             The condition of the trials.
         backgrounds
-            Class of the background of each trial.
+            Class of the background and donor unit of each trial.
         """
         position = after.position
         weight = 1 / after.many[position]
         unit, own = self.units.of[after.cell][position], self.classes[after.cell][position]
         was = self._answer_before(before, after)
         add(sums.n, self.units.of[after.cell], 0, np.ones(len(after.cell)))
-        add(sums.right, unit, 0, weight * (after.predicted == own))
-        for column, changed in enumerate(changes(was, after.predicted, own).T):
-            add(sums.flips, unit, column, weight * changed)
+        right, changed = after.predicted == own, changes(was, after.predicted, own)
+        add(sums.right, unit, 0, weight * right)
+        for column, flipped in enumerate(changed.T):
+            add(sums.flips, unit, column, weight * flipped)
         for calibration in sums.calibration:
             calibration.add(after.probabilities, own, position, weight, unit)
-        if sums.grid is not None:
-            behind = backgrounds.of(after.trial)
+        if sums.grid is not None and sums.donors is not None:
+            behind, donor = backgrounds.of(after.trial)
             add_to_grid(sums.grid, unit, position, behind, was, after.predicted, own)
+            sums.donors.add(unit, own, donor, weight, np.column_stack([right, changed]))
 
     def _read_twice(
         self,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from compute.errors import InputError
 from compute.schema import CONDITIONS, Condition, Protocol
+from compute.statistics.donors import DonorUnits
 from compute.storage.paths import LOCKED_PREDICTIONS
 from compute.storage.run_directory import RunDirectory
 
@@ -121,7 +122,7 @@ class Block:
         By condition, the frozen probe's answers to trials that were read a second time, with the
         other scaling.
     background
-        Class of the background of every trial in the block that has a donor.
+        Class of the background, and unit of the donor, of every trial in the block that has one.
     """
 
     answers: Mapping[tuple[Protocol, Condition], Answers]
@@ -137,15 +138,16 @@ class Backgrounds:
     ----------
     trial
         Number of each trial, ascending, shape (T,).
-    background
-        Class of its background, −1 for none, shape (T,).
+    background, donor
+        Class of its background and unit of its donor, −1 for none, shape (T,).
     """
 
     trial: NDArray[np.int64]
     background: NDArray[np.int64]
+    donor: NDArray[np.int32]
 
-    def of(self, trial: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the background class of trials, −1 for none, in their order.
+    def of(self, trial: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """Return the background class and the donor unit of trials, −1 for none, in their order.
 
         Raises
         ------
@@ -153,7 +155,7 @@ class Backgrounds:
             A trial is not in the table.
         """
         if len(trial) == 0:
-            return np.zeros(0, np.int64)
+            return np.zeros(0, np.int64), np.zeros(0, np.int32)
         place = np.searchsorted(self.trial, trial)
         known = place < len(self.trial)
         known[known] = self.trial[place[known]] == trial[known]
@@ -162,7 +164,7 @@ class Backgrounds:
                 f"Trial {trial[~known][0]} is in `predictions` but not in `trials`.",
                 "Run again with --fresh.",
             )
-        return self.background[place]
+        return self.background[place], self.donor[place]
 
 
 class Predictions:
@@ -311,29 +313,39 @@ def _codes(column: pa.DictionaryArray, names: Sequence[str]) -> NDArray[np.int64
 
 
 def _trials(
-    run: RunDirectory, names: Sequence[str], protein: NDArray[np.int32]
+    run: RunDirectory, names: Sequence[str], protein: NDArray[np.int32], units: DonorUnits
 ) -> Iterator[dict[str, NDArray[Any]]]:
     """Read the trials that have a donor, a shard at a time.
 
     Yields
     ------
     dict
-        `protein`, `trial` and `background`, the class behind the cell or −1, shape (trials,).
+        `protein`, `trial`, `background`, the class behind the cell, and `donor`, the donor's unit,
+        or −1, shape (trials,).
     """
-    conditions = [str(c) for c, spec in CONDITIONS.items() if spec.donors != "none"]
-    with_donor = pc.is_in(pc.field("condition"), pa.array(conditions))
+    kinds = {str(c): spec.donors for c, spec in CONDITIONS.items() if spec.donors != "none"}
+    windows = pa.array([name for name, kind in kinds.items() if kind == "window"], pa.string())
+    with_donor = pc.is_in(pc.field("condition"), pa.array(list(kinds)))
     for path in run.parts("trials"):
         table = pq.read_table(
-            path, columns=["trial", "cell", "donor_localization"],
+            path, columns=["trial", "cell", "condition", "donor", "donor_localization"],
             filters=with_donor, partitioning=None,
         )  # fmt: skip
         cell = table.column("cell").to_numpy()
         order = np.argsort(protein[cell], kind="stable")
         code = pc.fill_null(pc.index_in(table.column("donor_localization"), pa.array(names)), -1)
+        number = pc.fill_null(table.column("donor"), -1).to_numpy()
+        window = pc.is_in(table.column("condition"), windows).to_numpy()
+        donor = np.where(
+            window,
+            units.of("window", np.where(window, number, -1)),
+            units.of("cell", np.where(window, -1, number)),
+        )
         yield {
             "protein": protein[cell[order]],
             "trial": table.column("trial").to_numpy()[order],
             "background": np.asarray(code.to_numpy(), np.int64)[order],
+            "donor": donor[order],
         }
 
 
@@ -343,6 +355,7 @@ def blocks(
     conditions: Sequence[Condition],
     names: Sequence[str],
     protein: NDArray[np.int32],
+    donors: DonorUnits,
 ) -> Iterator[Block]:
     """Go through one model's predictions, some whole proteins at a time, all conditions together.
 
@@ -358,6 +371,8 @@ def blocks(
         Class names.
     protein
         Number of each cell's protein, in the order of the proteins' names, shape (N,).
+    donors
+        The unit of every cell and window as a donor.
 
     Yields
     ------
@@ -378,7 +393,7 @@ def blocks(
     }
     if Condition.UNALTERED not in files:
         return
-    trials = _Reader(_trials(run, list(names), protein), run.folder("trials"))
+    trials = _Reader(_trials(run, list(names), protein, donors), run.folder("trials"))
     lead = files[Condition.UNALTERED]
     while (protein_end := lead.block()) is not None:
         found = {c: file.until(protein_end) for c, file in files.items()}
@@ -391,5 +406,9 @@ def blocks(
                 for c, file in again.items()
                 if Protocol.FROZEN in (second := file.until(protein_end))
             },
-            Backgrounds(known.get("trial", none), known.get("background", none)),
+            Backgrounds(
+                known.get("trial", none),
+                known.get("background", none),
+                known.get("donor", none.astype(np.int32)),
+            ),
         )

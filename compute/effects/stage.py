@@ -5,6 +5,7 @@ but `examples`. The numbers are computed in `compute.statistics`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from typing import Any
@@ -15,19 +16,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from compute import schema
+from compute.effects.donors import donor_seen, pair_donors, with_donor_seen
 from compute.effects.gather import Gathered, Gatherer
 from compute.effects.predictions import Predictions, blocks
 from compute.hashing import Stream, mix
 from compute.probes.cells import Cells
-from compute.schema import Aggregation, Condition, Probe, Protocol
+from compute.schema import Aggregation, Condition, Flip, Probe, Protocol
 from compute.statistics.aggregation import aggregate, with_counts
 from compute.statistics.backgrounds import background_rows
 from compute.statistics.bootstrap import BootstrapConfig, Resampling
 from compute.statistics.calibration import calibration_rows, fit_temperature, reliability_rows
+from compute.statistics.donors import DonorInfluence, side_by_side
 from compute.statistics.effect_rows import adjust, effect_rows, pair_tallies
 from compute.statistics.effects import Tallies
 from compute.statistics.flips import flip_rows
-from compute.statistics.resampling_units import make_units
 from compute.statistics.rescaling import rescaling_rows
 from compute.statistics.truth import Truth
 from compute.storage.atomic_files import Progress, silent, write_stream
@@ -107,6 +109,25 @@ def _copy(run: RunDirectory, name: str, models: Sequence[str], conditions: Seque
     write_stream(run.summary(name), parts, schema.SUMMARY_TABLES[name])
 
 
+@dataclass(frozen=True)
+class _Answered:
+    """One model's and protocol's answers in one probe.
+
+    Parameters
+    ----------
+    tallies
+        Right answers under each condition.
+    tested
+        Names of the conditions.
+    donors
+        How donors move the accuracy under each of them; None without donors.
+    """
+
+    tallies: Tallies
+    tested: list[str]
+    donors: DonorInfluence | None
+
+
 class _Stage:
     """Collects the rows of all tables, model by model; the arguments are those of `summarise`."""
 
@@ -128,12 +149,10 @@ class _Stage:
         self.locked = normalisation == "locked"
         code, proteins = pd.factorize(cells.protein, sort=True)
         self.proteins, self.protein = pa.array(proteins.tolist()), code.astype(np.int32)
-        self.units = make_units(
-            cells.classes, self.protein, cells.folds.testable(), cells.by_protein, len(self.names)
-        )
+        self.units = cells.units
         self.truth = None if truth is None else Truth.of(truth, len(cells.classes), self.names)
         self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in MADE}
-        self.multiclass: dict[tuple[str, Protocol], tuple[Tallies, list[str]]] = {}
+        self.multiclass: dict[tuple[str, Protocol], _Answered] = {}
         self._resampling = cache(self._draw)
 
     def gather(self, progress: Progress) -> None:
@@ -145,11 +164,13 @@ class _Stage:
                 progress("effects", done * size + protein + 1, len(self.models) * size)
 
             gatherer = Gatherer(
-                self.cells.classes, self.protein, self.names, self.units, self.composed,
-                self._temperatures(model), self.locked, self.config.seed, self.truth,
+                self.cells.classes, self.protein, self.names, self.units, self.cells.donor_units,
+                self.composed, self._temperatures(model), self.locked, self.config.seed,
+                self.truth,
             )  # fmt: skip
+            donors = self.cells.donor_units
             found = gatherer.gather(
-                blocks(self.run, model, self.composed, self.names, self.protein), report
+                blocks(self.run, model, self.composed, self.names, self.protein, donors), report
             )
             self._multiclass(model, found)
             self._proteins(model, found)
@@ -217,7 +238,14 @@ class _Stage:
                 np.stack([sums.right[answered] for sums in mine.values()]), n, units.classes,
                 n[..., 0].round().astype(np.int64), units.protein,
             )  # fmt: skip
-            self.multiclass[model, protocol] = (tallies, [str(c) for c in mine])
+            behind = {
+                condition: None if sums.donors is None else sums.donors.influence()
+                for condition, sums in mine.items()
+            }
+            accuracy = [None if each is None else each.columns([0]) for each in behind.values()]
+            self.multiclass[model, protocol] = _Answered(
+                tallies, [str(c) for c in mine], side_by_side(accuracy, len(self.names))
+            )
             for condition, sums in mine.items():
                 key = {"model": model, "protocol": str(protocol), "condition": str(condition)}
                 cells = sums.n[answered, 0]
@@ -226,7 +254,11 @@ class _Stage:
                     self._add("calibration", key, measured)
                     self._add("reliability", key, reliability_rows(at))
                 if condition is not Condition.UNALTERED:
-                    changed = flip_rows(sums.flips[answered], cells, units, drawn, self.names)
+                    there = behind[condition]
+                    flipped = None if there is None else there.columns(range(1, 1 + len(Flip)))
+                    changed = flip_rows(
+                        sums.flips[answered], cells, units, drawn, self.names, flipped
+                    )
                     self._add("flips", key, changed)
                 if sums.grid is not None:
                     grid = background_rows(sums.grid[answered], units, drawn, self.names)
@@ -247,14 +279,20 @@ class _Stage:
         rows: tuple[list[dict[str, Any]], ...] = ([], [])
         for model, protocol in product(self.models, Protocol):
             mine = answers[(answers["model"] == model) & (answers["protocol"] == protocol)]
-            pair = pair_tallies(mine, self.conditions, self.names)
-            none: tuple[Tallies | None, list[str]] = (None, [])
-            whole = self.multiclass.get((model, protocol), none)
-            for probe, (tallies, tested) in ((Probe.PAIR, pair), (Probe.MULTICLASS, whole)):
-                if tallies is None:
+            tallies, tested = pair_tallies(mine, self.conditions, self.names)
+            pair = None
+            if tallies is not None:
+                pair = _Answered(
+                    tallies, tested, pair_donors(self.run, self.cells, model, protocol, tested)
+                )
+            whole = self.multiclass.get((model, protocol))
+            for probe, given in ((Probe.PAIR, pair), (Probe.MULTICLASS, whole)):
+                if given is None:
                     continue
-                drawn = self._resampling(tallies.classes.tobytes())
-                found = effect_rows(tallies, tested, self.names, drawn, self.config)
+                drawn = self._resampling(given.tallies.classes.tobytes())
+                found = effect_rows(
+                    given.tallies, given.tested, self.names, drawn, self.config, given.donors
+                )
                 key = {
                     "model": model, "protocol": str(protocol), "probe": str(probe),
                     "aggregation": str(Aggregation.ALL), "unit": self.units.kind,
@@ -262,6 +300,8 @@ class _Stage:
                 for kept, some in zip(rows, found, strict=True):
                     kept += [{**key, **row} for row in some]
         accuracy, effects = (pd.DataFrame(kept) for kept in rows)
+        seen = donor_seen(self.run, self.cells)
+        accuracy, effects = (with_donor_seen(frame, seen) for frame in (accuracy, effects))
         if len(effects):
             effects = adjust(effects)
         pairwise = self.run.read("pairwise").to_pandas()

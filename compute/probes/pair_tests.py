@@ -46,12 +46,15 @@ class Crops:
         Class of the cell, shape (n,).
     background
         Class of the background, −1 where none applies, shape (n,).
+    donor
+        Donor unit of the crop, shape (n,); None, the default, where there are no donors.
     """
 
     features: NDArray[np.float32]
     cell: NDArray[np.int64]
     classes: NDArray[np.int64]
     background: NDArray[np.int64]
+    donor: NDArray[np.int32] | None = None
 
     @cached_property
     def _rows(self) -> dict[tuple[int, int | None], NDArray[np.int64]]:
@@ -85,6 +88,9 @@ class PairScore:
         Of every held-out answer the cell and whether it was right, shape (answers,).
     unsolved
         SVMs that the solver left to the reference, by default 0.
+    donor
+        Of every held-out answer the donor unit, shape (answers,); None, the default, where there
+        are no donors.
     """
 
     first: int
@@ -96,6 +102,7 @@ class PairScore:
     cell: NDArray[np.int64]
     correct: NDArray[np.bool_]
     unsolved: int = 0
+    donor: NDArray[np.int32] | None = None
 
 
 HyperplanesByPair = Mapping[tuple[int, int], Hyperplanes]
@@ -108,6 +115,7 @@ def score_pair(
     cell: NDArray[np.int64],
     planes: Hyperplanes,
     unsolved: int = 0,
+    donor: NDArray[np.int32] | None = None,
 ) -> PairScore:
     """Score a pair test: each crop is answered by the SVM of the fold that holds it out.
 
@@ -123,6 +131,8 @@ def score_pair(
         The SVM of each fold.
     unsolved
         Written into the score, by default 0.
+    donor
+        Donor unit of each crop, shape (n,); written into the score too, by default None.
     """
     correct, accuracies = _answers(features, test.second, test.fold, planes.weight, planes.bias)
     # Sums, not `mean` and `std`, which give the same in several times the time.
@@ -131,7 +141,7 @@ def score_pair(
     ordered = np.sort(cell)
     n = 1 + int(np.count_nonzero(ordered[1:] != ordered[:-1]))
     return PairScore(
-        *test.pair, test.background, float(mean), float(std), n, cell, correct, unsolved
+        *test.pair, test.background, float(mean), float(std), n, cell, correct, unsolved, donor
     )
 
 
@@ -239,13 +249,14 @@ def _score_pair_tests(
     for place, test in enumerate(each_test(crops, pair, backgrounds, folds)):
         ready = solved[place] if solver is Solver.BATCHED else None
         features, cell = crops.features[test.rows], crops.cell[test.rows]
+        donor = None if crops.donor is None else crops.donor[test.rows]
         used, unsolved = fit_test(features, test, solver, ready)
-        score = score_pair(test, features, cell, used, unsolved)
+        score = score_pair(test, features, cell, used, unsolved, donor)
         scores.append(("refit", score))
         if unaltered:
             scores.append(("frozen", replace(score, unsolved=0)))
         elif frozen is not None:
-            scores.append(("frozen", score_pair(test, features, cell, frozen)))
+            scores.append(("frozen", score_pair(test, features, cell, frozen, 0, donor)))
     return scores, used
 
 

@@ -26,7 +26,7 @@ from compute.probes.cells import Cells
 from compute.probes.multiclass import Multiclass, fit_multiclass
 from compute.probes.pair_tests import CONFLICTING, Crops, HyperplanesByPair, PairScore, pair_tests
 from compute.probes.solvers import ONE_CORE, Fitting
-from compute.probes.tables import predictions_table, tally, write_pairwise
+from compute.probes.tables import donor_influences, predictions_table, tally, write_pairwise
 from compute.schema import CONDITIONS, Condition, Protocol
 from compute.storage.atomic_files import Progress, silent, table_writer, write_json
 from compute.storage.paths import LOCKED, LOCKED_PREDICTIONS
@@ -113,8 +113,14 @@ def _finished(run: RunDirectory, plan: Plan, model: str, condition: Condition) -
     if condition is Condition.DIFFERENT and Condition.CONFLICTING in plan.config.conditions:
         names.append(Condition.CONFLICTING)
     files = [run.part("predictions", plan.config.composed.index(condition), model)]
-    files += [run.pairs(kind, model, name) for kind in ("pairwise", "tallies") for name in names]
+    kinds = ("pairwise", "tallies", *(["donors"] if _has_donors(condition) else []))
+    files += [run.pairs(kind, model, name) for kind in kinds for name in names]
     return all(file.is_file() for file in files)
+
+
+def _has_donors(condition: Condition) -> bool:
+    """Tell whether a condition's backgrounds come from donors."""
+    return CONDITIONS[condition].donors != "none"
 
 
 def _locked_conditions(conditions: Sequence[Condition]) -> list[tuple[int, Condition]]:
@@ -231,11 +237,11 @@ def _shards(
     Yields
     ------
     trials : pandas.DataFrame
-        Columns `trial`, `cell`, `condition`, `donor_localization` and `repeat`, n rows.
+        Columns `trial`, `cell`, `condition`, `donor`, `donor_localization` and `repeat`, n rows.
     vectors : ndarray
         Their embeddings, shape (n, D).
     """
-    columns = ["trial", "cell", "condition", "donor_localization", "repeat"]
+    columns = ["trial", "cell", "condition", "donor", "donor_localization", "repeat"]
     for trials_file, file in zip(run.parts("trials"), run.parts(table, model), strict=True):
         found = pq.read_table(file, partitioning=None)
         trials = pq.read_table(trials_file, columns=columns, partitioning=None)
@@ -270,20 +276,25 @@ def gather_grid(
     gathered: dict[Condition, list[tuple[NDArray[Any], ...]]] = {c: [] for c in conditions}
     for trials, vectors in _shards(run, "embeddings", model):
         cell, first = trials["cell"].to_numpy(), trials["repeat"].to_numpy() == 0
-        donor = pd.Categorical(trials["donor_localization"], categories=list(cells.names)).codes
+        behind = pd.Categorical(trials["donor_localization"], categories=list(cells.names)).codes
+        number = trials["donor"].fillna(-1).to_numpy(np.int64)
         for condition in conditions:
             here = tested[cell] & (trials["condition"] == str(condition)).to_numpy()
             if here.any() or not gathered[condition]:
-                gathered[condition].append((vectors[here], cell[here], donor[here], first[here]))
+                donor = cells.donor_units.of(CONDITIONS[condition].donors, number[here])
+                gathered[condition].append(
+                    (vectors[here], cell[here], behind[here], donor, first[here])
+                )
     found = {}
     for condition in conditions:
         # Arrays of each shard were kept, not its frames, which take more than the embeddings.
-        vectors, cell, donor, first = map(
+        vectors, cell, behind, donor, first = map(
             np.concatenate, zip(*gathered.pop(condition), strict=True)
         )
         grid = CONDITIONS[condition].grid
-        background = donor.astype(np.int64) if grid else np.full(len(cell), -1)
-        found[condition] = (Crops(vectors, cell, cells.classes[cell], background), first)
+        background = behind.astype(np.int64) if grid else np.full(len(cell), -1)
+        known = donor if _has_donors(condition) else None
+        found[condition] = (Crops(vectors, cell, cells.classes[cell], background, known), first)
     return found
 
 
@@ -367,6 +378,9 @@ def _write_scores(
         _tally(model, condition, scores, cells),
         schema.PAIR_TALLIES,
     )
+    if _has_donors(condition):
+        found = donor_influences(scores, cells)
+        run.write(run.pairs("donors", model, condition), found, schema.PAIR_DONORS)
 
 
 def _tally(

@@ -10,12 +10,15 @@ from typing import Protocol as Interface
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from compute import schema
 from compute.probes.multiclass import Multiclass
 from compute.probes.pair_tests import PairScore
 from compute.schema import Condition, Protocol
+from compute.statistics.donors import DonorInfluence, DonorUnits, pair_influence
+from compute.statistics.resampling_units import Units
 from compute.storage.run_directory import RunDirectory
 
 
@@ -29,6 +32,26 @@ class Named(Interface):
     @property
     def names(self) -> Sequence[str]:
         """Class names."""
+
+
+class Grouped(Interface):
+    """Cells of which classes and resampling units are known, and the units of donors."""
+
+    @property
+    def classes(self) -> NDArray[np.int64]:
+        """Class of each cell, −1 for none, shape (N,)."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Class names."""
+
+    @property
+    def units(self) -> Units:
+        """The resampling unit of every cell."""
+
+    @property
+    def donor_units(self) -> DonorUnits:
+        """The unit of every cell and window as a donor."""
 
 
 def write_pairwise(
@@ -137,6 +160,111 @@ def tally(
     return pa.Table.from_pandas(
         frame[schema.PAIR_TALLIES.names], schema=schema.PAIR_TALLIES, preserve_index=False
     )
+
+
+def donor_influences(scores: Sequence[tuple[str, PairScore]], cells: Grouped) -> pa.Table:
+    """Sum up how donors move the accuracies of one model and condition.
+
+    Parameters
+    ----------
+    scores
+        Protocol and answers of every pair test.
+    cells
+        Classes and resampling units of the store's cells, and the units of donors.
+
+    Returns
+    -------
+    pyarrow.Table
+        Columns of `compute.schema.PAIR_DONORS`; no rows without donors.
+    """
+    frames = []
+    for protocol in Protocol:
+        chosen = [score for name, score in scores if name == protocol and score.donor is not None]
+        if not chosen:
+            continue
+        donors, found = _pair_influence(chosen, cells)
+        scope = pa.array([None, *cells.names], pa.string())
+        g, s = np.nonzero(found.moved[..., 0])
+        every = np.arange(len(scope))
+        frames.append(
+            pa.table(
+                {
+                    "protocol": pa.array([str(protocol)] * (len(g) + len(every)), pa.string()),
+                    "donor": pa.array([*donors[g], *[None] * len(every)], pa.int32()),
+                    "localization": scope.take(pa.array(np.append(s, every))),
+                    "value": np.append(found.moved[g, s, 0], found.within[:, 0, 0]),
+                },
+                schema=schema.PAIR_DONORS,
+            )
+        )
+    return pa.concat_tables(frames) if frames else schema.PAIR_DONORS.empty_table()
+
+
+def read_donor_influence(
+    table: pa.Table, protocol: Protocol, classes: NDArray[np.int64], names: Sequence[str]
+) -> DonorInfluence | None:
+    """Return what `donor_influences` has summed up for a protocol; None where there is nothing.
+
+    Parameters
+    ----------
+    table
+        Columns of `compute.schema.PAIR_DONORS`.
+    protocol
+        The protocol.
+    classes
+        Class of each donor unit, shape (G,).
+    names
+        Class names.
+    """
+    rows = table.filter(pc.equal(table["protocol"], str(protocol))).to_pandas()
+    if len(rows) == 0:
+        return None
+    place = {name: 1 + k for k, name in enumerate(names)}
+    scope = rows["localization"].map(place).fillna(0).to_numpy(np.int64)
+    value, donor = rows["value"].to_numpy(), rows["donor"].to_numpy(np.float64)
+    moved = np.zeros((len(classes), 1 + len(names), 1))
+    within = np.zeros((1 + len(names), 1, 1))
+    of = np.isfinite(donor)
+    moved[donor[of].astype(np.int64), scope[of], 0] = value[of]
+    within[scope[~of], 0, 0] = value[~of]
+    return DonorInfluence(moved, within, classes)
+
+
+def _pair_influence(
+    scores: Sequence[PairScore], cells: Grouped
+) -> tuple[NDArray[np.int32], DonorInfluence]:
+    """Return the donor units of one protocol's answers, and how they move its accuracies.
+
+    Answers are looked at by the donor's class, so that few of them lie in memory again.
+    """
+    k, of = len(cells.names), cells.units.of
+    asked = np.zeros((k, k))
+    for score in scores:
+        for own, other in ((score.first, score.second), (score.second, score.first)):
+            asked[own, other] += np.count_nonzero(cells.classes[score.cell] == own)
+    behind = [np.zeros(0, np.int32) if score.donor is None else score.donor for score in scores]
+    donors = np.unique(np.concatenate([np.unique(some) for some in behind]))
+    classes = cells.donor_units.classes[donors]
+    found = DonorInfluence(np.zeros((len(donors), 1 + k, 1)), np.zeros((1 + k, 1, 1)), classes)
+    for class_ in np.unique(classes):
+        columns = []
+        for score, donor in zip(scores, behind, strict=True):
+            if score.background not in (-1, class_):
+                continue
+            here = cells.donor_units.classes[donor] == class_
+            cell = score.cell[here]
+            first = cells.classes[cell] == score.first
+            columns.append(
+                (
+                    np.where(first, score.first, score.second),
+                    np.where(first, score.second, score.first),
+                    of[cell], np.searchsorted(donors, donor[here]), score.correct[here, None],
+                )
+            )  # fmt: skip
+        more = pair_influence(asked, *map(np.concatenate, zip(*columns, strict=True)), classes)
+        found.moved[:] += more.moved
+        found.within[:] += more.within
+    return donors, found
 
 
 def predictions_table(

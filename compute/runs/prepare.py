@@ -47,7 +47,11 @@ def prepare(store: CropStore, config: RunConfig) -> tuple[Plan, Cells]:
     protein = store.cells["protein"].to_numpy(dtype=object)
     grid = np.zeros(len(classes), bool)
     grid[plan.rows[plan.grid]] = True
-    cells = Cells(classes, protein, grid, store.localizations, plan.folds)
+    windows = pd.Categorical(store.windows["localization"], categories=store.localizations)
+    cells = Cells(
+        classes, protein, grid, store.localizations, plan.folds,
+        windows.codes.astype(np.int64), store.windows["protein"].to_numpy(dtype=object),
+    )  # fmt: skip
     if len(plan.folds.testable()) < 2:
         raise InputError(
             f"{store.path}: fewer than two localizations have at least two proteins with usable "

@@ -114,6 +114,21 @@ PAIR_TALLIES = pa.schema(
 A row is per protein (`cell` is null), or per cell where a class has fewer than 5 proteins.
 """
 
+PAIR_DONORS = pa.schema(
+    [
+        ("protocol", _string),
+        ("donor", _int32),
+        ("localization", _string),
+        ("value", _f64),
+    ]
+)
+"""How donors move a model's pair accuracies under a condition, for the variance that they add.
+
+A row is per donor unit (its number) and localization (null for overall): its influence. Rows
+without a donor hold the squared influences of the answers that a centre unit and a donor unit have
+in common, summed. The table lies below the run's `work` folder alone.
+"""
+
 ACCURACY = pa.schema(
     [
         ("model", _string),

@@ -142,24 +142,25 @@ def aggregate(
 
 
 def with_counts(rows: pd.DataFrame, counted: pd.DataFrame) -> pd.DataFrame:
-    """Take the numbers of cells and proteins from another aggregation of the same tests.
+    """Take the numbers of cells and proteins, and `donor_seen`, from another aggregation.
 
     Parameters
     ----------
     rows
         Rows with the columns of `ACCURACY` or `EFFECTS`.
     counted
-        Rows of `ACCURACY` of the pair probe, in which `n_cells` and `n_proteins` are known.
+        Rows of `ACCURACY` of the pair probe and the same tests, in which they are known.
 
     Returns
     -------
     pandas.DataFrame
-        `rows` with `n_cells` and `n_proteins` of the same model, protocol, condition, probe, scope
-        and localization; missing where `counted` has none.
+        `rows` with `n_cells`, `n_proteins` and `donor_seen` of the same model, protocol, condition,
+        probe, scope and localization; missing where `counted` has none.
     """
     keys = [*_KEY, "probe", "scope", "localization"]
-    counts = counted[[*keys, "n_cells", "n_proteins"]].drop_duplicates(keys)
-    return rows.drop(columns=["n_cells", "n_proteins"]).merge(counts, on=keys, how="left")
+    taken = ["n_cells", "n_proteins", "donor_seen"]
+    counts = counted[[*keys, *taken]].drop_duplicates(keys)
+    return rows.drop(columns=taken).merge(counts, on=keys, how="left")
 
 
 def _scopes(

@@ -199,13 +199,23 @@ def effective_freedom(influence: NDArray[np.float64], classes: NDArray[np.int64]
     return max(float(1 / (share**2 / free).sum()), 1.0)
 
 
-def spread(draws: NDArray[np.float64]) -> float:
-    """Return the standard deviation of the draws that are finite; NaN with fewer than two."""
+def spread(draws: NDArray[np.float64], added: float = 0.0) -> float:
+    """Return the standard deviation of the draws that are finite; NaN with fewer than two.
+
+    Parameters
+    ----------
+    draws
+        Values, shape (draws,).
+    added
+        Variance that is added to theirs, by default 0.
+    """
     finite = draws[np.isfinite(draws)]
-    return float(finite.std()) if len(finite) > 1 else np.nan
+    return float(np.sqrt(finite.var() + added)) if len(finite) > 1 else np.nan
 
 
-def interval(estimate: float, draws: NDArray[np.float64], freedom: float) -> tuple[float, float]:
+def interval(
+    estimate: float, draws: NDArray[np.float64], freedom: float, added: float = 0.0
+) -> tuple[float, float]:
     """Return the estimate ± Student's t × the standard deviation of bootstrap draws.
 
     Percentiles of the draws hold the truth too rarely with few proteins; `docs/method.md` has the
@@ -219,6 +229,8 @@ def interval(estimate: float, draws: NDArray[np.float64], freedom: float) -> tup
         The statistic of each draw, shape (draws,).
     freedom
         Degrees of freedom, from `freedom` or `effective_freedom`.
+    added
+        Variance that the draws do not have, that of donors; by default 0.
 
     Returns
     -------
@@ -233,7 +245,7 @@ def interval(estimate: float, draws: NDArray[np.float64], freedom: float) -> tup
     >>> print(f"{low:.3f} to {high:.3f}")
     0.222 to 0.778
     """
-    sd = spread(draws)
+    sd = spread(draws, added)
     if freedom < 1 or not np.isfinite(sd) or not np.isfinite(estimate):
         return np.nan, np.nan
     reach = _t(freedom) * sd
@@ -245,6 +257,7 @@ def share_interval(
     draws: NDArray[np.float64],
     freedom: float,
     answers: int | None = None,
+    added: float = 0.0,
 ) -> tuple[float, float]:
     """Return Wilson's interval of a share, which stays in 0 to 1 and has a width even at 0 and 1.
 
@@ -262,6 +275,8 @@ def share_interval(
         variance is not taken for less, and only what exceeds it has the degrees of freedom of the
         resampling units (Satterthwaite). If cells have several trials, the known part is at most
         this, and the interval is wider than need be.
+    added
+        As for `interval`.
 
     Returns
     -------
@@ -277,7 +292,7 @@ def share_interval(
     >>> print(f"{low:.2f} to {high:.2f}")
     0.66 to 1.00
     """
-    sd = spread(draws)
+    sd = spread(draws, added)
     if freedom < 1 or not np.isfinite(sd) or not np.isfinite(estimate):
         return np.nan, np.nan
     binomial = estimate * (1 - estimate)

@@ -1,6 +1,7 @@
 """Accuracies, drops and gaps as table rows, with intervals and tests. Pure tables, no files."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from compute.statistics.bootstrap import (
     freedom,
     interval,
     share_interval,
+    spread,
 )
+from compute.statistics.donors import DonorInfluence, DonorPart
 from compute.statistics.effects import (
     Accuracies,
     Tallies,
@@ -77,6 +80,7 @@ def effect_rows(
     names: Sequence[str],
     resampling: Resampling,
     config: BootstrapConfig,
+    donors: DonorInfluence | None = None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Estimate every condition's accuracy and every effect, overall and by localization.
 
@@ -92,15 +96,19 @@ def effect_rows(
         Draws of the tallies' resampling units.
     config
         Says how many sign flips are drawn, with which seed, and the margin.
+    donors
+        How donors move the accuracy under each of the conditions; by default None, which takes
+        answers that share a donor for independent.
 
     Returns
     -------
     accuracy, effects : list of dict
-        Columns of `ACCURACY` and of `EFFECTS` without `model`, `protocol`, `probe`, `aggregation`
-        and `unit`. Overall effects have p-values, not yet adjusted.
+        Columns of `ACCURACY` and of `EFFECTS` without `model`, `protocol`, `probe`, `aggregation`,
+        `unit` and `donor_seen`. Overall effects have p-values, not yet adjusted.
     """
     everything = drawn_accuracies(tallies, resampling)
     moves = influence(tallies, len(names))
+    every = np.eye(len(conditions))
     paired = {}
     for effect, name, first, second in contrasts(conditions):
         shared = common(tallies, first, second)
@@ -108,10 +116,11 @@ def effect_rows(
         found = everything if alike else drawn_accuracies(shared, resampling)
         rows = (first, second) if alike else (0, 1)
         share = contributions(shared, len(names))
-        p_value = sign_flip_test(share[0] - share[1], config.flips, config.seed)
         moved = moves if alike else influence(shared, len(names))
-        apart = moved[rows[0]] - moved[rows[1]]
-        paired[effect, name] = (found, rows, shared.n_cells[1], p_value, apart)
+        paired[effect, name] = _Paired(
+            found, rows, shared.n_cells[1], share[0] - share[1], moved[rows[0]] - moved[rows[1]],
+            every[first] - every[second],
+        )  # fmt: skip
     scopes: list[tuple[str, int | None]] = [("overall", None)]
     scopes += [("localization", a) for a in np.unique(tallies.classes)]
     accuracy, effects = [], []
@@ -120,30 +129,64 @@ def effect_rows(
         where = {"scope": scope, "localization": None if a is None else names[a]}
         estimate, drawn = (_of(found, a) for found in everything)
         for m, name in enumerate(conditions):
-            free = _freedom(tallies, tallies.n_cells[m], here, moves[m], a)
-            low, high = share_interval(float(estimate[0, m]), drawn[:, m], free)
+            part = _donor_part(donors, every[m], a)
+            free = _freedom(tallies, tallies.n_cells[m], here, moves[m], a, drawn[:, m], part)
+            low, high = share_interval(
+                float(estimate[0, m]), drawn[:, m], free, added=part.variance
+            )
             accuracy.append(
                 {**where, "condition": name, "estimate": float(estimate[0, m]),
                  "ci_low": low, "ci_high": high, **_counts(tallies, tallies.n_cells[m], here)}
             )  # fmt: skip
-        for (effect, name), (pair, (first, second), n_cells, p_value, apart) in paired.items():
-            estimate, drawn = (_of(each, a) for each in pair)
+        for (effect, name), pair in paired.items():
+            estimate, drawn = (_of(each, a) for each in pair.found)
+            first, second = pair.rows
             difference = float(estimate[0, first] - estimate[0, second])
             draws = drawn[:, first] - drawn[:, second]
-            free = _freedom(tallies, n_cells, here, apart, a)
-            counts = _counts(tallies, n_cells, here)
-            low, high = interval(difference, draws, free)
+            part = _donor_part(donors, pair.contrast, a)
+            free = _freedom(tallies, pair.n_cells, here, pair.moved, a, draws, part)
+            counts = _counts(tallies, pair.n_cells, here)
+            low, high = interval(difference, draws, free, part.variance)
             row = {
                 **where, "effect": str(effect), "condition": name, "estimate": difference,
                 "ci_low": low, "ci_high": high, "p_value": np.nan, **counts,
             }  # fmt: skip
             if a is None:
-                row["p_value"], row["margin"] = p_value, config.margin
+                alone = spread(draws)
+                stretch = spread(draws, part.variance) / alone if alone > 0 else 1.0
+                row["p_value"] = sign_flip_test(pair.parts, config.flips, config.seed, stretch)
+                row["margin"] = config.margin
                 row["p_equivalence"] = equivalence_test(
-                    difference, draws, free, config.margin, counts["n_cells"]
+                    difference, draws, free, config.margin, counts["n_cells"], part.variance
                 )
             effects.append(row)
     return accuracy, effects
+
+
+@dataclass(frozen=True)
+class _Paired:
+    """Two conditions, compared in the tests that both have.
+
+    Parameters
+    ----------
+    found
+        Accuracies from all resampling units and from each draw.
+    rows
+        Places of the two conditions in `found`.
+    n_cells
+        Cells behind each of the U resampling units, shape (U,).
+    parts, moved
+        Each unit's part of the effect, shape (U,), and its influence, shape (U, 1 + classes).
+    contrast
+        Weights of all conditions' accuracies in the effect.
+    """
+
+    found: tuple[Accuracies, Accuracies]
+    rows: tuple[int, int]
+    n_cells: NDArray[np.int64]
+    parts: NDArray[np.float64]
+    moved: NDArray[np.float64]
+    contrast: NDArray[np.float64]
 
 
 def adjust(effects: pd.DataFrame) -> pd.DataFrame:
@@ -177,6 +220,8 @@ def _freedom(
     here: NDArray[np.bool_],
     moved: NDArray[np.float64],
     a: int | None,
+    draws: NDArray[np.float64],
+    part: DonorPart,
 ) -> float:
     """Return the degrees of freedom of an accuracy or effect, overall (`a` is None) or of a class.
 
@@ -192,10 +237,26 @@ def _freedom(
         Influence of each of them, shape (U, 1 + classes), as from `influence`.
     a
         The class.
+    draws
+        The estimate of each draw, shape (draws,).
+    part
+        What donors add to their variance.
     """
     units = freedom(tallies.classes[here & (n_cells > 0)])
     mine = moved[:, 0 if a is None else 1 + a]
-    return effective_freedom(mine, tallies.classes) if units > 0 and mine.any() else units
+    if units < 1:
+        return units
+    centre = effective_freedom(mine, tallies.classes) if mine.any() else units
+    return part.freedom_with(centre, draws)
+
+
+def _donor_part(
+    donors: DonorInfluence | None, contrast: NDArray[np.float64], a: int | None
+) -> DonorPart:
+    """Return what donors add to the variance of an effect, overall (`a` is None) or of a class."""
+    if donors is None:
+        return DonorPart()
+    return donors.component(contrast, 0 if a is None else 1 + a)
 
 
 def _counts(

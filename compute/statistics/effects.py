@@ -262,12 +262,11 @@ def contrasts(names: Sequence[str]) -> list[tuple[Effect, str, int, int]]:
     gap different: 1 minus 2
     """
     found = []
-    if Condition.UNALTERED in names:
-        base = names.index(Condition.UNALTERED)
-        found = [
-            (Effect.DROP, name, base, m)
+    for effect, base in ((Effect.DROP, Condition.UNALTERED), (Effect.NET, Condition.SHAM)):
+        found += [
+            (effect, name, names.index(base), m)
             for m, name in enumerate(names)
-            if name != Condition.UNALTERED
+            if base in names and name not in {base, Condition.UNALTERED}
         ]
     if Condition.SAME in names and Condition.DIFFERENT in names:
         same, different = names.index(Condition.SAME), names.index(Condition.DIFFERENT)
@@ -275,7 +274,9 @@ def contrasts(names: Sequence[str]) -> list[tuple[Effect, str, int, int]]:
     return found
 
 
-def sign_flip_test(differences: NDArray[np.float64], flips: int, seed: int) -> float:
+def sign_flip_test(
+    differences: NDArray[np.float64], flips: int, seed: int, stretch: float = 1.0
+) -> float:
     """Test whether differences, one per resampling unit, are as likely to be above 0 as below.
 
     Parameters
@@ -286,6 +287,9 @@ def sign_flip_test(differences: NDArray[np.float64], flips: int, seed: int) -> f
         Number of random sign patterns.
     seed
         Seed of the random numbers, any integer ≥ 0.
+    stretch
+        How much wider the sum's distribution is than flips make it, because resampling units share
+        donors: a ratio of standard deviations, by default 1.
 
     Returns
     -------
@@ -301,7 +305,7 @@ def sign_flip_test(differences: NDArray[np.float64], flips: int, seed: int) -> f
     True
     """
     rng = np.random.default_rng(seed)
-    observed = abs(differences.sum())
+    observed = abs(differences.sum()) / stretch
     if observed == 0:
         return 1.0
     beyond = 0

@@ -13,7 +13,12 @@ from compute.statistics.bootstrap import spread
 
 
 def equivalence_test(
-    estimate: float, draws: NDArray[np.float64], freedom: float, margin: float, n_cells: int
+    estimate: float,
+    draws: NDArray[np.float64],
+    freedom: float,
+    margin: float,
+    n_cells: int,
+    added: float = 0.0,
 ) -> float:
     """Test that an effect lies within ± margin.
 
@@ -34,6 +39,8 @@ def equivalence_test(
         A difference of accuracies, above 0.
     n_cells
         Number of cells behind the effect.
+    added
+        Variance that the draws do not have, that of donors; by default 0.
 
     Returns
     -------
@@ -41,7 +48,7 @@ def equivalence_test(
         The larger of the two one-sided p-values; 1 with fewer than 1 degree of freedom, NaN without
         an estimate or two draws.
     """
-    sd = spread(draws)
+    sd = spread(draws, added)
     if not np.isfinite(sd) or not np.isfinite(estimate):
         return np.nan
     if freedom < 1:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from compute.schema import Flip
 from compute.statistics.bootstrap import Resampling, share_interval
+from compute.statistics.donors import DonorInfluence, DonorPart
 from compute.statistics.resampling_units import Units, means, scopes
 
 
@@ -55,6 +56,7 @@ def flip_rows(
     units: Units,
     resampling: Resampling,
     names: Sequence[str],
+    donors: DonorInfluence | None = None,
 ) -> list[dict[str, Any]]:
     """Estimate how often answers change, overall and by localization.
 
@@ -69,6 +71,9 @@ def flip_rows(
         The U resampling units and their draws.
     names
         Class names.
+    donors
+        How donors move the share of each direction; by default None, which takes answers that share
+        a donor for independent.
 
     Returns
     -------
@@ -76,13 +81,15 @@ def flip_rows(
         Columns of `FLIPS` without `model`, `condition` and `protocol`.
     """
     found = means(flips, n, resampling)
-    rows = []
+    rows, every = [], np.eye(len(Flip))
     for scope in scopes(units, n, names):
         cells = scope.columns["n_cells"] if scope.index else None
         for f, direction in enumerate(Flip):
             estimate = float(found.point[scope.index, f])
             draws = found.draws[:, scope.index, f]
-            low, high = share_interval(estimate, draws, scope.freedom, cells)
+            part = DonorPart() if donors is None else donors.component(every[f], scope.index)
+            free = part.freedom_with(scope.freedom, draws)
+            low, high = share_interval(estimate, draws, free, cells, part.variance)
             rows.append(
                 {
                     **scope.columns,

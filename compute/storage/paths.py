@@ -155,7 +155,15 @@ class RunPaths:
         return sorted(self.path.glob(str(Path(RUN_TABLES[table]).parent)))
 
     def pairs(self, kind: str, model: str, condition: str) -> Path:
-        """Return where one model's and condition's ``"pairwise"`` or ``"tallies"`` rows lie."""
+        """Return where one model's and condition's rows of pair tests lie.
+
+        Parameters
+        ----------
+        kind
+            ``"pairwise"``, ``"tallies"`` or ``"donors"``.
+        model, condition
+            Their names.
+        """
         return self.path / WORK / kind / f"{model}-{condition}.parquet"
 
     def fits(self, model: str, condition: str) -> Path:

@@ -128,13 +128,16 @@ def write_second_reading(run, model, conditions, seed):
 def make(folder, population, **config):
     """Make a run; shards hold so few cells that proteins lie in several."""
     table = cells_table(population, per_protein=6)
-    plan = make_plan(table, windows=windows_table(CLASSES[:3], population=population), **config)
+    windows = windows_table(CLASSES[:3], population=population)
+    plan = make_plan(table, windows=windows, **config)
     code = {name: k for k, name in enumerate(CLASSES)}
     classes = table["localization"].map(code).fillna(-1).to_numpy().astype(np.int64)
     protein, grid = table["protein"].to_numpy(dtype=str), np.zeros(len(table), bool)
     grid[plan.rows[plan.grid]] = True
     folds = deal("grouped", 3, classes, protein, grid, len(CLASSES), 0)
-    cells = Cells(classes, protein, grid, CLASSES, folds)
+    of_window = windows["localization"].map(code).fillna(-1).to_numpy().astype(np.int64)
+    window_protein = windows["protein"].to_numpy(dtype=object)
+    cells = Cells(classes, protein, grid, CLASSES, folds, of_window, window_protein)
     with begin(folder, {}, {"localizations": CLASSES}) as run:
         for number, (start, stop) in enumerate(plan.shards(SHARD_CELLS // 4)):
             trials = plan.trials(start, stop)
