@@ -42,6 +42,8 @@ class Stream(IntEnum):
     """The halves of a protein's unaltered cells that give its noise floor."""
     CALIBRATION_CELLS = 403
     """Which cells the temperature of a probe's probabilities is fitted on."""
+    DOSE_TRIALS = 404
+    """Which trials the bins of a dose are found from."""
     EXAMPLE_CELLS = 501
     """Which cells' crops are kept to look at, beside those that moved most."""
     TRAIN_FIELDS = 601

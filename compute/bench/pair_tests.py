@@ -12,8 +12,8 @@ from typing import Any
 
 from compute.bench.compare_solvers import compare_solvers
 from compute.bench.table import Row
+from compute.probes.gather import gather_grid
 from compute.probes.solvers import Fitting, Solver
-from compute.probes.stage import gather_grid
 from compute.runs.config import RunConfig
 from compute.runs.prepare import prepare
 from compute.schema import Condition

@@ -3,7 +3,7 @@
 Layer: reads `trials` and the probe stage's work files.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from compute.embedding.config import StepEnd
 from compute.probes.cells import Cells
 from compute.probes.tables import read_donor_influence
 from compute.schema import Condition, Probe, Protocol
@@ -53,6 +54,34 @@ def pair_donors(
             else read_donor_influence(table, protocol, cells.donor_units.classes, cells.names)
         )
     return side_by_side(found, len(cells.names))
+
+
+def at_ends(
+    influences: Mapping[Condition, DonorInfluence | None],
+    ends: Sequence[StepEnd],
+    view: Callable[[StepEnd], int],
+    n_classes: int,
+) -> DonorInfluence | None:
+    """Return how donors move the accuracy at each end of steps.
+
+    Parameters
+    ----------
+    influences
+        By condition, on the accuracy in each of its views; None without donors.
+    ends
+        The ends.
+    view
+        Gives the place of an end's view among its condition's.
+    n_classes
+        Number of classes in the store.
+    """
+    there = [condition for condition, found in influences.items() if found is not None]
+    joined = side_by_side([None, *(influences[c] for c in there)], n_classes)
+    if joined is None:
+        return None
+    width = [1, *(found.moved.shape[2] for c in there if (found := influences[c]))]
+    first = dict(zip(there, np.cumsum(width), strict=False))
+    return joined.columns([first[e[0]] + view(e) if e[0] in first else 0 for e in ends])
 
 
 def donor_seen(run: RunDirectory, cells: Cells) -> Seen:

@@ -4,23 +4,26 @@ Layer: takes blocks of whole proteins; keeps sums by resampling unit, and distri
 by protein. Memory does not grow with the number of cells. No files.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compute.effects.predictions import Answers, Backgrounds, Block
+from compute.embedding.config import View
 from compute.errors import InputError
-from compute.schema import CONDITIONS, Condition, Flip, Protocol
+from compute.schema import CONDITIONS, Condition, Dose, Flip, Protocol, Reading
 from compute.statistics.backgrounds import add_to_grid, begin_grid
 from compute.statistics.calibration import CalibrationSums
 from compute.statistics.donors import DonorSums, DonorUnits
+from compute.statistics.dose import add_doses, begin_doses, bins_of
 from compute.statistics.flips import changes
 from compute.statistics.protein_shifts import CellAnswers, Distributions, NoiseFloors, Shifts
 from compute.statistics.resampling_units import Units, add
 from compute.statistics.rescaling import READINGS
 from compute.statistics.truth import Truth
+from compute.statistics.worst_case import add_worst, begin_worst
 
 Key = tuple[Protocol, Condition]
 
@@ -64,11 +67,30 @@ class Readings:
     right
         Right answers under each of `READINGS`, shape (U, 3).
     n
-        Number of these trials, one per cell, shape (U, 1).
+        Number of these cells, shape (U, 1).
     """
 
     right: NDArray[np.float64]
     n: NDArray[np.float64]
+
+
+@dataclass
+class ViewSums:
+    """Sums of the trials that were read again, under one condition and protocol, in V views.
+
+    Parameters
+    ----------
+    right
+        Right answers of each resampling unit in each view, shape (U, V).
+    n
+        Cells, shape (U, 1).
+    donors
+        Sums by donor unit of right answers in each view; None without donors.
+    """
+
+    right: NDArray[np.float64]
+    n: NDArray[np.float64]
+    donors: DonorSums | None
 
 
 @dataclass
@@ -77,8 +99,12 @@ class Gathered:
 
     Parameters
     ----------
-    sums, distributions, shifts
+    sums, distributions, shifts, views
         By protocol and condition.
+    worst
+        Sums of `compute.statistics.worst_case`, by protocol and condition.
+    doses
+        Sums of `compute.statistics.dose`, by protocol, condition and dose.
     readings
         By condition.
     """
@@ -87,6 +113,9 @@ class Gathered:
     readings: dict[Condition, Readings] = field(default_factory=dict)
     distributions: dict[Key, Distributions] = field(default_factory=dict)
     shifts: dict[Key, Shifts] = field(default_factory=dict)
+    views: dict[Key, ViewSums] = field(default_factory=dict)
+    worst: dict[Key, NDArray[np.float64]] = field(default_factory=dict)
+    doses: dict[tuple[Protocol, Condition, Dose], NDArray[np.float64]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -109,6 +138,10 @@ class Gatherer:
         The conditions with trials of their own, in the run's order.
     temperatures
         Temperature of each protocol, fitted on unaltered crops.
+    views
+        The views that steps of a drop lead to, by condition; empty where trials were read once.
+    ends
+        Ends of the bins of each dose, by condition (`compute.statistics.dose.edges`).
     locked
         Whether the scale is locked in the first reading of a trial and not in the second, rather
         than the reverse.
@@ -125,6 +158,8 @@ class Gatherer:
     donors: DonorUnits
     conditions: Sequence[Condition]
     temperatures: dict[Protocol, float]
+    views: Mapping[Condition, Sequence[View]]
+    ends: Mapping[tuple[Condition, Dose], NDArray[np.float64]]
     locked: bool
     seed: int
     truth: Truth | None
@@ -184,8 +219,12 @@ class Gatherer:
             if len(mine.cell) == 0:
                 continue
             self._add(self._sums(found, key), tested, mine, condition, block.background)
-            if protocol is Protocol.FROZEN and condition in block.second:
-                self._read_twice(found, condition, tested, mine, block.second[condition])
+            self._behind(found, key, tested, mine, block.background)
+            again = block.second.get((protocol, View(condition, Reading.SCALED)))
+            if protocol is Protocol.FROZEN and again is not None:
+                self._read_twice(found, condition, tested, mine, again)
+        for condition, views in self.views.items():
+            self._seen_again(found, block, protocol, condition, views)
 
     def _sums(self, found: Gathered, key: Key) -> Sums:
         """Return the sums of a protocol and condition, begun where they are not there yet."""
@@ -235,9 +274,84 @@ class Gatherer:
         for calibration in sums.calibration:
             calibration.add(after.probabilities, own, position, weight, unit)
         if sums.grid is not None and sums.donors is not None:
-            behind, donor = backgrounds.of(after.trial)
+            place = backgrounds.places(after.trial)
+            behind, donor = backgrounds.background[place], backgrounds.donor[place]
             add_to_grid(sums.grid, unit, position, behind, was, after.predicted, own)
             sums.donors.add(unit, own, donor, weight, np.column_stack([right, changed]))
+
+    def _behind(
+        self, found: Gathered, key: Key, before: Answers, after: Answers, backgrounds: Backgrounds
+    ) -> None:
+        """Add the trials of tested cells to the sums by dose, and to those of the worst case."""
+        _, condition = key
+        spec = CONDITIONS[condition]
+        if spec.donors == "none":
+            return
+        place = backgrounds.places(after.trial)
+        unit = self.units.of[after.cell]
+        own = self.classes[after.cell][after.position]
+        right = after.predicted == own
+        if spec.grid:
+            worst = found.worst.setdefault(key, begin_worst(self.units.count))
+            add_worst(worst, unit, after.starts, backgrounds.background[place], right)
+        lost = (self._answer_before(before, after) == own).astype(float) - right
+        weight = 1 / after.many[after.position]
+        for dose in Dose:
+            ends = self.ends.get((condition, dose))
+            if ends is not None:
+                sums = found.doses.setdefault((*key, dose), begin_doses(self.units.count))
+                bins = bins_of(backgrounds.doses[dose][place], ends)
+                add_doses(sums, unit[after.position], bins, weight, lost)
+
+    def _seen_again(
+        self,
+        found: Gathered,
+        block: Block,
+        protocol: Protocol,
+        condition: Condition,
+        views: Sequence[View],
+    ) -> None:
+        """Add the trials of tested cells that were read again, in all views of a condition.
+
+        Raises
+        ------
+        InputError
+            The views are not of the same trials.
+        """
+        seen = [
+            block.answers.get((protocol, condition))
+            if view.reading is None
+            else block.second.get((protocol, view))
+            for view in views
+        ]
+        there = [answers for answers in seen if answers is not None]
+        if len(there) < len(views):
+            return
+        again = [a for a, view in zip(there, views, strict=True) if view.reading is not None]
+        first = again[0] if again else there[0]
+        first = first.cells(self.units.of[first.cell] >= 0)
+        if len(first.cell) == 0:
+            return
+        position = first.position
+        own = self.classes[first.cell][position]
+        right = np.stack(
+            [a.predicted[_places(a.trial, first.trial, "trial")] == own for a in there], 1
+        )
+        u, k = self.units.count, len(self.names)
+        if (protocol, condition) not in found.views:
+            donors = CONDITIONS[condition].donors != "none"
+            found.views[protocol, condition] = ViewSums(
+                np.zeros((u, len(views))), np.zeros((u, 1)),
+                DonorSums.empty(self.donors.classes, k, len(views)) if donors else None,
+            )  # fmt: skip
+        sums, weight = found.views[protocol, condition], 1 / first.many[position]
+        unit = self.units.of[first.cell]
+        add(sums.n, unit, 0, np.ones(len(unit)))
+        for column, answers in enumerate(right.T):
+            add(sums.right, unit[position], column, weight * answers)
+        if sums.donors is not None:
+            donor = block.background.donor[block.background.places(first.trial)]
+            sums.donors.add(unit[position], own, donor, weight, right.astype(float))
 
     def _read_twice(
         self,
@@ -268,13 +382,14 @@ class Gatherer:
         sums = found.readings.setdefault(
             condition, Readings(np.zeros((u, len(READINGS))), np.zeros((u, 1)))
         )
+        weight = 1 / second.many[second.position]
         cell = second.cell[second.position]
         unit, own = self.units.of[cell], self.classes[cell]
         crop, locked = (second, first) if self.locked else (first, second)
         answers = (self._answer_before(before, second), crop.predicted, locked.predicted)
-        add(sums.n, unit, 0, np.ones(len(cell)))
+        add(sums.n, unit, 0, weight)
         for column, answer in enumerate(answers):
-            add(sums.right, unit, column, answer == own)
+            add(sums.right, unit, column, weight * (answer == own))
 
     def _by_cell(self, answers: Answers) -> CellAnswers:
         """Average answers by cell."""

@@ -16,10 +16,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from compute.embedding.config import View
 from compute.errors import InputError
-from compute.schema import CONDITIONS, Condition, Protocol
+from compute.hashing import Stream, mix
+from compute.schema import CONDITIONS, Condition, Dose, Protocol
 from compute.statistics.donors import DonorUnits
-from compute.storage.paths import LOCKED_PREDICTIONS
+from compute.statistics.dose import edges
+from compute.storage.paths import SECOND_PREDICTIONS
 from compute.storage.run_directory import RunDirectory
 
 BATCH = 8192
@@ -28,6 +31,9 @@ BATCH = 8192
 BLOCK = 8192
 """Rows of unaltered predictions, of both protocols, after which a block ends where its last protein
 does."""
+
+DOSE_TRIALS = 500_000
+"""Most trials, on average, from which the bins of a dose are found."""
 
 _PROTOCOLS = list(Protocol)
 _NONE = np.iinfo(np.int64).min
@@ -119,14 +125,13 @@ class Block:
     answers
         By protocol and condition; only those with trials.
     second
-        By condition, the frozen probe's answers to trials that were read a second time, with the
-        other scaling.
+        By protocol and view, the answers to trials that were read again.
     background
         Class of the background, and unit of the donor, of every trial in the block that has one.
     """
 
     answers: Mapping[tuple[Protocol, Condition], Answers]
-    second: Mapping[Condition, Answers]
+    second: Mapping[tuple[Protocol, View], Answers]
     background: "Backgrounds"
 
 
@@ -140,22 +145,23 @@ class Backgrounds:
         Number of each trial, ascending, shape (T,).
     background, donor
         Class of its background and unit of its donor, −1 for none, shape (T,).
+    doses
+        How much of the donor's neighbours it shows, NaN where nothing is known, each of shape (T,).
     """
 
     trial: NDArray[np.int64]
     background: NDArray[np.int64]
     donor: NDArray[np.int32]
+    doses: Mapping[Dose, NDArray[np.float32]]
 
-    def of(self, trial: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        """Return the background class and the donor unit of trials, −1 for none, in their order.
+    def places(self, trial: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the places of trials among these.
 
         Raises
         ------
         InputError
             A trial is not in the table.
         """
-        if len(trial) == 0:
-            return np.zeros(0, np.int64), np.zeros(0, np.int32)
         place = np.searchsorted(self.trial, trial)
         known = place < len(self.trial)
         known[known] = self.trial[place[known]] == trial[known]
@@ -164,7 +170,7 @@ class Backgrounds:
                 f"Trial {trial[~known][0]} is in `predictions` but not in `trials`.",
                 "Run again with --fresh.",
             )
-        return self.background[place], self.donor[place]
+        return place
 
 
 class Predictions:
@@ -321,14 +327,15 @@ def _trials(
     ------
     dict
         `protein`, `trial`, `background`, the class behind the cell, and `donor`, the donor's unit,
-        or −1, shape (trials,).
+        or −1; and every `Dose`, NaN where it is null; shape (trials,).
     """
     kinds = {str(c): spec.donors for c, spec in CONDITIONS.items() if spec.donors != "none"}
     windows = pa.array([name for name, kind in kinds.items() if kind == "window"], pa.string())
     with_donor = pc.is_in(pc.field("condition"), pa.array(list(kinds)))
     for path in run.parts("trials"):
         table = pq.read_table(
-            path, columns=["trial", "cell", "condition", "donor", "donor_localization"],
+            path,
+            columns=["trial", "cell", "condition", "donor", "donor_localization", *map(str, Dose)],
             filters=with_donor, partitioning=None,
         )  # fmt: skip
         cell = table.column("cell").to_numpy()
@@ -346,7 +353,41 @@ def _trials(
             "trial": table.column("trial").to_numpy()[order],
             "background": np.asarray(code.to_numpy(), np.int64)[order],
             "donor": donor[order],
+            **{str(d): pc.fill_null(table.column(str(d)), np.nan).to_numpy()[order] for d in Dose},
         }
+
+
+def dose_edges(
+    run: RunDirectory, tested: NDArray[np.bool_], seed: int
+) -> dict[tuple[Condition, Dose], NDArray[np.float64]]:
+    """Return the ends of the bins of each dose (`compute.statistics.dose.edges`), by condition.
+
+    Parameters
+    ----------
+    run
+        The run; all `trials` are there.
+    tested
+        Which cells of the store are tested, shape (N,).
+    seed
+        Chooses the trials that are looked at where there are more than `DOSE_TRIALS`.
+    """
+    files = run.parts("trials")
+    total = sum(pq.read_metadata(path).num_rows for path in files)
+    kept: dict[tuple[Condition, Dose], list[NDArray[np.float32]]] = {}
+    for path in files:
+        table = pq.read_table(
+            path, columns=["trial", "cell", "condition", *map(str, Dose)],
+            filters=pc.field(str(Dose.SHARE)).is_valid(), partitioning=None,
+        )  # fmt: skip
+        drawn = mix(seed, Stream.DOSE_TRIALS, table["trial"].to_numpy()) % np.uint64(max(total, 1))
+        some = tested[table["cell"].to_numpy()] & (drawn < DOSE_TRIALS)
+        names = np.asarray(table["condition"].to_pylist(), dtype=object)
+        for name in np.unique(names[some].astype(str)):
+            for dose in Dose:
+                values = pc.fill_null(table[str(dose)], np.nan).to_numpy()
+                kept.setdefault((Condition(name), dose), []).append(values[some & (names == name)])
+    found = {key: edges(np.concatenate(values)) for key, values in kept.items()}
+    return {key: ends for key, ends in found.items() if np.isfinite(ends).all()}
 
 
 def blocks(
@@ -387,9 +428,10 @@ def blocks(
     paths = {c: run.part("predictions", n, model) for n, c in enumerate(conditions)}
     files = {c: Predictions(p, names, protein) for c, p in paths.items() if p.is_file()}
     again = {
-        c: Predictions(path, names, protein)
+        View(c, reading): Predictions(path, names, protein)
         for n, c in enumerate(conditions)
-        if (path := run.part(LOCKED_PREDICTIONS, n, model)).is_file()
+        for reading, table in SECOND_PREDICTIONS.items()
+        if (path := run.part(table, n, model)).is_file()
     }
     if Condition.UNALTERED not in files:
         return
@@ -402,13 +444,14 @@ def blocks(
         yield Block(
             {(p, c): answers for c, some in found.items() for p, answers in some.items()},
             {
-                c: second[Protocol.FROZEN]
-                for c, file in again.items()
-                if Protocol.FROZEN in (second := file.until(protein_end))
+                (p, view): answers
+                for view, file in again.items()
+                for p, answers in file.until(protein_end).items()
             },
             Backgrounds(
                 known.get("trial", none),
                 known.get("background", none),
                 known.get("donor", none.astype(np.int32)),
+                {dose: known.get(str(dose), none.astype(np.float32)) for dose in Dose},
             ),
         )

@@ -4,7 +4,7 @@ Layer: reads `predictions`, `trials` and the probe stage's work files; writes ev
 but `examples`. The numbers are computed in `compute.statistics`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -14,24 +14,33 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from compute import schema
-from compute.effects.donors import donor_seen, pair_donors, with_donor_seen
+from compute.effects.donors import at_ends, donor_seen, pair_donors, with_donor_seen
 from compute.effects.gather import Gathered, Gatherer
-from compute.effects.predictions import Predictions, blocks
+from compute.effects.predictions import Predictions, blocks, dose_edges
+from compute.embedding.config import LOCKED, EmbedConfig, StepEnd, View
 from compute.hashing import Stream, mix
 from compute.probes.cells import Cells
-from compute.schema import Aggregation, Condition, Flip, Probe, Protocol
+from compute.probes.second import step_views_of
+from compute.probes.stage import ONCE
+from compute.probes.tables import read_donor_influence
+from compute.schema import Aggregation, Condition, Dose, Flip, Probe, Protocol
 from compute.statistics.aggregation import aggregate, with_counts
 from compute.statistics.backgrounds import background_rows
 from compute.statistics.bootstrap import BootstrapConfig, Resampling
 from compute.statistics.calibration import calibration_rows, fit_temperature, reliability_rows
+from compute.statistics.decomposition import decomposition_rows
 from compute.statistics.donors import DonorInfluence, side_by_side
+from compute.statistics.dose import dose_rows
 from compute.statistics.effect_rows import adjust, effect_rows, pair_tallies
 from compute.statistics.effects import Tallies
 from compute.statistics.flips import flip_rows
+from compute.statistics.resampling_units import Units
 from compute.statistics.rescaling import rescaling_rows
 from compute.statistics.truth import Truth
+from compute.statistics.worst_case import worst_rows
 from compute.storage.atomic_files import Progress, silent, write_stream
 from compute.storage.run_directory import RunDirectory
 
@@ -58,7 +67,7 @@ def summarise(
     progress: Progress = silent,
     *,
     truth: pd.DataFrame | None = None,
-    normalisation: str = "crop",
+    embed: EmbedConfig = ONCE,
 ) -> None:
     """Write every summary table that is not there yet.
 
@@ -79,8 +88,8 @@ def summarise(
         protein under one model. By default nothing is called.
     truth
         The store's `truth`, on simulated cells; by default None.
-    normalisation
-        Scaling in the first reading of every trial, ``"crop"`` (the default) or ``"locked"``.
+    embed
+        How trials were composed and read, and read again; by default once, and scaled by the crop.
 
     Raises
     ------
@@ -91,7 +100,7 @@ def summarise(
         _copy(run, name, models, conditions)
     if all(run.summary(name).is_file() for name in MADE):
         return
-    stage = _Stage(run, cells, table, models, conditions, config, truth, normalisation)
+    stage = _Stage(run, cells, table, models, conditions, config, truth, embed)
     stage.gather(progress)
     for name, tables in stage.tables():
         expected = schema.SUMMARY_TABLES[name]
@@ -140,24 +149,28 @@ class _Stage:
         conditions: Sequence[str],
         config: BootstrapConfig,
         truth: pd.DataFrame | None,
-        normalisation: str,
+        embed: EmbedConfig,
     ) -> None:
         self.run, self.cells, self.table, self.config = run, cells, table, config
         self.models, self.conditions = models, conditions
         self.composed = [c for c in schema.COMPOSED if c in conditions]
         self.names = list(cells.names)
-        self.locked = normalisation == "locked"
+        self.embed, self.ends = embed, embed.step_views(self.composed)
+        views = {c: step_views_of(embed, self.composed, c) for c, *_ in self.ends}
+        self.views = {c: some or [View(c)] for c, some in views.items()}
         code, proteins = pd.factorize(cells.protein, sort=True)
         self.proteins, self.protein = pa.array(proteins.tolist()), code.astype(np.int32)
         self.units = cells.units
         self.truth = None if truth is None else Truth.of(truth, len(cells.classes), self.names)
         self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in MADE}
         self.multiclass: dict[tuple[str, Protocol], _Answered] = {}
+        self.steps: dict[tuple[str, Protocol], _Answered] = {}
         self._resampling = cache(self._draw)
 
     def gather(self, progress: Progress) -> None:
         """Go through every model's predictions and collect the rows that come from them."""
         size = len(self.proteins)
+        doses = dose_edges(self.run, self.units.of >= 0, self.config.seed)
         for done, model in enumerate(self.models):
 
             def report(protein: int, done: int = done) -> None:
@@ -165,14 +178,14 @@ class _Stage:
 
             gatherer = Gatherer(
                 self.cells.classes, self.protein, self.names, self.units, self.cells.donor_units,
-                self.composed, self._temperatures(model), self.locked, self.config.seed,
-                self.truth,
+                self.composed, self._temperatures(model), self.views, doses,
+                self.embed.normalisation == LOCKED, self.config.seed, self.truth,
             )  # fmt: skip
             donors = self.cells.donor_units
             found = gatherer.gather(
                 blocks(self.run, model, self.composed, self.names, self.protein, donors), report
             )
-            self._multiclass(model, found)
+            self._multiclass(model, found, doses)
             self._proteins(model, found)
         progress("effects", len(self.models) * size, len(self.models) * size)
 
@@ -222,7 +235,12 @@ class _Stage:
         code = np.frombuffer(classes, np.int64)
         return Resampling(code, len(self.names), self.config.draws, self.config.seed)
 
-    def _multiclass(self, model: str, found: Gathered) -> None:
+    def _multiclass(
+        self,
+        model: str,
+        found: Gathered,
+        doses: Mapping[tuple[Condition, Dose], NDArray[np.float64]],
+    ) -> None:
         """Collect the rows that come from one model's sums, and its tallies for `_effects`."""
         if not found.sums:
             return
@@ -263,11 +281,86 @@ class _Stage:
                 if sums.grid is not None:
                     grid = background_rows(sums.grid[answered], units, drawn, self.names)
                     self._add("backgrounds", key, grid)
+            self._steps(model, protocol, found, units, answered)
+        for (protocol, condition), worst in found.worst.items():
+            key = {"model": model, "protocol": str(protocol), "condition": str(condition)}
+            self._add("worst_case", key, worst_rows(worst[answered], units, drawn, self.names))
+        for (protocol, condition, dose), by_bin in found.doses.items():
+            key = {
+                "model": model, "protocol": str(protocol), "condition": str(condition),
+                "measure": str(dose),
+            }  # fmt: skip
+            ends = doses[condition, dose]
+            self._add("dose", key, dose_rows(by_bin[answered], ends, units, drawn, self.names))
         for condition, readings in found.readings.items():
             parts = rescaling_rows(
                 readings.right[answered], readings.n[answered, 0], units, drawn, self.names
             )
             self._add("rescaling", {"model": model, "condition": str(condition)}, parts)
+
+    def _steps(
+        self,
+        model: str,
+        protocol: Protocol,
+        found: Gathered,
+        units: Units,
+        answered: NDArray[np.bool_],
+    ) -> None:
+        """Arrange the multi-class probe's answers at the ends of steps, if all were read."""
+        views = {c: found.views.get((protocol, c)) for c in self.views}
+        if not views or any(sums is None for sums in views.values()):
+            return
+        there = {c: sums for c, sums in views.items() if sums is not None}
+        columns = [(there[end[0]], self._view(end)) for end in self.ends]
+        tallies = Tallies(
+            np.stack([sums.right[answered, view, None] for sums, view in columns]),
+            np.stack([sums.n[answered] for sums, _ in columns]), units.classes,
+            np.stack([sums.n[answered, 0] for sums, _ in columns]).round().astype(np.int64),
+            units.protein,
+        )  # fmt: skip
+        influences = {c: s.donors.influence() if s.donors else None for c, s in there.items()}
+        self.steps[model, protocol] = _Answered(
+            tallies, [], at_ends(influences, list(self.ends), self._view, len(self.names))
+        )
+
+    def _view(self, end: StepEnd) -> int:
+        """Return the place of an end's view among those of its condition."""
+        return self.views[end[0]].index(self.ends[end])
+
+    def _pair_steps(self, model: str, protocol: Protocol) -> _Answered | None:
+        """Arrange the answers in pair tests at the ends of steps; None if not all were read."""
+        files = [
+            self.run.pairs("step_tallies" if len(self.views[view.condition]) > 1 else "tallies",
+                           model, view.name)
+            for view in self.ends.values()
+        ]  # fmt: skip
+        if not files or not all(file.is_file() for file in files):
+            return None
+        frames = [pq.read_table(file, partitioning=None).to_pandas() for file in files]
+        rows = pd.concat(
+            [
+                frame[frame["protocol"] == str(protocol)].assign(condition=str(m))
+                for m, frame in enumerate(frames)
+            ],
+            ignore_index=True,
+        )
+        places = [str(m) for m in range(len(files))]
+        tallies, tested = pair_tallies(rows, places, self.names)
+        if tallies is None or tested != places:
+            return None
+        influences = {}
+        for condition in self.views:
+            path = self.run.pairs("step_donors", model, condition)
+            influences[condition] = (
+                read_donor_influence(
+                    pq.read_table(path, partitioning=None), protocol,
+                    self.cells.donor_units.classes, self.names,
+                )
+                if path.is_file()
+                else None
+            )  # fmt: skip
+        donors = at_ends(influences, list(self.ends), self._view, len(self.names))
+        return _Answered(tallies, [], donors)
 
     def _add(self, table: str, key: dict[str, str], rows: Iterable[dict[str, Any]]) -> None:
         """Append rows to a table, each with the columns of `key`."""
@@ -299,6 +392,7 @@ class _Stage:
                 }  # fmt: skip
                 for kept, some in zip(rows, found, strict=True):
                     kept += [{**key, **row} for row in some]
+            self._decomposition(model, protocol)
         accuracy, effects = (pd.DataFrame(kept) for kept in rows)
         seen = donor_seen(self.run, self.cells)
         accuracy, effects = (with_donor_seen(frame, seen) for frame in (accuracy, effects))
@@ -312,6 +406,24 @@ class _Stage:
             pd.concat([accuracy, more[0]], ignore_index=True),
             pd.concat([effects, more[1]], ignore_index=True) if len(more[1]) else effects,
         )
+
+    def _decomposition(self, model: str, protocol: Protocol) -> None:
+        """Collect what one model's drop is made of, in both probes."""
+        for probe, given in (
+            (Probe.PAIR, self._pair_steps(model, protocol)),
+            (Probe.MULTICLASS, self.steps.get((model, protocol))),
+        ):
+            if given is None:
+                continue
+            drawn = self._resampling(given.tallies.classes.tobytes())
+            rows = decomposition_rows(
+                given.tallies, list(self.ends), self.names, drawn, given.donors
+            )
+            key = {
+                "model": model, "protocol": str(protocol), "probe": str(probe),
+                "unit": self.units.kind,
+            }  # fmt: skip
+            self._add("decomposition", key, rows)
 
     def _proteins(self, model: str, found: Gathered) -> None:
         """Write one model's parts of the tables `BY_PROTEIN`, to be joined when all are done."""

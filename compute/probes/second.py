@@ -1,17 +1,16 @@
 """Trials that are read again: their pair tests and the multi-class probe's answers to them.
 
-Layer: reads the second readings' embeddings below the run's `work` folder and writes there too. What
-a drop is made of (`compute.statistics.decomposition`) is computed from these files. The pair tests
-of a condition are over the same trials in every view, so that answers can be compared one by one.
+Layer: reads the embeddings of second readings below the run's `work` folder and writes there too.
+What a drop is made of (`compute.statistics.decomposition`) is computed from these files. The pair
+tests of a condition are over the same trials in every view, so that answers can be compared.
 """
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any
+from itertools import combinations
+from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
 
 from compute import schema
 from compute.backgrounds.plan import Plan
@@ -19,7 +18,7 @@ from compute.embedding.config import EmbedConfig, View
 from compute.probes.cells import Cells
 from compute.probes.gather import gather_grid, shards
 from compute.probes.multiclass import Multiclass, fit_multiclass
-from compute.probes.pair_tests import HyperplanesByPair, PairScore, pair_tests
+from compute.probes.pair_tests import CONFLICTING, HyperplanesByPair, PairScore, pair_tests
 from compute.probes.solvers import Fitting
 from compute.probes.tables import donor_influences, predictions_table, tally
 from compute.schema import CONDITIONS, Condition, Protocol, Reading
@@ -28,13 +27,26 @@ from compute.storage.paths import SECOND, SECOND_PREDICTIONS
 from compute.storage.run_directory import RunDirectory
 
 
+def backgrounds_of(
+    condition: Condition, plan: Plan, cells: Cells
+) -> tuple[list[tuple[int, int]], dict[tuple[int, int], Sequence[int]]]:
+    """List the pairs that are tested under a condition, and the backgrounds that each stands on."""
+    pairs = list(combinations(cells.folds.testable().tolist(), 2))
+    if condition is Condition.CONFLICTING:
+        return pairs, {pair: [CONFLICTING] for pair in pairs}
+    if CONDITIONS[condition].grid:
+        shared = plan.backgrounds.tolist()
+        return pairs, {pair: [k for k in shared if k not in pair] for pair in pairs}
+    return pairs, {pair: [-1] for pair in pairs}
+
+
 def probe_again(
     run: RunDirectory,
     plan: Plan,
     cells: Cells,
     model: str,
     embed: EmbedConfig,
-    planes: HyperplanesByPair | None,
+    planes: HyperplanesByPair,
     frozen: Multiclass | None,
     fitting: Fitting,
 ) -> None:
@@ -56,16 +68,11 @@ def probe_again(
         How and where the pair tests are fitted.
     """
     composed = plan.config.composed
-    views = set(embed.step_views(composed).values())
     fitted: dict[View, Multiclass | None] = {}
     missing = _missing(run, model, embed, composed)
     for condition in composed:
-        mine = [view for view in _ordered(views) if view.condition is condition]
-        if condition is Condition.UNALTERED or not mine:
-            continue
-        files = [run.pairs("step_tallies", model, view.name) for view in mine]
-        files.append(run.pairs("step_donors", model, condition))
-        tests = not all(file.is_file() for file in files)
+        mine = step_views_of(embed, composed, condition)
+        tests = not all(file.is_file() for file in _step_files(run, model, mine))
         found: list[list[tuple[str, PairScore]]] = []
         for view in mine:
             again = view in missing
@@ -75,7 +82,7 @@ def probe_again(
                 condition
             ]
             if tests:
-                pairs, choice = plan.pair_tests(condition)
+                pairs, choice = backgrounds_of(condition, plan, cells)
                 scores, _ = pair_tests(crops, pairs, choice, cells.folds, planes, fitting)
                 found.append(scores)
                 run.write(
@@ -107,16 +114,48 @@ def probe_again(
             _answer(run, cells, model, reading, here, fitted, frozen)
 
 
-def _ordered(views: set[View]) -> list[View]:
-    """Put views in order: the run's own way first, then as `Reading` has them."""
+def step_views_of(
+    embed: EmbedConfig, composed: Sequence[Condition], condition: Condition
+) -> list[View]:
+    """List the views of a condition that steps lead to, the run's own first; its estimates' order.
+
+    Parameters
+    ----------
+    embed
+        Says which trials were read again, and how.
+    composed
+        The run's conditions with trials of their own.
+    condition
+        One of them; without trials that are read again it has no views.
+    """
+    views = {v for v in embed.step_views(composed).values() if v.condition is condition}
+    if not any(view.reading for view in views):
+        return []
     order = [None, *Reading]
-    return sorted(views, key=lambda view: (list(Condition).index(view.condition),
-                                           order.index(view.reading)))  # fmt: skip
+    return sorted(views, key=lambda view: order.index(view.reading))
+
+
+def _step_files(run: RunDirectory, model: str, views: Sequence[View]) -> list[Path]:
+    """List where the results of the pair tests of one condition's views lie."""
+    files = [run.pairs("step_tallies", model, view.name) for view in views]
+    return files + [run.pairs("step_donors", model, view.condition) for view in views[:1]]
+
+
+def finished_again(
+    run: RunDirectory, model: str, embed: EmbedConfig, composed: Sequence[Condition]
+) -> bool:
+    """Tell whether all results of one model's second readings are there."""
+    files = [
+        file
+        for condition in composed
+        for file in _step_files(run, model, step_views_of(embed, composed, condition))
+    ]
+    return all(file.is_file() for file in files) and not _missing(run, model, embed, composed)
 
 
 def _missing(
     run: RunDirectory, model: str, embed: EmbedConfig, composed: Sequence[Condition]
-) -> dict[View, Any]:
+) -> dict[View, Path]:
     """Return where the answers to second readings will lie that are not there yet, by view."""
     return {
         View(condition, reading): path
@@ -133,7 +172,7 @@ def _answer(
     cells: Cells,
     model: str,
     reading: Reading,
-    missing: Mapping[View, Any],
+    missing: Mapping[View, Path],
     fitted: Mapping[View, Multiclass | None],
     frozen: Multiclass | None,
 ) -> None:

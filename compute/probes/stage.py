@@ -10,27 +10,28 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import combinations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from compute import schema
 from compute.backgrounds.plan import Plan
+from compute.embedding.config import EmbedConfig
 from compute.probes.cells import Cells
+from compute.probes.gather import gather_grid, has_donors, shards
 from compute.probes.multiclass import Multiclass, fit_multiclass
-from compute.probes.pair_tests import CONFLICTING, Crops, HyperplanesByPair, PairScore, pair_tests
+from compute.probes.pair_tests import Crops, HyperplanesByPair, PairScore, pair_tests
+from compute.probes.second import backgrounds_of, finished_again, probe_again
 from compute.probes.solvers import ONE_CORE, Fitting
 from compute.probes.tables import donor_influences, predictions_table, tally, write_pairwise
 from compute.schema import CONDITIONS, Condition, Protocol
 from compute.storage.atomic_files import Progress, silent, table_writer, write_json
-from compute.storage.paths import LOCKED, LOCKED_PREDICTIONS
 from compute.storage.run_directory import RunDirectory
+
+ONCE = EmbedConfig(second_readings=False)
+"""Trials that were read once."""
 
 GATHERED = 1 << 29
 """Bytes of the grid's embeddings that one pass over the shards gathers at most (512 MB); a pass
@@ -61,6 +62,7 @@ def probe(
     models: Mapping[str, int],
     fitting: Fitting = ONE_CORE,
     progress: Progress = silent,
+    embed: EmbedConfig = ONCE,
 ) -> None:
     """Fit and test every probe whose results are not there yet, and write the results.
 
@@ -78,14 +80,18 @@ def probe(
         How and where the pair tests are fitted; by default by the shared solver in one thread.
     progress
         Called with the stage's name, how many units are done and how many there are; a unit is one
-        model under one condition. By default nothing is called.
+        model under one condition, or its second readings. By default nothing is called.
+    embed
+        Which trials were read again, and how; by default none were.
     """
     conditions = plan.config.composed
+    each = len(conditions) + 1
+    total = len(models) * each
     for done, (model, dimension) in enumerate(models.items()):
-        before = done * len(conditions)
-        progress("probe", before, len(models) * len(conditions))
+        before = done * each
+        progress("probe", before, total)
         left = [c for c in conditions if not _finished(run, plan, model, c)]
-        if not left and _answered(run, model, conditions):
+        if not left and finished_again(run, model, embed, conditions):
             continue
         fitted = _Fitted()
         if len(cells.folds.testable()) > 1:
@@ -100,10 +106,12 @@ def probe(
                         condition in left,
                     )  # fmt: skip
                     before += 1
-                    progress("probe", before, len(models) * len(conditions))
+                    progress("probe", before, total)
             _answer(run, cells, model, conditions, left, fitted)
-            _answer_locked(run, cells, model, conditions, fitted.probes[Condition.UNALTERED])
-    total = len(models) * len(conditions)
+            probe_again(
+                run, plan, cells, model, embed, fitted.planes or {},
+                fitted.probes[Condition.UNALTERED], fitting,
+            )  # fmt: skip
     progress("probe", total, total)
 
 
@@ -113,26 +121,8 @@ def _finished(run: RunDirectory, plan: Plan, model: str, condition: Condition) -
     if condition is Condition.DIFFERENT and Condition.CONFLICTING in plan.config.conditions:
         names.append(Condition.CONFLICTING)
     files = [run.part("predictions", plan.config.composed.index(condition), model)]
-    kinds = ("pairwise", "tallies", *(["donors"] if _has_donors(condition) else []))
+    kinds = ("pairwise", "tallies", *(["donors"] if has_donors(condition) else []))
     files += [run.pairs(kind, model, name) for kind in kinds for name in names]
-    return all(file.is_file() for file in files)
-
-
-def _has_donors(condition: Condition) -> bool:
-    """Tell whether a condition's backgrounds come from donors."""
-    return CONDITIONS[condition].donors != "none"
-
-
-def _locked_conditions(conditions: Sequence[Condition]) -> list[tuple[int, Condition]]:
-    """List the conditions whose trials are read a second time, with their numbers."""
-    return [(n, c) for n, c in enumerate(conditions) if CONDITIONS[c].rescaled]
-
-
-def _answered(run: RunDirectory, model: str, conditions: Sequence[Condition]) -> bool:
-    """Tell whether the answers to second readings are there, or there are no second readings."""
-    if not run.parts(LOCKED, model):
-        return True
-    files = [run.part(LOCKED_PREDICTIONS, n, model) for n, _ in _locked_conditions(conditions)]
     return all(file.is_file() for file in files)
 
 
@@ -211,91 +201,9 @@ def _tests(
     frozen: HyperplanesByPair | None,
     fitting: Fitting,
 ) -> tuple[list[tuple[str, PairScore]], HyperplanesByPair]:
-    """Do a condition's pair tests, each on the backgrounds that the condition has for it.
-
-    Returns
-    -------
-    scores, planes
-        As from `pair_tests`.
-    """
-    pairs = list(combinations(cells.folds.testable().tolist(), 2))
-    if condition is Condition.CONFLICTING:
-        choice: dict[tuple[int, int], Sequence[int]] = {key: [CONFLICTING] for key in pairs}
-    elif CONDITIONS[condition].grid:
-        shared = plan.backgrounds.tolist()
-        choice = {pair: [k for k in shared if k not in pair] for pair in pairs}
-    else:
-        choice = {key: [-1] for key in pairs}
+    """Do a condition's pair tests, as `pair_tests` does those that `backgrounds_of` lists."""
+    pairs, choice = backgrounds_of(condition, plan, cells)
     return pair_tests(crops, pairs, choice, cells.folds, frozen, fitting)
-
-
-def _shards(
-    run: RunDirectory, table: str, model: str
-) -> Iterator[tuple[pd.DataFrame, NDArray[np.float32]]]:
-    """Read embeddings a shard at a time.
-
-    Yields
-    ------
-    trials : pandas.DataFrame
-        Columns `trial`, `cell`, `condition`, `donor`, `donor_localization` and `repeat`, n rows.
-    vectors : ndarray
-        Their embeddings, shape (n, D).
-    """
-    columns = ["trial", "cell", "condition", "donor", "donor_localization", "repeat"]
-    for trials_file, file in zip(run.parts("trials"), run.parts(table, model), strict=True):
-        found = pq.read_table(file, partitioning=None)
-        trials = pq.read_table(trials_file, columns=columns, partitioning=None)
-        if len(found) < len(trials):
-            trials = trials.filter(pc.is_in(trials["trial"], found["trial"].combine_chunks()))
-        flat = np.asarray(found.column("embedding").combine_chunks().flatten())
-        yield trials.to_pandas(), flat.reshape(len(found), -1)
-
-
-def gather_grid(
-    run: RunDirectory, cells: Cells, model: str, conditions: Sequence[Condition]
-) -> dict[Condition, tuple[Crops, NDArray[np.bool_]]]:
-    """Gather the embeddings of cells that stand in pair tests, in one pass over the shards.
-
-    Parameters
-    ----------
-    run
-        The run; all `trials` and `embeddings` are there.
-    cells
-        Labels and folds of the store's cells.
-    model
-        Name of the model.
-    conditions
-        The conditions to gather.
-
-    Returns
-    -------
-    dict
-        For each condition its crops, n of them, and which are of repeat 0, shape (n,).
-    """
-    tested = cells.tested
-    gathered: dict[Condition, list[tuple[NDArray[Any], ...]]] = {c: [] for c in conditions}
-    for trials, vectors in _shards(run, "embeddings", model):
-        cell, first = trials["cell"].to_numpy(), trials["repeat"].to_numpy() == 0
-        behind = pd.Categorical(trials["donor_localization"], categories=list(cells.names)).codes
-        number = trials["donor"].fillna(-1).to_numpy(np.int64)
-        for condition in conditions:
-            here = tested[cell] & (trials["condition"] == str(condition)).to_numpy()
-            if here.any() or not gathered[condition]:
-                donor = cells.donor_units.of(CONDITIONS[condition].donors, number[here])
-                gathered[condition].append(
-                    (vectors[here], cell[here], behind[here], donor, first[here])
-                )
-    found = {}
-    for condition in conditions:
-        # Arrays of each shard were kept, not its frames, which take more than the embeddings.
-        vectors, cell, behind, donor, first = map(
-            np.concatenate, zip(*gathered.pop(condition), strict=True)
-        )
-        grid = CONDITIONS[condition].grid
-        background = behind.astype(np.int64) if grid else np.full(len(cell), -1)
-        known = donor if _has_donors(condition) else None
-        found[condition] = (Crops(vectors, cell, cells.classes[cell], background, known), first)
-    return found
 
 
 def _answer(
@@ -316,7 +224,7 @@ def _answer(
     ]
     with ExitStack() as files:
         add = {c: files.enter_context(table_writer(path, expected)) for c, path in missing}
-        for trials, vectors in _shards(run, "embeddings", model) if add else ():
+        for trials, vectors in shards(run, "embeddings", model) if add else ():
             name = trials["condition"].to_numpy(dtype=object)
             for condition in add:
                 here = name == str(condition)
@@ -325,37 +233,6 @@ def _answer(
                     add[condition](
                         predictions_table(cells, trials[here], vectors[here], condition, both)
                     )
-
-
-def _answer_locked(
-    run: RunDirectory,
-    cells: Cells,
-    model: str,
-    conditions: Sequence[Condition],
-    frozen: Multiclass | None,
-) -> None:
-    """Write the frozen probe's predictions for trials that were read a second time, if any were."""
-    if not run.parts(LOCKED, model):
-        return
-    expected = schema.predictions_schema(len(cells.names))
-    missing = [
-        (c, path)
-        for n, c in _locked_conditions(conditions)
-        if not (path := run.part(LOCKED_PREDICTIONS, n, model)).is_file()
-    ]
-    with ExitStack() as files:
-        add = {c: files.enter_context(table_writer(path, expected)) for c, path in missing}
-        for trials, vectors in _shards(run, LOCKED, model) if add else ():
-            name = trials["condition"].to_numpy(dtype=object)
-            for condition in add:
-                here = name == str(condition)
-                if here.any():
-                    add[condition](
-                        predictions_table(
-                            cells, trials[here], vectors[here], condition,
-                            ((Protocol.FROZEN, frozen),),
-                        )
-                    )  # fmt: skip
 
 
 def _write_scores(
@@ -378,8 +255,8 @@ def _write_scores(
         _tally(model, condition, scores, cells),
         schema.PAIR_TALLIES,
     )
-    if _has_donors(condition):
-        found = donor_influences(scores, cells)
+    if has_donors(condition):
+        found = donor_influences([scores], cells)
         run.write(run.pairs("donors", model, condition), found, schema.PAIR_DONORS)
 
 

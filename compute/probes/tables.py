@@ -162,13 +162,13 @@ def tally(
     )
 
 
-def donor_influences(scores: Sequence[tuple[str, PairScore]], cells: Grouped) -> pa.Table:
+def donor_influences(views: Sequence[Sequence[tuple[str, PairScore]]], cells: Grouped) -> pa.Table:
     """Sum up how donors move the accuracies of one model and condition.
 
     Parameters
     ----------
-    scores
-        Protocol and answers of every pair test.
+    views
+        Protocol and answers of every pair test, in each of V views of the same trials.
     cells
         Classes and resampling units of the store's cells, and the units of donors.
 
@@ -176,23 +176,33 @@ def donor_influences(scores: Sequence[tuple[str, PairScore]], cells: Grouped) ->
     -------
     pyarrow.Table
         Columns of `compute.schema.PAIR_DONORS`; no rows without donors.
+
+    Raises
+    ------
+    ValueError
+        The views are not of the same trials.
     """
     frames = []
     for protocol in Protocol:
-        chosen = [score for name, score in scores if name == protocol and score.donor is not None]
-        if not chosen:
+        chosen = [
+            [score for name, score in scores if name == protocol and score.donor is not None]
+            for scores in views
+        ]
+        if not chosen or not chosen[0]:
             continue
         donors, found = _pair_influence(chosen, cells)
         scope = pa.array([None, *cells.names], pa.string())
-        g, s = np.nonzero(found.moved[..., 0])
-        every = np.arange(len(scope))
+        g, s, v = np.nonzero(found.moved)
+        every = np.indices(found.within.shape).reshape(3, -1)
         frames.append(
             pa.table(
                 {
-                    "protocol": pa.array([str(protocol)] * (len(g) + len(every)), pa.string()),
-                    "donor": pa.array([*donors[g], *[None] * len(every)], pa.int32()),
-                    "localization": scope.take(pa.array(np.append(s, every))),
-                    "value": np.append(found.moved[g, s, 0], found.within[:, 0, 0]),
+                    "protocol": pa.array([str(protocol)] * (len(g) + every.shape[1]), pa.string()),
+                    "donor": pa.array([*donors[g], *[None] * every.shape[1]], pa.int32()),
+                    "localization": scope.take(pa.array(np.append(s, every[0]))),
+                    "view": pa.array(np.append(v, every[1]), pa.int32()),
+                    "other_view": pa.array([*[None] * len(g), *every[2]], pa.int32()),
+                    "value": np.append(found.moved[g, s, v], found.within[tuple(every)]),
                 },
                 schema=schema.PAIR_DONORS,
             )
@@ -222,33 +232,40 @@ def read_donor_influence(
     place = {name: 1 + k for k, name in enumerate(names)}
     scope = rows["localization"].map(place).fillna(0).to_numpy(np.int64)
     value, donor = rows["value"].to_numpy(), rows["donor"].to_numpy(np.float64)
-    moved = np.zeros((len(classes), 1 + len(names), 1))
-    within = np.zeros((1 + len(names), 1, 1))
+    view, other = rows["view"].to_numpy(np.int64), rows["other_view"].to_numpy(np.float64)
+    views = int(view.max()) + 1
+    moved = np.zeros((len(classes), 1 + len(names), views))
+    within = np.zeros((1 + len(names), views, views))
     of = np.isfinite(donor)
-    moved[donor[of].astype(np.int64), scope[of], 0] = value[of]
-    within[scope[~of], 0, 0] = value[~of]
+    moved[donor[of].astype(np.int64), scope[of], view[of]] = value[of]
+    within[scope[~of], view[~of], other[~of].astype(np.int64)] = value[~of]
     return DonorInfluence(moved, within, classes)
 
 
 def _pair_influence(
-    scores: Sequence[PairScore], cells: Grouped
+    views: Sequence[Sequence[PairScore]], cells: Grouped
 ) -> tuple[NDArray[np.int32], DonorInfluence]:
     """Return the donor units of one protocol's answers, and how they move its accuracies.
 
     Answers are looked at by the donor's class, so that few of them lie in memory again.
     """
     k, of = len(cells.names), cells.units.of
+    tests = list(zip(*views, strict=True))
     asked = np.zeros((k, k))
-    for score in scores:
+    for score, *others in tests:
+        if not all(np.array_equal(score.cell, other.cell) for other in others):
+            raise ValueError("Views of a condition hold other trials.")
         for own, other in ((score.first, score.second), (score.second, score.first)):
             asked[own, other] += np.count_nonzero(cells.classes[score.cell] == own)
-    behind = [np.zeros(0, np.int32) if score.donor is None else score.donor for score in scores]
+    behind = [np.zeros(0, np.int32) if s[0].donor is None else s[0].donor for s in tests]
     donors = np.unique(np.concatenate([np.unique(some) for some in behind]))
     classes = cells.donor_units.classes[donors]
-    found = DonorInfluence(np.zeros((len(donors), 1 + k, 1)), np.zeros((1 + k, 1, 1)), classes)
+    v = len(views)
+    found = DonorInfluence(np.zeros((len(donors), 1 + k, v)), np.zeros((1 + k, v, v)), classes)
     for class_ in np.unique(classes):
         columns = []
-        for score, donor in zip(scores, behind, strict=True):
+        for scores, donor in zip(tests, behind, strict=True):
+            score = scores[0]
             if score.background not in (-1, class_):
                 continue
             here = cells.donor_units.classes[donor] == class_
@@ -258,10 +275,12 @@ def _pair_influence(
                 (
                     np.where(first, score.first, score.second),
                     np.where(first, score.second, score.first),
-                    of[cell], np.searchsorted(donors, donor[here]), score.correct[here, None],
+                    of[cell], np.searchsorted(donors, donor[here]),
+                    np.stack([each.correct[here] for each in scores], 1),
                 )
             )  # fmt: skip
-        more = pair_influence(asked, *map(np.concatenate, zip(*columns, strict=True)), classes)
+        own, other, unit, place, right = map(np.concatenate, zip(*columns, strict=True))
+        more = pair_influence(asked, own, other, unit, place, right, classes)
         found.moved[:] += more.moved
         found.within[:] += more.within
     return donors, found

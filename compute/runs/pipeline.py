@@ -174,7 +174,7 @@ class _Stages:
         conditions = plan.config.conditions
         summarise(
             run, cells, store.cells, names, conditions, config.bootstrap, self._progress,
-            truth=store.truth, normalisation=config.embed.normalisation,
+            truth=store.truth, embed=config.embed,
         )  # fmt: skip
         self._lap("effects")
         write_examples(

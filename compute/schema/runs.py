@@ -119,14 +119,17 @@ PAIR_DONORS = pa.schema(
         ("protocol", _string),
         ("donor", _int32),
         ("localization", _string),
+        ("view", _int32),
+        ("other_view", _int32),
         ("value", _f64),
     ]
 )
 """How donors move a model's pair accuracies under a condition, for the variance that they add.
 
-A row is per donor unit (its number) and localization (null for overall): its influence. Rows
-without a donor hold the squared influences of the answers that a centre unit and a donor unit have
-in common, summed. The table lies below the run's `work` folder alone.
+A row is per donor unit (its number), localization (null for overall) and view of the trials, of
+which there is one unless they are read again: its influence. Rows without a donor hold the products
+of the influences, in two views, of the answers that a centre unit and a donor unit have in common,
+summed. The table lies below the run's `work` folder alone.
 """
 
 ACCURACY = pa.schema(

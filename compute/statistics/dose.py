@@ -1,7 +1,7 @@
 """Drops against how much of a donor's neighbours a composite shows. Pure arrays, no files.
 
-Trials are put in `BINS` bins of equal numbers by their dose. Quartiles are sums of bins, and so is a
-smooth line: at every bin a mean over the bins near it, which count less the farther they are.
+Trials are put in `BINS` bins of equal numbers by their dose. Quartiles are sums of bins, and so are
+the points of a smooth line: each a mean over the bins near it, which count less the farther off.
 """
 
 from collections.abc import Iterator, Sequence
@@ -86,7 +86,7 @@ def add_doses(
 
 
 def kernel() -> NDArray[np.float64]:
-    """Return the weight of each bin in the line at each other one, (`BINS`, `BINS`); Epanechnikov's."""
+    """Return the weight of each bin in the line at each other one (Epanechnikov's kernel)."""
     apart = np.arange(BINS)[:, None] - np.arange(BINS)
     return np.maximum(1 - (apart / (REACH + 1)) ** 2, 0)
 

@@ -127,25 +127,23 @@ def effect_rows(
     for scope, a in scopes:
         here = tallies.classes >= 0 if a is None else tallies.classes == a
         where = {"scope": scope, "localization": None if a is None else names[a]}
-        estimate, drawn = (_of(found, a) for found in everything)
+        estimate, drawn = (of_scope(found, a) for found in everything)
         for m, name in enumerate(conditions):
-            part = _donor_part(donors, every[m], a)
-            free = _freedom(tallies, tallies.n_cells[m], here, moves[m], a, drawn[:, m], part)
-            low, high = share_interval(
-                float(estimate[0, m]), drawn[:, m], free, added=part.variance
-            )
+            part, n, draws = donor_part(donors, every[m], a), tallies.n_cells[m], drawn[:, m]
+            free = degrees_of_freedom(tallies, n, here, moves[m], a, draws, part)
+            low, high = share_interval(float(estimate[0, m]), draws, free, added=part.variance)
             accuracy.append(
                 {**where, "condition": name, "estimate": float(estimate[0, m]),
-                 "ci_low": low, "ci_high": high, **_counts(tallies, tallies.n_cells[m], here)}
+                 "ci_low": low, "ci_high": high, **count_cells(tallies, n, here)}
             )  # fmt: skip
         for (effect, name), pair in paired.items():
-            estimate, drawn = (_of(each, a) for each in pair.found)
+            estimate, drawn = (of_scope(each, a) for each in pair.found)
             first, second = pair.rows
             difference = float(estimate[0, first] - estimate[0, second])
             draws = drawn[:, first] - drawn[:, second]
-            part = _donor_part(donors, pair.contrast, a)
-            free = _freedom(tallies, pair.n_cells, here, pair.moved, a, draws, part)
-            counts = _counts(tallies, pair.n_cells, here)
+            part = donor_part(donors, pair.contrast, a)
+            free = degrees_of_freedom(tallies, pair.n_cells, here, pair.moved, a, draws, part)
+            counts = count_cells(tallies, pair.n_cells, here)
             low, high = interval(difference, draws, free, part.variance)
             row = {
                 **where, "effect": str(effect), "condition": name, "estimate": difference,
@@ -209,12 +207,12 @@ def adjust(effects: pd.DataFrame) -> pd.DataFrame:
     return effects
 
 
-def _of(found: Accuracies, a: int | None) -> NDArray[np.float64]:
+def of_scope(found: Accuracies, a: int | None) -> NDArray[np.float64]:
     """Return overall accuracies (`a` is None), or those of class `a`; shape (W, M)."""
     return found.overall if a is None else found.by_class[:, :, a]
 
 
-def _freedom(
+def degrees_of_freedom(
     tallies: Tallies,
     n_cells: NDArray[np.int64],
     here: NDArray[np.bool_],
@@ -250,7 +248,7 @@ def _freedom(
     return part.freedom_with(centre, draws)
 
 
-def _donor_part(
+def donor_part(
     donors: DonorInfluence | None, contrast: NDArray[np.float64], a: int | None
 ) -> DonorPart:
     """Return what donors add to the variance of an effect, overall (`a` is None) or of a class."""
@@ -259,7 +257,7 @@ def _donor_part(
     return donors.component(contrast, 0 if a is None else 1 + a)
 
 
-def _counts(
+def count_cells(
     tallies: Tallies, n_cells: NDArray[np.int64], here: NDArray[np.bool_]
 ) -> dict[str, int]:
     """Count the cells and proteins that gave answers, among the resampling units `here`."""

@@ -8,20 +8,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from compute import schema
-from compute.backgrounds.folds import deal
 from compute.effects.stage import summarise
-from compute.embedding.tables import trials_table
+from compute.embedding.config import EmbedConfig
+from compute.embedding.tables import embeddings_table, second_readings, trials_table
 from compute.embedding.worker import SHARD_CELLS
 from compute.probes.cells import Cells
 from compute.probes.stage import probe
-from compute.schema import COMPOSED, Condition
+from compute.schema import COMPOSED, Condition, Dose, Reading
 from compute.statistics.bootstrap import BootstrapConfig
-from compute.storage.atomic_files import write_table
-from compute.storage.paths import LOCKED_PREDICTIONS
+from compute.storage.paths import SECOND, SECOND_PREDICTIONS
 from compute.storage.run_directory import begin
 from tests.compute.synthetic_cells import CLASSES, cells_table, make_plan, windows_table
 
 MODELS = {"one": 6, "two": 4}
+EMBED = EmbedConfig()
 BOOTSTRAP = BootstrapConfig(200, 200, 0)
 BIG = {
     **{f"{name}-{i}": [name] for name in CLASSES[:3] for i in range(5)},
@@ -54,8 +54,9 @@ class Made:
         frame = read_plain(self.run.part("predictions", place(condition), model))
         return frame[frame["protocol"] == protocol].reset_index(drop=True)
 
-    def second(self, model, condition):
-        return read_plain(self.run.part(LOCKED_PREDICTIONS, place(condition), model))
+    def second(self, model, condition, reading=Reading.SCALED, protocol="frozen"):
+        frame = read_plain(self.run.part(SECOND_PREDICTIONS[reading], place(condition), model))
+        return frame[frame["protocol"] == protocol].reset_index(drop=True)
 
     def tested(self):
         """Names of the tested classes."""
@@ -64,7 +65,7 @@ class Made:
     def summarise(self, **options):
         conditions = self.plan.config.conditions
         summarise(self.run, self.cells, self.table, list(MODELS), conditions, BOOTSTRAP,
-                  truth=self.truth, **options)  # fmt: skip
+                  truth=self.truth, **{"embed": EMBED, **options})  # fmt: skip
 
 
 def place(condition):
@@ -105,24 +106,29 @@ def draw_truth(table, seed=0):
     return pd.DataFrame(rows, columns=schema.truth_schema().names)
 
 
-def write_second_reading(run, model, conditions, seed):
-    """Write what the probe stage would say of the second reading, drawn at random."""
-    rng = np.random.default_rng(seed)
-    for number, condition in enumerate(conditions):
-        if condition in (Condition.UNALTERED, Condition.SHAM):
-            continue
-        frame = read_plain(run.part("predictions", number, model))
-        trials = pd.concat(pq.read_table(file).to_pandas() for file in run.parts("trials"))
-        first = set(trials.loc[trials["repeat"] == 0, "trial"])
-        rows = frame[(frame["protocol"] == "frozen") & frame["trial"].isin(first)].copy()
-        drawn = rng.dirichlet(np.ones(len(CLASSES)), len(rows)).astype(np.float32)
-        again = (rng.random(len(rows)) < 0.5)[:, None]
-        mixed = np.where(again, drawn, np.stack(rows["probabilities"]))
-        rows["probabilities"] = list(mixed)
-        rows["predicted"] = [CLASSES[k] for k in mixed.argmax(1)]
-        expected = schema.predictions_schema(len(CLASSES))
-        table = pa.Table.from_pandas(rows, schema=expected, preserve_index=False)
-        write_table(run.part(LOCKED_PREDICTIONS, number, model), table)
+def write_second_readings(run, number, trials, table, model, dimension, seed):
+    """Write the embeddings of a shard's second readings: more of the cell shows, and new noise."""
+    for place, (reading, conditions) in enumerate(EMBED.readings(COMPOSED).items()):
+        rows = trials.iloc[second_readings(trials, conditions)]
+        vectors = embeddings(rows, table, dimension, seed)
+        rng = np.random.default_rng([seed, number, place])
+        vectors *= np.float32(0.8)
+        vectors += rng.standard_normal(vectors.shape).astype(np.float32) * np.float32(0.4)
+        expected = schema.embeddings_schema(dimension)
+        path = run.part(SECOND[reading], number, model)
+        run.write(path, embeddings_table(rows, vectors), expected)
+
+
+def with_doses(trials, seed=0):
+    """Draw how much of a donor's neighbours each trial with a donor's crop shows."""
+    kinds = {str(c) for c in ("same_protein", "same", "different")}
+    there = np.array([c in kinds for c in trials.column("condition").to_pylist()])
+    rng = np.random.default_rng([seed, *trials.column("trial").to_numpy()[:1]])
+    for dose, most in ((Dose.SHARE, 0.4), (Dose.DISTANCE, 30)):
+        values = (most * rng.random(len(there))).astype(np.float32)
+        place = trials.schema.get_field_index(str(dose))
+        trials = trials.set_column(place, str(dose), pa.array(values, mask=~there))
+    return trials
 
 
 def make(folder, population, **config):
@@ -134,27 +140,23 @@ def make(folder, population, **config):
     classes = table["localization"].map(code).fillna(-1).to_numpy().astype(np.int64)
     protein, grid = table["protein"].to_numpy(dtype=str), np.zeros(len(table), bool)
     grid[plan.rows[plan.grid]] = True
-    folds = deal("grouped", 3, classes, protein, grid, len(CLASSES), 0)
     of_window = windows["localization"].map(code).fillna(-1).to_numpy().astype(np.int64)
     window_protein = windows["protein"].to_numpy(dtype=object)
-    cells = Cells(classes, protein, grid, CLASSES, folds, of_window, window_protein)
+    cells = Cells(classes, protein, grid, CLASSES, plan.folds, of_window, window_protein)
     with begin(folder, {}, {"localizations": CLASSES}) as run:
         for number, (start, stop) in enumerate(plan.shards(SHARD_CELLS // 4)):
             trials = plan.trials(start, stop)
-            written = trials_table(trials, np.zeros(len(trials), np.int32))
+            written = with_doses(trials_table(trials, np.zeros(len(trials), np.int32)))
             run.write(run.part("trials", number), written, schema.trials_schema())
             for seed, (model, dimension) in enumerate(MODELS.items()):
                 vectors = embeddings(trials, table, dimension, seed)
-                columns = {name: written.column(name) for name in ("trial", "cell", "condition")}
-                flat = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), dimension)
                 run.write(
                     run.part("embeddings", number, model),
-                    pa.table({**columns, "embedding": flat}),
+                    embeddings_table(trials, vectors),
                     schema.embeddings_schema(dimension),
                 )
-        probe(run, plan, cells, MODELS)
-        for seed, model in enumerate(MODELS):
-            write_second_reading(run, model, plan.config.composed, seed)
+                write_second_readings(run, number, trials, table, model, dimension, seed)
+        probe(run, plan, cells, MODELS, embed=EMBED)
         made = Made(run, plan, cells, table, draw_truth(table))
         made.summarise()
     return made

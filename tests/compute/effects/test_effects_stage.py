@@ -12,7 +12,8 @@ from threadpoolctl import threadpool_limits
 from compute.probes.multiclass import fit_multiclass
 from compute.probes.stage import probe
 from compute.schema import COMPOSED, Condition, Protocol
-from tests.compute.summarised_run import BIG, MODELS, by_cell, make
+from compute.storage.paths import SECOND
+from tests.compute.summarised_run import BIG, EMBED, MODELS, by_cell, make
 from tests.compute.synthetic_cells import CLASSES
 
 
@@ -135,7 +136,7 @@ def test_p_values_are_adjusted_over_models_and_conditions(made, column):
 def test_what_is_there_is_not_made_again_and_what_is_missing_comes_back_the_same(made):
     @threadpool_limits.wrap(1)
     def do():
-        probe(made.run, made.plan, made.cells, MODELS)
+        probe(made.run, made.plan, made.cells, MODELS, embed=EMBED)
         made.summarise()
 
     every = sorted(made.run.path.rglob("*.parquet"))
@@ -144,8 +145,8 @@ def test_what_is_there_is_not_made_again_and_what_is_missing_comes_back_the_same
     assert {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in every} == before
     # Lose the unaltered probes' own results' followers: they have to be fitted again.
     lost = [p for p in every if "different" in p.name or p.name == "part-00002.parquet"]
-    kept = ("trials", "embeddings", "locked_predictions")
-    lost = [p for p in lost if not any(name in str(p) for name in kept)]
+    kept = ("trials", "embeddings", *SECOND.values())
+    lost = [p for p in lost if not any(f"{name}/" in p.as_posix() for name in kept)]
     lost += [made.run.summary(name) for name in ("shifts", "pairwise", "accuracy", "flips")]
     assert len(lost) > 6
     for path in lost:
@@ -157,7 +158,8 @@ def test_what_is_there_is_not_made_again_and_what_is_missing_comes_back_the_same
 def test_only_unaltered_crops_give_accuracies_and_empty_effects(tmp_path):
     made = make(tmp_path / "run", BIG, conditions=())
     assert set(made.frame("accuracy")["condition"]) == {"unaltered"}
-    for name in ("effects", "shifts", "truth", "flips", "backgrounds", "rescaling"):
+    for name in ("effects", "shifts", "truth", "flips", "backgrounds", "rescaling",
+                 "decomposition", "dose", "worst_case"):  # fmt: skip
         assert len(made.frame(name)) == 0
     for name in ("distributions", "calibration", "reliability"):
         assert set(made.frame(name)["condition"]) == {"unaltered"}

@@ -7,10 +7,11 @@ import pytest
 from compute import schema
 from compute.effects import predictions
 from compute.effects.predictions import Answers, Backgrounds, Predictions, blocks
+from compute.embedding.config import View
 from compute.errors import InputError
-from compute.schema import COMPOSED, CONDITIONS, Condition, Protocol
+from compute.schema import COMPOSED, CONDITIONS, Dose, Protocol, Reading
 from compute.storage.atomic_files import write_table
-from compute.storage.paths import LOCKED_PREDICTIONS
+from compute.storage.paths import SECOND_PREDICTIONS
 from tests.compute.summarised_run import MODELS, by_cell
 from tests.compute.synthetic_cells import CLASSES
 
@@ -59,17 +60,25 @@ def test_the_second_reading_and_backgrounds_come_with_the_block(made, monkeypatc
     monkeypatch.setattr(predictions, "BLOCK", 30)
     found = read(made)
     assert len(found) > 2
-    donors = made.trials().set_index("trial")["donor_localization"]
+    doses = made.trials().set_index("trial")
+    donors = doses["donor_localization"]
     for condition in COMPOSED:
-        if condition not in (Condition.UNALTERED, Condition.SHAM):
-            rows = joined(found, lambda b, c=condition: b.second.get(c))
+        if CONDITIONS[condition].rescaled:
+            key = (Protocol.FROZEN, View(condition, Reading.SCALED))
+            rows = joined(found, lambda b, k=key: b.second.get(k))
             assert rows["trial"].tolist() == made.second("one", condition)["trial"].tolist()
         if CONDITIONS[condition].donors == "none":
             continue
         for block in found:
             trial = block.answers[Protocol.REFIT, condition].trial
-            names = [CLASSES[k] for k in block.background.of(trial)]
-            assert names == donors.loc[trial].tolist()
+            places = block.background.places(trial)
+            names = [CLASSES[k] if k >= 0 else None for k in block.background.background[places]]
+            assert (
+                names == donors.loc[trial].astype(object).where(lambda d: d.notna(), None).tolist()
+            )
+            for dose in Dose:
+                shown = block.background.doses[dose][places]
+                assert np.array_equal(shown, doses[str(dose)].loc[trial], equal_nan=True)
 
 
 def test_answers_are_averaged_by_cell(made):
@@ -136,4 +145,4 @@ def test_a_file_in_another_order_is_refused(made, tmp_path):
 def test_a_model_without_unaltered_predictions_has_no_blocks(made):
     assert list(blocks(made.run, "nobody", list(COMPOSED), CLASSES, number(made))) == []
     assert set(MODELS) == {"one", "two"}
-    assert made.run.part(LOCKED_PREDICTIONS, 3, "one").is_file()
+    assert made.run.part(SECOND_PREDICTIONS[Reading.SCALED], 3, "one").is_file()

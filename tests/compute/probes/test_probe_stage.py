@@ -4,21 +4,23 @@ import shutil
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
 
-from compute import schema
 from compute.probes import stage
 from compute.probes.solvers import Fitting, Solver
 from compute.probes.stage import how_fitted, probe
+from compute.probes.tables import read_donor_influence
 from compute.runs import stages
 from compute.runs.prepare import prepare
-from compute.schema import Condition
-from compute.storage.paths import LOCKED, LOCKED_PREDICTIONS
+from compute.schema import COMPOSED, CONDITIONS, STEP_CONDITIONS, Condition, Protocol, Reading
+from compute.storage.paths import SECOND, SECOND_PREDICTIONS
 from compute.storage.run_directory import begin
 from compute.store.reader import CropStore
-from tests.compute.summarised_run import BIG, MODELS, make, place, read_plain
+from tests.compute.summarised_run import BIG, EMBED, MODELS, make, place, read_plain
+from tests.compute.synthetic_cells import CLASSES
 
 
 @pytest.fixture(scope="module")
@@ -39,38 +41,62 @@ def test_lost_files_and_smaller_passes_give_the_same_tables(made, monkeypatch):
         if "same" in name or name.endswith(f"model={model}/part-00002.parquet"):
             (made.run.path / name).unlink()
     monkeypatch.setattr(stage, "GATHERED", 1)
-    probe(made.run, made.plan, made.cells, MODELS)
+    probe(made.run, made.plan, made.cells, MODELS, embed=EMBED)
     after = contents(made.run)
     assert set(after) == set(before)
     for name, table in before.items():
         assert after[name].equals(table), name
 
 
-def test_second_readings_are_answered_by_the_frozen_probe(made):
-    model, dimension = next(iter(MODELS.items()))
-    shutil.rmtree(made.run.part(LOCKED_PREDICTIONS, 0, model).parents[1])
-    parts = made.run.parts("embeddings", model)
-    for number, (trials, file) in enumerate(zip(made.run.parts("trials"), parts, strict=True)):
-        plan = pq.read_table(trials).to_pandas()
-        chosen = (plan["repeat"] == 0) & ~plan["condition"].isin(["unaltered", "sham"])
-        table = pq.read_table(file, partitioning=None).filter(chosen.to_numpy())
-        expected = schema.embeddings_schema(dimension)
-        made.run.write(made.run.part(LOCKED, number, model), table.cast(expected), expected)
-    probe(made.run, made.plan, made.cells, MODELS)
-    for condition in (Condition.SAME, Condition.DIFFERENT, Condition.MASKED):
-        # Read from the first reading's embeddings, so the answers must be the first reading's.
-        found = read_plain(made.run.part(LOCKED_PREDICTIONS, place(condition), model))
-        first = made.predictions(model, condition, "frozen")
-        first = first[first["trial"].isin(found["trial"])].reset_index(drop=True)
-        assert len(found) == found["cell"].nunique() == len(first) > 0
-        assert found["trial"].tolist() == first["trial"].tolist()
-        assert set(found["protocol"]) == {"frozen"}
-        assert np.allclose(
-            np.stack(found["probabilities"]), np.stack(first["probabilities"]), atol=1e-6
-        )
-    for condition in (Condition.UNALTERED, Condition.SHAM):
-        assert not made.run.part(LOCKED_PREDICTIONS, place(condition), model).exists()
-    assert not made.run.parts("work/locked_predictions", list(MODELS)[1])
+def test_second_readings_of_the_same_vectors_give_the_same_answers(made, tmp_path):
+    """What is read again as it was read before is answered as it was before, by both probes."""
+    shutil.copytree(made.run.path, tmp_path / "run")
+    run, model = type(made.run)(tmp_path / "run"), next(iter(MODELS))
+    for reading in Reading:
+        shutil.rmtree(run.folder(SECOND_PREDICTIONS[reading]))
+        for first, second in zip(
+            run.parts("embeddings", model), run.parts(SECOND[reading], model), strict=True
+        ):
+            trials = pq.read_table(second, columns=["trial"], partitioning=None)["trial"]
+            table = pq.read_table(first, partitioning=None)
+            kept = table.filter(pc.is_in(table["trial"], trials.combine_chunks()))
+            run.write(second, kept, kept.schema)
+    shutil.rmtree(run.path / "work" / "step_tallies")
+    probe(run, made.plan, made.cells, {model: MODELS[model]}, embed=EMBED)
+    for (condition, _, _), view in EMBED.step_views(COMPOSED).items():
+        if view.reading is None:
+            continue
+        tallies = run.pairs("step_tallies", model, view.name)
+        assert read_plain(tallies).equals(read_plain(run.pairs("tallies", model, condition)))
+        for protocol in Protocol:
+            path = run.part(SECOND_PREDICTIONS[view.reading], place(condition), model)
+            found = read_plain(path).query("protocol == @protocol")
+            first = made.predictions(model, condition, protocol)
+            first = first[first["trial"].isin(found["trial"])]
+            assert found["trial"].tolist() == first["trial"].tolist() != []
+            one, two = (np.stack(frame["probabilities"]) for frame in (found, first))
+            assert np.allclose(one, two, atol=1e-6)
+    for condition in set(COMPOSED) - set(STEP_CONDITIONS):
+        if CONDITIONS[condition].rescaled:
+            path = run.part(SECOND_PREDICTIONS[Reading.SCALED], place(condition), model)
+            assert set(read_plain(path)["protocol"]) == {"frozen"}
+
+
+def test_donors_move_every_view_as_one_alone_and_views_together_by_their_products(made):
+    """Influences in pair tests of several views of the same trials, against a loop over answers."""
+    model = next(iter(MODELS))
+    path = made.run.pairs("step_donors", model, Condition.DIFFERENT)
+    units = made.cells.donor_units.classes
+    table = pq.read_table(path, partitioning=None)
+    found = read_donor_influence(table, Protocol.REFIT, units, CLASSES)
+    assert found.moved.shape[2] == 4
+    own = pq.read_table(made.run.pairs("donors", model, Condition.DIFFERENT), partitioning=None)
+    alone = read_donor_influence(own, Protocol.REFIT, units, CLASSES)
+    assert np.allclose(found.moved[..., 0], alone.moved[..., 0])
+    assert np.allclose(found.within[:, 0, 0], alone.within[:, 0, 0])
+    assert np.allclose(found.within, found.within.swapaxes(1, 2))
+    for scope in found.within:
+        assert np.linalg.eigvalsh(scope).min() > -1e-12, "sums of products of the same answers"
 
 
 def pairwise(run):

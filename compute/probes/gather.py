@@ -1,0 +1,109 @@
+"""Embeddings of trials, gathered for the probes.
+
+Layer: reads `trials` and embeddings of a run; writes nothing. Embeddings are read shard by shard.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from compute.embedding.tables import second_readings
+from compute.probes.cells import Cells
+from compute.probes.pair_tests import Crops
+from compute.schema import CONDITIONS, Condition, Reading
+from compute.storage.paths import SECOND
+from compute.storage.run_directory import RunDirectory
+
+
+def has_donors(condition: Condition) -> bool:
+    """Tell whether a condition's backgrounds come from donors."""
+    return CONDITIONS[condition].donors != "none"
+
+
+def shards(
+    run: RunDirectory, table: str, model: str
+) -> Iterator[tuple[pd.DataFrame, NDArray[np.float32]]]:
+    """Read embeddings a shard at a time.
+
+    Yields
+    ------
+    trials : pandas.DataFrame
+        Columns `trial`, `cell`, `condition`, `donor`, `donor_localization` and `repeat`, n rows.
+    vectors : ndarray
+        Their embeddings, shape (n, D).
+    """
+    columns = ["trial", "cell", "condition", "donor", "donor_localization", "repeat"]
+    for trials_file, file in zip(run.parts("trials"), run.parts(table, model), strict=True):
+        found = pq.read_table(file, partitioning=None)
+        trials = pq.read_table(trials_file, columns=columns, partitioning=None)
+        if len(found) < len(trials):
+            trials = trials.filter(pc.is_in(trials["trial"], found["trial"].combine_chunks()))
+        flat = np.asarray(found.column("embedding").combine_chunks().flatten())
+        yield trials.to_pandas(), flat.reshape(len(found), -1)
+
+
+def gather_grid(
+    run: RunDirectory,
+    cells: Cells,
+    model: str,
+    conditions: Sequence[Condition],
+    reading: Reading | None = None,
+    *,
+    once: bool = False,
+) -> dict[Condition, tuple[Crops, NDArray[np.bool_]]]:
+    """Gather the embeddings of cells that stand in pair tests, in one pass over the shards.
+
+    Parameters
+    ----------
+    run
+        The run; all `trials` and `embeddings` are there.
+    cells
+        Labels and folds of the store's cells.
+    model
+        Name of the model.
+    conditions
+        The conditions to gather.
+    reading
+        The second reading whose embeddings are gathered; by default None, for those of all trials.
+    once
+        Whether only trials that are read again are gathered, also of the first reading; False by
+        default.
+
+    Returns
+    -------
+    dict
+        For each condition its crops, n of them, and which are of repeat 0, shape (n,).
+    """
+    tested = cells.tested
+    table = "embeddings" if reading is None else SECOND[reading]
+    gathered: dict[Condition, list[tuple[NDArray[Any], ...]]] = {c: [] for c in conditions}
+    for trials, vectors in shards(run, table, model):
+        cell, first = trials["cell"].to_numpy(), trials["repeat"].to_numpy() == 0
+        behind = pd.Categorical(trials["donor_localization"], categories=list(cells.names)).codes
+        number = trials["donor"].fillna(-1).to_numpy(np.int64)
+        again = np.ones(len(trials), bool)
+        if once and reading is None:
+            again = np.isin(np.arange(len(trials)), second_readings(trials, conditions))
+        for condition in conditions:
+            here = again & tested[cell] & (trials["condition"] == str(condition)).to_numpy()
+            if here.any() or not gathered[condition]:
+                donor = cells.donor_units.of(CONDITIONS[condition].donors, number[here])
+                gathered[condition].append(
+                    (vectors[here], cell[here], behind[here], donor, first[here])
+                )
+    found = {}
+    for condition in conditions:
+        # Arrays of each shard were kept, not its frames, which take more than the embeddings.
+        vectors, cell, behind, donor, first = map(
+            np.concatenate, zip(*gathered.pop(condition), strict=True)
+        )
+        grid = CONDITIONS[condition].grid
+        background = behind.astype(np.int64) if grid else np.full(len(cell), -1)
+        known = donor if has_donors(condition) else None
+        found[condition] = (Crops(vectors, cell, cells.classes[cell], background, known), first)
+    return found
