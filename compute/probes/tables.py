@@ -240,8 +240,8 @@ def _pair_influence(
     k, of = len(cells.names), cells.units.of
     asked = np.zeros((k, k))
     for score in scores:
-        for own, other in ((score.first, score.second), (score.second, score.first)):
-            asked[own, other] += np.count_nonzero(cells.classes[score.cell] == own)
+        for a, b in ((score.first, score.second), (score.second, score.first)):
+            asked[a, b] += np.count_nonzero(cells.classes[score.cell] == a)
     behind = [np.zeros(0, np.int32) if score.donor is None else score.donor for score in scores]
     donors = np.unique(np.concatenate([np.unique(some) for some in behind]))
     classes = cells.donor_units.classes[donors]
@@ -261,7 +261,8 @@ def _pair_influence(
                     of[cell], np.searchsorted(donors, donor[here]), score.correct[here, None],
                 )
             )  # fmt: skip
-        more = pair_influence(asked, *map(np.concatenate, zip(*columns, strict=True)), classes)
+        own, other, unit, place, right = map(np.concatenate, zip(*columns, strict=True))
+        more = pair_influence(asked, own, other, unit, place, right, classes)
         found.moved[:] += more.moved
         found.within[:] += more.within
     return donors, found
