@@ -342,7 +342,7 @@ def pair_influence(
     of_pair, told = own[first], np.arange(k)
     found = np.zeros((len(pairs), 1 + k, v))
     for column, value in enumerate(values.T.astype(float)):
-        mean = _ratio0(np.bincount(stratum, value, k**3), size.astype(float))
+        mean = _ratio0(np.bincount(stratum, value, k**3).astype(float), size)
         off = (value - mean[stratum]) * scale[stratum]
         found[:, 0, column] = np.bincount(pair, off * overall[own, other], len(pairs))
         found[np.arange(len(pairs)), 1 + of_pair, column] = np.bincount(

@@ -84,9 +84,8 @@ def test_effects_are_differences_of_accuracies(made):
     seen = set()
     for row in effects.itertuples():
         key = tuple(None if pd.isna(getattr(row, k)) else getattr(row, k) for k in keys)
-        first, second = {"drop": ("unaltered", row.condition), "gap": ("same", "different")}[
-            row.effect
-        ]
+        first = {"drop": "unaltered", "net": "sham", "gap": "same"}[row.effect]
+        second = row.condition
         assert row.estimate == pytest.approx(value[first, *key] - value[second, *key])
         assert row.ci_low <= row.estimate + 0.06
         assert row.ci_high >= row.estimate - 0.06

@@ -22,7 +22,9 @@ def number(made):
 
 
 def read(made, model="one"):
-    return list(blocks(made.run, model, list(COMPOSED), CLASSES, number(made)))
+    return list(
+        blocks(made.run, model, list(COMPOSED), CLASSES, number(made), made.cells.donor_units)
+    )
 
 
 def joined(found, of):
@@ -73,9 +75,8 @@ def test_the_second_reading_and_backgrounds_come_with_the_block(made, monkeypatc
             trial = block.answers[Protocol.REFIT, condition].trial
             places = block.background.places(trial)
             names = [CLASSES[k] if k >= 0 else None for k in block.background.background[places]]
-            assert (
-                names == donors.loc[trial].astype(object).where(lambda d: d.notna(), None).tolist()
-            )
+            expected = donors.loc[trial].astype(object)
+            assert names == expected.where(expected.notna(), None).tolist()
             for dose in Dose:
                 shown = block.background.doses[dose][places]
                 assert np.array_equal(shown, doses[str(dose)].loc[trial], equal_nan=True)
@@ -123,12 +124,12 @@ def test_trials_and_cells_are_chosen_together():
 
 
 def test_a_trial_that_is_not_in_the_plan_is_named():
-    known = Backgrounds(np.array([2, 4, 9]), np.array([0, 1, -1]))
-    assert known.of(np.array([4, 9, 4])).tolist() == [1, -1, 1]
-    assert known.of(np.array([], int)).tolist() == []
+    known = Backgrounds(np.array([2, 4, 9]), np.array([0, 1, -1]), np.array([0, 0, -1]), {})
+    assert known.places(np.array([4, 9, 4])).tolist() == [1, 2, 1]
+    assert known.places(np.array([], int)).tolist() == []
     for trial in (3, 10):
         with pytest.raises(InputError, match=f"Trial {trial} is in `predictions` but not"):
-            known.of(np.array([4, trial]))
+            known.places(np.array([4, trial]))
 
 
 def test_a_file_in_another_order_is_refused(made, tmp_path):
@@ -143,6 +144,13 @@ def test_a_file_in_another_order_is_refused(made, tmp_path):
 
 
 def test_a_model_without_unaltered_predictions_has_no_blocks(made):
-    assert list(blocks(made.run, "nobody", list(COMPOSED), CLASSES, number(made))) == []
+    assert (
+        list(
+            blocks(
+                made.run, "nobody", list(COMPOSED), CLASSES, number(made), made.cells.donor_units
+            )
+        )
+        == []
+    )
     assert set(MODELS) == {"one", "two"}
     assert made.run.part(SECOND_PREDICTIONS[Reading.SCALED], 3, "one").is_file()

@@ -87,26 +87,26 @@ def digests(path: Path) -> dict[str, str]:
     }
 
 
-def naive(parts, number, normalisation, donor_centre="remove"):
-    """Compose and embed a model's trials one by one."""
+def naive(parts, number, rows, normalisation="crop", donor_centre="remove"):
+    """Compose and embed some of a model's trials one by one."""
     store, plan, arrays, scales, models = parts
     model = models[number]
     picked = select_channels(model.card, store.channels)
     trials = plan.trials(0, len(plan.rows))
     found = []
-    for i in range(0, len(trials), 23):
+    for i in rows:
         crops = compose(trials.iloc[[i]], arrays, scales, donor_centre)
         image, own = (torch.from_numpy(a[:, picked]) for a in (crops.images, crops.unaltered))
         found.append(model(image, own if normalisation == "locked" else None)[0].numpy())
-    return trials.iloc[::23], np.array(found)
+    return np.array(found)
 
 
 @pytest.mark.parametrize("number", range(len(NAMES)))
 def test_embeddings_equal_the_naive_twin(made, parts, number):
     trial, found = vectors(made, "embeddings", NAMES[number])
-    trials, expected = naive(parts, number, "crop")
     assert trial.tolist() == list(range(parts[1].count))
-    assert np.allclose(found[trials["trial"]], expected, rtol=1e-4, atol=1e-5)
+    expected = naive(parts, number, trial[::23])
+    assert np.allclose(found[::23], expected, rtol=1e-4, atol=1e-5)
 
 
 SEEN = {
@@ -121,11 +121,9 @@ SEEN = {
 @pytest.mark.parametrize("number", range(len(NAMES)))
 def test_second_readings_see_the_same_trials_in_another_way(made, parts, number, reading):
     trial, found = vectors(made, SECOND[reading], NAMES[number])
-    trials, expected = naive(parts, number, *SEEN[reading])
-    read = trials["trial"].isin(trial).to_numpy()
-    assert read.sum() > 1
-    place = np.searchsorted(trial, trials["trial"][read])
-    assert np.allclose(found[place], expected[read], rtol=1e-4, atol=1e-5)
+    step = len(trial) // 8
+    expected = naive(parts, number, trial[::step], *SEEN[reading])
+    assert np.allclose(found[::step], expected, rtol=1e-4, atol=1e-5)
     plain = dict(zip(*vectors(made, "embeddings", NAMES[number]), strict=True))
     apart = [np.abs(plain[t] - v).max() for t, v in zip(trial, found, strict=True)]
     assert np.mean(np.array(apart) > 1e-3) > 0.3, "the two readings differ"
@@ -138,7 +136,7 @@ def test_a_cell_is_read_again_once_under_a_condition_and_on_every_class_where_a_
     trials = plan.trials(0, len(plan.rows)).set_index("trial")
     trial, _ = vectors(made, SECOND[Reading.SCALED], "pifia")
     read = trials.loc[trial]
-    rescaled = {str(c) for c in plan.config.composed if CONDITIONS[c].rescaled}
+    rescaled = {str(c) for c in plan.config.composed if CONDITIONS[c].rescaled and plan.counts[c]}
     assert set(read["condition"]) == rescaled
     steps = read["condition"].isin(["different"])
     assert (read.loc[~steps, "repeat"] == 0).all()
@@ -240,7 +238,7 @@ def test_a_worker_opened_from_paths_writes_the_same_bytes(store, cards, tmp_path
             assert len(list(worker.work([0, worker.count - 1]))) == 2
         runs.append(digests(run.path))
     assert runs[0] == runs[1]
-    assert len(runs[0]) == 2 * (1 + 2 * len(NAMES))
+    assert len(runs[0]) == 2 * (1 + (1 + len(Reading)) * len(NAMES))
     assert (tmp_path / "here" / "work" / "pixels").is_dir()
     assert not (tmp_path / "there" / "work" / "pixels").exists()
 
