@@ -270,13 +270,14 @@ def test_missing_and_damaged_tables_are_named(tmp_path):
 
 def test_folders_that_cannot_be_shown_say_why(tmp_path, run_path):
     (tmp_path / "old").mkdir()
-    (tmp_path / "old" / "run.json").write_text('{"schema_version": 0}')
+    (tmp_path / "old" / "run.json").write_text('{"schema_version": 1}')
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn" / "run.json").write_text("{")
     paths = [run_path, run_path, tmp_path / "old", tmp_path / "torn", tmp_path / "none"]
     library = open_library(paths, connect(paths))
     assert library.keys == ["synthetic"]
     assert ["version" in b.problem or "JSON" in b.problem for b in library.broken[:2]] == [True] * 2
+    assert "Run again" in library.broken[0].remedy
     assert all(broken.remedy for broken in library.broken)
 
 
