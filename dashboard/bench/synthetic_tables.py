@@ -246,8 +246,9 @@ def _backgrounds(
 ) -> None:
     """Add drop and attraction of each class on each background that it may stand on."""
     _, *each = scopes(drawn, drops)
+    own = CONDITIONS[Condition(key["condition"])].relation != "other"
     for (place, (drop, of)), behind in product(enumerate(each), drawn.config.localizations):
-        if (key["condition"] == "same") != (of["localization"] == behind):
+        if own != (of["localization"] == behind):
             continue
         pull = float(rng.uniform(0, 0.2))
         found = {"background": behind, "accuracy": float(shares[place]), "drop": drop}

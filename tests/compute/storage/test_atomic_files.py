@@ -1,7 +1,6 @@
 """Files appear whole or not at all; a full disk and a busy folder are said in words."""
 
 import errno
-import json
 import os
 
 import numpy as np
