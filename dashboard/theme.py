@@ -50,9 +50,11 @@ CONDITION_INKS: dict[Condition, Ink] = {
     Condition.UNALTERED: Ink("#333a45", "#e8eaee"),
     Condition.SAME: Ink("#0873f3", "#6c9cff"),
     Condition.DIFFERENT: Ink("#ac3101", "#ff5223"),
-    Condition.CELL_FREE: Ink("#1b7e58", "#46e19c"),
+    Condition.CELL_FREE: Ink("#1b7e58", "#3cf0a5"),
     Condition.MASKED: Ink("#70028b", "#6d5bdb"),
     Condition.SHAM: Ink("#9d8f90", "#7a797a"),
+    Condition.ALONE: Ink("#4b1e00", "#875a4b"),
+    Condition.SAME_PROTEIN: Ink("#0000ff", "#b4d2ff"),
     Condition.CONFLICTING: Ink("#93597f", "#d095b3"),
     Condition.BACKGROUND_ONLY: Ink("#b8821e", "#eae73b"),
 }

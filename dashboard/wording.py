@@ -105,8 +105,9 @@ REAL = tuple(
 
 
 SWAPS = tuple(str(c) for c, spec in CONDITIONS.items() if spec.headline)
-"""Conditions that the headline is chosen from. `sham` must change nothing, and `conflicting` (fewer
-cells, a background that argues for the other answer) is said beside it."""
+"""Conditions that the headline is chosen from. The controls (`sham`, `alone`, `same_protein`) say
+what a drop is made of, and `conflicting` (fewer cells, a background that argues for the other
+answer) is said beside it."""
 
 
 def worst_drop(table: pd.DataFrame) -> Any | None:
@@ -217,6 +218,30 @@ def _others(table: pd.DataFrame) -> str:
         return ""
     each = [f"{model_title(row.model)} {points(row.estimate)}" for row in rows]
     return f"; {', '.join(each)}"
+
+
+def donors_seen(table: pd.DataFrame) -> str:
+    """Return a sentence on donors that the probe knows; empty where it knows none.
+
+    Parameters
+    ----------
+    table
+        Has `donor_seen`, a share from 0 to 1, missing without donors.
+    """
+    seen = table["donor_seen"].dropna()
+    if seen.empty or not seen.max() > 0:
+        return ""
+    low, high = (_share(float(value)) for value in (seen[seen > 0].min(), seen.max()))
+    share = high if low == high else f"{low} to {high}"
+    return (
+        f"In {share} of the tested crops with a foreign background, that background comes from a "
+        "protein that the probe was fitted on, so the probe may know these neighbours already: the "
+        "background gap can come out larger than on backgrounds that are new to it."
+    )
+
+
+def _share(value: float) -> str:
+    return percent(value, 0) if value >= 0.01 else "less than 1%"
 
 
 def short_finding(table: pd.DataFrame) -> str:

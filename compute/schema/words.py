@@ -7,8 +7,12 @@ stands behind the centre cell; a *protocol* is how a probe is fitted.
 from dataclasses import dataclass
 from enum import IntFlag, StrEnum
 
-SCHEMA_VERSION = 1
-"""Written to `store.json` and `run.json`; files of another version are refused."""
+STORE_VERSION = 1
+"""Written to `store.json`; stores of another version are refused."""
+
+RUN_VERSION = 2
+"""Written to `run.json`; runs of another version are refused. In runs of version 1 `sham` left the
+donor's way out and donors could be of any fold, so their numbers mean something else."""
 
 LOCALIZATIONS: tuple[str, ...] = (
     "actin",

@@ -46,6 +46,18 @@ def unheard(text: str) -> None:
     """Tell nobody."""
 
 
+def read_header(path: Path) -> dict[str, Any]:
+    """Return what the `run.json` of a run directory says.
+
+    Raises
+    ------
+    InputError
+        No run there, or of another schema version.
+    """
+    again = "Run again, with --fresh or another --out"
+    return read_json(RunPaths(path).header, "run", schema.RUN_VERSION, again)
+
+
 class RunDirectory(RunPaths):
     """A run directory, finished or not.
 
@@ -70,7 +82,7 @@ class RunDirectory(RunPaths):
 
     def __init__(self, path: Path | str) -> None:
         super().__init__(path)
-        self.meta = read_json(self.header, "run")
+        self.meta = read_header(self.path)
 
     @property
     def complete(self) -> bool:
@@ -216,7 +228,7 @@ def begin(
         remove_leftovers(path)
         if fresh:
             _clear(path)
-        header_now = {"schema_version": schema.SCHEMA_VERSION, "version": __version__, **header}
+        header_now = {"schema_version": schema.RUN_VERSION, "version": __version__, **header}
         if paths.header.is_file():
             run = RunDirectory(path)
             changed = differences(run.meta["header"], header_now)
@@ -234,7 +246,7 @@ def begin(
             write_json(
                 paths.header,
                 {
-                    "schema_version": schema.SCHEMA_VERSION,
+                    "schema_version": schema.RUN_VERSION,
                     "status": "running",
                     "bystander_version": __version__,
                     "created": _now(),

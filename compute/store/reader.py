@@ -195,7 +195,7 @@ class CropStore:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self.paths = StorePaths(self.path)
-        self.meta = read_json(self.paths.header, "crop store")
+        self.meta = read_json(self.paths.header, "crop store", schema.STORE_VERSION)
         self.channels: list[str] = self.meta["channels"]
         self.size: int = self.meta["size"]
         self.dtype = np.dtype(self.meta["dtype"])

@@ -113,7 +113,7 @@ class CropStoreWriter:
         self.source = dict(source)
         self.progress: dict[str, Any] = {}
         self._header = header and {
-            "schema_version": schema.SCHEMA_VERSION,
+            "schema_version": schema.STORE_VERSION,
             "version": __version__,
             **header,
         }
@@ -220,7 +220,7 @@ class CropStoreWriter:
         write_json(
             self._work / _STATE,
             {
-                "schema_version": schema.SCHEMA_VERSION,
+                "schema_version": schema.STORE_VERSION,
                 "header": self._header,
                 "files": self._files,
                 "pieces": self._staged,
@@ -237,7 +237,7 @@ class CropStoreWriter:
 
     def _resume(self) -> None:
         """Read the state of the last commit."""
-        state = read_json(self._work / _STATE, "begun store")
+        state = read_json(self._work / _STATE, "begun store", schema.STORE_VERSION)
         changed = differences(state["header"], self._header)
         if changed:
             raise ChangedError(
@@ -327,7 +327,7 @@ class CropStoreWriter:
         write_json(
             StorePaths(self._folder).header,
             {
-                "schema_version": schema.SCHEMA_VERSION,
+                "schema_version": schema.STORE_VERSION,
                 "fingerprint": fingerprint(content),
                 **content,
                 "counts": {

@@ -1,39 +1,25 @@
-"""Proteins, cells, trials, predictions and example crops of a synthetic run, as Arrow tables.
+"""Proteins, cells and predictions of a synthetic run, as Arrow tables.
 
-Pure arrays, a group of proteins at a time, so that memory stays flat. A trial's donor and flags
-follow from its number alone, so every table says the same of it. Nothing here is a result.
+Pure arrays, a group of proteins at a time, so that memory stays flat. Nothing here is a result.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import imagecodecs
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from compute import schema
 from dashboard.bench.columns import constant, take, vectors
-from dashboard.bench.synthetic_config import PROTOCOLS, SyntheticConfig, has_donors
+from dashboard.bench.synthetic_config import PROTOCOLS, SyntheticConfig
 
 TOGETHER = 64
 """Proteins drawn at a time: about 25,000 cells at full size."""
 
-WINDOWS = 40
-"""Cell-free windows that `donor` names under `cell_free`."""
-
-CHANNELS = ("GFP", "RFP")
-SIDE = 64
-"""Pixels along a crop's side."""
-
-PICTURES = 32
-"""Different cells among the example crops."""
-
 ODD_NAMES = ("α-tubulin <b>'\";--", "タンパク質")
 """Names that are hard to show; after all others in the order of code points."""
-
-SHARE_OF_SEAMS = 0.08
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -75,6 +61,16 @@ class Drawn:
     def home(self) -> Ints:
         """Class of each protein that has only one, shape (`config.proteins`,)."""
         return self.classes[: self.config.proteins, 0]
+
+    @cached_property
+    def fold(self) -> Ints:
+        """Fold of each protein, shape (`config.all_proteins`,); -1 with several labels or none."""
+        fold = np.full(self.config.all_proteins, -1)
+        if self.config.labels:
+            for k in range(len(self.config.localizations)):
+                inside = np.flatnonzero(self.home == k)
+                fold[inside] = np.arange(len(inside)) % self.config.folds
+        return fold
 
     @cached_property
     def labels(self) -> pa.Array:
@@ -128,10 +124,16 @@ def cells(drawn: Drawn) -> Iterator[pa.Table]:
             "replicate": take(("A", "B"), cell % 2),
             "split": constant("evaluate", count),
             "mask_area": pa.array(rng.integers(500, 1200, count, dtype=np.int32)),
-            "neighbour_fraction": pa.array(rng.random(count, dtype=np.float32)),
+            "neighbour_fraction": pa.array(neighbours(config.seed, cell)),
             "flags": pa.array(border.astype(np.int32)),
+            "fold": pa.array(drawn.fold[of].astype(np.int16), mask=drawn.fold[of] < 0),
         }
-        yield pa.table(columns, schema=schema.cells_schema())
+        yield pa.table(columns, schema=schema.run_cells_schema())
+
+
+def neighbours(seed: int, cell: Ints) -> NDArray[np.float32]:
+    """Return the share of the crop that the neighbours of cells cover."""
+    return chance(seed, cell, 6).astype(np.float32)
 
 
 def chance(seed: int, numbers: Ints, purpose: int) -> Floats:
@@ -147,90 +149,11 @@ def chance(seed: int, numbers: Ints, purpose: int) -> Floats:
     return z / 2.0**53
 
 
-@dataclass(frozen=True)
-class Trials:
-    """Trials by their numbers: cells that have trials, times slots.
-
-    Parameters
-    ----------
-    protein, cell, slot
-        Numbers, shape (trials,).
-    behind
-        Class of the background, -1 where it is the cell's own or empty.
-    donor
-        The cell, or the window under `cell_free`, that the background is from; -1 for none.
-    flags
-        Of `compute.schema.TrialFlag`.
-    """
-
-    protein: Ints
-    cell: Ints
-    slot: Ints
-    behind: Ints
-    donor: Ints
-    flags: NDArray[np.int32]
-
-
-def look_up(drawn: Drawn, trials: Ints) -> Trials:
-    """Return what the trials of some numbers are."""
-    config, places = drawn.config, len(drawn.config.localizations)
-    index, slot = np.divmod(trials, len(config.slots))
-    protein, number = np.divmod(index, config.cells)
-    home = drawn.classes[protein, number % 2]
-    conditions = np.array([name for name, _ in config.slots])[slot]
-    other = 1 + (chance(config.seed, trials, 1) * (places - 1)).astype(np.int64)
-    behind = np.where((conditions == "same") | (places == 1), home, (home + other) % places)
-    order = np.argsort(drawn.home, kind="stable")
-    starts = np.searchsorted(drawn.home[order], np.arange(places + 1))
-    there = np.diff(starts)[behind]
-    donor = order[starts[behind] + (chance(config.seed, trials, 2) * there).astype(np.int64)]
-    among = chance(config.seed, trials, 3)
-    donor = donor * (config.cells + 1) + (among * config.cells).astype(np.int64)
-    donor = np.where(conditions == "cell_free", (among * WINDOWS).astype(np.int64), donor)
-    has = np.array([has_donors(name) for name, _ in config.slots])[slot]
-    seam = has & (chance(config.seed, trials, 4) < SHARE_OF_SEAMS)
-    return Trials(
-        protein,
-        protein * (config.cells + 1) + number,
-        slot,
-        np.where(has, behind, -1),
-        np.where(has, donor, -1),
-        np.where(seam, int(schema.TrialFlag.SEAM), 0).astype(np.int32),
-    )
-
-
-def trials(drawn: Drawn, start: int, stop: int) -> pa.Table:
-    """Return the table of the trials of numbers from `start` to below `stop`."""
-    config, number = drawn.config, np.arange(start, stop)
-    found = look_up(drawn, number)
-    columns = {
-        "trial": pa.array(number),
-        "cell": pa.array(found.cell),
-        "condition": take([name for name, _ in config.slots], found.slot),
-        "donor": pa.array(found.donor, mask=found.donor < 0),
-        "donor_localization": _behind(drawn, found),
-        "repeat": pa.array(np.array([r for _, r in config.slots], np.int16)[found.slot]),
-        "seed": pa.array((chance(config.seed, number, 5) * 2**62).astype(np.int64)),
-        "flags": pa.array(found.flags),
-    }
-    return pa.table(columns, schema=schema.trials_schema())
-
-
-def _behind(drawn: Drawn, found: Trials) -> pa.Array:
-    known = found.behind if drawn.config.labels else np.full(len(found.behind), -1)
-    return take(drawn.config.localizations, known)
-
-
 def predictions(drawn: Drawn, model: str, condition: str) -> Iterator[pa.Table]:
-    """Draw a model's answers under a condition, by protein; keep each protein's means.
-
-    Under `sham` they are those under `unaltered`, since the crops are the same.
-    """
+    """Draw a model's answers under a condition, by protein; keep each protein's means."""
     config, place = drawn.config, drawn.config.composed.index(condition)
-    alike = "unaltered" if condition == "sham" else condition
-    rng = np.random.default_rng(
-        (config.seed, 3, config.models.index(model), list(schema.Condition).index(alike))  # type: ignore[arg-type]
-    )
+    number = list(schema.Condition).index(schema.Condition(condition))
+    rng = np.random.default_rng((config.seed, 3, config.models.index(model), number))
     shape = (config.all_proteins, len(config.composed))
     for protocol in PROTOCOLS:
         for kept in (drawn.proportion, drawn.probability):
@@ -281,112 +204,3 @@ def _answers(
         "probabilities": vectors(both),
     }
     return pa.table(columns, schema=schema.predictions_schema(len(names)))
-
-
-def examples(drawn: Drawn) -> Iterator[pa.Table]:
-    """Give the table of example crops: some pictures, shared by all, beside each crop's answers.
-
-    The first cells of each protein are shown, the first trial of each condition. Ask after all
-    predictions were drawn.
-    """
-    config = drawn.config
-    slots = [name for name, _ in config.slots]
-    first = np.array([slots.index(name) for name in config.composed], np.int64)
-    pictures = pa.array(_pictures(config), pa.list_(pa.binary()))
-    angle = np.linspace(0, 2 * np.pi, 41)
-    ellipse = np.stack([31.5 + 13 * np.cos(angle), 31.5 + 16 * np.sin(angle)], axis=1).ravel()
-    outline = pa.array([[ellipse.tolist()]], schema.EXAMPLES.field("outline").type)
-    numbers = pa.array([[0.0] * len(CHANNELS), [1.0] * len(CHANNELS)], pa.list_(pa.float64()))
-    for proteins in drawn.groups():
-        index = proteins[:, None] * config.cells + np.arange(config.examples)
-        trial = (index[:, :, None] * len(slots) + first).ravel()
-        found, count = look_up(drawn, trial), len(trial)
-        place = np.tile(np.arange(len(first)), index.size)
-        labels = drawn.labels.take(pa.array(found.protein))
-        single = drawn.classes[found.protein]
-        known = (single[:, 0] == single[:, 1]) & config.labels
-        donor = np.where(found.donor < 0, 0, found.donor) // (config.cells + 1)
-        of_cell = np.array([name != "cell_free" for name in config.composed])[place]
-        nothing = pa.array(np.zeros(count, np.int64))
-        columns = {
-            "protein": take(drawn.names, found.protein),
-            "cell": pa.array(found.cell),
-            "condition": take(config.composed, place),
-            "trial": pa.array(trial),
-            "localization": take(config.localizations, np.where(known, single[:, 0], -1)),
-            "labels": labels,
-            "donor": pa.array(found.donor, mask=found.donor < 0),
-            "donor_localization": _behind(drawn, found),
-            "donor_protein": take(drawn.names, np.where((found.donor >= 0) & of_cell, donor, -1)),
-            "flags": pa.array(found.flags),
-            "images": pictures.take(pa.array(found.cell % PICTURES * len(first) + place)),
-            "offset": numbers.take(nothing),
-            "gain": numbers.take(pa.array(np.ones(count, np.int64))),
-            "outline": outline.take(nothing),
-            "predictions": _example_answers(drawn, proteins),
-        }
-        yield pa.table(columns, schema=schema.EXAMPLES)
-
-
-def _example_answers(drawn: Drawn, proteins: Ints) -> pa.Array:
-    """Return the answers to each example crop of some proteins, a list for each crop."""
-    keys = [(model, protocol) for model in drawn.config.models for protocol in PROTOCOLS]
-    kind = schema.EXAMPLES.field("predictions").type
-    count = len(proteins) * drawn.config.examples * len(drawn.config.composed)
-    if not keys:
-        return pa.array([[]] * count, kind)
-    # Shape (keys, proteins, conditions, examples) becomes (proteins, examples, conditions, keys).
-    said = np.stack([drawn.said[key][proteins] for key in keys]).transpose(1, 3, 2, 0).ravel()
-    sure = np.stack([drawn.sure[key][proteins] for key in keys]).transpose(1, 3, 2, 0).ravel()
-    number = np.tile(np.arange(len(keys)), count)
-    fields = [
-        take([model for model, _ in keys], number),
-        take([protocol for _, protocol in keys], number),
-        take(drawn.config.localizations, said),
-        pa.array(sure.astype(np.float32)),
-    ]
-    answers = pa.StructArray.from_arrays(fields, fields=list(kind.value_type))
-    starts = pa.array(np.arange(count + 1, dtype=np.int32) * len(keys))
-    return pa.ListArray.from_arrays(starts, answers)
-
-
-def _pictures(config: SyntheticConfig) -> list[list[bytes]]:
-    """Draw cells under every composed condition: for each crop a 16-bit PNG per channel.
-
-    A cell's own pixels are the same under all conditions that show it.
-    """
-    y, x = np.mgrid[0:SIDE, 0:SIDE]
-
-    def radius(cx: float, cy: float) -> Floats:
-        return np.hypot((x - cx) / 13, (y - cy) / 16)
-
-    inside = radius(31.5, 31.5) < 1
-    found = []
-    for number in range(PICTURES):
-        rng = np.random.default_rng((config.seed, 4, number))
-
-        def cell(cx: float, cy: float, rng: np.random.Generator = rng) -> Floats:
-            spot = np.hypot(x - cx - rng.normal(0, 4), y - cy - rng.normal(0, 4)) / 4
-            body = np.clip(1.2 - radius(cx, cy), 0, 1)
-            return np.stack([300 * (body > 0) + 2500 * np.exp(-(spot**2)), 900 * body])
-
-        def medium(neighbours: int, rng: np.random.Generator = rng) -> Floats:
-            image = rng.normal(300, 40, (len(CHANNELS), SIDE, SIDE))
-            for angle in rng.uniform(0, 2 * np.pi, neighbours):
-                image += cell(31.5 + 33 * np.cos(angle), 31.5 + 33 * np.sin(angle))
-            return image
-
-        own, around = medium(0) + cell(31.5, 31.5), medium(3)
-        for condition in config.composed:
-            image = around.copy() if condition in ("unaltered", "sham") else medium(3)
-            if condition == "background_only":
-                image = around.copy()
-            elif condition == "cell_free":
-                image = medium(0)
-            elif condition == "masked":
-                image = np.zeros_like(own)
-            if condition != "background_only":
-                image[:, inside] = own[:, inside]
-            pixels = np.clip(image, 0, 65535).astype(np.uint16)
-            found.append([bytes(imagecodecs.png_encode(channel)) for channel in pixels])
-    return found

@@ -22,14 +22,22 @@ LOST = {
     "different": 0.15,
     "cell_free": 0.06,
     "masked": 0.05,
-    "sham": 0.0,
+    "sham": 0.005,
+    "alone": 0.04,
+    "same_protein": 0.008,
     "conflicting": 0.22,
     "background_only": 0.30,
 }
 """By how much each condition lowers the share of right answers. Chosen, no result."""
 
+LEFT_LOSES = 0.04
+"""How much more `different` loses where the donor's own cell is left in."""
+
 OTHERS_LOSE = 0.1
 """The same for conditions that `LOST` does not name."""
+
+FOLDS = 5
+"""Folds of a run, where every class has as many proteins."""
 
 FROZEN_LOSES = 1.6
 """How much more a probe loses that was not refitted."""
@@ -68,6 +76,9 @@ class SyntheticConfig:
         Whether proteins have labels; without, tables about right answers are empty.
     drops
         Whether accuracy depends on the condition.
+    donor_seen
+        Share of donors whose protein is of another fold than the cell's, 0 to 1; those under
+        `same_protein` never are.
     simulated
         Whether the cells count as simulated; only then does the run have a `truth`.
     complete
@@ -97,6 +108,7 @@ class SyntheticConfig:
     localizations: tuple[str, ...] = schema.LOCALIZATIONS
     labels: bool = True
     drops: bool = True
+    donor_seen: float = 0.0
     simulated: bool = True
     complete: bool = True
     odd_names: bool = False
@@ -122,12 +134,23 @@ class SyntheticConfig:
                 f"{self.repeats} repeats cannot be drawn.",
                 "Ask for at least one cell and repeat, and for no more examples than cells.",
             )
+        if not 0 <= self.donor_seen <= (1 if self.folds > 1 else 0):
+            raise UsageError(
+                f"A share of {self.donor_seen} donors of another fold cannot be drawn: a class "
+                f"has {self.proteins // least} proteins in {self.folds} folds.",
+                "Ask for a share from 0 to 1, and for two proteins of each localization or more.",
+            )
         for name in self.conditions:
             if name not in set(Condition):
                 raise unknown_value("condition", name, CONDITIONS)
         for name in self.without:
             if name not in schema.SUMMARY_TABLES:
                 raise unknown_value("table", name, tuple(schema.SUMMARY_TABLES))
+
+    @property
+    def folds(self) -> int:
+        """Folds that proteins are dealt out to, so that each has some of every class."""
+        return min(FOLDS, self.proteins // len(self.localizations))
 
     @cached_property
     def composed(self) -> tuple[str, ...]:

@@ -16,10 +16,13 @@ from compute.errors import UsageError
 from compute.storage import run_directory
 from compute.storage.atomic_files import Progress, fingerprint, silent, write_stream
 from compute.storage.run_directory import RunDirectory
-from dashboard.bench import synthetic_cells
-from dashboard.bench.synthetic_cells import CHANNELS, SIDE, WINDOWS, Drawn
+from dashboard.bench import synthetic_cells, synthetic_trials
+from dashboard.bench.synthetic_cells import Drawn
 from dashboard.bench.synthetic_config import PROTOCOLS, SyntheticConfig
+from dashboard.bench.synthetic_crops import CHANNELS, SIDE, examples
+from dashboard.bench.synthetic_drops import drops
 from dashboard.bench.synthetic_tables import summaries
+from dashboard.bench.synthetic_trials import WINDOWS
 
 SHARD_CELLS = 64
 """Cells in a file of trials, as `compute.embedding.worker` writes them."""
@@ -57,16 +60,16 @@ def make_run(path: Path, config: SyntheticConfig, progress: Progress = silent) -
         raise UsageError(f"{path} is not empty.", "Give a new folder.")
     drawn = synthetic_cells.draw(config)
     with run_directory.begin(path, {"synthetic": asdict(config)}, _details(config)) as run:
-        write_stream(run.summary("cells"), synthetic_cells.cells(drawn), schema.cells_schema())
+        write_stream(run.summary("cells"), synthetic_cells.cells(drawn), schema.run_cells_schema())
         _write_trials(run, drawn, progress)
         if not config.complete:
             return path
         _write_predictions(run, drawn, progress)
-        for name, tables in summaries(drawn).items():
+        for name, tables in (summaries(drawn) | drops(drawn)).items():
             if name not in config.without:
                 write_stream(run.summary(name), tables, schema.SUMMARY_TABLES[name])
         if config.examples and "examples" not in config.without:
-            parts = synthetic_cells.examples(drawn)
+            parts = examples(drawn)
             write_stream(run.summary("examples"), parts, schema.EXAMPLES, EXAMPLES_TOGETHER)
         run.finish(**_results(config))
     return path
@@ -80,7 +83,7 @@ def _write_trials(run: RunDirectory, drawn: Drawn, progress: Progress) -> None:
     for first in range(0, shards, SHARDS_TOGETHER):
         progress("trials", first, shards)
         stop = min(config.trials, (first + SHARDS_TOGETHER) * each)
-        table = synthetic_cells.trials(drawn, first * each, stop)
+        table = synthetic_trials.trials(drawn, first * each, stop)
         for shard in range(first, min(shards, first + SHARDS_TOGETHER)):
             part = table.slice((shard - first) * each, each)
             write_quickly(run.part("trials", shard), part)
@@ -141,7 +144,17 @@ def _details(config: SyntheticConfig) -> dict[str, Any]:
                 {"reason": "the image is constant", "count": 2, "examples": ["plate_3.tif"]}
             ],
         },
-        "configuration": {"seed": config.seed, "folds": "grouped", "bootstrap": 2000},
+        "configuration": {
+            "plan": {
+                "seed": config.seed,
+                "repeats": config.repeats,
+                "folds": config.folds,
+                "fold_scheme": "grouped",
+                "donors": "any" if config.donor_seen else "fold",
+            },
+            "embed": {"paste": "glow", "donor_centre": "remove"},
+            "bootstrap": {"draws": 2000},
+        },
         "device": "cpu",
         "versions": {"python": "3.11", "torch": "2.13.0", "bystander": "0.1.0"},
     }
@@ -157,7 +170,6 @@ def _results(config: SyntheticConfig) -> dict[str, Any]:
             "predictions": config.predictions,
         },
         "timings": {"plan": 1.2, "embed": 44.0, "probe": 31.5, "effects": 12.25},
-        "checks": {"sham_max_difference": dict.fromkeys(config.models, 2.4e-7)},
         "rejections": [
             {
                 "stage": "plan",

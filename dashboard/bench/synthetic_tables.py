@@ -14,7 +14,7 @@ import pyarrow as pa
 from scipy.stats import entropy
 
 from compute import schema
-from compute.schema import SUMMARY_TABLES
+from compute.schema import CONDITIONS, SUMMARY_TABLES, Condition, Effect
 from dashboard.bench.columns import constant, take
 from dashboard.bench.synthetic_cells import Drawn, Floats
 from dashboard.bench.synthetic_config import PROTOCOLS, has_donors
@@ -34,7 +34,10 @@ NOISE_FLOOR = 0.03
 
 
 def summaries(drawn: Drawn) -> dict[str, Iterator[pa.Table]]:
-    """Return every summary table but `examples`, in parts; ask after predictions were drawn."""
+    """Return summary tables in parts, all but `examples` and those of `synthetic_drops`.
+
+    Ask after predictions were drawn.
+    """
     rng = np.random.default_rng((drawn.config.seed, 5))
     names = "accuracy effects flips backgrounds rescaling calibration reliability"
     rows: dict[str, Rows] = {name: [] for name in names.split()}
@@ -42,15 +45,15 @@ def summaries(drawn: Drawn) -> dict[str, Iterator[pa.Table]]:
     if drawn.config.labels:
         for model, protocol in product(drawn.config.models, PROTOCOLS):
             key = {"model": model, "protocol": protocol}
-            pair = _right(drawn, model, protocol, "pair", rng)
-            several = _right(drawn, model, protocol, "multiclass", rng)
-            for probe, aggregation, right in (
+            pair = right_shares(drawn, model, protocol, "pair")
+            several = right_shares(drawn, model, protocol, "multiclass")
+            for probe, aggregation, shares in (
                 ("pair", "all", pair),
                 ("pair", "published", pair),
                 ("multiclass", "all", several),
             ):
                 named = {**key, "probe": probe, "aggregation": aggregation}
-                _accuracies(rows, drawn, named, right)
+                _accuracies(rows, drawn, named, shares)
             _answers(rows, drawn, key, several, rng)
             for condition in drawn.config.conditions:
                 named = {**key, "condition": condition}
@@ -68,10 +71,10 @@ def _table(name: str, rows: Rows) -> pa.Table:
     return pa.Table.from_pylist(rows, SUMMARY_TABLES[name])
 
 
-def _right(
-    drawn: Drawn, model: str, protocol: str, probe: str, rng: np.random.Generator
-) -> dict[str, Floats]:
+def right_shares(drawn: Drawn, model: str, protocol: str, probe: str) -> dict[str, Floats]:
     """Return each class's share of right answers by condition; their mean is as configured."""
+    places = (drawn.config.models.index(model), PROTOCOLS.index(protocol), len(probe))
+    rng = np.random.default_rng((drawn.config.seed, 6, *places))
     found = {}
     for condition in drawn.config.conditions:
         if probe == "multiclass" and condition not in drawn.config.composed:
@@ -82,7 +85,7 @@ def _right(
     return found
 
 
-def _scopes(drawn: Drawn, values: Floats) -> Iterator[tuple[float, dict[str, Any]]]:
+def scopes(drawn: Drawn, values: Floats) -> Iterator[tuple[float, dict[str, Any]]]:
     """Give a number over all classes and of each, with the columns that say of what it is."""
     config, counts = drawn.config, np.bincount(drawn.home, minlength=len(values))
     for place, name in enumerate((None, *config.localizations), -1):
@@ -93,38 +96,48 @@ def _scopes(drawn: Drawn, values: Floats) -> Iterator[tuple[float, dict[str, Any
         yield value, {"scope": "localization" if name else "overall", "localization": name, **of}
 
 
-def _estimate(value: float) -> dict[str, float]:
+def estimate(value: float) -> dict[str, float]:
+    """Return a number with an interval around it, by column."""
     return {"estimate": value, "ci_low": value - HALF, "ci_high": value + HALF}
 
 
 def _accuracies(
-    rows: dict[str, Rows], drawn: Drawn, key: dict[str, str], right: dict[str, Floats]
+    rows: dict[str, Rows], drawn: Drawn, key: dict[str, str], found: dict[str, Floats]
 ) -> None:
-    """Add a probe's accuracies, drops and gap."""
+    """Add a probe's accuracies, drops, net drops and gap."""
     unit = {"unit": "localization"} if key["aggregation"] == "published" else {}
-    for condition, shares in right.items():
-        for value, of in _scopes(drawn, shares):
-            rows["accuracy"].append(
-                {**key, "condition": condition, **_estimate(value), **of, **unit}
-            )
-    effects = [("drop", name, "unaltered") for name in drawn.config.altered if name in right]
-    if {"same", "different"} <= right.keys():
-        effects.append(("gap", "different", "same"))
+    named: dict[str, Any]
+    for condition, shares in found.items():
+        named = {**key, "condition": condition, "donor_seen": _donor_seen(drawn, condition)}
+        for value, of in scopes(drawn, shares):
+            rows["accuracy"].append({**named, **estimate(value), **of, **unit})
+    effects = [(Effect.DROP, name, "unaltered") for name in drawn.config.altered if name in found]
+    if "sham" in found:
+        effects += [(Effect.NET, name, "sham") for _, name, _ in effects if name != "sham"]
+    if {"same", "different"} <= found.keys():
+        effects.append((Effect.GAP, "different", "same"))
     for effect, condition, before in effects:
-        for value, of in _scopes(drawn, right[before] - right[condition]):
+        for value, of in scopes(drawn, found[before] - found[condition]):
             p = 0.0005 if value > MARGIN else 0.4
             within = 0.001 if abs(value) + HALF <= MARGIN else 0.6
             tests = {"p_value": p, "p_holm": 2 * p, "margin": MARGIN, "p_equivalence": within}
             tests["p_equivalence_holm"] = min(1.0, 2 * within)
-            named = {**key, "effect": effect, "condition": condition}
-            rows["effects"].append({**named, **_estimate(value), **of, **unit, **tests})
+            named = {**key, "effect": str(effect), "condition": condition}
+            named |= {"donor_seen": _donor_seen(drawn, condition)}
+            rows["effects"].append({**named, **estimate(value), **of, **unit, **tests})
+
+
+def _donor_seen(drawn: Drawn, condition: str) -> float | None:
+    """Return the share of trials whose donor is of another fold; None without donors."""
+    relation = CONDITIONS[Condition(condition)].relation
+    return {"": None, "protein": 0.0}.get(relation, drawn.config.donor_seen)
 
 
 def _pairs(drawn: Drawn, key: dict[str, str], right: Floats, rng: np.random.Generator) -> pa.Table:
     """Return pair tests: one on every background where the condition has a choice of it."""
     config = drawn.config
     places = range(len(config.localizations))
-    grid = schema.CONDITIONS[schema.Condition(key["condition"])].grid
+    grid = CONDITIONS[Condition(key["condition"])].grid
     tests = [
         (a, b, behind)
         for a, b in combinations(places, 2)
@@ -189,14 +202,14 @@ def _answers(
         if condition not in drawn.config.altered:
             continue
         drops = right["unaltered"] - shares
-        for value, of in _scopes(drawn, drops):
+        for value, of in scopes(drawn, drops):
             ways = {"lost": 0.05 + max(value, 0), "gained": 0.05 + max(-value, 0), "moved": 0.02}
             for way, share in ways.items():
-                rows["flips"].append({**named, "direction": way, **_estimate(share), **of})
-            if key["protocol"] == "frozen" and condition != "sham":
+                rows["flips"].append({**named, "direction": way, **estimate(share), **of})
+            if key["protocol"] == "frozen" and CONDITIONS[Condition(condition)].rescaled:
                 for part, share in (("total", 1.0), ("rescaling", 0.3), ("context", 0.7)):
                     split = {"model": key["model"], "condition": condition, "part": part}
-                    rows["rescaling"].append({**split, **_estimate(value * share), **of})
+                    rows["rescaling"].append({**split, **estimate(value * share), **of})
         if has_donors(condition):
             _backgrounds(rows["backgrounds"], drawn, named, shares, drops, rng)
 
@@ -209,11 +222,11 @@ def _calibration(
     rng: np.random.Generator,
 ) -> None:
     """Add calibration errors and the reliability diagram under one condition."""
-    (_, whole), *_ = _scopes(drawn, shares)
+    (_, whole), *_ = scopes(drawn, shares)
     overall = {name: whole[name] for name in ("unit", "n_proteins", "n_cells")}
     for temperature in TEMPERATURES:
         for measure in schema.CALIBRATION_MEASURES:
-            value = _estimate(float(rng.uniform(0.02, 0.2)))
+            value = estimate(float(rng.uniform(0.02, 0.2)))
             named = {**key, "measure": str(measure), "temperature": temperature}
             rows["calibration"].append({**named, **value, **overall})
         for number in range(BINS):
@@ -232,9 +245,10 @@ def _backgrounds(
     rng: np.random.Generator,
 ) -> None:
     """Add drop and attraction of each class on each background that it may stand on."""
-    _, *each = _scopes(drawn, drops)
+    _, *each = scopes(drawn, drops)
+    own = CONDITIONS[Condition(key["condition"])].relation != "other"
     for (place, (drop, of)), behind in product(enumerate(each), drawn.config.localizations):
-        if (key["condition"] == "same") != (of["localization"] == behind):
+        if own != (of["localization"] == behind):
             continue
         pull = float(rng.uniform(0, 0.2))
         found = {"background": behind, "accuracy": float(shares[place]), "drop": drop}

@@ -115,13 +115,20 @@ def by_condition(
         tuple(layers),
         height=430,
     )
-    caption = f"{sentence} {wording.unit_note(table)} {sample_size(table)}"
+    caption = joined(
+        sentence, wording.unit_note(table), sample_size(table), wording.donors_seen(table)
+    )
     if shown:
         caption += (
             f" Open marks: {SOURCE}, other cells and full-size networks; their bars are {SPREAD}."
         )
     panels = (panel,) if conditions else ()
     return Chart("accuracy_by_condition", wording.short_finding(table), caption, panels)
+
+
+def joined(*sentences: str) -> str:
+    """Return sentences one after the other, without the empty ones."""
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
 def sample_size(table: pd.DataFrame) -> str:
@@ -154,6 +161,9 @@ def _overall_hover(row: Any) -> str:
             f"({wording.interval(row.drop_low, row.drop_high, getattr(row, 'drop_unit', None))}, "
             f"Holm {wording.p_text(row.p_holm)})\n"
         )
+    if wording.known(row.net_estimate):
+        net = wording.interval(row.net_low, row.net_high, row.drop_unit)
+        text += f"net of sham {wording.points(row.net_estimate)} ({net})\n"
     return f"{text}{wording.tested_on(row)}"
 
 
@@ -218,10 +228,13 @@ def by_class(table: pd.DataFrame, condition: str, sentence: str) -> Chart:
             f"most for {worst.localization} ({model_title(worst.model, short=True)}): "
             f"by {wording.points(worst.fall)}"
         )
-    caption = (
-        f"Each mark is a localization; on the dashed diagonal nothing changed, below it accuracy "
-        f"fell. The largest falls are named. {sentence} {wording.unit_note(table)} "
-        f"{_class_n(table)}"
+    caption = joined(
+        "Each mark is a localization; on the dashed diagonal nothing changed, below it accuracy "
+        "fell. The largest falls are named.",
+        sentence,
+        wording.unit_note(table),
+        _class_n(table),
+        wording.donors_seen(table),
     )
     return Chart("accuracy_by_class", finding, caption, tuple(panels), legend=False)
 
@@ -362,8 +375,10 @@ def protocol_title(table: pd.DataFrame) -> str:
 
 
 def _protocol_caption(table: pd.DataFrame) -> str:
-    return (
+    return joined(
         "Filled: a probe fitted and tested inside each condition (does the information remain?). "
-        "Open: a probe fitted once on unaltered crops (what happens to a model in use?). "
-        f"{wording.unit_note(table)} {sample_size(table)}"
+        "Open: a probe fitted once on unaltered crops (what happens to a model in use?).",
+        wording.unit_note(table),
+        sample_size(table),
+        wording.donors_seen(table),
     )

@@ -7,7 +7,7 @@ import pandas as pd
 
 from compute.statistics.config import ALPHA
 from dashboard import wording
-from dashboard.charts.accuracy import tuples
+from dashboard.charts.accuracy import joined, tuples
 from dashboard.charts.description import Axis, Bars, Chart, Layer, Panel, Points, Rule
 from dashboard.theme import ALERT, MUTED, condition_title, model_marks, model_title
 
@@ -51,10 +51,12 @@ def leaderboard(table: pd.DataFrame, condition: str, sentence: str) -> Chart:
                 height=120 + 42 * len(rows),
             )
         )
-    caption = (
+    caption = joined(
         f"{sentence} Drop: unaltered accuracy minus that {wording.on_background(condition)}. Gap: "
-        f"accuracy on a background of the same class minus that on another class's. "
-        f"{wording.unit_note(table)} {_n(table)}"
+        "accuracy on a background of the same class minus that on another class's.",
+        wording.unit_note(table),
+        _n(table),
+        wording.donors_seen(table),
     )
     return Chart("leaderboard", leader(table, condition), caption, tuple(panels), legend=False)
 
@@ -166,9 +168,12 @@ def gaps(table: pd.DataFrame, sentence: str) -> Chart:
         )
         if top.estimate <= 0 or (wording.known(top.ci_low) and top.ci_low <= 0):
             title = "No model's background gap is told from zero"
-        caption = (
-            f"Accuracy on a background of the same class minus accuracy on one of another class. "
-            f"{sentence} {wording.unit_note(table)} {wording.tested_on(top)}."
+        caption = joined(
+            "Accuracy on a background of the same class minus accuracy on one of another class.",
+            sentence,
+            wording.unit_note(table),
+            f"{wording.tested_on(top)}.",
+            wording.donors_seen(table),
         )
     return Chart("background_gap", title, caption, (panel,) if rows else (), legend=False)
 

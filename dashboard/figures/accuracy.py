@@ -3,7 +3,7 @@
 import pandas as pd
 
 from compute.paper.table_1 import EXPLANATION
-from compute.schema import Aggregation, Probe, Protocol
+from compute.schema import EFFECTS_IN_WORDS, Aggregation, Condition, Effect, Probe, Protocol
 from compute.statistics.aggregation import UNIT
 from dashboard import theme, wording
 from dashboard.charts import accuracy as charts
@@ -33,6 +33,7 @@ def _finding(asked: Request, table: pd.DataFrame) -> Words:
         wording.gap_finding(asked.query(accuracy.gaps, asked.accuracy)),
         wording.equivalence_finding(asked.query(accuracy.equivalence, asked.accuracy)),
         wording.conflict_finding(table),
+        wording.donors_seen(table),
     )
     published = asked.published or asked.aggregation == Aggregation.PUBLISHED
     return Words(
@@ -77,6 +78,13 @@ def comparable(filters: Filters) -> bool:
 def _overall_columns(asked: Request, table: pd.DataFrame) -> Columns:
     # The published numbers' intervals are ± three standard errors, not bootstrap intervals.
     ends = wording.level() if UNIT not in set(table["unit"].dropna()) else "±3 s.e.,"
+    net = {
+        "net_estimate": Column(
+            "Net drop (points)", Written.POINTS, EFFECTS_IN_WORDS[Effect.NET].capitalize()
+        ),
+        "net_low": Column(f"Net drop, {ends} from", Written.POINTS),
+        "net_high": Column("to  ", Written.POINTS),
+    }
     return {
         "model": tables.MODEL,
         "condition": tables.CONDITION,
@@ -89,9 +97,17 @@ def _overall_columns(asked: Request, table: pd.DataFrame) -> Columns:
         "drop_low": Column(f"Drop, {ends} from", Written.POINTS),
         "drop_high": Column("to ", Written.POINTS),
         "p_holm": Column("p (Holm)", Written.NUMBER, form="%.4f"),
+        **(net if table["net_estimate"].notna().any() else {}),
         "n_cells": tables.CELLS,
         "n_proteins": tables.PROTEINS,
     }
+
+
+def _overall_note(asked: Request) -> str:
+    p = "p: sign flips of whole proteins, Holm over models and conditions."
+    if Condition.SHAM not in asked.run.conditions:
+        return p
+    return f"{p} Net drop: {EFFECTS_IN_WORDS[Effect.NET]}."
 
 
 FINDING = Figure(
@@ -114,6 +130,7 @@ ACCURACY = Figure(
         chance=asked.chance,
     ),
     columns=_overall_columns,
+    note=_overall_note,
     defines=lambda asked, table: table["condition"],
     parameters={"published": parameters.choice("yes")},
 )

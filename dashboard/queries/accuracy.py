@@ -1,4 +1,4 @@
-"""Accuracies, drops, gaps and pair tests as tables."""
+"""Accuracies, drops, net drops, gaps and pair tests as tables."""
 
 import pandas as pd
 
@@ -16,29 +16,53 @@ PAIR_ORDERS = {
 
 
 def overall(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
-    """Return accuracy by model and condition, with its drop; shares from 0 to 1.
+    """Return accuracy by model and condition, with its drop and net drop; shares from 0 to 1.
 
     Returns
     -------
     pandas.DataFrame
         ``model, condition, estimate, ci_low, ci_high, unit, n_cells, n_proteins,
-        drop_estimate, drop_low, drop_high, drop_unit, p_holm``; empty where nothing was labelled.
+        donor_seen, drop_estimate, drop_low, drop_high, drop_unit, p_holm, net_estimate, net_low,
+        net_high``; empty where nothing was labelled.
     """
     where = chosen.clause()
     return run.query(
         f"""
         WITH a AS (SELECT * FROM {{accuracy}} WHERE {where.sql} AND scope = 'overall'),
-             e AS (SELECT * FROM {{effects}}
-                   WHERE {where.sql} AND scope = 'overall' AND effect = 'drop')
+             e AS (SELECT * FROM {{effects}} WHERE {where.sql} AND scope = 'overall'),
+             d AS (SELECT * FROM e WHERE effect = 'drop'),
+             n AS (SELECT * FROM e WHERE effect = 'net')
         SELECT a.model, a.condition, a.estimate, a.ci_low, a.ci_high, a.unit,
-               a.n_cells, a.n_proteins,
-               e.estimate AS drop_estimate, e.ci_low AS drop_low, e.ci_high AS drop_high,
-               e.unit AS drop_unit, e.p_holm
-        FROM a LEFT JOIN e USING (model, condition)
+               a.n_cells, a.n_proteins, a.donor_seen,
+               d.estimate AS drop_estimate, d.ci_low AS drop_low, d.ci_high AS drop_high,
+               d.unit AS drop_unit, d.p_holm,
+               n.estimate AS net_estimate, n.ci_low AS net_low, n.ci_high AS net_high
+        FROM a LEFT JOIN d USING (model, condition) LEFT JOIN n USING (model, condition)
         WHERE a.condition IN $conditions
         ORDER BY a.model, a.condition
         """,
         ("accuracy", "effects"),
+        {**where.values, "conditions": list(chosen.conditions)},
+    )
+
+
+def donors_seen(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
+    """Return the share of tested crops whose donor's protein the probe was fitted on.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``model, condition, donor_seen``; without conditions that have no donors.
+    """
+    where = chosen.clause()
+    return run.query(
+        f"""
+        SELECT model, condition, donor_seen FROM {{accuracy}}
+        WHERE {where.sql} AND scope = 'overall' AND condition IN $conditions
+          AND donor_seen IS NOT NULL
+        ORDER BY model, condition
+        """,
+        ("accuracy",),
         {**where.values, "conditions": list(chosen.conditions)},
     )
 
@@ -49,12 +73,13 @@ def gaps(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``model, estimate, ci_low, ci_high, unit, p_holm, n_cells, n_proteins``, largest first.
+        ``model, estimate, ci_low, ci_high, unit, p_holm, donor_seen, n_cells, n_proteins``,
+        largest first.
     """
     where = chosen.clause()
     return run.query(
         f"""
-        SELECT model, estimate, ci_low, ci_high, unit, p_holm, n_cells, n_proteins
+        SELECT model, estimate, ci_low, ci_high, unit, p_holm, donor_seen, n_cells, n_proteins
         FROM {{effects}}
         WHERE {where.sql} AND scope = 'overall' AND effect = 'gap'
           AND (condition IS NULL OR condition = 'different')
@@ -72,17 +97,14 @@ def equivalence(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``model, condition, estimate, ci_low, ci_high, margin, p_equivalence_holm, n_cells,
-        n_proteins``; empty where the run was made before these tests.
+        n_proteins``; empty without intervals.
     """
-    there = run.query("SELECT * FROM {effects} LIMIT 0", ("effects",)).columns
-    names = ["model", "condition", "estimate", "ci_low", "ci_high", "margin"]
-    names += ["p_equivalence_holm", "n_cells", "n_proteins"]
-    if not set(names) <= set(there):
-        return pd.DataFrame(columns=names)
     where = chosen.clause()
     return run.query(
         f"""
-        SELECT {", ".join(names)} FROM {{effects}}
+        SELECT model, condition, estimate, ci_low, ci_high, margin, p_equivalence_holm, n_cells,
+               n_proteins
+        FROM {{effects}}
         WHERE {where.sql} AND scope = 'overall' AND effect = 'drop'
           AND condition IN $conditions AND p_equivalence_holm IS NOT NULL
         ORDER BY model, condition
@@ -99,7 +121,7 @@ def by_class(run: Run, chosen: AccuracyFilter, condition: str) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``model, localization, before, before_low, before_high, after, after_low, after_high,
-        unit, n_cells, n_proteins``.
+        unit, donor_seen, n_cells, n_proteins``.
     """
     where = chosen.clause()
     return run.query(
@@ -108,7 +130,7 @@ def by_class(run: Run, chosen: AccuracyFilter, condition: str) -> pd.DataFrame:
         SELECT b.model, b.localization,
                b.estimate AS before, b.ci_low AS before_low, b.ci_high AS before_high,
                c.estimate AS after, c.ci_low AS after_low, c.ci_high AS after_high,
-               c.unit, c.n_cells, c.n_proteins
+               c.unit, c.donor_seen, c.n_cells, c.n_proteins
         FROM a AS b JOIN a AS c USING (model, localization)
         WHERE b.condition = $unaltered AND c.condition = $condition
         ORDER BY b.model, b.localization
@@ -204,7 +226,7 @@ def protocols(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``model, condition, refit, refit_low, refit_high, frozen, frozen_low, frozen_high,
-        unit, n_cells, n_proteins``.
+        unit, donor_seen, n_cells, n_proteins``.
     """
     return run.query(
         """
@@ -214,7 +236,7 @@ def protocols(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
         SELECT r.model, r.condition,
                r.estimate AS refit, r.ci_low AS refit_low, r.ci_high AS refit_high,
                f.estimate AS frozen, f.ci_low AS frozen_low, f.ci_high AS frozen_high,
-               r.unit, r.n_cells, r.n_proteins
+               r.unit, r.donor_seen, r.n_cells, r.n_proteins
         FROM e AS r JOIN e AS f USING (model, condition)
         WHERE r.protocol = 'refit' AND f.protocol = 'frozen'
         ORDER BY r.model, r.condition

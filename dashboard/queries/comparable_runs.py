@@ -16,11 +16,13 @@ Ask = Callable[..., Any]
 SETTINGS = {
     "plan.repeats": "donors per cell",
     "plan.seed": "seed",
+    "plan.folds": "folds",
+    "plan.fold_scheme": "how folds are made",
+    "plan.donors": "folds that donors come from",
+    "embed.paste": "how the cell is pasted",
     "embed.normalisation": "scaling",
     "embed.harmonise": "intensity scale of donors",
     "embed.donor_centre": "the donor's own cell",
-    "folds": "folds",
-    "fold_scheme": "how folds are made",
 }
 """Settings whose difference is said, since it may explain a difference of numbers."""
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from compute.schema import Condition
 from compute.statistics.config import ALPHA
+from dashboard.queries import accuracy
 from dashboard.queries.comparable_runs import Ask, Comparison, Entry
 from dashboard.queries.filters import AccuracyFilter
 from dashboard.queries.open_runs import MissingTableError, Run
@@ -58,18 +59,21 @@ def leaderboard(
     -------
     pandas.DataFrame
         ``rank, entry, run, model, accuracy, accuracy_low, accuracy_high, drop, drop_low,
-        drop_high, gap, gap_low, gap_high, unit, n_cells, n_proteins``; a rank is missing where
-        the sorted number is.
+        drop_high, gap, gap_low, gap_high, unit, donor_seen, n_cells, n_proteins``; a rank is
+        missing where the sorted number is. `donor_seen` is the largest share under the
+        conditions of drop and gap, over all classes of the run.
     """
     rows = []
     for entry in found.entries:
         numbers = effects_of(ask, found, entry, choice, condition)
         overall = numbers[numbers["scope"] == "overall"]
+        seen = ask(entry.run, accuracy.donors_seen, _chosen(found, entry, choice, condition))
         row: dict[str, Any] = {
             "entry": entry.title,
             "run": entry.run.title,
             "model": entry.model,
             "unit": None,
+            "donor_seen": seen["donor_seen"].max(),
             "n_cells": None,
             "n_proteins": None,
         }
@@ -85,9 +89,9 @@ def leaderboard(
                 row["unit"] = one["unit"] if isinstance(one["unit"], str) else row["unit"]
         rows.append(row)
     numeric = [f"{m}{end}" for m in MEASURES for end in ("", "_low", "_high")]
-    columns = ["entry", "run", "model", *numeric, "unit", "n_cells", "n_proteins"]
+    columns = ["entry", "run", "model", *numeric, "unit", "donor_seen", "n_cells", "n_proteins"]
     table = pd.DataFrame(rows, columns=columns)
-    table[numeric] = table[numeric].apply(pd.to_numeric)
+    table[[*numeric, "donor_seen"]] = table[[*numeric, "donor_seen"]].apply(pd.to_numeric)
     counts = dict.fromkeys(("n_cells", "n_proteins"), "Int64")
     table = table.astype(counts)
     by, ascending = SORTS[sort]
@@ -121,14 +125,19 @@ def effects_of(
         ``model, effect, condition, scope, localization, estimate, ci_low, ci_high, unit, n_cells,
         n_proteins``.
     """
-    wanted = {*GAP, condition}
-    conditions = tuple(name for name in found.conditions if name in wanted)
-    chosen = AccuracyFilter(*choice, models=(entry.model,), conditions=conditions)
+    chosen = _chosen(found, entry, choice, condition)
     if found.classes:
         table: pd.DataFrame = ask(entry.run, restricted, chosen, found.localizations)
         return table
     stored: pd.DataFrame = ask(entry.run, _stored, chosen)
     return stored
+
+
+def _chosen(found: Comparison, entry: Entry, choice: Choice, condition: str) -> AccuracyFilter:
+    """Return the filter of one entry's drop and gap."""
+    wanted = {*GAP, condition}
+    conditions = tuple(name for name in found.conditions if name in wanted)
+    return AccuracyFilter(*choice, models=(entry.model,), conditions=conditions)
 
 
 def _stored(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:

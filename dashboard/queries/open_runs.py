@@ -18,8 +18,9 @@ import duckdb
 import pandas as pd
 
 from compute.errors import BystanderError, InputError, UsageError
-from compute.storage.atomic_files import fingerprint, read_json
+from compute.storage.atomic_files import fingerprint
 from compute.storage.paths import PER_MODEL, RUN_TABLES, RunPaths
+from compute.storage.run_directory import read_header
 from dashboard.queries.derived import DERIVED
 
 SHARDED = ("trials", "embeddings")
@@ -280,7 +281,7 @@ def open_library(
     taken: set[str] = set()
     for path in dict.fromkeys(Path(item).resolve() for item in paths):
         try:
-            meta = read_json(RunPaths(path).header, "run")
+            meta = read_header(path)
             key = _unused(str(meta.get("name") or path.name), taken)
             runs.append(Run(key, path, _checked(meta, path), connection, copies))
         except BystanderError as error:

@@ -15,6 +15,24 @@ from dashboard.queries.comparable_runs import PUBLISHED
 from dashboard.queries.open_runs import MissingTableError, Run
 from dashboard.queries.open_runs import contents as contents
 
+MADE = {
+    ("plan.fold_scheme", "grouped"): "A fold holds out whole proteins: no probe is asked about "
+    "cells of a protein that it was fitted on.",
+    ("plan.fold_scheme", "paper"): "A fold holds out single cells: a probe may have been fitted on "
+    "other cells of the protein that it is asked about.",
+    ("plan.donors", "fold"): "Donors come from the centre cell's own fold, so a background is as "
+    "new to the probe as the cell.",
+    ("plan.donors", "any"): "Donors come from any fold, so a probe may have been fitted on crops "
+    "of the protein that the background comes from.",
+    ("embed.paste", "glow"): "The cell takes its own glow along across the edge of its mask.",
+    ("embed.paste", "hard"): "The cell ends at the edge of its mask, as in the paper.",
+    ("embed.donor_centre", "remove"): "The donor's own cell is removed and the hole filled with "
+    "medium.",
+    ("embed.donor_centre", "paper"): "The donor's own cell is left in, as in the paper, and may "
+    "look out from behind the pasted one.",
+}
+"""What a setting of a run (its place in the configuration, its value) means."""
+
 NO_CSV = ("examples", "embeddings")
 """Tables of images and vectors, which a CSV file cannot hold well."""
 
@@ -32,6 +50,22 @@ def source_of(run: Run) -> str:
         kind = "a publication's numbers"
     mark = str(run.meta.get("fingerprint", "unfinished"))
     return f"Bystander, run “{run.title}” ({kind}, {mark})."
+
+
+def folds_and_donors(meta: Mapping[str, Any]) -> list[str]:
+    """Say how folds, donors and composites were made, a sentence each; what is not known is not.
+
+    Parameters
+    ----------
+    meta
+        Content of `run.json`.
+    """
+    configuration: Any = meta.get("configuration") or {}
+    settings = dict(flat(configuration))
+    said = [text for (place, value), text in MADE.items() if settings.get(place) == value]
+    if "plan.folds" in settings:
+        said.insert(0, f"{settings['plan.folds']} folds at most.")
+    return said
 
 
 def flags(run: Run) -> pd.DataFrame:

@@ -59,6 +59,7 @@ def page() -> None:
             icon=":material/label_off:",
         )
         return
+    show.numbers(figures.ACCURACY, show.asked(figures.ACCURACY, shared), shared, table)
     chosen = _choose(shared)
     if chosen is None:
         return
@@ -210,7 +211,8 @@ def _grid(shared: Shared, model: str, condition: str) -> list[str]:
             or kind
         )
     having = tested if kind == "pairs" else single
-    chosen = condition if condition in having else having[-1]
+    usual = "different" if "different" in having else having[-1]
+    chosen = condition if condition in having else usual
     if chosen != condition:
         st.caption(
             f"“{theme.condition_title(condition)}” has no choice of background class; this shows "

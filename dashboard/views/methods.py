@@ -10,21 +10,27 @@ from compute.paper.table_1 import SPREAD
 from compute.schema import (
     CALIBRATION_MEASURES,
     CONDITIONS,
+    DOSES,
     DROP_PARTS,
+    EFFECTS_IN_WORDS,
     FLIP_DIRECTIONS,
     PROTOCOLS,
+    STEPS,
     Condition,
+    Effect,
 )
 from compute.statistics.config import ALPHA
 from dashboard import cache, theme, wording
 from dashboard.figures.tables import named
-from dashboard.queries import provenance
+from dashboard.queries import accuracy, provenance
 from dashboard.queries.filters import AGGREGATIONS, PROBES
 from dashboard.render import strips
 from dashboard.state.shared import Shared, current
 from dashboard.views import show
 
 MIB = 2**20
+
+EFFECT_TITLES = {Effect.DROP: "Drop", Effect.NET: "Net drop", Effect.GAP: "Background gap"}
 
 
 def page() -> None:
@@ -111,14 +117,18 @@ def _definitions(shared: Shared) -> None:
         *(f"**Probe, {name}**: {text}." for name, text in PROTOCOLS.items()),
         *(f"**Task, {name}**: {text}." for name, text in PROBES.items()),
         *(f"**Average, {name}**: {text}." for name, text in AGGREGATIONS.items()),
-        "**Drop**: accuracy under unaltered minus accuracy under a condition.",
-        "**Background gap**: accuracy under “same class” minus accuracy under “different class”.",
+        *(f"**{EFFECT_TITLES[effect]}**: {text}." for effect, text in EFFECTS_IN_WORDS.items()),
         "**Shift**: how far a protein's distribution over localizations under a condition is from "
         "its unaltered one, as total variation (the share that moved) and Jensen–Shannon "
         f"divergence (base 2). *Substantial*: q ≤ {ALPHA:g} (Benjamini–Hochberg within model and "
         "condition) and total variation at or above the threshold.",
         *(f"**Answer {name}**: {text}." for name, text in FLIP_DIRECTIONS.items()),
         *(f"**Part of a drop, {name}**: {text}." for name, text in DROP_PARTS.items()),
+        *(
+            f"**Step of a drop, {spec.title.lower()}**: {spec.definition}."
+            for spec in STEPS.values()
+        ),
+        *(f"**Dose, {name}**: {text}." for name, text in DOSES.items()),
         *(f"**Calibration, {name}**: {text}." for name, text in CALIBRATION_MEASURES.items()),
         "**Intervals**: "
         + (
@@ -183,15 +193,13 @@ def _trials(shared: Shared) -> None:
         f"{wording.count(rows['trials'].sum(), 'trial')} in all, each one synthetic crop: a cell, "
         "a condition, a donor, a repeat.",
     )
-    checks: Any = shared.run.meta.get("checks", {}).get("sham_max_difference", {})
-    if checks:
-        each = "; ".join(
-            f"{theme.model_title(model)} {value:.1e}" for model, value in checks.items()
-        )
-        st.markdown(
-            "**Check**: a sham swap must change nothing. Largest difference of any embedding from "
-            f"unaltered: {wording.plain_name(each)}."
-        )
+    made = provenance.folds_and_donors(shared.run.meta)
+    seen = ""
+    if shared.run.has("accuracy"):
+        seen = wording.donors_seen(cache.ask(shared.run, accuracy.donors_seen, shared.accuracy))
+    said = [*made, *([seen] if seen else [])]
+    if said:
+        st.markdown(f"**Folds and donors.** {wording.plain_name(' '.join(said))}")
 
 
 def _models(shared: Shared) -> None:

@@ -8,7 +8,6 @@ from dashboard import cache, wording
 from dashboard.figures import accuracy as figures
 from dashboard.figures import crops
 from dashboard.figures.request import Filters
-from dashboard.figures.tables import named
 from dashboard.queries import accuracy
 from dashboard.render import strips
 from dashboard.state import kept_figures
@@ -70,15 +69,7 @@ def _accuracy(shared: Shared) -> None:
         )
     with slot:
         show.figure(figures.ACCURACY, shared, published="yes" if published else None)
-    with st.expander("The numbers as a table", icon=":material/table_rows:"):
-        show.data(
-            named(table),
-            shared,
-            "accuracy_overall",
-            show.config(figures.ACCURACY.columns(asked, table)),
-            f"{shared.accuracy.sentence()} p: sign flips of whole proteins, Holm over models and "
-            "conditions.",
-        )
+    show.numbers(figures.ACCURACY, asked, shared, table)
 
 
 def _swap(shared: Shared) -> None:

@@ -15,7 +15,7 @@ from dashboard.charts.description import Chart, Panel, Rule
 from dashboard.figures.figure import Figure
 from dashboard.figures.keys import FigureKey
 from dashboard.figures.request import Filters, Request
-from dashboard.figures.tables import Column, Columns, Written
+from dashboard.figures.tables import Column, Columns, Written, named
 from dashboard.queries.provenance import source_of
 from dashboard.render import figures
 from dashboard.state import kept_figures
@@ -232,6 +232,28 @@ def data(
     )
     caption(note, shared)
     _csv_button(frame, name, "Download as CSV")
+
+
+def numbers(entry: Figure[Any], request: Request, shared: Shared, table: pd.DataFrame) -> None:
+    """Show a figure's table behind a click.
+
+    Parameters
+    ----------
+    entry
+        Of `dashboard.figures`, with columns.
+    request
+        What was asked, from `asked`.
+    table
+        What its query returned.
+    """
+    with st.expander("The numbers as a table", icon=":material/table_rows:"):
+        data(
+            named(table),
+            shared,
+            f"{entry.name}_numbers",
+            config(entry.columns(request, table)),
+            f"{shared.accuracy.sentence()} {entry.note(request)}".strip(),
+        )
 
 
 def _csv_button(frame: pd.DataFrame, name: str, label: str) -> None:

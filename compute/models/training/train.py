@@ -28,7 +28,6 @@ from compute.models.training.objectives import OBJECTIVES, Objective, Pixels
 from compute.models.training.options import TrainingOptions as TrainingOptions
 from compute.models.training.select_cells import Rows, Selection, select_cells
 from compute.models.weights import DTYPES, weights_of, write_weights
-from compute.schema import SCHEMA_VERSION
 from compute.storage.atomic_files import Progress, silent, write_json
 from compute.storage.locks import LOCK_FILE, lock
 from compute.store.reader import CropStore
@@ -376,7 +375,6 @@ def _finish(job: _Job, state: TrainingState, out: Path, dtype: str) -> Path:
     write_json(
         out / f"{job.card.name}.history.json",
         {
-            "schema_version": SCHEMA_VERSION,
             "configuration": job.configuration,
             "options": asdict(job.options),
             "training_cells": len(job.selection.training),

@@ -53,7 +53,7 @@ def test_a_new_run_says_what_it_is(path):
     assert run.localizations == ["actin", "ER"]
     assert not run.complete
     content = json.loads((path / RUN_FILE).read_text())
-    assert content["schema_version"] == schema.SCHEMA_VERSION
+    assert content["schema_version"] == schema.RUN_VERSION
     assert content["status"] == "running"
     assert content["header"]["store"] == "abc"
     assert content["name"] == "test"
@@ -114,13 +114,16 @@ def test_a_run_of_another_version_of_the_program_is_refused(path, monkeypatch):
         started(path)
 
 
-def test_a_run_of_another_schema_version_is_refused(path):
+@pytest.mark.parametrize("version", [schema.RUN_VERSION - 1, 99])
+def test_a_run_of_another_schema_version_is_refused(path, version):
     run = started(path)
-    content = {**run.meta, "schema_version": 99}
+    content = {**run.meta, "schema_version": version}
     (path / RUN_FILE).write_text(json.dumps(content))
     for attempt in (lambda: RunDirectory(path), lambda: started(path)):
-        with pytest.raises(InputError, match="schema version 99"):
+        with pytest.raises(InputError, match=f"schema version {version}") as caught:
             attempt()
+        assert "Run again, with --fresh or another --out" in caught.value.remedy
+    assert started(path, fresh=True).meta["schema_version"] == schema.RUN_VERSION
 
 
 def test_a_foreign_folder_is_refused_and_left_alone(path):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from compute.errors import InputError, UsageError
-from compute.schema import SCHEMA_VERSION, CellFlag
+from compute.schema import STORE_VERSION, CellFlag
 from compute.store import writer as writing
 from compute.store.reader import CropStore
 from compute.store.writer import CropStoreWriter
@@ -212,8 +212,8 @@ def test_other_versions_and_altered_files_are_refused(tmp_path):
     write_store(tmp_path / "store")
     meta = tmp_path / "store" / "store.json"
     content = json.loads(meta.read_text("utf-8"))
-    meta.write_text(json.dumps({**content, "schema_version": SCHEMA_VERSION + 1}), "utf-8")
-    with pytest.raises(InputError, match=f"schema version {SCHEMA_VERSION + 1}"):
+    meta.write_text(json.dumps({**content, "schema_version": STORE_VERSION + 1}), "utf-8")
+    with pytest.raises(InputError, match=f"schema version {STORE_VERSION + 1}"):
         CropStore(tmp_path / "store")
     meta.write_text("{", "utf-8")
     with pytest.raises(InputError, match="not readable JSON"):

@@ -66,10 +66,10 @@ def test_a_run_is_as_large_as_was_asked_for(small):
 @pytest.mark.parametrize("config", [SIZE, SyntheticConfig()], ids=["bench", "everything"])
 def test_made_run_has_every_table_as_the_schema_says(tmp_path, config):
     path = make_run(tmp_path / "run", config)
-    for table, layout in {"cells": schema.cells_schema(), **schema.SUMMARY_TABLES}.items():
+    for table, layout in {"cells": schema.run_cells_schema(), **schema.SUMMARY_TABLES}.items():
         found = pq.read_table(path / f"{table}.parquet")
         schema.check_table(found, layout, table)
-        assert len(found), table
+        assert len(found) or (table == "decomposition" and "sham" not in config.conditions), table
     for file in (path / "trials").glob("*.parquet"):
         found = pq.read_table(file)
         schema.check_table(found, schema.trials_schema(), "trials")
@@ -99,17 +99,9 @@ def test_made_distributions_follow_from_predictions(small):
 
 
 def test_tables_say_the_same_of_a_trial(tmp_path):
-    """A sham swap changes nothing; donors are of the class they should be; examples are trials."""
+    """Donors are of the class and the protein that they should be; examples are trials."""
     run = opened(make_run(tmp_path / "run", SyntheticConfig()))
     said = run.query("SELECT * FROM {predictions}", ("predictions",))
-    key = ["model", "protocol", "protein", "cell"]
-    first, sham = (
-        said[said["condition"] == name].sort_values(key).reset_index(drop=True)
-        for name in ("unaltered", "sham")
-    )
-    assert len(first)
-    assert (first["predicted"] == sham["predicted"]).all()
-    assert np.array_equal(np.stack(first["probabilities"]), np.stack(sham["probabilities"]))
     trials = run.query("SELECT * FROM {trials}", ("trials",)).set_index("trial")
     cells = run.query("SELECT * FROM {cells}", ("cells",)).set_index("cell")
     assert set(trials["cell"]) == set(cells.index[cells["flags"] == 0])
@@ -125,6 +117,10 @@ def test_tables_say_the_same_of_a_trial(tmp_path):
     assert all(behind in labels for labels, behind in pairs)
     single = different[different["labels"].str.len() == 1]
     assert (single["labels"].str[0] != single["donor_localization"]).all()
+    protein = trials[trials["condition"] == "same_protein"]
+    own = cells.loc[protein["cell"], "protein"].tolist()
+    assert cells.loc[protein["donor"].astype(int), "protein"].tolist() == own
+    assert (protein["donor"] != protein["cell"]).all()
     shown = run.query("SELECT * FROM {examples}", ("examples",))
     assert shown["flags"].tolist() == trials.loc[shown["trial"], "flags"].tolist()
     assert set(trials["flags"]) == {0, int(schema.TrialFlag.SEAM)}
@@ -133,6 +129,71 @@ def test_tables_say_the_same_of_a_trial(tmp_path):
         assert len(row.predictions) == 6
         for item in row.predictions:
             assert item["predicted"] == answers[row.trial, item["model"], item["protocol"]]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.6])
+def test_a_donor_is_seen_where_its_protein_is_of_another_fold(tmp_path, share):
+    config = SyntheticConfig(proteins=60, donor_seen=share, models=("pifia",), examples=0)
+    assert config.folds == 4
+    run = opened(make_run(tmp_path / "run", config))
+    trials = run.query("SELECT * FROM {trials}", ("trials",))
+    cells = run.query("SELECT * FROM {cells}", ("cells",)).set_index("cell")
+    assert cells["fold"].isna().equals(cells["labels"].str.len() > 1)
+    assert set(cells["fold"].dropna()) == {0, 1, 2, 3}
+    assert (cells.dropna(subset="fold").groupby("protein")["fold"].nunique() == 1).all()
+    with_donor = trials[trials["donor"].notna() & trials["cell"].map(cells["fold"]).notna()]
+    assert trials["donor_seen"].notna().sum() == len(with_donor)
+    of_cell = with_donor[with_donor["condition"] != "cell_free"]
+    folds = [of_cell[name].astype(int).map(cells["fold"]) for name in ("cell", "donor")]
+    assert (of_cell["donor_seen"] == (folds[0] != folds[1])).all()
+    kept = of_cell["condition"] == "same_protein"
+    assert not of_cell.loc[kept, "donor_seen"].any()
+    assert of_cell.loc[~kept, "donor_seen"].astype(float).mean() == pytest.approx(share, abs=0.04)
+    behind = of_cell["donor"].astype(int).map(cells["neighbour_fraction"])
+    assert of_cell["neighbour_fraction"].tolist() == behind.tolist()
+    assert trials["neighbour_distance"].isna().sum() > trials["neighbour_fraction"].isna().sum()
+    said = run.query("SELECT DISTINCT condition, donor_seen FROM {accuracy}", ("accuracy",))
+    said = said.set_index("condition")["donor_seen"]
+    assert said["different"] == share
+    assert said["same_protein"] == 0
+    assert said[["unaltered", "sham", "alone", "masked"]].isna().all()
+
+
+def test_steps_add_up_and_say_what_the_other_tables_say(tmp_path):
+    run = opened(make_run(tmp_path / "run", SyntheticConfig(examples=0)))
+    found = run.query("SELECT * FROM {decomposition}", ("decomposition",))
+    key = ["model", "protocol", "probe", "scope", "localization"]
+    value = found.pivot_table("estimate", [*key, "part"], "step", dropna=False).dropna()
+    assert len(value) == 3 * 2 * 2 * 16 * 3
+    steps = value[[str(step) for step in schema.STEPS if step != schema.Step.TOTAL]]
+    assert (steps.sum(axis=1) - value["total"]).abs().max() < 1e-12
+    part = found.pivot_table("estimate", [*key[:-1], "step"], "part")
+    assert (part["rescaling"] + part["context"] - part["total"]).abs().max() < 1e-12
+    effects = run.query(
+        "SELECT * FROM {effects} WHERE scope = 'overall' AND aggregation = 'all'", ("effects",)
+    )
+    whole = found[(found["scope"] == "overall") & (found["part"] == "total")]
+    for step, effect, condition in (
+        ("pasting", "drop", "sham"),
+        ("neighbours", "gap", "different"),
+        ("strange_image", "net", "same"),
+    ):
+        same = [
+            rows.set_index(["model", "protocol", "probe"])["estimate"].sort_index()
+            for rows in (
+                whole[whole["step"] == step],
+                effects[(effects["effect"] == effect) & (effects["condition"] == condition)],
+            )
+        ]
+        assert np.allclose(*same, atol=1e-12), step
+    worst = run.query("SELECT * FROM {worst_case}", ("worst_case",))
+    assert (worst["estimate"] < worst["mean"]).all()
+    dose = run.query("SELECT * FROM {dose} WHERE quartile IS NOT NULL", ("dose",))
+    rises = dose.pivot_table("estimate", ["model", "condition", "protocol", "measure"], "quartile")
+    more = rises[4] - rises[1]
+    share = more.index.get_level_values("measure") == "neighbour_fraction"
+    assert (more[share] > 0).all()
+    assert (more[~share] < 0).all()
 
 
 def test_accuracy_depends_on_the_condition_where_it_should(tmp_path):
@@ -167,6 +228,8 @@ def test_a_run_is_not_made_over_something(small):
         {"repeats": 0},
         {"conditions": ("maskd",)},
         {"without": ("shift",)},
+        {"donor_seen": 1.5},
+        {"donor_seen": 0.5, "proteins": 20},
     ):
         with pytest.raises(UsageError):
             SyntheticConfig(**wrong)

@@ -9,10 +9,11 @@ import pytest
 
 from compute.paper.table_1 import TABLE_1
 from dashboard import wording
+from dashboard.bench.synthetic_config import SyntheticConfig
 from dashboard.bench.synthetic_run import make_run
 from dashboard.charts import accuracy as accuracies
 from dashboard.charts import answers as changes
-from dashboard.charts import calibration, plotly
+from dashboard.charts import calibration, compare, plotly
 from dashboard.charts import protein_lists as lists
 from dashboard.charts import proteins as shifts
 from dashboard.charts.description import Axis, Chart, Panel, Points, pick, picked
@@ -198,6 +199,43 @@ def test_the_finding_says_when_nothing_falls():
     assert "includes zero" in wording.drop_finding(overall(0.004, -0.01, 0.02))
     assert "hardly" in wording.drop_finding(overall(0.01, 0.002, 0.02))
     assert "No drop" in wording.drop_finding(overall(0.1, 0, 0).iloc[:1])
+
+
+@pytest.mark.parametrize(
+    ("shares", "said"),
+    [
+        ([None, 0.0], ""),
+        ([None, None], ""),
+        ([None, 0.0, 0.93, 0.93], "In 93% of the tested crops"),
+        ([0.851, 0.93], "In 85% to 93% of the tested crops"),
+        ([0.001, 0.5], "In less than 1% to 50% of the tested crops"),
+    ],
+)
+def test_donors_that_a_probe_knows_are_said(shares, said):
+    text = wording.donors_seen(pd.DataFrame({"donor_seen": pd.array(shares, "Float64")}))
+    assert text.startswith(said)
+    assert bool(text) == bool(said)
+
+
+def test_captions_say_what_donors_were_seen(made, run):
+    chosen = AccuracyFilter("refit", "pair", "all", ("pifia",), tuple(run.conditions))
+    config = SyntheticConfig(donor_seen=0.93, models=("pifia",), examples=0)
+    for one, seen in ((opened(made(config)), True), (run, False)):
+        captions = [
+            accuracies.by_condition(accuracy.overall(one, chosen), "").caption,
+            accuracies.by_class(accuracy.by_class(one, chosen, "same"), "same", "").caption,
+            accuracies.protocols(accuracy.protocols(one, chosen)).caption,
+            compare.gaps(accuracy.gaps(one, chosen), "").caption,
+        ]
+        assert ["protein that the probe was fitted on" in text for text in captions] == [seen] * 4
+
+
+def test_a_mark_says_its_net_drop(run):
+    chosen = AccuracyFilter("refit", "pair", "all", ("pifia",), ("unaltered", "different"))
+    (panel,) = accuracies.by_condition(accuracy.overall(run, chosen), "").panels
+    plain, other = next(layer for layer in panel.layers if isinstance(layer, Points)).hover
+    assert "net of sham 14.5 points (95% interval 13.0 to 16.0)" in other
+    assert "net of sham" not in plain
 
 
 def test_a_drop_without_an_interval_is_not_called_small():

@@ -9,8 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from compute.errors import InputError
+from compute.schema import CONDITIONS
+from dashboard.bench.synthetic_config import SyntheticConfig
 from dashboard.bench.synthetic_run import make_run
 from dashboard.queries import accuracy, examples, proteins, provenance
+from dashboard.queries.comparable_runs import SETTINGS
 from dashboard.queries.filters import (
     AccuracyFilter,
     CropFilter,
@@ -56,6 +59,48 @@ def test_overall_joins_each_accuracy_with_its_drop(run, chosen):
     np.testing.assert_allclose(found["estimate"], twin["estimate"])
     np.testing.assert_allclose(found["drop_estimate"], twin["estimate_e"])
     assert found["condition"].tolist() == twin["condition"].tolist()
+
+
+def test_overall_joins_each_accuracy_with_its_net_drop(run, chosen):
+    found = accuracy.overall(run, chosen).set_index(["model", "condition"])
+    e = narrowed(table(run, "effects"), chosen).query("scope == 'overall' and effect == 'net'")
+    twin = e.set_index(["model", "condition"])
+    for mine, theirs in (("estimate", "estimate"), ("low", "ci_low"), ("high", "ci_high")):
+        there = found[f"net_{mine}"].dropna()
+        assert there.to_dict() == pytest.approx(twin[theirs].to_dict())
+    assert found["net_estimate"].isna().groupby("condition").all()[["unaltered", "sham"]].all()
+    drop = found["drop_estimate"]
+    for (model, condition), net in found["net_estimate"].dropna().items():
+        assert net == pytest.approx(drop[model, condition] - drop[model, "sham"])
+
+
+def test_donors_seen_are_those_of_conditions_with_donors(made, run, chosen):
+    assert (accuracy.donors_seen(run, chosen)["donor_seen"] == 0).all()
+    config = SyntheticConfig(donor_seen=0.93, models=("pifia",), examples=0)
+    other = opened(made(config))
+    found = accuracy.donors_seen(other, replace(chosen, models=("pifia",)))
+    seen = found.set_index("condition")["donor_seen"].to_dict()
+    donors = {str(c) for c, spec in CONDITIONS.items() if spec.donors != "none"}
+    assert seen == dict.fromkeys(donors, 0.93) | {"same_protein": 0.0}
+    assert (accuracy.gaps(other, replace(chosen, models=("pifia",)))["donor_seen"] == 0.93).all()
+
+
+def test_how_folds_and_donors_were_made_is_said_where_it_is_known(run):
+    said = " ".join(provenance.folds_and_donors(run.meta))
+    assert said.startswith("2 folds at most. A fold holds out whole proteins")
+    assert "centre cell's own fold" in said
+    assert "its own glow" in said
+    assert "removed" in said
+    paper = {
+        "plan": {"folds": 5, "fold_scheme": "paper", "donors": "any"},
+        "embed": {"paste": "hard", "donor_centre": "paper"},
+    }
+    other = provenance.folds_and_donors({"configuration": paper})
+    assert len(other) == 5
+    assert not {*other} & {*provenance.folds_and_donors(run.meta)}
+    for meta in ({}, {"configuration": None}, {"configuration": {"plan": {"donors": "new"}}}):
+        assert provenance.folds_and_donors(meta) == []
+    assert {place for place, _ in provenance.MADE} <= {*SETTINGS}
 
 
 def test_gaps_are_largest_first(run, chosen):
@@ -270,13 +315,14 @@ def test_missing_and_damaged_tables_are_named(tmp_path):
 
 def test_folders_that_cannot_be_shown_say_why(tmp_path, run_path):
     (tmp_path / "old").mkdir()
-    (tmp_path / "old" / "run.json").write_text('{"schema_version": 0}')
+    (tmp_path / "old" / "run.json").write_text('{"schema_version": 1}')
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn" / "run.json").write_text("{")
     paths = [run_path, run_path, tmp_path / "old", tmp_path / "torn", tmp_path / "none"]
     library = open_library(paths, connect(paths))
     assert library.keys == ["synthetic"]
     assert ["version" in b.problem or "JSON" in b.problem for b in library.broken[:2]] == [True] * 2
+    assert "Run again" in library.broken[0].remedy
     assert all(broken.remedy for broken in library.broken)
 
 

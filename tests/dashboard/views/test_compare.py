@@ -14,6 +14,7 @@ from compute.errors import BystanderError, UsageError
 from compute.schema import LOCALIZATIONS
 from compute.shipped import DEMO_RUN
 from dashboard.bench.synthetic_run import make_run
+from dashboard.charts import compare as charts
 from dashboard.queries import compare
 from dashboard.queries.comparable_runs import Entry, comparison, directly
 from dashboard.queries.filters import AccuracyFilter
@@ -60,6 +61,19 @@ def test_what_runs_have_not_in_common_is_said(made):
     assert "4 localizations in common" in said
     assert "Only one has" in said
     assert "PIFiA · two" in [entry.title for entry in found.entries]
+
+
+def test_how_folds_donors_and_composites_were_made_is_compared(made):
+    one = made(replace(FEW, name="one", proteins=30))
+    two = made(replace(FEW, name="two", proteins=30, donor_seen=0.5))
+    found = comparison(directly, opened_together(one, two))
+    said = "Different settings, folds that donors come from: one: fold; two: any."
+    assert said in found.notes
+    assert not [note for note in found.notes if "how folds are made" in note]
+    board = compare.leaderboard(directly, found, USUAL, "different").set_index("run")
+    assert board["donor_seen"].to_dict() == {"one": 0, "two": 0.5}
+    caption = charts.leaderboard(board.reset_index(), "different", "").caption
+    assert "In 50% of the tested crops" in caption
 
 
 def test_runs_without_labels_are_left_out_with_the_reason(made, run_path):
