@@ -64,6 +64,13 @@ class SimulationConfig:
         Share of cells that have a bud, 0 to 1.
     defocused
         Share of cells that lie out of focus, 0 to 0.5.
+    focus_spread
+        Standard deviation of the distance from the focus of the other cells, as pixels of blur, 0
+        to 3.
+    debris
+        Particles that are no cells, per 10,000 pixels of the field, 0 to 20.
+    debris_light
+        Median light of such a particle, share of a median cell's light, 0 to 1.
     psf_sigma
         Width of the point-spread function's core, pixels, 0.5 to 4.
     halo
@@ -90,6 +97,9 @@ class SimulationConfig:
         Camera counts without light, 0 to 5000.
     read_noise
         Standard deviation of the camera's own noise, counts, 0 to 100.
+    resampling
+        Share of a pixel's counts that interpolation mixes into each neighbour along an axis, 0 to
+        0.25; it correlates the noise of neighbours.
     batch
         Strength of batch effects, the differences between replicates, 0 (none) to 2.
     windows
@@ -107,18 +117,22 @@ class SimulationConfig:
     clumping: float = ranged(0.65, 0.0, 1.0, "probability")
     budded: float = ranged(0.42, 0.0, 1.0, "share of cells")
     defocused: float = ranged(0.06, 0.0, 0.5, "share of cells")
-    psf_sigma: float = ranged(1.4, 0.5, 4.0, "pixels")
+    focus_spread: float = ranged(0.75, 0.0, 3.0, "pixels")
+    debris: float = ranged(0.3, 0.0, 20.0, "particles per 10,000 pixels")
+    debris_light: float = ranged(0.01, 0.0, 1.0, "share of a cell's light")
+    psf_sigma: float = ranged(1.5, 0.5, 4.0, "pixels")
     halo: float = ranged(0.12, 0.0, 0.5, "share of the light")
-    brightness: float = ranged(55.0, 1.0, 2000.0, "photons per cell pixel")
+    brightness: float = ranged(16.0, 1.0, 2000.0, "photons per cell pixel")
     brightness_spread: float = ranged(0.7, 0.0, 1.5, "natural logarithm")
-    contrast: float = ranged(6.0, 2.0, 100.0, "cell mean")
+    contrast: float = ranged(4.0, 2.0, 100.0, "cell mean")
     contrast_spread: float = ranged(0.3, 0.0, 1.0, "natural logarithm")
-    marker: float = ranged(360.0, 1.0, 5000.0, "photons per cell pixel")
-    autofluorescence: float = ranged(10.0, 0.0, 500.0, "photons per pixel")
-    medium: float = ranged(60.0, 0.0, 500.0, "photons per pixel")
-    gain: float = ranged(2.2, 0.1, 50.0, "counts per photon")
-    offset: float = ranged(100.0, 0.0, 5000.0, "counts")
-    read_noise: float = ranged(3.0, 0.0, 100.0, "counts")
+    marker: float = ranged(115.0, 1.0, 5000.0, "photons per cell pixel")
+    autofluorescence: float = ranged(4.0, 0.0, 500.0, "photons per pixel")
+    medium: float = ranged(6.0, 0.0, 500.0, "photons per pixel")
+    gain: float = ranged(10.0, 0.1, 50.0, "counts per photon")
+    offset: float = ranged(60.0, 0.0, 5000.0, "counts")
+    read_noise: float = ranged(14.0, 0.0, 100.0, "counts")
+    resampling: float = ranged(0.09, 0.0, 0.25, "share of a pixel's counts")
     batch: float = ranged(1.0, 0.0, 2.0, "strength")
     windows: int = ranged(4, 0, 16, "windows a field")
 
@@ -160,7 +174,7 @@ class StudyDesign:
         A value is outside its range, or there are fewer cells than fields.
     """
 
-    proteins_per_class: int = ranged(6, 1, 1000, "proteins")
+    proteins_per_class: int = ranged(10, 1, 1000, "proteins")
     mixed_proteins: int = ranged(12, 0, 5000, "proteins")
     cells_per_protein: int = ranged(40, 1, 5000, "cells")
     fields_per_protein: int = ranged(2, 1, 100, "fields")
