@@ -1,19 +1,59 @@
 """Checked parameters of simulated plates: how they look, and how much is simulated. No files.
 
-Lengths are pixels. Cells and light follow the 64×64 crops of the Paired Cell Inpainting toy data
-(github.com/alexxijielu/paired_cell_inpainting), crowding follows those and the two example fields
-of CycleNET (github.com/BooneAndrewsLab/CycleNET). Share of a crop that other cells cover, median
-(quartiles): 0.143 (0.084, 0.210) of 546 Paired Cell crops and 0.169 (0.104, 0.240) of simulated
-ones, both found by `compute.images.segmentation` on the marker; 0.232 of 533 windows around
-CycleNET's labels, whose cells are smaller (612 and 699 pixels); 0.170 of both real sets together.
-The centre cell covers a median of 1,087 pixels in the Paired Cell crops and 957 in simulated ones
-by that segmentation; the simulation's own masks, with the bud as part of the cell, give 1,023.
+Lengths are pixels. Cells and light follow two real data sets of yeast: the 64×64 crops of the
+Paired Cell Inpainting toy data (github.com/alexxijielu/paired_cell_inpainting; four strains) and
+the two example fields of CycleNET (github.com/BooneAndrewsLab/CycleNET; one strain). `REAL` has
+what both look like. Simulated medians lie within 20% of one of them or between them; `bystander
+bench appearance` prints them. Exceptions are GFP's `blurred`, as a protein's own pattern blurs the
+edge in some of the 15 classes, and the glow 8 pixels from the cell, below 2% in all of them.
+
+Share of a crop that other cells cover, found by `compute.images.segmentation` on the marker: 0.170
+in both real sets together, where CycleNET's smaller cells are counted by their labels.
 """
 
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from compute.errors import UsageError
+
+REAL: dict[tuple[str, str], tuple[float, float]] = {
+    ("", "area"): (1087, 614),
+    ("", "neighbours"): (0.143, 0.252),
+    ("GFP", "range over noise"): (18.8, 28.9),
+    ("GFP", "light over noise"): (5.97, 8.89),
+    ("GFP", "cell over medium"): (2.35, 1.47),
+    ("GFP", "variation in cells"): (0.515, 0.634),
+    ("GFP", "variation in cells, smoothed"): (0.412, 0.582),
+    ("GFP", "correlation of noise"): (-0.0135, 0.469),
+    ("GFP", "fine over coarse"): (0.0594, 0.0139),
+    ("GFP", "edge"): (4.22, 3.69),
+    ("GFP", "glow at 1"): (0.511, 0.390),
+    ("GFP", "glow at 2"): (0.285, 0.147),
+    ("GFP", "glow at 3"): (0.166, 0.0655),
+    ("GFP", "glow at 4"): (0.0908, 0.0211),
+    ("GFP", "glow at 6"): (0.0263, 0.00657),
+    ("GFP", "glow at 8"): (0.0116, 0.000915),
+    ("GFP", "specks"): (0.0122, 0.224),
+    ("GFP", "blurred"): (0.129, 0.0915),
+    ("RFP", "range over noise"): (27.8, 489),
+    ("RFP", "light over noise"): (14.9, 248),
+    ("RFP", "cell over medium"): (4.05, 12.2),
+    ("RFP", "variation in cells"): (0.325, 0.477),
+    ("RFP", "variation in cells, smoothed"): (0.301, 0.448),
+    ("RFP", "correlation of noise"): (0.214, 0.478),
+    ("RFP", "fine over coarse"): (0.0162, 0.000308),
+    ("RFP", "edge"): (4.22, 3.30),
+    ("RFP", "glow at 1"): (0.516, 0.372),
+    ("RFP", "glow at 2"): (0.282, 0.124),
+    ("RFP", "glow at 3"): (0.159, 0.0463),
+    ("RFP", "glow at 4"): (0.0802, 0.0172),
+    ("RFP", "glow at 6"): (0.0242, 0.00426),
+    ("RFP", "glow at 8"): (0.0092, 0.00150),
+    ("RFP", "specks"): (0.0290, 0.409),
+    ("RFP", "blurred"): (0.0678, 0.110),
+}
+"""Channel and number → its value over 546 Paired Cell crops and over 525 crops of CycleNET's
+fields, both imported by Bystander; `compute.bench.appearance` defines and measures the numbers."""
 
 
 def ranged(default: float, low: float, high: float, unit: str) -> Any:

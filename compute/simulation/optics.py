@@ -18,7 +18,7 @@ scattered, or comes from cells above and below the focus."""
 MEDIUM_SHARE = (1.0, 3.0)
 """Light of the medium in GFP and RFP, multiples of `SimulationConfig.medium`."""
 
-RESAMPLED = (0.4, 1.0)
+RESAMPLED = (0.6, 1.0)
 """Resampling of GFP and RFP, multiples of `SimulationConfig.resampling`. Images are resampled
 where channels are laid over each other: in the Paired Cell Inpainting crops the marker's only, in
 CycleNET's fields those of both."""
