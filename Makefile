@@ -43,16 +43,16 @@ remote: $(READY)
 	$(BIN)/pip install --quiet --constraint constraints.txt --constraint constraints-remote.txt \
 		--editable ".[remote,remote-tests]"
 
-# The shipped weights, made anew, of proteins and fields that the demo does not use (half an hour)
+# The shipped weights, made anew, on proteins and fields that the demo does not use (half an hour)
 weights: $(READY)
 	$(BIN)/bystander simulate out/training --cells-per-protein 48 --fields-per-protein 4 \
 		--replicates 3 --seed 10 --proteome-seed 2 --overwrite
 	$(BIN)/bystander train pifia out/training --out out/weights --dtype float16 \
-		--license BSD-3-Clause --precision bfloat16 --epochs 40 --patience 10
+		--license BSD-3-Clause --precision bfloat16 --epochs 25 --patience 10
 	$(BIN)/bystander train deeploc out/training --out out/weights --dtype float16 \
-		--license BSD-3-Clause --precision float32
+		--license BSD-3-Clause --precision float32 --epochs 12
 	$(BIN)/bystander train paired_cell out/training --out out/weights --dtype float16 \
-		--license BSD-3-Clause --precision bfloat16 --epochs 15
+		--license BSD-3-Clause --precision bfloat16 --epochs 10
 	cp out/weights/*.safetensors out/weights/*.toml out/weights/*.history.json data/weights/
 
 # The shipped demo run, made anew with the shipped weights
