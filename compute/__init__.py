@@ -42,6 +42,7 @@ PUBLIC = {
     "list_models": "compute.models.card",
     "list_sources": "compute.models.published.catalogue",
     "load_model": "compute.models.embedder",
+    "measure_appearance": "compute.bench.appearance",
     "measure_embedding": "compute.bench.whole",
     "measure_growth": "compute.bench.whole",
     "measure_machine": "compute.bench.whole",
@@ -57,6 +58,7 @@ __all__ = ["PUBLIC", "__version__", *PUBLIC]
 
 if TYPE_CHECKING:
     from compute.backgrounds.config import PlanConfig as PlanConfig
+    from compute.bench.appearance import measure_appearance as measure_appearance
     from compute.bench.statistics import measure_statistics as measure_statistics
     from compute.bench.whole import measure_embedding as measure_embedding
     from compute.bench.whole import measure_growth as measure_growth

@@ -3,7 +3,7 @@
 Layer: text; no files.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 
@@ -43,7 +43,12 @@ HEADER = ("what", "measured", "limit", "how")
 
 def markdown(rows: Iterable[Row]) -> Iterator[str]:
     """Yield the lines of a Markdown table."""
-    yield "| " + " | ".join(HEADER) + " |"
-    yield "|" + " --- |" * len(HEADER)
-    for row in rows:
-        yield "| " + " | ".join(cell.replace("|", r"\|") for cell in row.cells()) + " |"
+    yield from table_lines(HEADER, (row.cells() for row in rows))
+
+
+def table_lines(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines of a Markdown table with any columns."""
+    yield "| " + " | ".join(header) + " |"
+    yield "|" + " --- |" * len(header)
+    for cells in rows:
+        yield "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"

@@ -26,8 +26,8 @@ from compute.runs.pipeline import run_store
 from compute.schema import Condition
 from compute.simulation.simulate import simulate
 
-CELLS_PER_PROTEIN = 34
-"""Cells of each simulated protein: with the demo's six proteins a class, 200 cells a class, as in a
+CELLS_PER_PROTEIN = 20
+"""Cells of each simulated protein: with the demo's ten proteins a class, 200 cells a class, as in a
 screen's pair tests."""
 
 RUN = RunConfig(

@@ -122,6 +122,24 @@ def statistics(
 
 
 @bench.command()
+def appearance(
+    stores: Annotated[
+        list[Path] | None, typer.Argument(help="Crop stores; default: one is simulated.")
+    ] = None,
+) -> None:
+    """Compare how the crops of stores look: noise, blur, contrast, debris, focus.
+
+    Medians over crops with their quartiles, a column a store.
+
+    Example: bystander bench appearance simulated-store imported-store
+    """
+    from compute.bench.appearance import measure_appearance, side_by_side
+
+    for line in side_by_side(measure_appearance(stores or ())):
+        console.out.print(line, markup=False)
+
+
+@bench.command()
 def dashboard(
     predictions: Annotated[
         int | None,

@@ -1,8 +1,7 @@
 """The demo: simulated cells, three small networks, all backgrounds, in a few minutes on a laptop.
 
 Layer: joins `compute.simulation` and `compute.runs.pipeline`. The shipped weights were trained by
-`make weights` on the same simulated proteins in other fields (another seed); the demo evaluates on
-none of those.
+`make weights` on other simulated proteins (another proteome seed) in other fields (another seed).
 """
 
 from pathlib import Path
@@ -22,12 +21,13 @@ from compute.storage.run_directory import RunDirectory
 from compute.store.reader import CropStore
 
 EVALUATION: dict[str, Any] = {
-    "proteins_per_class": 6,
+    "proteins_per_class": 10,
     "mixed_proteins": 12,
-    "cells_per_protein": 10,
+    "cells_per_protein": 7,
     "fields_per_protein": 2,
     "replicates": 2,
     "seed": 20,
+    "proteome_seed": 1,
 }
 """`bystander simulate` options of the store that the demo evaluates on."""
 
@@ -54,7 +54,7 @@ def demo(
     out
         Folder for `store` and `run`.
     cells_per_protein
-        Crops of each of the 102 proteins; that of `EVALUATION`, 10, by default. With fewer it
+        Crops of each of the 162 proteins; that of `EVALUATION`, 7, by default. With fewer it
         takes less time and intervals are wider.
     progress
         Called with the stage's name, what is done and what there is in all; silent by default.

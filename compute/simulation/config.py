@@ -1,19 +1,59 @@
 """Checked parameters of simulated plates: how they look, and how much is simulated. No files.
 
-Lengths are pixels. Cells and light follow the 64×64 crops of the Paired Cell Inpainting toy data
-(github.com/alexxijielu/paired_cell_inpainting), crowding follows those and the two example fields
-of CycleNET (github.com/BooneAndrewsLab/CycleNET). Share of a crop that other cells cover, median
-(quartiles): 0.143 (0.084, 0.210) of 546 Paired Cell crops and 0.169 (0.104, 0.240) of simulated
-ones, both found by `compute.images.segmentation` on the marker; 0.232 of 533 windows around
-CycleNET's labels, whose cells are smaller (612 and 699 pixels); 0.170 of both real sets together.
-The centre cell covers a median of 1,087 pixels in the Paired Cell crops and 957 in simulated ones
-by that segmentation; the simulation's own masks, with the bud as part of the cell, give 1,023.
+Lengths are pixels. Cells and light follow two real data sets of yeast: the 64×64 crops of the
+Paired Cell Inpainting toy data (github.com/alexxijielu/paired_cell_inpainting; four strains) and
+the two example fields of CycleNET (github.com/BooneAndrewsLab/CycleNET; one strain). `REAL` has
+what both look like. Simulated medians lie within 20% of one of them or between them; `bystander
+bench appearance` prints them. Exceptions are GFP's `blurred`, as a protein's own pattern blurs the
+edge in some of the 15 classes, and the glow 8 pixels from the cell, below 2% in all of them.
+
+Share of a crop that other cells cover, found by `compute.images.segmentation` on the marker: 0.170
+in both real sets together, where CycleNET's smaller cells are counted by their labels.
 """
 
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from compute.errors import UsageError
+
+REAL: dict[tuple[str, str], tuple[float, float]] = {
+    ("", "area"): (1087, 614),
+    ("", "neighbours"): (0.143, 0.252),
+    ("GFP", "range over noise"): (18.8, 28.9),
+    ("GFP", "light over noise"): (5.97, 8.89),
+    ("GFP", "cell over medium"): (2.35, 1.47),
+    ("GFP", "variation in cells"): (0.515, 0.634),
+    ("GFP", "variation in cells, smoothed"): (0.412, 0.582),
+    ("GFP", "correlation of noise"): (-0.0135, 0.469),
+    ("GFP", "fine over coarse"): (0.0594, 0.0139),
+    ("GFP", "edge"): (4.22, 3.69),
+    ("GFP", "glow at 1"): (0.511, 0.390),
+    ("GFP", "glow at 2"): (0.285, 0.147),
+    ("GFP", "glow at 3"): (0.166, 0.0655),
+    ("GFP", "glow at 4"): (0.0908, 0.0211),
+    ("GFP", "glow at 6"): (0.0263, 0.00657),
+    ("GFP", "glow at 8"): (0.0116, 0.000915),
+    ("GFP", "specks"): (0.0122, 0.224),
+    ("GFP", "blurred"): (0.129, 0.0915),
+    ("RFP", "range over noise"): (27.8, 489),
+    ("RFP", "light over noise"): (14.9, 248),
+    ("RFP", "cell over medium"): (4.05, 12.2),
+    ("RFP", "variation in cells"): (0.325, 0.477),
+    ("RFP", "variation in cells, smoothed"): (0.301, 0.448),
+    ("RFP", "correlation of noise"): (0.214, 0.478),
+    ("RFP", "fine over coarse"): (0.0162, 0.000308),
+    ("RFP", "edge"): (4.22, 3.30),
+    ("RFP", "glow at 1"): (0.516, 0.372),
+    ("RFP", "glow at 2"): (0.282, 0.124),
+    ("RFP", "glow at 3"): (0.159, 0.0463),
+    ("RFP", "glow at 4"): (0.0802, 0.0172),
+    ("RFP", "glow at 6"): (0.0242, 0.00426),
+    ("RFP", "glow at 8"): (0.0092, 0.00150),
+    ("RFP", "specks"): (0.0290, 0.409),
+    ("RFP", "blurred"): (0.0678, 0.110),
+}
+"""Channel and number → its value over 546 Paired Cell crops and over 525 crops of CycleNET's
+fields, both imported by Bystander; `compute.bench.appearance` defines and measures the numbers."""
 
 
 def ranged(default: float, low: float, high: float, unit: str) -> Any:
@@ -64,6 +104,13 @@ class SimulationConfig:
         Share of cells that have a bud, 0 to 1.
     defocused
         Share of cells that lie out of focus, 0 to 0.5.
+    focus_spread
+        Standard deviation of the distance from the focus of the other cells, as pixels of blur, 0
+        to 3.
+    debris
+        Particles that are no cells, per 10,000 pixels of the field, 0 to 20.
+    debris_light
+        Median light of such a particle, share of a median cell's light, 0 to 1.
     psf_sigma
         Width of the point-spread function's core, pixels, 0.5 to 4.
     halo
@@ -90,6 +137,9 @@ class SimulationConfig:
         Camera counts without light, 0 to 5000.
     read_noise
         Standard deviation of the camera's own noise, counts, 0 to 100.
+    resampling
+        Share of a pixel's counts that interpolation mixes into each neighbour along an axis, 0 to
+        0.25; it correlates the noise of neighbours.
     batch
         Strength of batch effects, the differences between replicates, 0 (none) to 2.
     windows
@@ -107,18 +157,22 @@ class SimulationConfig:
     clumping: float = ranged(0.65, 0.0, 1.0, "probability")
     budded: float = ranged(0.42, 0.0, 1.0, "share of cells")
     defocused: float = ranged(0.06, 0.0, 0.5, "share of cells")
-    psf_sigma: float = ranged(1.4, 0.5, 4.0, "pixels")
+    focus_spread: float = ranged(0.75, 0.0, 3.0, "pixels")
+    debris: float = ranged(0.3, 0.0, 20.0, "particles per 10,000 pixels")
+    debris_light: float = ranged(0.01, 0.0, 1.0, "share of a cell's light")
+    psf_sigma: float = ranged(1.5, 0.5, 4.0, "pixels")
     halo: float = ranged(0.12, 0.0, 0.5, "share of the light")
-    brightness: float = ranged(55.0, 1.0, 2000.0, "photons per cell pixel")
+    brightness: float = ranged(16.0, 1.0, 2000.0, "photons per cell pixel")
     brightness_spread: float = ranged(0.7, 0.0, 1.5, "natural logarithm")
-    contrast: float = ranged(6.0, 2.0, 100.0, "cell mean")
+    contrast: float = ranged(4.0, 2.0, 100.0, "cell mean")
     contrast_spread: float = ranged(0.3, 0.0, 1.0, "natural logarithm")
-    marker: float = ranged(360.0, 1.0, 5000.0, "photons per cell pixel")
-    autofluorescence: float = ranged(10.0, 0.0, 500.0, "photons per pixel")
-    medium: float = ranged(60.0, 0.0, 500.0, "photons per pixel")
-    gain: float = ranged(2.2, 0.1, 50.0, "counts per photon")
-    offset: float = ranged(100.0, 0.0, 5000.0, "counts")
-    read_noise: float = ranged(3.0, 0.0, 100.0, "counts")
+    marker: float = ranged(115.0, 1.0, 5000.0, "photons per cell pixel")
+    autofluorescence: float = ranged(4.0, 0.0, 500.0, "photons per pixel")
+    medium: float = ranged(6.0, 0.0, 500.0, "photons per pixel")
+    gain: float = ranged(10.0, 0.1, 50.0, "counts per photon")
+    offset: float = ranged(60.0, 0.0, 5000.0, "counts")
+    read_noise: float = ranged(14.0, 0.0, 100.0, "counts")
+    resampling: float = ranged(0.09, 0.0, 0.25, "share of a pixel's counts")
     batch: float = ranged(1.0, 0.0, 2.0, "strength")
     windows: int = ranged(4, 0, 16, "windows a field")
 
@@ -160,7 +214,7 @@ class StudyDesign:
         A value is outside its range, or there are fewer cells than fields.
     """
 
-    proteins_per_class: int = ranged(6, 1, 1000, "proteins")
+    proteins_per_class: int = ranged(10, 1, 1000, "proteins")
     mixed_proteins: int = ranged(12, 0, 5000, "proteins")
     cells_per_protein: int = ranged(40, 1, 5000, "cells")
     fields_per_protein: int = ranged(2, 1, 100, "fields")

@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from compute.schema import LOCALIZATIONS
 from compute.simulation.config import SimulationConfig
+from compute.simulation.debris import scatter
 from compute.simulation.geometry import Anatomy, Image, cover
 from compute.simulation.layout import field_side, lay_out
 from compute.simulation.optics import BatchEffect, defocus, expose
@@ -20,7 +21,7 @@ CELL_SPREAD = 0.2
 """Standard deviation of the natural logarithm of brightness over cells of a strain, in both
 channels."""
 
-MARKER_IN_VACUOLE = 0.5
+MARKER_IN_VACUOLE = 0.45
 """Light of the cytosolic marker over a vacuole, share of that beside it: optical sections are
 thick, so cytosol above and below shows, as in the Paired Cell Inpainting crops."""
 
@@ -46,12 +47,15 @@ class Field:
         Centroid of each cell, row and column in pixels, float64, shape (n, 2).
     truth
         Proportion of each cell's protein at each of `LOCALIZATIONS`, float32, shape (n, 15).
+    debris
+        Where specks shine that are no cells, booleans of shape (S, S).
     """
 
     image: NDArray[np.uint16]
     labels: NDArray[np.int32]
     centres: NDArray[np.float64]
     truth: NDArray[np.float32]
+    debris: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,7 @@ def simulate_field(
         if np.all((places > half) & (places < side - half), axis=1).sum() >= crops:
             break
     truth = cell_proportions(protein, len(placed), rng)
-    light = np.zeros((2, side, side), np.float32)
+    light, debris = scatter(side, config, rng)
     labels = np.zeros((side, side), np.int32)
     middles, kept = [], []
     for number, one in enumerate(placed):
@@ -133,7 +137,7 @@ def simulate_field(
         rows, columns = np.nonzero(anatomy.mask)
         middles.append((rows.mean() + anatomy.corner[0], columns.mean() + anatomy.corner[1]))
     image = expose(light, config, effect, rng)
-    return Field(image, labels, np.array(middles).reshape(-1, 2), truth[kept])
+    return Field(image, labels, np.array(middles).reshape(-1, 2), truth[kept], debris)
 
 
 def _overlap(anatomy: Anatomy, side: int) -> tuple[Any, Any]:
@@ -168,9 +172,9 @@ def _light(
     green *= np.float32(level * anatomy.mask.sum())
     green += np.float32(config.autofluorescence * np.exp(rng.normal(0, 0.25))) * anatomy.body
     red = anatomy.body * (1 - (1 - MARKER_IN_VACUOLE) * cover(anatomy.vacuolar))
-    red = red * texture(anatomy.shape, 2.2, 0.1, rng)
+    red = red * texture(anatomy.shape, 2.2, 0.12, rng)
     red *= np.float32(config.marker * np.exp(rng.normal(0, CELL_SPREAD)))
-    blur = float(np.abs(rng.normal(0, 0.45)))
+    blur = float(np.abs(rng.normal(0, config.focus_spread)))
     if rng.uniform() < config.defocused:
         blur = float(rng.uniform(2.0, 3.5))
     return np.stack([defocus(green, blur), defocus(red, blur)])
@@ -232,8 +236,8 @@ def cut_crops(
 def _free_windows(
     field: Field, size: int, count: int, rng: np.random.Generator
 ) -> NDArray[np.uint16]:
-    """Cut up to `count` windows that are `GLOW` pixels from any cell, no two at the same place."""
-    lit = ndimage.maximum_filter(field.labels > 0, 2 * GLOW + 1)
+    """Cut up to `count` windows without debris, `GLOW` pixels from any cell, each elsewhere."""
+    lit = ndimage.maximum_filter(field.labels > 0, 2 * GLOW + 1) | field.debris
     sums = np.pad(np.cumsum(np.cumsum(lit, 0), 1), ((1, 0), (1, 0)))
     cells = sums[size:, size:] - sums[:-size, size:] - sums[size:, :-size] + sums[:-size, :-size]
     free = np.argwhere(cells == 0)

@@ -15,8 +15,13 @@ HALO_SIGMA = 6.0
 """Width of the halo, multiples of the width of the point-spread function's core: light that is
 scattered, or comes from cells above and below the focus."""
 
-MEDIUM_SHARE = (1.0, 1.4)
+MEDIUM_SHARE = (1.0, 3.0)
 """Light of the medium in GFP and RFP, multiples of `SimulationConfig.medium`."""
+
+RESAMPLED = (0.6, 1.0)
+"""Resampling of GFP and RFP, multiples of `SimulationConfig.resampling`. Images are resampled
+where channels are laid over each other: in the Paired Cell Inpainting crops the marker's only, in
+CycleNET's fields those of both."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,17 @@ def expose(
             core = (1 - config.halo) * core + config.halo * wide
         photons = rng.poisson(effect.gain[channel] * profile * (core + effect.medium[channel]))
         noise = rng.standard_normal((height, width), np.float32) * np.float32(config.read_noise)
-        values = config.gain * photons + config.offset + noise
+        values = _resample(config.gain * photons + noise, config.resampling * RESAMPLED[channel])
+        values += config.offset
         counts[channel] = np.clip(np.rint(values), 0, np.iinfo(np.uint16).max)
     return counts
+
+
+def _resample(image: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    """Mix `share` of each neighbour along both axes into every pixel, as interpolation does."""
+    if share == 0:
+        return image
+    for axis in (0, 1):
+        kernel = [share, 1 - 2 * share, share]
+        image = ndimage.correlate1d(image, kernel, axis, mode="nearest")
+    return image

@@ -1,7 +1,8 @@
 """The simulated proteins: their names, localizations and brightness. Pure arrays, no files.
 
-Names such as ``SIM001`` cannot be mistaken for genes. Proteins depend on the proteome's seed alone,
-so two stores that differ in the other seed have the same proteins in other cells.
+Names such as ``SIM1-001`` cannot be mistaken for genes. Proteins depend on the proteome's seed
+alone, so two stores that differ in the other seed have the same proteins in other cells. Proteomes
+of different seeds share no protein, and no name.
 """
 
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ class Protein:
     Parameters
     ----------
     name, orf
-        ``SIM001`` and ``SIM-0001``.
+        ``SIM1-001`` and ``SIM-1-0001``: the first protein of the proteome of seed 1.
     localizations
         One, or two for a mixed protein.
     proportions
@@ -87,7 +88,7 @@ def draw_proteome(
         places.append(((first, second), (share, 1.0 - share), number % 2 == 1, *values))
     order = rng.permutation(len(places))
     return [
-        Protein(f"SIM{number:03d}", f"SIM-{number:04d}", *places[index])
+        Protein(f"SIM{seed}-{number:03d}", f"SIM-{seed}-{number:04d}", *places[index])
         for number, index in enumerate(order, start=1)
     ]
 

@@ -61,7 +61,7 @@ class FieldSpec:
 
     @property
     def name(self) -> str:
-        """Name of the field, such as ``SIM001-r1-f1``."""
+        """Name of the field, such as ``SIM1-001-r1-f1``."""
         return f"{self.protein.name}-r{self.replicate + 1}-f{self.index + 1}"
 
 
@@ -94,7 +94,8 @@ def simulate(
         whatever the number of workers.
     proteome_seed
         Decides the proteins. Two stores that differ in `seed` only have the same proteins in other
-        cells: one to train on, one to evaluate on.
+        cells; two that differ in this have other proteins, with other names: one to train on, one
+        to evaluate on.
     size
         Side of a crop, pixels; None, the default, takes that of `config`.
     config

@@ -14,11 +14,13 @@ from scipy import ndimage
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import GroupKFold, cross_val_score
 
+from compute.bench.appearance import look
 from compute.errors import BystanderError, UsageError
 from compute.images.cell_quality import flag_cells
 from compute.images.segmentation import segment
 from compute.schema import LOCALIZATIONS, UNUSABLE
 from compute.simulation import geometry, organelles
+from compute.simulation.debris import scatter
 from compute.simulation.fields import cut_crops, simulate_field
 from compute.simulation.layout import lay_out
 from compute.simulation.optics import draw_batch_effect, expose
@@ -61,8 +63,13 @@ def test_another_seed_images_the_same_proteins_anew(small, tmp_path):
 
 def test_proteome_depends_on_its_seed_alone():
     assert draw_proteome(3, 5, 0.5, 0.3, 1) == draw_proteome(3, 5, 0.5, 0.3, 1)
-    assert draw_proteome(3, 5, 0.5, 0.3, 1) != draw_proteome(3, 5, 0.5, 0.3, 2)
     proteins = draw_proteome(3, 5, 0.5, 0.3, 1)
+    others = draw_proteome(3, 5, 0.5, 0.3, 2)
+    for column in ("name", "orf", "brightness", "contrast"):
+        first, second = (
+            {getattr(one, column) for one in proteome} for proteome in (proteins, others)
+        )
+        assert not first & second, column
     assert len({one.name for one in proteins}) == len(proteins) == 3 * 15 + 5
     assert all(one.name.startswith("SIM") for one in proteins)
 
@@ -232,12 +239,61 @@ def test_replicates_differ_in_light_and_can_be_made_equal():
 
 
 def test_camera_adds_offset_and_photon_noise():
-    config = SimulationConfig(batch=0, medium=50, read_noise=0)
+    config = SimulationConfig(batch=0, medium=50, read_noise=0, resampling=0)
     rng = np.random.default_rng(0)
     batch = replace(draw_batch_effect(config, rng), light_fall=0.0)
     counts = expose(np.zeros((2, 200, 200), np.float32), config, batch, rng)[0].astype(float)
     assert counts.mean() == pytest.approx(config.offset + 50 * config.gain, rel=0.01)
     assert counts.std() == pytest.approx(config.gain * np.sqrt(50), rel=0.05)
+
+
+def test_debris_is_in_no_label_and_in_no_window():
+    config = SimulationConfig(debris=8, debris_light=0.05, crowding=0.1)
+    protein = draw_proteome(1, 0, 0.5, 0.3, 1)[0]
+    rng = np.random.default_rng(4)
+    field = simulate_field(protein, config, draw_batch_effect(config, rng), 6, rng)
+    assert field.labels.max() == len(field.centres) == len(field.truth)
+    specks = field.debris & ~ndimage.binary_dilation(field.labels > 0, iterations=6)
+    medium = ~field.debris & ~ndimage.binary_dilation(field.labels > 0, iterations=6)
+    assert specks.any()
+    for channel in field.image.astype(float):
+        assert channel[specks].mean() > channel[medium].mean() + channel[medium].std()
+    crops = cut_crops(field, config, 6, rng)
+    light = crops.windows.astype(float) - np.median(field.image[:, medium], axis=1)[:, None, None]
+    noise = field.image[:, medium].std(axis=1)[:, None, None]
+    assert len(crops.windows)
+    assert (light / noise).max() < 8  # noise of photons, not a speck
+
+
+@pytest.mark.parametrize("side", [40, 200])
+def test_particles_send_the_light_that_is_asked_for(side):
+    config = SimulationConfig(debris=20, debris_light=0.1)
+    light, traces = scatter(side, config, np.random.default_rng(0))
+    assert light.shape == (2, side, side)
+    assert light.min() >= 0
+    assert traces.any()
+    assert light[:, ~traces].sum() < 0.05 * light.sum()
+    none, nowhere = scatter(side, SimulationConfig(debris=0), np.random.default_rng(0))
+    assert not none.any()
+    assert not nowhere.any()
+
+
+def test_cells_farther_from_the_focus_are_blurred():
+    widths = []
+    protein = draw_proteome(1, 0, 0.5, 0.3, 1)[0]
+    for spread in (0.0, 3.0):
+        config = SimulationConfig(focus_spread=spread, defocused=0, batch=0, debris=0)
+        rng = np.random.default_rng(2)
+        field = simulate_field(protein, config, draw_batch_effect(config, rng), 12, rng)
+        crops = cut_crops(field, config, 12, rng)
+        edges = [
+            look(image[1], mask, foreground).get("edge", np.nan)
+            for image, mask, foreground in zip(
+                crops.images, crops.masks, crops.foregrounds, strict=True
+            )
+        ]
+        widths.append(np.nanmedian(edges))
+    assert widths[1] > 1.1 * widths[0]
 
 
 def test_more_crowding_means_more_neighbours():
