@@ -50,9 +50,6 @@ def run_and_check(store, out, *options, models=NETWORKS):
     call("run", store, "--out", out, "--models", ",".join(models), "--draws", 200, *options)
     assert "agree" in call("check", out)
     run = RunDirectory(out)
-    differences = run.meta["checks"]["sham_max_difference"]
-    assert set(differences) == set(models)
-    assert max(differences.values()) <= 1e-5
     seams = run.meta["counts"]["trials_with_seam"]
     flagged = sum(
         int((pd.read_parquet(file, columns=["flags"])["flags"] & 8 > 0).sum())
@@ -272,7 +269,6 @@ def test_real_crops_import_train_and_run(shared, tmp_path):
     assert set(trials["cell"]) == set(tested["cell"])
     donors = trials.loc[trials["condition"].isin(["same", "different"]), "donor"]
     assert set(donors) <= set(tested["cell"])
-    assert max(meta["checks"]["sham_max_difference"].values()) <= 1e-5
     accuracy = pd.read_parquet(run / "accuracy.parquet")
     assert set(accuracy["model"]) == set(NETWORKS)
     resampled = accuracy.loc[accuracy["aggregation"] == "all", "unit"]

@@ -188,7 +188,7 @@ def _write(run: RunDirectory, pairwise: pd.DataFrame, names: list[str]) -> None:
         )
         run.write(run.summary(table), rows, expected)
     for path, expected in (
-        (run.summary("cells"), schema.cells_schema()),
+        (run.summary("cells"), schema.run_cells_schema()),
         (run.part("trials", 0), schema.trials_schema()),
         *((run.part("predictions", 0, m), schema.predictions_schema(len(names))) for m in MODELS),
     ):
@@ -231,8 +231,7 @@ def _configuration() -> dict[str, Any]:
     return {
         "kind": KIND,
         "probe": "linear SVM, C = 1",
-        "folds": 5,
-        "fold_scheme": "paper",
+        "plan": {"folds": 5, "fold_scheme": "paper", "donors": "any"},
         "crops_per_class": CROPS_PER_CLASS,
     }
 

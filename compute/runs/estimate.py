@@ -24,6 +24,7 @@ from compute.embedding.worker import SHARD_CELLS
 from compute.models.card import builtin_cards, resolve_models, select_channels
 from compute.models.embedder import load_model
 from compute.probes.multiclass import C
+from compute.probes.second import step_views_of
 from compute.probes.svm_folds import fit_folds
 from compute.runs.config import RunConfig
 from compute.runs.prepare import prepare
@@ -151,7 +152,12 @@ def _estimate(
             width += model.dimension
     finally:
         torch.set_num_threads(threads)
-    fits = len(loaded) * _fits(plan.config.conditions, plan.backgrounds.tolist(), cells.folds)
+    tested = [Condition(name) for name in plan.config.conditions]
+    for condition in plan.config.composed:
+        tested += [
+            v.condition for v in step_views_of(config.embed, plan.config.composed, condition)
+        ]
+    fits = len(loaded) * _fits(tested, plan.backgrounds.tolist(), cells.folds)
     testable = cells.folds.testable()
     each_fit = _time_fit(
         int(cells.grid.sum()), len(testable), loaded[0].dimension, cells.folds.number
@@ -203,14 +209,14 @@ def _calibration(store: CropStore, trials: pd.DataFrame) -> tuple[pd.DataFrame, 
     return nearby, arrays, scales
 
 
-def _fits(conditions: Sequence[str], backgrounds: Sequence[int], folds: Folds) -> int:
-    """Count one model's SVM fits: pairs × backgrounds × folds."""
+def _fits(conditions: Sequence[Condition], backgrounds: Sequence[int], folds: Folds) -> int:
+    """Count one model's SVM fits: pairs × backgrounds × folds, of every view of a condition."""
     testable = folds.testable().tolist()
     total = 0
     for pair in combinations(testable, 2):
         tests = 0
         for name in conditions:
-            grid = CONDITIONS[Condition(name)].grid
+            grid = CONDITIONS[name].grid
             tests += len([k for k in backgrounds if k not in pair]) if grid else 1
         total += tests * folds.number
     return total

@@ -53,10 +53,14 @@ def test_predictions_cover_every_trial_and_protocol_once(run):
             assert protein == sorted(protein)
 
 
-def test_sham_embeddings_equal_unaltered_ones(run):
-    worst = RunDirectory(run).meta["checks"]["sham_max_difference"]
-    assert set(worst) == {"pifia", "paired_cell", "deeploc"}
-    assert max(worst.values()) <= 1e-5
+def test_a_run_holds_folds_and_counts_the_donors_that_probes_have_seen(run):
+    cells = pd.read_parquet(run / "cells.parquet")
+    assert (cells.groupby("protein")["fold"].nunique() == 1).all()
+    assert set(cells["fold"]) == {0, 1}
+    trials = pd.concat(pd.read_parquet(f) for f in sorted(run.glob("trials/*.parquet")))
+    seen = int(trials["donor_seen"].sum())
+    assert RunDirectory(run).meta["counts"]["trials_with_seen_donor"] == seen
+    assert trials["donor_seen"].notna().equals(trials["donor"].notna())
 
 
 def test_a_run_says_how_its_pair_tests_were_fitted(run):
@@ -64,13 +68,20 @@ def test_a_run_says_how_its_pair_tests_were_fitted(run):
     assert found == {"solvers": ["shared"], "fits_left_to_the_reference": 0}
 
 
-def test_sham_answers_equal_unaltered_ones(run):
-    accuracy = pd.read_parquet(run / "accuracy.parquet")
-    keys = ["model", "protocol", "probe", "aggregation", "scope", "localization"]
-    table = accuracy.fillna({"localization": ""}).pivot(
-        index=keys, columns="condition", values="estimate"
+def test_a_net_drop_is_the_drop_less_that_of_sham(run):
+    effects = pd.read_parquet(run / "effects.parquet").query("aggregation == 'all'")
+    keys = ["model", "protocol", "probe", "scope", "localization", "condition"]
+    table = effects.fillna({"localization": ""}).pivot(
+        index=keys, columns="effect", values="estimate"
     )
-    assert np.allclose(table["sham"], table["unaltered"], equal_nan=True)
+    drop = table["drop"].unstack("condition")
+    net = table["net"].unstack("condition")
+    assert net["sham"].isna().all()
+    for condition in ("masked", "alone", "same"):
+        both = net[condition].notna()
+        assert both.any()
+        expected = drop[condition] - drop["sham"]
+        assert np.allclose(net[condition][both], expected[both])
 
 
 def test_every_rejection_is_counted(run, store):
