@@ -14,6 +14,11 @@ HARMONISE = ("protein", "field", "none")
 DONOR_CENTRE = ("remove", "paper")
 """What becomes of a donor's own centre cell: filled with medium, or left as in the paper."""
 
+PASTE = ("glow", "hard")
+"""How a cell is put on a background: with the glow and the noise around it, its donor at the level
+and the noise of its own medium; or cut off at its mask as in the paper, its donor at the scale of
+its protein or field."""
+
 
 @dataclass(frozen=True)
 class PlanConfig:

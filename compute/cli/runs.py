@@ -33,6 +33,7 @@ from compute.cli.options import (
     Margin,
     Models,
     Normalisation,
+    Paste,
     Precision,
     Repeats,
     Rescaling,
@@ -154,6 +155,7 @@ def run(
     backgrounds: Backgrounds = PlanConfig.backgrounds,
     harmonise: Harmonise = EmbedConfig.harmonise,
     donor_centre: DonorCentre = EmbedConfig.donor_centre,
+    paste: Paste = EmbedConfig.paste,
     normalisation: Normalisation = EmbedConfig.normalisation,
     rescaling: Rescaling = EmbedConfig.rescaling,
     folds: Folds = RunConfig.folds,
@@ -184,7 +186,14 @@ def run(
     config = RunConfig(
         plan=PlanConfig(tuple(names(conditions)), seed, repeats, grid_cells, backgrounds, split),
         embed=EmbedConfig(
-            harmonise, donor_centre, normalisation, batch_size, precision, rescaling, compiled
+            harmonise,
+            donor_centre,
+            paste,
+            normalisation,
+            batch_size,
+            precision,
+            rescaling,
+            compiled,
         ),
         bootstrap=BootstrapConfig(draws=draws, seed=seed, margin=margin),
         folds=folds,

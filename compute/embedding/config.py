@@ -6,7 +6,7 @@ Layer: frozen dataclasses, which may cross from one process to another; no files
 from dataclasses import dataclass
 from pathlib import Path
 
-from compute.backgrounds.config import DONOR_CENTRE, HARMONISE, PlanConfig
+from compute.backgrounds.config import DONOR_CENTRE, HARMONISE, PASTE, PlanConfig
 from compute.errors import BystanderError, UsageError, unknown_value
 from compute.models.precision import PRECISIONS
 from compute.storage.paths import RunPaths
@@ -26,6 +26,8 @@ class EmbedConfig:
         One of `compute.backgrounds.config.HARMONISE`.
     donor_centre
         One of `compute.backgrounds.config.DONOR_CENTRE`.
+    paste
+        One of `compute.backgrounds.config.PASTE`.
     normalisation
         One of `NORMALISATION`.
     batch_size
@@ -53,6 +55,7 @@ class EmbedConfig:
 
     harmonise: str = "protein"
     donor_centre: str = "remove"
+    paste: str = "glow"
     normalisation: str = "crop"
     batch_size: int = 0
     precision: str = "float32"
@@ -64,6 +67,7 @@ class EmbedConfig:
         for kind, value, allowed in (
             ("harmonisation", self.harmonise, HARMONISE),
             ("donor centre", self.donor_centre, DONOR_CENTRE),
+            ("paste", self.paste, PASTE),
             ("normalisation", self.normalisation, NORMALISATION),
             ("precision", self.precision, PRECISIONS),
         ):

@@ -250,7 +250,10 @@ class ShardWorker:
 
     def _gather(self, trials: pd.DataFrame) -> CropInputs:
         """Read what trials are composed from, in the channels that any model reads."""
-        return gather(trials, self._arrays, self._scales, self._config.donor_centre, self._composed)
+        return gather(
+            trials, self._arrays, self._scales,
+            self._config.donor_centre, self._config.paste, self._composed,
+        )  # fmt: skip
 
     def _to_embed(self, number: int) -> list[Embedder]:
         """List the models whose embeddings of a shard are not all there."""
@@ -296,7 +299,12 @@ class ShardWorker:
         run, trials = self._run, shard.trials
         path = run.part("trials", shard.number)
         if not path.is_file():
-            table = trials_table(trials, shard.inputs.flags.cpu().numpy())
+            table = trials_table(
+                trials,
+                shard.inputs.flags.cpu().numpy(),
+                shard.inputs.neighbour_fraction.cpu().numpy(),
+                shard.inputs.neighbour_distance.cpu().numpy(),
+            )
             run.write(path, table, schema.trials_schema())
         for model in shard.missing:
             found = [("embeddings", trials, shard.vectors[model.name])]
