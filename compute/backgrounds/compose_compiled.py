@@ -21,32 +21,36 @@ compiled = njit(nogil=True, cache=True, error_model="numpy")
 
 @compiled
 def _join(
-    pixels: NDArray[Any], unaltered: Singles, mask: NDArray[np.bool_],
-    centre_row: NDArray[np.int64], background_row: NDArray[np.int64], mask_row: NDArray[np.int64],
+    pixels: NDArray[Any], unaltered: Singles, glow: Singles, layers: NDArray[np.uint8],
+    centre_row: NDArray[np.int64], background_row: NDArray[np.int64], glow_row: NDArray[np.int64],
     factor: Singles, offset: Singles, images: Singles,
 ) -> None:  # fmt: skip
     """Fill `images`, shape (n, C, H·W); the other arguments are those of `join`, also flattened."""
     for t in range(len(images)):
-        in_cell = mask[mask_row[t], 0]
+        layer = layers[t]
         for c in range(images.shape[1]):
             background, centre = pixels[background_row[t], c], unaltered[centre_row[t], c]
             gain, base, image = factor[t, c], offset[t, c], images[t, c]
+            light = glow[glow_row[t], c]
             for p in range(len(image)):
-                scaled = np.float32(background[p]) * gain + base
-                image[p] = centre[p] if in_cell[p] else scaled
+                k = layer[p]
+                if k == 0:
+                    image[p] = centre[p]
+                else:
+                    image[p] = np.float32(background[p]) * gain[k - 1] + base[k - 1] + light[p]
 
 
 def join(
-    pixels: Tensor, unaltered: Tensor, mask: Tensor,
-    centre_row: Tensor, background_row: Tensor, mask_row: Tensor, factor: Tensor, offset: Tensor,
+    pixels: Tensor, unaltered: Tensor, glow: Tensor, layers: Tensor,
+    centre_row: Tensor, background_row: Tensor, glow_row: Tensor, factor: Tensor, offset: Tensor,
 ) -> Tensor:  # fmt: skip
     """Join centre cells and backgrounds of n trials.
 
     Parameters
     ----------
-    pixels, unaltered, mask
+    pixels, unaltered, glow
         As in `compute.backgrounds.compose.CropInputs`.
-    centre_row, background_row, mask_row, factor, offset
+    layers, centre_row, background_row, glow_row, factor, offset
         As there, of n trials.
 
     Returns
@@ -56,8 +60,9 @@ def join(
     """
     images, raw = torch.empty((len(centre_row), *unaltered.shape[1:])), _flat(pixels)
     _join(
-        raw.view(np.uint16) if raw.dtype == np.int16 else raw, _flat(unaltered), _flat(mask),
-        centre_row.numpy(), background_row.numpy(), mask_row.numpy(),
+        raw.view(np.uint16) if raw.dtype == np.int16 else raw,
+        _flat(unaltered), _flat(glow), layers.flatten(1).numpy(),
+        centre_row.numpy(), background_row.numpy(), glow_row.numpy(),
         factor.numpy(), offset.numpy(), _flat(images),
     )  # fmt: skip
     return images

@@ -39,12 +39,16 @@ class Scales:
         Ends of each group's scale, raw intensities, shape (groups, C), float32.
     of_cell, of_window
         Group of each cell row and window row, int64.
+    moves
+        Whether donors are brought to the cell's scale, as they are by default; False leaves them
+        as they are, medium and noise too (``"none"``).
     """
 
     low: NDArray[np.float32]
     high: NDArray[np.float32]
     of_cell: NDArray[np.int64]
     of_window: NDArray[np.int64]
+    moves: bool = True
 
     def move(
         self, images: NDArray[np.float32], source: NDArray[np.int64], target: NDArray[np.int64]
@@ -109,7 +113,8 @@ def measure(
         `by` is not allowed.
     """
     of_cell, of_window, count = _groups(by, cells, windows)
-    return Scales(*_ends(of_cell, of_window, count, arrays, seed), of_cell, of_window)
+    ends = _ends(of_cell, of_window, count, arrays, seed)
+    return Scales(*ends, of_cell, of_window, by != "none")
 
 
 def measure_once(
@@ -137,7 +142,7 @@ def measure_once(
             with writing(path) as temporary, temporary.open("wb") as file:
                 np.save(file, np.stack(ends), allow_pickle=False)
     low, high = np.load(path, allow_pickle=False)
-    return Scales(low, high, of_cell, of_window)
+    return Scales(low, high, of_cell, of_window, by != "none")
 
 
 def _groups(

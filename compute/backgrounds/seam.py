@@ -1,7 +1,7 @@
 """The seam between a centre cell and a borrowed background: whether the two differ much.
 
-Layer: pure arrays, compiled; no files. A background that is much brighter or dimmer than the one
-around the cell in its own crop is flagged: a model could see the outline.
+Layer: pure arrays, compiled; no files. A composite that is much brighter or dimmer just outside the
+cell than the cell's own crop is flagged: a model could see the outline.
 """
 
 from typing import Any
@@ -20,76 +20,73 @@ SEAM_LIMIT = 0.5
 def far_at_the_seam(
     pixels: NDArray[Any],
     ring: NDArray[np.bool_],
+    layers: NDArray[np.uint8],
+    glow: NDArray[np.float32],
     centre_row: NDArray[np.int64],
     background_row: NDArray[np.int64],
+    glow_row: NDArray[np.int64],
     factor: NDArray[np.float32],
     offset: NDArray[np.float32],
 ) -> NDArray[np.bool_]:
-    """Tell whether a background differs much from the cell's own, in any channel.
+    """Tell whether composites differ much from the cell's own crop just outside the cell.
 
     Parameters
     ----------
     pixels
-        Raw images, the U cells first, shape (P, C, H, W).
+        Raw images, the U cells first, shape (R, C, P).
     ring
-        Pixels just outside each cell, shape (U, H, W).
-    centre_row, background_row
-        Rows of `pixels` with each trial's centre cell and background, shape (T,).
-    factor, offset
-        Bring the background to the cell's scale, shape (T, C).
+        Pixels just outside each cell, shape (U, P).
+    layers, glow, centre_row, background_row, glow_row, factor, offset
+        As in `compute.backgrounds.compose.CropInputs`, images as flat rows.
 
     Returns
     -------
     ndarray
-        Booleans, shape (T,); False for a cell whose ring has no pixels.
+        Booleans, shape (T,), True where any channel differs; False for a cell whose ring has no
+        pixels.
     """
-    cells = np.arange(len(ring))
-    low, high = np.percentile(pixels[: len(ring)], PERCENTILES, axis=(2, 3))
-    flat, rings = pixels.reshape(*pixels.shape[:2], -1), ring.reshape(len(ring), -1)
-    level = ring_means(flat, rings, cells, cells)
-    background = ring_means(flat, rings, centre_row, background_row) * factor + offset
-    far = np.abs(background - level[centre_row]) > SEAM_LIMIT * (high - low)[centre_row]
-    return far.any(1) & rings.any(axis=1).take(centre_row)
+    low, high = np.percentile(pixels[: len(ring)], PERCENTILES, axis=2)
+    change = ring_change(
+        pixels, ring, layers, glow, centre_row, background_row, glow_row, factor, offset
+    )
+    return np.asarray((np.abs(change) > SEAM_LIMIT * (high - low)[centre_row]).any(1))
 
 
 @njit(nogil=True, cache=True)
-def ring_means(
+def ring_change(
     pixels: NDArray[Any],
     ring: NDArray[np.bool_],
-    ring_row: NDArray[np.int64],
-    image_row: NDArray[np.int64],
+    layers: NDArray[np.uint8],
+    glow: NDArray[np.float32],
+    centre_row: NDArray[np.int64],
+    background_row: NDArray[np.int64],
+    glow_row: NDArray[np.int64],
+    factor: NDArray[np.float32],
+    offset: NDArray[np.float32],
 ) -> NDArray[np.float64]:
-    """Average images over the rings of cells.
+    """Average composites less the cells' own crops over the rings of the cells.
 
-    Parameters
-    ----------
-    pixels
-        Raw images, shape (P, C, H·W).
-    ring
-        Pixels just outside each cell, shape (U, H·W).
-    ring_row, image_row
-        Row of `ring` that is laid over which row of `pixels`, shape (n,).
-
-    Returns
-    -------
-    ndarray
-        Mean intensities, shape (n, C); 0 where a ring is empty.
+    Arguments are those of `far_at_the_seam`; returns mean differences, shape (T, C), 0 where a ring
+    is empty.
     """
-    place = np.empty(ring.size, np.int64)
-    start = np.zeros(len(ring) + 1, np.int64)
-    for u in range(len(ring)):
-        count = start[u]
-        for p in range(ring.shape[1]):
+    total, size = layers.shape
+    change = np.zeros((total, pixels.shape[1]))
+    place = np.empty(size, np.int64)
+    for t in range(total):
+        u, b, count = centre_row[t], background_row[t], 0
+        seen = 0
+        for p in range(size):
             if ring[u, p]:
-                place[count] = p
                 count += 1
-        start[u + 1] = count
-    means = np.zeros((len(image_row), pixels.shape[1]))
-    for t in range(len(image_row)):
-        first, last = start[ring_row[t]], start[ring_row[t] + 1]
+                if layers[t, p] > 0:
+                    place[seen] = p
+                    seen += 1
         for c in range(pixels.shape[1]):
-            total = 0.0
-            for k in range(first, last):
-                total += pixels[image_row[t], c, place[k]]
-            means[t, c] = total / max(last - first, 1)
-    return means
+            gain, base, light, summed = factor[t, c], offset[t, c], glow[glow_row[t], c], 0.0
+            for i in range(seen):
+                p = place[i]
+                k = layers[t, p] - 1
+                summed += float(pixels[b, c, p]) * gain[k] + base[k] + light[p]
+                summed -= float(pixels[u, c, p])
+            change[t, c] = summed / max(count, 1)
+    return change

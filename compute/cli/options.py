@@ -63,6 +63,9 @@ Harmonise = Annotated[str, typer.Option(help="Common intensity scale by protein,
 DonorCentre = Annotated[
     str, typer.Option(help="The donor's own centre cell: remove, or paper to leave it.")
 ]
+Paste = Annotated[
+    str, typer.Option(help="Cells take their glow along: glow, or hard to cut them at the mask.")
+]
 Normalisation = Annotated[
     str, typer.Option(help="Models scale by each crop, or locked to the cell's unaltered crop.")
 ]

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from compute.backgrounds.config import DONOR_CENTRE, HARMONISE, LEFT, PlanConfig
+from compute.backgrounds.config import DONOR_CENTRE, HARMONISE, LEFT, PASTE, PlanConfig
 from compute.errors import BystanderError, UsageError, unknown_value
 from compute.models.precision import PRECISIONS
 from compute.schema import CONDITIONS, STEP_CONDITIONS, STEPS, Condition, Reading
@@ -55,6 +55,8 @@ class EmbedConfig:
         One of `compute.backgrounds.config.HARMONISE`.
     donor_centre
         One of `compute.backgrounds.config.DONOR_CENTRE`.
+    paste
+        One of `compute.backgrounds.config.PASTE`.
     normalisation
         One of `NORMALISATION`.
     batch_size
@@ -82,6 +84,7 @@ class EmbedConfig:
 
     harmonise: str = "protein"
     donor_centre: str = "remove"
+    paste: str = "glow"
     normalisation: str = "crop"
     batch_size: int = 0
     precision: str = "float32"
@@ -93,6 +96,7 @@ class EmbedConfig:
         for kind, value, allowed in (
             ("harmonisation", self.harmonise, HARMONISE),
             ("donor centre", self.donor_centre, DONOR_CENTRE),
+            ("paste", self.paste, PASTE),
             ("normalisation", self.normalisation, NORMALISATION),
             ("precision", self.precision, PRECISIONS),
         ):

@@ -84,9 +84,24 @@ def second_readings(trials: pd.DataFrame, conditions: Collection[Condition]) -> 
     return np.flatnonzero(chosen & ((trials["repeat"] == 0) | again))
 
 
-def trials_table(trials: pd.DataFrame, flags: NDArray[np.int32]) -> pa.Table:
-    """Turn planned trials and their flags, int32 of shape (T,), into the `trials` table."""
+def trials_table(
+    trials: pd.DataFrame,
+    flags: NDArray[np.int32],
+    fraction: NDArray[np.float32],
+    distance: NDArray[np.float32],
+) -> pa.Table:
+    """Turn planned trials into the `trials` table.
+
+    Parameters
+    ----------
+    trials
+        T rows of `compute.backgrounds.plan.Plan.trials`; a plan without `donor_seen` leaves it
+        null.
+    flags, fraction, distance
+        As in `compute.backgrounds.compose.Composed`, shape (T,); NaN becomes null.
+    """
     donor = trials["donor"].to_numpy()
+    seen = trials["donor_seen"] if "donor_seen" in trials else [None] * len(trials)
     columns = {
         "trial": pa.array(trials["trial"].to_numpy()),
         "cell": pa.array(trials["cell"].to_numpy()),
@@ -96,9 +111,9 @@ def trials_table(trials: pd.DataFrame, flags: NDArray[np.int32]) -> pa.Table:
         "repeat": pa.array(trials["repeat"].to_numpy().astype(np.int16)),
         "seed": pa.array(trials["seed"].to_numpy()),
         "flags": pa.array(flags),
-        "donor_seen": pa.array(trials["donor_seen"]),
-        "neighbour_fraction": pa.nulls(len(trials), pa.float32()),
-        "neighbour_distance": pa.nulls(len(trials), pa.float32()),
+        "donor_seen": pa.array(seen, pa.bool_(), from_pandas=True),
+        "neighbour_fraction": pa.array(fraction, from_pandas=True),
+        "neighbour_distance": pa.array(distance, from_pandas=True),
     }
     return pa.table(columns)
 

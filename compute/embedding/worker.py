@@ -266,7 +266,10 @@ class ShardWorker:
 
     def _gather(self, trials: pd.DataFrame) -> CropInputs:
         """Read what trials are composed from, in the channels that any model reads."""
-        return gather(trials, self._arrays, self._scales, self._config.donor_centre, self._composed)
+        return gather(
+            trials, self._arrays, self._scales,
+            self._config.donor_centre, self._config.paste, self._composed,
+        )  # fmt: skip
 
     def _to_embed(self, number: int) -> list[Embedder]:
         """List the models whose embeddings of a shard are not all there."""
@@ -312,7 +315,17 @@ class ShardWorker:
         run, trials = self._run, shard.trials
         path = run.part("trials", shard.number)
         if not path.is_file():
-            table = trials_table(trials, shard.inputs.flags[: len(trials)].cpu().numpy())
+            table = trials_table(
+                trials,
+                *(
+                    found[: len(trials)].cpu().numpy()
+                    for found in (
+                        shard.inputs.flags,
+                        shard.inputs.neighbour_fraction,
+                        shard.inputs.neighbour_distance,
+                    )
+                ),
+            )
             run.write(path, table, schema.trials_schema())
         for model in shard.missing:
             crops, scaled = shard.vectors[model.name], shard.locked[model.name]

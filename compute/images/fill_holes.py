@@ -106,21 +106,70 @@ def fill_in_place(
     ndarray
         `little_medium` of `fill_batch`, shape (N,).
     """
-    n, channels, height, width = images.shape
-    size = height * width
-    crop = to_words(np.ones((height, width), bool))
-    inside = crop & ~holes
-    usable = inside & ~square(foregrounds, FAR)
-    counts = _count(usable)
-    near = np.flatnonzero(counts < LEAST_MEDIUM * size)
+    medium, little = find_medium(holes, foregrounds, images.shape[-1])
+    return fill_from(images, holes, medium, little, seeds)
+
+
+def find_medium(holes: Words, foregrounds: Words, width: int) -> tuple[Words, NDArray[np.bool_]]:
+    """Find the pixels of each crop that holes are filled from.
+
+    Parameters
+    ----------
+    holes, foregrounds
+        As for `fill_in_place`.
+    width
+        Width of the crops, pixels.
+
+    Returns
+    -------
+    medium, scarce
+        Words of the same shape: what is outside the hole and `FAR` from any cell, or `MARGIN` where
+        that is too little; and whether even that is less than `LEAST_MEDIUM`, shape (N,).
+    """
+    height = holes.shape[-2]
+    inside = to_words(np.ones((height, width), bool)) & ~holes
+    medium = inside & ~square(foregrounds, FAR)
+    counts, least = _count(medium), LEAST_MEDIUM * height * width
+    near = np.flatnonzero(counts < least)
     if len(near):
-        usable[near] = inside[near] & ~square(foregrounds[near], MARGIN)
-        counts[near] = _count(usable[near])
-    little = (counts < LEAST_MEDIUM * size) & (crop & holes).any((1, 2))
-    for i in np.flatnonzero(little):
-        usable[i] = to_words(_dimmest(images[i], inside[i]))
+        medium[near] = inside[near] & ~square(foregrounds[near], MARGIN)
+        counts[near] = _count(medium[near])
+    return medium, counts < least
+
+
+def fill_from(
+    images: NDArray[Any],
+    holes: Words,
+    medium: Words,
+    scarce: NDArray[np.bool_],
+    seeds: NDArray[np.integer[Any]],
+) -> NDArray[np.bool_]:
+    """Replace holes by the medium that `find_medium` found, in the images themselves.
+
+    Where it is scarce, the crop's dimmest pixels outside the hole are taken (`DIMMEST`).
+
+    Parameters
+    ----------
+    images, holes, seeds
+        As for `fill_in_place`.
+    medium, scarce
+        From `find_medium`; not changed.
+
+    Returns
+    -------
+    ndarray
+        `little_medium` of `fill_batch`, shape (N,).
+    """
+    n, channels, height, width = images.shape
+    crop = to_words(np.ones((height, width), bool))
+    little = scarce & (crop & holes).any((1, 2))
+    if little.any():
+        medium = medium.copy()
+        for i in np.flatnonzero(little):
+            medium[i] = to_words(_dimmest(images[i], crop & ~holes[i]))
     # Medium is outside the holes, so nothing is copied that was filled.
-    _copy_medium(images.reshape(n, channels, size, copy=False), width, holes, usable, seeds)
+    flat = images.reshape(n, channels, height * width, copy=False)
+    _copy_medium(flat, width, holes, medium, seeds)
     return little
 
 

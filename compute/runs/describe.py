@@ -137,8 +137,8 @@ def check_model(card: Path | str, store: Path | str) -> ModelCheck:
     channels = select_channels(model.card, opened.channels)
     rows = np.flatnonzero(opened.usable)[:16]
     images = opened.arrays().images[rows].astype(np.float32)
-    flags = np.zeros(len(rows), np.int32)
-    crops = Composed(images, flags, images, np.arange(len(rows)))
+    flags, unknown = np.zeros(len(rows), np.int32), np.full(len(rows), np.nan, np.float32)
+    crops = Composed(images, flags, unknown, unknown, images, np.arange(len(rows)))
     vectors = embed_crops(model, crops, channels, 16, "crop")
     spread = float(vectors.std(0).mean())
     if spread == 0:

@@ -135,7 +135,7 @@ def _estimate(
     torch.set_num_threads(1)  # as in the embedding stage, where each thread has its own batch
     try:
         started = time.perf_counter()
-        crops = compose(trials, arrays, scales, config.embed.donor_centre)
+        crops = compose(trials, arrays, scales, config.embed.donor_centre, config.embed.paste)
         composing = (time.perf_counter() - started) / len(trials) / threads
         speed, embedding, width = {}, composing * plan.count, 0
         for model in loaded:

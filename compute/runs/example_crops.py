@@ -45,6 +45,7 @@ def write_examples(
     arrays: CropArrays,
     scales: Scales,
     donor_centre: str,
+    paste: str,
     per_protein: int,
     models: Sequence[str],
     seed: int,
@@ -61,7 +62,7 @@ def write_examples(
         A run directory with all predictions.
     table, windows
         The store's tables of cells and windows.
-    arrays, scales, donor_centre
+    arrays, scales, donor_centre, paste
         What crops are composed from, as in the embedding stage.
     per_protein
         Cells of each protein; 0 writes an empty table.
@@ -85,7 +86,7 @@ def write_examples(
             found = _predictions(run, models, chosen)
             for _, some in chosen.groupby("protein", sort=True):
                 yield _rows(some.reset_index(drop=True), found, table, windows, arrays, scales,
-                            donor_centre)  # fmt: skip
+                            donor_centre, paste)  # fmt: skip
 
     write_stream(path, tables(), schema.EXAMPLES, ROWS_TOGETHER)
 
@@ -141,9 +142,10 @@ def _rows(
     arrays: CropArrays,
     scales: Scales,
     donor_centre: str,
+    paste: str,
 ) -> pa.Table:
     """Compose one protein's trials again; return them as rows of `examples`."""
-    crops = compose(trials, arrays, scales, donor_centre)
+    crops = compose(trials, arrays, scales, donor_centre, paste)
     masks = arrays.unpack(arrays.masks[trials["cell"].to_numpy()])
     rows: list[dict[str, Any]] = []
     trial: Any

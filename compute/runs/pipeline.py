@@ -178,8 +178,9 @@ class _Stages:
         )  # fmt: skip
         self._lap("effects")
         write_examples(
-            run, store.cells, store.windows, arrays, scales, config.embed.donor_centre,
-            config.examples, names, config.plan.seed, self._progress,
+            run, store.cells, store.windows, arrays, scales,
+            config.embed.donor_centre, config.embed.paste, config.examples, names,
+            config.plan.seed, self._progress,
         )  # fmt: skip
         self._lap("examples")
         del arrays, shards

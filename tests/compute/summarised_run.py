@@ -146,7 +146,9 @@ def make(folder, population, **config):
     with begin(folder, {}, {"localizations": CLASSES}) as run:
         for number, (start, stop) in enumerate(plan.shards(SHARD_CELLS // 4)):
             trials = plan.trials(start, stop)
-            written = with_doses(trials_table(trials, np.zeros(len(trials), np.int32)))
+            unknown = np.full(len(trials), np.nan, np.float32)
+            flags = np.zeros(len(trials), np.int32)
+            written = with_doses(trials_table(trials, flags, unknown, unknown))
             run.write(run.part("trials", number), written, schema.trials_schema())
             for seed, (model, dimension) in enumerate(MODELS.items()):
                 vectors = embeddings(trials, table, dimension, seed)

@@ -8,16 +8,17 @@ import torch
 from compute.backgrounds import compose_compiled
 from compute.backgrounds.compose import (
     BACKGROUNDS,
-    DONOR_CENTRE,
-    HALO,
     combine,
     compose,
     gather,
     join_on_device,
 )
+from compute.backgrounds.config import DONOR_CENTRE, PASTE
+from compute.backgrounds.glow import HALO
 from compute.backgrounds.harmonise import HARMONISE, measure
 from compute.errors import UsageError
-from compute.schema import COMPOSED, Condition, TrialFlag
+from compute.images.distance import steps_from
+from compute.schema import COMPOSED, CONDITIONS, TrialFlag
 from compute.store.reader import CropArrays
 from tests.compute.synthetic_cells import SIDE, crop_arrays, disc, medium_of, pack
 
@@ -36,9 +37,9 @@ def all_trials(n=N, m=M, repeats=2, seed=0):
         for condition in COMPOSED:
             for repeat in range(repeats):
                 donor = -1
-                if condition in (Condition.SAME, Condition.DIFFERENT):
+                if CONDITIONS[condition].donors == "cell":
                     donor = (cell + 1 + int(rng.integers(n - 1))) % n
-                elif condition is Condition.CELL_FREE:
+                elif CONDITIONS[condition].donors == "window":
                     donor = int(rng.integers(m))
                 rows.append((cell, str(condition), donor, repeat, int(rng.integers(2**62))))
     return pd.DataFrame(rows, columns=["cell", "condition", "donor", "repeat", "seed"])
@@ -90,29 +91,78 @@ def test_every_composed_condition_has_a_background():
     assert set(BACKGROUNDS) == set(COMPOSED)
 
 
-@pytest.mark.parametrize("dtype", [np.uint16, np.float32, np.uint8])
-def test_sham_equals_unaltered_whatever_the_scale(dtype):
-    arrays = crop_arrays(N, M)
-    pixels = (
-        (arrays.images / 257).astype(dtype) if dtype is np.uint8 else arrays.images.astype(dtype)
+def recast(arrays, dtype):
+    """The same crops in another dtype."""
+    images, windows = (
+        (pixels / 257).astype(dtype) if dtype is np.uint8 else pixels.astype(dtype)
+        for pixels in (arrays.images, arrays.windows)
     )
-    arrays = CropArrays(pixels, arrays.masks, arrays.foregrounds, arrays.windows.astype(dtype))
-    for by in HARMONISE:
-        trials = all_trials()
-        found = compose(trials, arrays, measure(by, CELLS, WINDOWS, arrays, 0))
-        for (own, image, _), (trial, sham, flags) in zip(
-            of(trials, found, "unaltered"), of(trials, found, "sham"), strict=True
-        ):
-            assert own.cell == trial.cell
-            assert np.array_equal(image, pixels[trial.cell].astype(np.float32))
-            assert np.abs(sham - image).max() <= 1e-6 * np.abs(image).max()
-            assert not flags & (TrialFlag.SEAM | TrialFlag.DONOR_VISIBLE)
+    return CropArrays(images, arrays.masks, arrays.foregrounds, windows)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32, np.uint8])
+@pytest.mark.parametrize("by", HARMONISE)
+@pytest.mark.parametrize("paste", PASTE)
+def test_a_donor_that_is_the_cell_itself_and_left_whole_gives_the_unaltered_crop(dtype, by, paste):
+    arrays = recast(crop_arrays(N, M), dtype)
+    trials = all_trials()
+    trials = trials[trials["condition"] == "same"].assign(donor=lambda rows: rows["cell"])
+    found = compose(trials, arrays, measure(by, CELLS, WINDOWS, arrays, 0), "paper", paste)
+    own = arrays.images[trials["cell"]].astype(np.float32)
+    if paste == "glow":
+        # The cell that shows is lit by the glow of the one on top of it, and by nothing else.
+        light = found.images - own
+        assert (light >= -1e-6 * own.max()).all()
+    else:
+        assert np.array_equal(found.images, own)
+    assert not (found.flags & (TrialFlag.SEAM | TrialFlag.DONOR_VISIBLE)).any()
+
+
+def lit(arrays, seed=0):
+    """The same crops with the glow that cells have: their light over the medium falls by 0.6."""
+    rng = np.random.default_rng(seed)
+    masks = arrays.unpack(arrays.masks)
+    neighbours = arrays.unpack(arrays.foregrounds) & ~masks
+    images = rng.normal(500, 20, arrays.images.shape)
+    for i, cells in enumerate(zip(masks, neighbours, strict=True)):
+        for cell, light in zip(cells, (2000, 3000), strict=True):
+            away = steps_from(cell[None])[0].astype(float)
+            images[i] += np.where(cell, light, np.where(away < 20, 0.5 * light * 0.6**away, 0))
+    return CropArrays(
+        images.astype(np.float32), arrays.masks, arrays.foregrounds,
+        rng.normal(700, 40, arrays.windows.shape).astype(np.float32),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("by", HARMONISE)
+def test_sham_changes_noise_only_and_only_in_the_hole(by, masks):
+    arrays, trials = lit(crop_arrays(N, M)), all_trials()
+    found = compose(trials, arrays, measure(by, CELLS, WINDOWS, arrays, 0))
+    for trial, sham, flags in of(trials, found, "sham"):
+        own = arrays.images[trial.cell]
+        changed = np.abs(sham - own).max(0) > 1e-3
+        assert not (changed & ~near(masks[trial.cell], HALO)).any()
+        assert not flags & (TrialFlag.SEAM | TrialFlag.DONOR_VISIBLE)
+
+
+def test_cut_hard_sham_loses_the_glow_and_pasted_with_it_does_not(masks, neighbours):
+    arrays, trials = lit(crop_arrays(N, M)), all_trials(repeats=1)
+    scales = measure("protein", CELLS, WINDOWS, arrays, 0)
+    for paste, low, high in (("glow", -25, 25), ("hard", -800, -100)):
+        found = compose(trials, arrays, scales, paste=paste)
+        for trial, sham, _ in of(trials, found, "sham"):
+            away = steps_from(masks[trial.cell][None])[0]
+            beside = steps_from(neighbours[trial.cell][None])[0]
+            ring = (away > 0) & (away <= 2) & (beside > HALO)
+            change = (sham - arrays.images[trial.cell])[:, ring].mean(1)
+            assert ((change > low) & (change < high)).all(), (paste, change)
 
 
 @pytest.mark.parametrize("donor_centre", DONOR_CENTRE)
-def test_the_centre_cells_pixels_are_never_changed(arrays, masks, scales, donor_centre):
+@pytest.mark.parametrize("paste", PASTE)
+def test_the_centre_cells_pixels_are_never_changed(arrays, masks, scales, donor_centre, paste):
     trials = all_trials()
-    found = compose(trials, arrays, scales, donor_centre)
+    found = compose(trials, arrays, scales, donor_centre, paste)
     for i, trial in enumerate(trials.itertuples()):
         own = arrays.images[trial.cell][:, masks[trial.cell]].astype(np.float32)
         kept = found.images[i][:, masks[trial.cell]]
@@ -132,7 +182,9 @@ def test_background_only_keeps_neighbours_and_fills_the_cell_and_its_halo_with_m
     arrays, masks, neighbours, plain
 ):
     trials = all_trials()
-    for trial, image, _ in of(trials, compose(trials, arrays, plain), "background_only"):
+    for trial, image, _ in of(
+        trials, compose(trials, arrays, plain, paste="hard"), "background_only"
+    ):
         hole = near(masks[trial.cell], HALO) & ~neighbours[trial.cell]
         assert np.array_equal(image[:, ~hole], arrays.images[trial.cell][:, ~hole])
         assert set(map(tuple, image[:, hole].T.astype(int).tolist())) <= medium_of(
@@ -140,12 +192,12 @@ def test_background_only_keeps_neighbours_and_fills_the_cell_and_its_halo_with_m
         )
 
 
-@pytest.mark.parametrize("condition", ["same", "different"])
+@pytest.mark.parametrize("condition", ["same_protein", "same", "different"])
 def test_the_donors_centre_is_replaced_by_its_medium_and_its_neighbours_stay(
     arrays, masks, neighbours, plain, condition
 ):
     trials, shown = all_trials(), 0
-    found = compose(trials, arrays, plain)
+    found = compose(trials, arrays, plain, paste="hard")
     for trial, image, flags in of(trials, found, condition):
         outside = ~masks[trial.cell]
         hole = near(masks[trial.donor], HALO) & ~neighbours[trial.donor]
@@ -165,7 +217,7 @@ def test_as_in_the_paper_the_donors_centre_stays_and_is_flagged_where_it_shows(
     arrays, masks, plain
 ):
     trials = all_trials()
-    found = compose(trials, arrays, plain, "paper")
+    found = compose(trials, arrays, plain, "paper", "hard")
     flagged = []
     for condition in ("same", "different"):
         for trial, image, flags in of(trials, found, condition):
@@ -180,7 +232,7 @@ def test_as_in_the_paper_the_donors_centre_stays_and_is_flagged_where_it_shows(
 
 def test_cell_free_is_the_window_outside_the_mask(arrays, masks, plain):
     trials = all_trials()
-    for trial, image, _ in of(trials, compose(trials, arrays, plain), "cell_free"):
+    for trial, image, _ in of(trials, compose(trials, arrays, plain, paste="hard"), "cell_free"):
         outside = ~masks[trial.cell]
         window = arrays.windows[trial.donor].astype(np.float32)
         assert np.array_equal(image[:, outside], window[:, outside])
@@ -189,7 +241,7 @@ def test_cell_free_is_the_window_outside_the_mask(arrays, masks, plain):
 @pytest.mark.parametrize("by", ["protein", "field"])
 def test_donors_are_brought_to_the_centre_cells_scale(arrays, masks, neighbours, by):
     scales, trials = measure(by, CELLS, WINDOWS, arrays, 0), all_trials()
-    found = compose(trials, arrays, scales)
+    found = compose(trials, arrays, scales, paste="hard")
     for condition in ("same", "different", "cell_free"):
         groups = scales.of_window if condition == "cell_free" else scales.of_cell
         for trial, image, _ in of(trials, found, condition):
@@ -207,25 +259,31 @@ def test_donors_are_brought_to_the_centre_cells_scale(arrays, masks, neighbours,
                 assert np.allclose(image[c][stay], expected[stay], rtol=1e-3, atol=2)
 
 
-def test_a_trial_does_not_depend_on_the_others_of_its_batch(arrays, scales):
+@pytest.mark.parametrize("paste", PASTE)
+def test_a_trial_does_not_depend_on_the_others_of_its_batch(arrays, scales, paste):
     trials = all_trials()
-    whole = compose(trials, arrays, scales)
+    whole = compose(trials, arrays, scales, paste=paste)
     order = np.random.default_rng(3).permutation(len(trials))
-    mixed = compose(trials.iloc[order], arrays, scales)
-    assert np.array_equal(mixed.images, whole.images[order])
-    assert np.array_equal(mixed.flags, whole.flags[order])
+    mixed = compose(trials.iloc[order], arrays, scales, paste=paste)
+    for name in ("images", "flags", "neighbour_fraction", "neighbour_distance"):
+        assert np.array_equal(
+            getattr(mixed, name), getattr(whole, name)[order], equal_nan=name[0] == "n"
+        )
     assert np.array_equal(mixed.unaltered[mixed.reference], whole.unaltered[whole.reference][order])
     for i in order[:40]:
-        single = compose(trials.iloc[[i]], arrays, scales)
+        single = compose(trials.iloc[[i]], arrays, scales, paste=paste)
         assert np.array_equal(single.images[0], whole.images[i])
         assert single.flags[0] == whole.flags[i]
 
 
+FILLED = ("sham", "alone", "same_protein", "same", "different", "background_only")
+
+
 def test_another_seed_fills_with_other_medium(arrays, plain):
     trials = all_trials(repeats=1)
-    one, two = (compose(trials.assign(seed=s), arrays, plain).images for s in (1, 2))
+    one, two = (compose(trials.assign(seed=s), arrays, plain, paste="hard").images for s in (1, 2))
     changed = (one != two).any((1, 2, 3))
-    assert (trials["condition"][changed].isin(["same", "different", "background_only"])).all()
+    assert (trials["condition"][changed].isin(FILLED)).all()
     assert changed[trials["condition"] == "background_only"].all()
 
 
@@ -260,7 +318,10 @@ def two_crops(level, mask):
     return CropArrays(images.astype(np.uint16), both, both, windows.astype(np.uint16))
 
 
-def flags_of(arrays, condition, donor=1):
+DONOR_OF_TWO = {"same_protein": 1, "same": 1, "different": 1, "cell_free": 0}
+
+
+def flags_of(arrays, condition, donor=1, paste="hard"):
     cells = pd.DataFrame({"protein": ["a", "b"], "field": ["a", "b"]})
     windows = pd.DataFrame({"protein": ["b"], "field": ["b"]})
     # The scale is cell 0's: range about 1000. Nothing is moved.
@@ -268,7 +329,7 @@ def flags_of(arrays, condition, donor=1):
     object.__setattr__(scales, "of_cell", np.zeros(2, np.int64))
     object.__setattr__(scales, "of_window", np.zeros(1, np.int64))
     trials = pd.DataFrame({"cell": [0], "condition": [condition], "donor": [donor], "seed": [1]})
-    return TrialFlag(int(compose(trials, arrays, scales).flags[0]))
+    return TrialFlag(int(compose(trials, arrays, scales, paste=paste).flags[0]))
 
 
 @pytest.mark.parametrize(("condition", "donor"), [("same", 1), ("different", 1), ("cell_free", 0)])
@@ -279,7 +340,7 @@ def test_a_background_far_from_the_cells_own_is_flagged_at_the_seam(condition, d
         assert bool(found & TrialFlag.SEAM) == far, level
 
 
-@pytest.mark.parametrize("condition", ["unaltered", "masked", "sham", "background_only"])
+@pytest.mark.parametrize("condition", ["unaltered", "masked", "sham", "alone", "background_only"])
 def test_conditions_without_a_donor_have_no_seam(condition):
     assert not flags_of(two_crops(5000, disc(16, 16, 7)), condition, -1) & TrialFlag.SEAM
 
@@ -299,7 +360,7 @@ def test_a_mask_at_the_border_is_flagged_under_every_condition():
     inner = disc(16, 16, 5)
     inner[1, 16] = True
     for condition in map(str, COMPOSED):
-        donor = {"same": 1, "different": 1, "cell_free": 0}.get(condition, -1)
+        donor = DONOR_OF_TWO.get(condition, -1)
         for mask, flagged in ((touching, True), (inner, False)):
             found = flags_of(two_crops(100, mask), condition, donor)
             assert bool(found & TrialFlag.TOUCHES_BORDER) == flagged
@@ -316,10 +377,12 @@ def test_wanted_channels_are_those_of_the_whole(arrays, scales):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-def test_processors_join_as_devices_do(arrays, scales, dtype, monkeypatch):
+@pytest.mark.parametrize("paste", PASTE)
+def test_processors_join_as_devices_do(arrays, scales, dtype, paste, monkeypatch):
     images, windows = ((pixels / 7).astype(dtype) for pixels in (arrays.images, arrays.windows))
     trials = all_trials()
-    inputs = gather(trials, CropArrays(images, arrays.masks, arrays.foregrounds, windows), scales)
+    crops = CropArrays(images, arrays.masks, arrays.foregrounds, windows)
+    inputs = gather(trials, crops, scales, paste=paste)
     rows = slice(1, len(trials) - 1)
     compiled = combine(inputs, rows)
     monkeypatch.setattr(compose_compiled, "join", join_on_device)
@@ -330,7 +393,7 @@ def test_processors_join_as_devices_do(arrays, scales, dtype, monkeypatch):
 def test_an_empty_mask_is_flagged_and_shows_the_background_alone():
     empty = np.zeros((SIDE, SIDE), bool)
     for condition in map(str, COMPOSED):
-        donor = {"same": 1, "different": 1, "cell_free": 0}.get(condition, -1)
+        donor = DONOR_OF_TWO.get(condition, -1)
         found = flags_of(two_crops(100, empty), condition, donor)
         assert found & TrialFlag.EMPTY_MASK
         assert not found & TrialFlag.TOUCHES_BORDER
@@ -343,13 +406,18 @@ def test_a_hole_filled_from_little_medium_is_flagged(arrays, masks, plain):
     trials = all_trials()
     for source, expected in ((tight, True), (arrays, False)):
         found = compose(trials, source, plain)
-        for condition in ("same", "different", "background_only"):
+        for condition in FILLED:
             for _, _, flags in of(trials, found, condition):
                 assert bool(flags & TrialFlag.LITTLE_MEDIUM) == expected
-        for condition in ("unaltered", "sham", "masked", "cell_free"):
+        for condition in ("unaltered", "masked", "cell_free"):
             assert all(not f & TrialFlag.LITTLE_MEDIUM for _, _, f in of(trials, found, condition))
 
 
 def test_an_unknown_donor_centre_lists_the_allowed_ones(arrays, plain):
     with pytest.raises(UsageError, match=r"'papre'.*Did you mean 'paper'.*remove, paper"):
         compose(all_trials(), arrays, plain, "papre")
+
+
+def test_an_unknown_paste_lists_the_allowed_ones(arrays, plain):
+    with pytest.raises(UsageError, match=r"'glowing'.*Did you mean 'glow'.*glow, hard"):
+        compose(all_trials(), arrays, plain, paste="glowing")
