@@ -50,7 +50,7 @@ CONDITION_INKS: dict[Condition, Ink] = {
     Condition.UNALTERED: Ink("#333a45", "#e8eaee"),
     Condition.SAME: Ink("#0873f3", "#6c9cff"),
     Condition.DIFFERENT: Ink("#ac3101", "#ff5223"),
-    Condition.CELL_FREE: Ink("#1b7e58", "#3cf0a5"),
+    Condition.CELL_FREE: Ink("#1b7e58", "#4bf0a5"),
     Condition.MASKED: Ink("#70028b", "#6d5bdb"),
     Condition.SHAM: Ink("#9d8f90", "#7a797a"),
     Condition.ALONE: Ink("#4b1e00", "#875a4b"),

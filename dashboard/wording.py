@@ -98,12 +98,6 @@ def on_background(condition: str) -> str:
     return CONDITIONS[Condition(condition)].phrase
 
 
-REAL = tuple(
-    str(c) for c, spec in CONDITIONS.items() if spec.keeps_cell and c is not Condition.UNALTERED
-)
-"""Altered conditions that keep the cell: only there is a drop about the background alone."""
-
-
 SWAPS = tuple(str(c) for c, spec in CONDITIONS.items() if spec.headline)
 """Conditions that the headline is chosen from. The controls (`sham`, `alone`, `same_protein`) say
 what a drop is made of, and `conflicting` (fewer cells, a background that argues for the other

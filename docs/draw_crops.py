@@ -82,20 +82,22 @@ def open_demo(work: Path) -> Demo:
 
 def conditions(demo: Demo) -> Figure:
     """Show one cell under every condition."""
-    figure = new(5.1)
+    figure = new(4.4)
     own = demo.store.cells.iloc[CELL]
     shown = {
         Condition.UNALTERED: ("its own neighbours", None),
-        Condition.SAME: ("a donor of the same class", None),
-        Condition.DIFFERENT: ("a donor of another class", ON),
-        Condition.CELL_FREE: ("medium of an image of", None),
+        Condition.SAME: ("same class", None),
+        Condition.DIFFERENT: ("another class", ON),
+        Condition.CELL_FREE: ("medium near", None),
         Condition.MASKED: ("zero", None),
-        Condition.SHAM: ("own, cut out and pasted back", None),
-        Condition.CONFLICTING: ("the rival in a pair test", RIVAL),
-        Condition.BACKGROUND_ONLY: ("own, the cell removed", None),
+        Condition.SHAM: ("own, pasted back", None),
+        Condition.ALONE: ("own medium", None),
+        Condition.SAME_PROTEIN: ("same protein", None),
+        Condition.CONFLICTING: ("rival in a pair test", RIVAL),
+        Condition.BACKGROUND_ONLY: ("own, cell removed", None),
     }
     contrast = ranges([demo.crop(demo.trial(CELL, Condition.UNALTERED))])[0]
-    axes = figure.subplots(2, 4).ravel()
+    axes = figure.subplots(2, 5).ravel()
     for place, (condition, (what, background)) in zip(axes, shown.items(), strict=True):
         source = Condition.DIFFERENT if condition is Condition.CONFLICTING else condition
         trial = demo.trial(CELL, source, background)
@@ -110,7 +112,7 @@ def conditions(demo: Demo) -> Figure:
     note(
         figure,
         f"Cell {CELL} of {own['protein']} ({own['localization']}), simulated; "
-        "protein channel, one contrast for all eight. Yellow: the cell's outline.",
+        "protein channel, one contrast for all ten. Yellow: the cell's outline.",
     )
     return figure
 

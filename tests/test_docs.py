@@ -15,11 +15,14 @@ from compute.cli.main import app
 from compute.schema import (
     CONDITIONS,
     PROTOCOLS,
+    STEPS,
     SUMMARY_TABLES,
     Aggregation,
     Calibration,
+    Dose,
     Flip,
     Probe,
+    Step,
 )
 from compute.statistics.bootstrap import FEWEST_PROTEINS
 from compute.statistics.config import ALPHA, LEVEL, SUBSTANTIAL, BootstrapConfig
@@ -133,15 +136,17 @@ def test_the_method_explains_every_condition_protocol_aggregation_and_table():
         assert f"| `{protocol}` |" in METHOD, protocol
     for name in SUMMARY_TABLES:
         assert f"| `{name}` |" in METHOD, name
-    for aggregation in Aggregation:
-        assert f"`{aggregation}`" in METHOD, aggregation
+    for step in STEPS:
+        assert f"| `{step}` |" in METHOD, step
+    for word in (*Aggregation, *Dose):
+        assert f"`{word}`" in METHOD, word
 
 
 def test_the_glossary_has_every_protocol_probe_and_other_word_of_the_tables():
     glossary = (ROOT / "docs" / "glossary.md").read_text("utf-8")
     for word in (*PROTOCOLS, *Probe, *Calibration):
         assert f"| `{word}` |" in glossary, word
-    for word in (*Aggregation, *Flip):
+    for word in (*Aggregation, *Flip, *(step for step in STEPS if step != Step.TOTAL)):
         assert f"`{word}`" in glossary, word
     words = re.findall(r"^\| ([^|]+) \| [^|]+ \|$(?!\n\|---)", glossary, re.MULTILINE)
     assert len(words) == len(set(words)) > 75

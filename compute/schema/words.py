@@ -148,12 +148,12 @@ CONDITIONS: dict[Condition, ConditionSpec] = {
         "Sham swap",
         "the cell on its own background, by the very way a donor's crop goes: cut out with its "
         "halo, the hole filled, the cell pasted back",
-        "when it is cut out and pasted back on its own background",
+        "when the cell is cut out and pasted back on its own background",
     ),
     Condition.ALONE: ConditionSpec(
         "Alone",
         "the cell on medium of its own image, without any neighbour",
-        "with its neighbours replaced by medium of its own image",
+        "with the cell's neighbours replaced by medium of its own image",
     ),
     Condition.SAME_PROTEIN: ConditionSpec(
         "Same protein",

@@ -361,7 +361,7 @@ def protocols(table: pd.DataFrame) -> Chart:
 
 def protocol_title(table: pd.DataFrame) -> str:
     """Return a title that says under which protocol accuracy falls further."""
-    kept = table[table["condition"].isin(wording.REAL)]
+    kept = table[table["condition"].isin(wording.SWAPS)]
     if kept.empty:
         return "Only one protocol was run"
     more = float((kept["frozen"] - kept["refit"]).mean())

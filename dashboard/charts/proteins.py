@@ -175,14 +175,14 @@ def shares(table: pd.DataFrame, threshold: float) -> Chart:
             )
         )
     title = "No shifts were computed"
-    kept = table[table["condition"].isin(wording.REAL)]
+    kept = table[table["condition"].isin(wording.SWAPS)]
     if len(kept):
         worst = wording.records(kept.sort_values("share", ascending=False))[0]
         title = (
             f"Most proteins shift for {model_title(worst.model)} "
             f"{wording.on_background(worst.condition)}: {worst.share:.0%}"
             if worst.shifted
-            else "No protein's localization shifts substantially under any condition"
+            else "No protein's localization shifts substantially on another background"
         )
     panel = Panel(
         Axis("", tuple(condition_title(c) for c in conditions)),

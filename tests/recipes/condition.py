@@ -36,7 +36,7 @@ TOY = Toy(
         ),
         Edit(
             "dashboard/theme.py",
-            '    Condition.DIMMED: Ink("#211b04", "#9f4c35"),\n',
+            '    Condition.DIMMED: Ink("#1e003c", "#87a578"),\n',
             before="}\n\nMODEL_MARKS",
         ),
         Edit(
