@@ -43,6 +43,7 @@ PUBLIC = {
     "list_sources": "compute.models.published.catalogue",
     "load_model": "compute.models.embedder",
     "measure_embedding": "compute.bench.whole",
+    "measure_fingerprint": "compute.bench.whole",
     "measure_growth": "compute.bench.whole",
     "measure_machine": "compute.bench.whole",
     "measure_statistics": "compute.bench.statistics",
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from compute.backgrounds.config import PlanConfig as PlanConfig
     from compute.bench.statistics import measure_statistics as measure_statistics
     from compute.bench.whole import measure_embedding as measure_embedding
+    from compute.bench.whole import measure_fingerprint as measure_fingerprint
     from compute.bench.whole import measure_growth as measure_growth
     from compute.bench.whole import measure_machine as measure_machine
     from compute.embedding.config import EmbedConfig as EmbedConfig
