@@ -44,6 +44,7 @@ PUBLIC = {
     "load_model": "compute.models.embedder",
     "measure_appearance": "compute.bench.appearance",
     "measure_embedding": "compute.bench.whole",
+    "measure_fingerprint": "compute.bench.whole",
     "measure_growth": "compute.bench.whole",
     "measure_machine": "compute.bench.whole",
     "measure_statistics": "compute.bench.statistics",
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from compute.bench.appearance import measure_appearance as measure_appearance
     from compute.bench.statistics import measure_statistics as measure_statistics
     from compute.bench.whole import measure_embedding as measure_embedding
+    from compute.bench.whole import measure_fingerprint as measure_fingerprint
     from compute.bench.whole import measure_growth as measure_growth
     from compute.bench.whole import measure_machine as measure_machine
     from compute.embedding.config import EmbedConfig as EmbedConfig

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from compute.backgrounds.config import PlanConfig
-from compute.bench.config import ROUNDS
+from compute.bench.config import ROUNDS, FingerprintConfig
 from compute.bench.embedding import embedding_rows
 from compute.bench.embedding import full_width as at_full_width
+from compute.bench.fingerprint import fingerprint_rows
 from compute.bench.growth import growth_rows
 from compute.bench.hardware import measure
 from compute.bench.pair_tests import pair_rows
@@ -41,6 +42,9 @@ GROWTH = (
     "--conditions", "unaltered,same,different", "--backgrounds", "1", "--grid-cells", "200",
 )  # fmt: skip
 """Options of the runs whose memory is compared: the fewest trials with which every stage works."""
+
+FINGERPRINT_CELLS = 8
+"""Cells of each simulated protein where composites are told from unaltered crops."""
 
 IMPORTED = 3000
 """Number of crops in the import that is timed."""
@@ -165,12 +169,54 @@ def measure_growth(
         yield from growth_rows(path, sizes, models, GROWTH)
 
 
+def measure_fingerprint(
+    store: Path | str | None = None,
+    *,
+    models: Sequence[str] | None = None,
+    paste: str = EmbedConfig.paste,
+    config: FingerprintConfig | None = None,
+    device: str = "auto",
+) -> Iterator[Row]:
+    """Measure how well composites are told from unaltered crops, by what is not the neighbours.
+
+    Parameters
+    ----------
+    store
+        A crop store; by default one is simulated.
+    models
+        Names of shipped models or paths of model cards; all shipped ones by default.
+    paste
+        One of `compute.backgrounds.config.PASTE`; ``"hard"`` is measured beside it.
+    config
+        What is tried, and how hard; the defaults of `FingerprintConfig` if None.
+    device
+        As `compute.runs.run.run` takes it.
+
+    Yields
+    ------
+    Row
+        An area under the curve for each condition and classifier, as soon as it is measured.
+
+    Examples
+    --------
+    >>> from compute import measure_fingerprint
+    >>> rows = list(measure_fingerprint("store", models=["pifia"]))  # doctest: +SKIP
+    """
+    cards = resolve_models(list(builtin_cards()) if models is None else models)
+    with _ready(store, FINGERPRINT_CELLS) as (path, _):
+        yield from fingerprint_rows(
+            path, cards, config or FingerprintConfig(), paste, choose_device(device)
+        )
+
+
 @contextmanager
-def _ready(store: Path | str | None) -> Iterator[tuple[Path, Path]]:
+def _ready(
+    store: Path | str | None, cells_per_protein: int = CELLS_PER_PROTEIN
+) -> Iterator[tuple[Path, Path]]:
     """Give a store, simulated where none is given, and a folder for temporary files."""
     with tempfile.TemporaryDirectory(prefix="bystander-bench-") as name:
         folder = Path(name)
         path = folder / "store" if store is None else Path(store)
         if store is None:
-            simulate(path, **{**EVALUATION, "cells_per_protein": CELLS_PER_PROTEIN})
+            simulate(path, **{**EVALUATION, "cells_per_protein": cells_per_protein})
         yield path, folder

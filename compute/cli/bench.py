@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from compute.bench.config import ROUNDS, SimulationConfig
+from compute.bench.config import ROUNDS, FingerprintConfig, SimulationConfig
 from compute.cli import console
-from compute.cli.options import DEFAULT_MODELS, Device, Models, Seed, names
+from compute.cli.options import DEFAULT_MODELS, Device, Models, Paste, Seed, names
 from compute.embedding.config import EmbedConfig
 from compute.errors import BystanderError
 
@@ -102,6 +102,36 @@ def growth(
 
     few, many = sorted(int(count) for count in names(crops))
     _print(measure_growth(store, sizes=(few, many), models=names(models)))
+
+
+@bench.command()
+def fingerprint(
+    store: Annotated[
+        Path | None, typer.Argument(help="A crop store; default: one is simulated.")
+    ] = None,
+    models: Models = DEFAULT_MODELS,
+    paste: Paste = EmbedConfig.paste,
+    cells: Annotated[int, typer.Option(help="Cells that are looked at, at most.")] = (
+        FingerprintConfig.cells
+    ),
+    epochs: Annotated[int, typer.Option(help="Of training the small network.")] = (
+        FingerprintConfig.epochs
+    ),
+    seed: Seed = FingerprintConfig.seed,
+    device: Device = "auto",
+) -> None:
+    """Tell composites from unaltered crops, by a small network, embeddings and a ring.
+
+    0.5 means that they look alike, 1 that they are always told apart; `hard` stands beside.
+
+    Example: bystander bench fingerprint store --models pifia
+    """
+    from compute.bench.whole import measure_fingerprint
+
+    config = FingerprintConfig(cells=cells, epochs=epochs, seed=seed)
+    _print(
+        measure_fingerprint(store, models=names(models), paste=paste, config=config, device=device)
+    )
 
 
 @bench.command()
