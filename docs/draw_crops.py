@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from compute.backgrounds.compose import HALO, compose
 from compute.backgrounds.harmonise import Scales, measure
-from compute.images.dilation import grow_diamond
+from compute.images.dilation import diamond, to_masks, to_words
 from compute.images.fill_holes import fill_batch
 from compute.runs.demo import CONFIG, EVALUATION
 from compute.runs.example_crops import outline
@@ -82,7 +82,7 @@ def open_demo(work: Path) -> Demo:
 
 def conditions(demo: Demo) -> Figure:
     """Show one cell under every condition."""
-    figure = new(4.4)
+    figure = new(4.9)
     own = demo.store.cells.iloc[CELL]
     shown = {
         Condition.UNALTERED: ("its own neighbours", None),
@@ -127,7 +127,8 @@ def composing(demo: Demo) -> Figure:
     image = arrays.images[donor].astype(np.float32)
     mask, donor_mask = demo.mask(CELL), demo.mask(donor)
     foreground = arrays.unpack(arrays.foregrounds[[donor]])
-    hole = grow_diamond(donor_mask[None], HALO) & ~(foreground & ~donor_mask)
+    grown = to_masks(diamond(to_words(donor_mask[None]), HALO), mask.shape[-1])
+    hole = grown & ~(foreground & ~donor_mask)
     filled, _ = fill_batch(image[None], hole, foreground, np.array([trial.seed]))
     of_donor, of_cell = scales.of_cell[[donor]], scales.of_cell[[CELL]]
     moved = scales.move(filled, of_donor, of_cell)[0]
