@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from compute.statistics.config import LEVEL
 from compute.statistics.config import BootstrapConfig as BootstrapConfig
@@ -189,10 +189,10 @@ def effective_freedom(influence: NDArray[np.float64], classes: NDArray[np.int64]
     float
         At least 1; `freedom` where no unit has influence.
     """
-    _, group, many = np.unique(classes, return_inverse=True, return_counts=True)
-    off = influence - (np.bincount(group, influence) / many)[group]
+    many = np.bincount(classes)
+    off = influence - (np.bincount(classes, influence) / np.maximum(many, 1))[classes]
     free = np.maximum(many - 1, 1)
-    variance = np.bincount(group, off**2) * many / free
+    variance = np.bincount(classes, off**2) * many / free
     if not variance.any():
         return freedom(classes)
     share = variance / variance.sum()
@@ -317,7 +317,7 @@ def _with_known(variance: float, known: float, freedom: float) -> tuple[float, f
 
 def _t(freedom: float) -> float:
     """Return the quantile of Student's t that a two-sided interval of `LEVEL` reaches to."""
-    return float(stats.t.ppf((1 + LEVEL) / 2, freedom))
+    return float(special.stdtrit(freedom, (1 + LEVEL) / 2))
 
 
 def ratio(over: NDArray[np.float64], under: NDArray[np.float64]) -> NDArray[np.float64]:
