@@ -119,7 +119,7 @@ def donor_flips(config: SimulationConfig) -> Iterator[Finding]:
             units = make_units(sample.of_cell, protein, every, True, answers.classes)
             resampling = Resampling(units.classes, answers.classes, config.draws, number)
             n = np.bincount(units.of, minlength=units.count).astype(float)
-            rows = flip_rows(found.flips, n, units, resampling, answers.names, found.behind)
+            rows = flip_rows(found.flips, n, units, resampling, answers.names, found.behind, False)
             held: dict[str, list[bool]] = defaultdict(list)
             for row in rows:
                 if row["direction"] != Flip.MOVED:

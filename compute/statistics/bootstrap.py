@@ -270,11 +270,11 @@ def share_interval(
     estimate, draws, freedom
         As for `interval`; the estimate is in 0 to 1.
     answers
-        Number of cells, for a share of one class; by default None. Independent cells alone give
+        Number of answers, for a share of one class; by default None. Independent answers alone give
         the variance p (1 − p) / answers, which then counts as the known part of the variance. The
         variance is not taken for less, and only what exceeds it has the degrees of freedom of the
-        resampling units (Satterthwaite). If cells have several trials, the known part is at most
-        this, and the interval is wider than need be.
+        resampling units (Satterthwaite). Not for cells of several trials, whose means differ less
+        than single answers do.
     added
         As for `interval`.
 
