@@ -3,21 +3,25 @@
 Layer: pure arrays, no files.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
 
 from compute.bench import simulated_answers as simulated
+from compute.bench import simulated_donors
 from compute.bench.judging import (
     ALPHA,
     FEW,
     MANY,
+    MOST,
     Counter,
     Finding,
     SimulationConfig,
     summary,
+    with_donors,
 )
 from compute.bench.simulated_answers import AnswersConfig
 from compute.bench.simulated_shifts import ShiftsConfig, draw_proteins
@@ -61,20 +65,67 @@ def sign_flips(config: SimulationConfig) -> Iterator[Finding]:
         yield from counter.findings()
 
 
+def donors(config: SimulationConfig) -> Iterator[Finding]:
+    """Judge the test of drops and claims of robustness where cells share donors."""
+    margin = BootstrapConfig().margin
+    for code, (setting, answers) in enumerate(with_donors([MOST])):
+        nothing = Counter(setting + ", nothing differs", f"data sets with p ≤ {ALPHA:g}", LEVEL)
+        at = Counter(setting + ", true drop at the margin", "data sets with the claim", LEVEL)
+        for pair in (True, False):
+            for counter, name, drop, column in (
+                (nothing, "sign-flip test", 0.0, "p_value"),
+                (at, f"equivalence within {100 * margin:g} points", margin, "p_equivalence"),
+            ):
+                some = _with_drop(drop, answers, pair)
+                for number, rng in config.each(13, code, pair, drop > 0):
+                    sample = simulated.draw(some, rng)
+                    effects = simulated_donors.draw_donors(some, sample, rng)
+                    if pair:
+                        tallies, moved = simulated_donors.pair_tests(some, sample, effects, rng)
+                    else:
+                        found = simulated_donors.multiclass(some, sample, effects, rng)
+                        tallies, moved = found.tallies, found.donors
+                    _, rows = summary(tallies, some, config, number, moved, config.flips)
+                    probe = "pair tests" if pair else "multi-class probe"
+                    counter.add(f"{name}, {probe}", _row(rows)[column] <= ALPHA)
+        yield from nothing.findings()
+        yield from at.findings()
+
+
+LEVEL = (None, ALPHA)
+"""Bounds of the share of false claims."""
+
+
+def _row(rows: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the row that is judged: the overall drop under `different`."""
+    (row,) = (row for row in rows if (row["scope"], row["effect"], row["condition"]) == _DROP)
+    return row
+
+
 def _flip(tallies: Tallies, config: SimulationConfig, seed: int, condition: int) -> float:
     """Return the p-value of the drop from condition 0 to another."""
     share = contributions(tallies, int(tallies.classes.max()) + 1)
     return sign_flip_test(share[0] - share[condition], config.flips, seed)
 
 
-def _with_drop(drop: float) -> AnswersConfig:
-    """Return answers whose true drop in pair tests is `drop`, by a shift of logits found for it."""
+def _with_drop(drop: float, like: AnswersConfig = MANY, pair: bool = True) -> AnswersConfig:
+    """Return answers whose true drop is `drop`, by a shift of logits that is found for it.
+
+    Parameters
+    ----------
+    drop
+        Accuracy on unaltered crops minus accuracy under `different`.
+    like
+        How answers come about otherwise.
+    pair
+        Whether it is the drop in pair tests, as by default, or in the multi-class probe.
+    """
 
     def answers(shift: float) -> AnswersConfig:
-        return replace(MANY, conditions=("unaltered", "different"), shifts=(0.0, shift))
+        return replace(like, conditions=("unaltered", "different"), shifts=(0.0, shift))
 
     def missed(shift: float) -> float:
-        overall = simulated.true_accuracies(answers(shift), pair=True).overall
+        overall = simulated.true_accuracies(answers(shift), pair).overall
         return float(overall[0] - overall[1]) - drop
 
     return answers(brentq(missed, -5, 5))
@@ -99,12 +150,8 @@ def equivalence(config: SimulationConfig) -> Iterator[Finding]:
         for number, rng in config.each(8, code):
             tallies = simulated.pair_tallies(answers, simulated.draw(answers, rng), rng)
             _, effects = summary(tallies, answers, config, number)
-            (row,) = (
-                row for row in effects if (row["scope"], row["effect"], row["condition"]) == _DROP
-            )
-            counter.add(
-                f"equivalence within {100 * margin:g} points", row["p_equivalence"] <= ALPHA
-            )
+            claimed = _row(effects)["p_equivalence"] <= ALPHA
+            counter.add(f"equivalence within {100 * margin:g} points", claimed)
         yield from counter.findings()
 
 

@@ -13,16 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compute.bench import simulated_answers as simulated
+from compute.bench import simulated_donors
 from compute.bench.judging import (
+    DONOR_EFFECTS,
     HELD,
+    MOST,
     SETTINGS,
+    SHARED,
     Counter,
     Finding,
     SimulationConfig,
     summary,
+    with_donors,
 )
 from compute.bench.simulated_answers import AnswersConfig
-from compute.schema import Calibration, DropPart
+from compute.schema import CONDITIONS, Calibration, Condition, DropPart, Effect, Flip
 from compute.statistics.backgrounds import add_to_grid, background_rows, begin_grid
 from compute.statistics.bootstrap import Resampling
 from compute.statistics.calibration import BINS, CalibrationSums, calibration_rows
@@ -50,6 +55,78 @@ def accuracy(config: SimulationConfig) -> Iterator[Finding]:
                 held = _held(tables, answers, truth)
                 counter.add_all({f"{what}, {probe}": each for what, each in held.items()})
             yield from counter.findings()
+
+
+def donor(config: SimulationConfig) -> Iterator[Finding]:
+    """Judge the intervals under conditions in which cells share donors, of both probes.
+
+    Where donors differ most, it also counts how often the truth is held if that is ignored.
+    """
+    for code, (setting, answers) in enumerate(with_donors()):
+        for probe, pair in (("pair tests", True), ("multi-class probe", False)):
+            truth = simulated.true_accuracies(answers, pair)
+            counter = Counter(setting, HOLDS, HELD)
+            ignored = Counter(f"{setting}, which is ignored", HOLDS, (None, None))
+            for number, rng in config.each(10, code, pair):
+                sample = simulated.draw(answers, rng)
+                donors = simulated_donors.draw_donors(answers, sample, rng)
+                if pair:
+                    tallies, moved = simulated_donors.pair_tests(answers, sample, donors, rng)
+                else:
+                    found = simulated_donors.multiclass(answers, sample, donors, rng)
+                    tallies, moved = found.tallies, found.donors
+                tables = _swapped(summary(tallies, answers, config, number, moved))
+                held = _held(tables, answers, truth)
+                counter.add_all({f"{what}, {probe}": each for what, each in held.items()})
+                if answers.donor_sd > 0:
+                    tables = _swapped(summary(tallies, answers, config, number))
+                    held = _held(tables, answers, truth)
+                    ignored.add_all({f"{what}, {probe}": each for what, each in held.items()})
+            yield from counter.findings()
+            yield from ignored.findings()
+
+
+def donor_cell(config: SimulationConfig) -> Iterator[Finding]:
+    """Judge intervals where cells and donors are resampled, as proteins are too few."""
+    answers = replace(SHARED, proteins=3, cells=(15, 30), folds=1)
+    for code, effect in enumerate(("donors alike", MOST)):
+        image, protein = DONOR_EFFECTS[effect]
+        some = replace(answers, image_sd=image, donor_sd=protein)
+        counter = Counter(f"3 proteins a class, these very proteins, {effect}", HOLDS, HELD)
+        for number, rng in config.each(11, code):
+            sample = simulated.draw(some, rng)
+            donors = simulated_donors.draw_donors(some, sample, rng)
+            found = simulated_donors.multiclass(some, sample, donors, rng, by_protein=False)
+            truth = simulated_donors.accuracies_of(some, sample, donors)
+            tables = _swapped(summary(found.tallies, some, config, number, found.donors))
+            held = _held(tables, some, truth)
+            counter.add_all({f"{what}, cells resampled": each for what, each in held.items()})
+        yield from counter.findings()
+
+
+def donor_flips(config: SimulationConfig) -> Iterator[Finding]:
+    """Judge the intervals of flips where cells share donors."""
+    for code, (setting, answers) in enumerate(with_donors([MOST])):
+        last = len(answers.conditions) - 1
+        truth = simulated.true_flips(answers, last)
+        counter = Counter(setting, HOLDS, HELD)
+        for number, rng in config.each(12, code):
+            sample = simulated.draw(answers, rng)
+            donors = simulated_donors.draw_donors(answers, sample, rng)
+            found = simulated_donors.multiclass(answers, sample, donors, rng)
+            every = np.arange(answers.classes)
+            protein = sample.protein.astype(np.int32)
+            units = make_units(sample.of_cell, protein, every, True, answers.classes)
+            resampling = Resampling(units.classes, answers.classes, config.draws, number)
+            n = np.bincount(units.of, minlength=units.count).astype(float)
+            rows = flip_rows(found.flips, n, units, resampling, answers.names, found.behind, False)
+            held: dict[str, list[bool]] = defaultdict(list)
+            for row in rows:
+                if row["direction"] != Flip.MOVED:
+                    aim = _aim(row, truth[row["direction"]], answers.names)
+                    held[f"flips {row['direction']}, {_scope(row)}"].append(_inside(row, aim))
+            counter.add_all(held)
+        yield from counter.findings()
 
 
 def cell(config: SimulationConfig) -> Iterator[Finding]:
@@ -89,10 +166,26 @@ def _held(
             true = truth.by_class[:, answers.names.index(row["localization"])]
         aim = true[answers.conditions.index(row["condition"])]
         if "effect" in row:
-            first = "same" if row["effect"] == "gap" else "unaltered"
-            aim = true[answers.conditions.index(first)] - aim
+            first = answers.conditions.index(_FIRST[Effect(row["effect"])])
+            aim = true[first] - aim
         found[f"{row.get('effect', 'accuracy')}, {_scope(row)}"].append(_inside(row, aim))
     return found
+
+
+_FIRST = {
+    Effect.DROP: Condition.UNALTERED,
+    Effect.NET: Condition.SHAM,
+    Effect.GAP: Condition.SAME,
+}
+"""The condition from whose accuracy an effect subtracts."""
+
+
+def _swapped(tables: Iterable[Iterable[Mapping[str, Any]]]) -> list[list[Mapping[str, Any]]]:
+    """Keep the rows of conditions with donors."""
+    return [
+        [row for row in table if CONDITIONS[Condition(row["condition"])].donors != "none"]
+        for table in tables
+    ]
 
 
 def _scope(row: Mapping[str, Any]) -> str:

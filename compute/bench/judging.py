@@ -4,8 +4,8 @@ Layer: pure arrays, no files.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,46 @@ FEW = AnswersConfig(proteins=6, cells=(5, 15))
 SETTINGS = {"20 proteins a class": MANY, "6 proteins a class": FEW}
 """Answers with as many proteins as a screen (20 or more) and as the shipped demo (6) have, in 15
 localizations."""
+
+SHARED = AnswersConfig(
+    classes=6,
+    conditions=("unaltered", "sham", "same", "different"),
+    shifts=(0.0, -0.05, -0.1, -0.7),
+    folds=5,
+)
+"""Answers on backgrounds that cells share, under `different` one of every other class; in 6
+localizations, which makes many data sets affordable."""
+
+SHARED_SETTINGS = {
+    "20 proteins a class": SHARED,
+    "6 proteins a class": replace(SHARED, proteins=6, cells=(5, 15), folds=3),
+}
+DONOR_EFFECTS = {
+    "donors alike": (0.0, 0.0),
+    "donors differ by 0.5": (0.5, 0.0),
+    "donors differ by 1.2": (1.2, 0.0),
+    "donors differ by 1.2, their proteins by 0.5": (1.2, 0.5),
+}
+"""Standard deviations of logits between the donors of a protein, and between donors' proteins."""
+
+MOST = "donors differ by 1.2, their proteins by 0.5"
+"""The strongest of `DONOR_EFFECTS`."""
+
+
+def with_donors(
+    effects: Iterable[str] = tuple(DONOR_EFFECTS),
+) -> Iterator[tuple[str, AnswersConfig]]:
+    """Yield settings of answers on shared backgrounds, in words and as configuration.
+
+    Parameters
+    ----------
+    effects
+        Keys of `DONOR_EFFECTS`; all by default.
+    """
+    for proteins, answers in SHARED_SETTINGS.items():
+        for effect in effects:
+            image, protein = DONOR_EFFECTS[effect]
+            yield f"{proteins}, {effect}", replace(answers, image_sd=image, donor_sd=protein)
 
 
 @dataclass(frozen=True)
@@ -112,8 +152,21 @@ def summary(
     config: SimulationConfig,
     seed: int,
     donors: DonorInfluence | None = None,
+    flips: int = 100,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the rows that a run writes to `accuracy` and `effects`."""
+    """Return the rows that a run writes to `accuracy` and `effects`.
+
+    Parameters
+    ----------
+    tallies, answers
+        One data set's answers, and how they came about.
+    config, seed
+        Says how many bootstrap draws there are; their seed.
+    donors
+        How donors move the accuracies; by default None, without donors.
+    flips
+        Sign flips of each test; by default few, as only `false_claims` judges the tests.
+    """
     resampling = Resampling(tallies.classes, answers.classes, config.draws, seed)
-    flips = BootstrapConfig(flips=100)  # `false_claims` judges the test
-    return effect_rows(tallies, answers.conditions, answers.names, resampling, flips, donors)
+    how = BootstrapConfig(flips=flips)
+    return effect_rows(tallies, answers.conditions, answers.names, resampling, how, donors)

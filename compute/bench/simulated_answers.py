@@ -326,7 +326,8 @@ def true_flips(config: AnswersConfig, condition: int) -> dict[str, NDArray[np.fl
     """
     shared = float(np.hypot(config.protein_sd, config.cell_sd))
     level = config.means[[0, condition]][..., None] + shared * _GRID
-    before, after = mean_over(level, config.condition_sd)
+    behind = np.sqrt(config.spreads[[0, condition], :, None] ** 2 - config.spread**2)
+    before, after = mean_over(level, np.hypot(config.condition_sd, behind))
     k, pull = config.classes, config.pull
     # Two wrong answers agree when both name the background, or one of them and by chance.
     likely = pull + (1 - pull) / (k - 1)

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from compute.bench.simulated_answers import AnswersConfig, Sample
-from compute.schema import CONDITIONS, Condition
+from compute.bench.simulated_answers import AnswersConfig, Sample, TrueAccuracies, mean_over
+from compute.schema import CONDITIONS, Condition, Flip
 from compute.statistics.donors import DonorInfluence, DonorSums, pair_influence, side_by_side
 from compute.statistics.effects import Tallies
 
@@ -41,7 +41,7 @@ class Trials:
     cell
         Cell of each trial, shape (T,).
     donor
-        Cell that is its donor, −1 without one, shape (T,).
+        Cell that is its donor, shape (T,); None without donors.
     weight
         Weight of each trial in its cell's answer, shape (T,).
     logit
@@ -49,9 +49,32 @@ class Trials:
     """
 
     cell: NDArray[np.int64]
-    donor: NDArray[np.int64]
+    donor: NDArray[np.int64] | None
     weight: NDArray[np.float64]
     logit: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The multi-class probe's answers to one data set.
+
+    Parameters
+    ----------
+    tallies
+        Right answers by condition and resampling unit, U of them.
+    donors
+        How donors move the accuracy under each condition; None if no condition has any.
+    flips
+        Share of trials under the last condition whose answer changed, by `Flip`, summed over the
+        cells of each resampling unit, shape (U, 3). No answer is moved.
+    behind
+        How donors move these shares; None without donors.
+    """
+
+    tallies: Tallies
+    donors: DonorInfluence | None
+    flips: NDArray[np.float64]
+    behind: DonorInfluence | None
 
 
 def draw_donors(config: AnswersConfig, sample: Sample, rng: np.random.Generator) -> Donors:
@@ -62,21 +85,28 @@ def draw_donors(config: AnswersConfig, sample: Sample, rng: np.random.Generator)
     )
 
 
+def _relation(config: AnswersConfig, m: int) -> str:
+    """Return of what the donors of condition m are, as `CONDITIONS` says."""
+    return CONDITIONS[Condition(config.conditions[m])].relation
+
+
+def _fold(config: AnswersConfig, sample: Sample) -> NDArray[np.int64]:
+    """Return the fold of each protein, shape (U,)."""
+    return np.arange(len(sample.classes)) % config.proteins % config.folds
+
+
 def draw_trials(
     config: AnswersConfig, sample: Sample, donors: Donors, m: int, rng: np.random.Generator
 ) -> Trials:
-    """Draw a donor for every trial of condition m."""
-    relation = CONDITIONS[Condition(config.conditions[m])].relation
-    cell = np.arange(len(sample.protein))
+    """Draw a donor for every trial of condition m, evenly among the cells that may be it."""
+    cell, relation = np.arange(len(sample.protein)), _relation(config, m)
     if not relation:
-        return Trials(cell, np.full(len(cell), -1), np.ones(len(cell)), sample.logit[m])
-    fold = np.arange(len(sample.classes)) % config.proteins % config.folds
-    pool = (sample.classes * config.folds + fold)[sample.protein]
-    order = np.argsort(pool, kind="stable")  # proteins of a pool stay together
+        return Trials(cell, None, np.ones(len(cell)), sample.logit[m])
+    own, of_fold = sample.of_cell, _fold(config, sample)[sample.protein]
+    pool = own * config.folds + of_fold
+    order = np.argsort(pool, kind="stable")  # in which the cells of a protein stay together
     pools = np.arange(config.classes * config.folds)
-    start = np.searchsorted(pool[order], pools)
-    size = np.bincount(pool, minlength=len(pools))
-    own, of_fold = sample.of_cell, fold[sample.protein]
+    start, size = np.searchsorted(pool[order], pools), np.bincount(pool, minlength=len(pools))
     if relation == "class":
         many = np.bincount(sample.protein)[sample.protein]
         first = np.argsort(order)[np.searchsorted(sample.protein, sample.protein)]
@@ -84,89 +114,100 @@ def draw_trials(
         donor = order[place + np.where(place >= first, many, 0)]
         weight = np.ones(len(cell))
     else:
-        step = np.arange(1, config.classes)
-        behind = ((own[:, None] + step) % config.classes) * config.folds + of_fold[:, None]
+        steps = np.arange(1, config.classes)
+        behind = ((own[:, None] + steps) % config.classes) * config.folds + of_fold[:, None]
         donor = order[start[behind] + rng.integers(0, size[behind])].ravel()
-        cell = np.repeat(cell, len(step))
-        weight = np.full(len(cell), 1 / len(step))
-    logit = sample.logit[m, cell] + donors.of_cell[donor] + donors.of_protein[sample.protein[donor]]
-    return Trials(cell, donor, weight, logit)
+        cell = np.repeat(cell, len(steps))
+        weight = np.full(len(cell), 1 / len(steps))
+    added = donors.of_cell[donor] + donors.of_protein[sample.protein[donor]]
+    return Trials(cell, donor, weight, sample.logit[m, cell] + added)
 
 
-def multiclass_tallies(
-    config: AnswersConfig, sample: Sample, rng: np.random.Generator
-) -> tuple[Tallies, DonorInfluence | None]:
-    """Have the multi-class probe answer every trial; count by protein and by the donor's protein.
+def multiclass(
+    config: AnswersConfig,
+    sample: Sample,
+    donors: Donors,
+    rng: np.random.Generator,
+    by_protein: bool = True,
+) -> Answered:
+    """Have the multi-class probe answer every trial; count by centre unit and by donor unit.
 
-    Returns
-    -------
-    tallies : Tallies
-        Right answers by condition and protein.
-    donors : DonorInfluence or None
-        How donors' proteins move the accuracy under each condition.
+    Parameters
+    ----------
+    config, sample, donors, rng
+        How answers come about, and what draws them.
+    by_protein
+        Whether proteins are the units, as by default, else cells.
     """
-    donors, units = draw_donors(config, sample, rng), len(sample.classes)
+    group = sample.protein if by_protein else np.arange(len(sample.protein))
+    classes = sample.classes if by_protein else sample.of_cell
+    names = np.arange(len(classes)) if by_protein else sample.protein
+    units, k = len(classes), config.classes
     correct, found = [], list[DonorInfluence | None]()
+    before = rng.random(len(sample.protein)) < expit(sample.logit[0])
+    flips, behind = np.zeros((units, len(Flip))), None
     for m in range(len(config.conditions)):
         trials = draw_trials(config, sample, donors, m, rng)
-        right = rng.random(len(trials.cell)) < expit(trials.logit)
-        unit = sample.protein[trials.cell]
-        correct.append(np.bincount(unit, trials.weight * right, units).astype(float))
-        if trials.donor[0] < 0:
-            found.append(None)
-            continue
-        sums = DonorSums.empty(sample.classes, config.classes, 1)
-        behind = sample.protein[trials.donor].astype(np.int32)
-        sums.add(unit.astype(np.int32), sample.classes[unit], behind, trials.weight, right[:, None])
-        found.append(sums.influence())
-    shape = (len(correct), units)
-    cells = np.broadcast_to(np.bincount(sample.protein, minlength=units), shape)
+        right = rng.random(len(trials.cell)) < expit(trials.logit) if m else before
+        was, unit = before[trials.cell], group[trials.cell]
+        columns = np.column_stack([right, was & ~right, ~was & right, np.zeros(len(right), bool)])
+        sums = [np.bincount(unit, trials.weight * each, units) for each in columns.T]
+        correct.append(sums[0].astype(float))
+        flips, behind = np.stack(sums[1:], 1), None
+        if trials.donor is not None:
+            total = DonorSums.empty(classes, k, columns.shape[1])
+            total.add(
+                unit.astype(np.int32), classes[unit], group[trials.donor].astype(np.int32),
+                trials.weight, columns,
+            )  # fmt: skip
+            behind = total.influence()
+        found.append(None if behind is None else behind.columns([0]))
+    cells = np.broadcast_to(np.bincount(group, minlength=units), (len(correct), units))
     tallies = Tallies(
-        np.stack(correct)[..., None], cells[..., None].astype(float), sample.classes, cells,
-        np.arange(units).astype(str),
+        np.stack(correct)[..., None], cells[..., None].astype(float), classes, cells,
+        names.astype(str),
     )  # fmt: skip
-    return tallies, side_by_side(found, config.classes)
+    flipped = None if behind is None else behind.columns(range(1, 1 + len(Flip)))
+    return Answered(tallies, side_by_side(found, k), flips, flipped)
 
 
-def pair_tallies(
-    config: AnswersConfig, sample: Sample, rng: np.random.Generator
+def pair_tests(
+    config: AnswersConfig, sample: Sample, donors: Donors, rng: np.random.Generator
 ) -> tuple[Tallies, DonorInfluence | None]:
-    """Have every trial answered in the pair test against each class that is not behind the cell.
+    """Have every trial answered in the pair tests of its cell; no class is tested on its own.
 
     Returns
     -------
     tallies : Tallies
         Right answers and answers by condition, protein and other class.
     donors : DonorInfluence or None
-        How donors' proteins move the accuracy under each condition.
+        How donors' proteins move the accuracy under each condition; None if no condition has any.
     """
-    donors, units, k = draw_donors(config, sample, rng), len(sample.classes), config.classes
+    units, k = len(sample.classes), config.classes
     of_pair = config.pair_sd * rng.standard_normal((units, k))
     correct, n, found = [], [], list[DonorInfluence | None]()
     for m in range(len(config.conditions)):
         trials = draw_trials(config, sample, donors, m, rng)
         unit = sample.protein[trials.cell]
         own = sample.classes[unit]
-        logit = trials.logit[:, None] + of_pair[unit]
-        right = rng.random(logit.shape) < expit(logit)
+        right = rng.random((len(own), k)) < expit(trials.logit[:, None] + of_pair[unit])
         asked = own[:, None] != np.arange(k)
-        if trials.donor[0] >= 0:
+        if trials.donor is not None and _relation(config, m) == "other":
             asked &= sample.of_cell[trials.donor][:, None] != np.arange(k)
-            if CONDITIONS[Condition(config.conditions[m])].relation == "class":
-                asked = own[:, None] != np.arange(k)
         trial, other = np.nonzero(asked)
         value, place = right[trial, other].astype(float), unit[trial] * k + other
         n.append(np.bincount(place, minlength=units * k).reshape(units, k).astype(float))
         correct.append(np.bincount(place, value, units * k).reshape(units, k))
-        if trials.donor[0] < 0:
+        if trials.donor is None:
             found.append(None)
             continue
-        total = np.bincount(own[trial] * k + other, minlength=k * k).reshape(k, k)
-        behind = sample.protein[trials.donor].astype(np.int32)
+        total = np.zeros((k, k))
+        np.add.at(total, sample.classes, n[-1])
         found.append(
             pair_influence(
-                total.astype(float), own[trial], other, unit[trial].astype(np.int32),
-                behind[trial], value[:, None], sample.classes,
+                total, own[trial], other, unit[trial].astype(np.int32),
+                sample.protein[trials.donor][trial].astype(np.int32), value[:, None],
+                sample.classes,
             )
         )  # fmt: skip
     cells = np.broadcast_to(np.bincount(sample.protein, minlength=units), (len(n), units))
@@ -174,3 +215,29 @@ def pair_tallies(
         np.stack(correct), np.stack(n), sample.classes, cells, np.arange(units).astype(str)
     )
     return tallies, side_by_side(found, k)
+
+
+def accuracies_of(config: AnswersConfig, sample: Sample, donors: Donors) -> TrueAccuracies:
+    """Integrate multi-class accuracies of a sample's own proteins, as centres and as donors.
+
+    Other cells of these very proteins would be drawn, in as many numbers.
+    """
+    fold, size = _fold(config, sample), np.bincount(sample.protein).astype(float)
+    alike = sample.classes[:, None] == sample.classes
+    near = (fold[:, None] == fold) * size
+    spread = float(np.hypot(config.cell_sd, config.image_sd))
+    found = []
+    for m in range(len(config.conditions)):
+        relation = _relation(config, m)
+        if not relation:
+            found.append(mean_over(sample.of_protein[m], config.cell_sd))
+            continue
+        chosen = near * (alike & ~np.eye(len(size), dtype=bool) if relation == "class" else ~alike)
+        of_class = chosen @ np.eye(config.classes)[sample.classes]
+        chosen = chosen / np.maximum(of_class[:, sample.classes], 1)
+        chosen /= chosen.sum(1, keepdims=True)
+        logit = sample.of_protein[m][:, None] + donors.of_protein
+        found.append((mean_over(logit, spread) * chosen).sum(1))
+    weight = np.eye(config.classes)[sample.classes] * size[:, None]
+    by_class = np.stack(found) @ (weight / weight.sum(0))
+    return TrueAccuracies(by_class.mean(1), by_class)

@@ -1,8 +1,9 @@
 """Whether intervals hold the truth and tests keep their level: every simulation, as one table.
 
 Layer: joins `intervals` and `false_claims`; writes a CSV file where one is asked for. Data sets
-whose truth is known (`simulated_answers`, `simulated_shifts`) go to the very functions that write a
-run's tables; `bystander bench statistics` prints what `docs/method.md` shows.
+whose truth is known (`simulated_answers`, `simulated_donors`, `simulated_shifts`) go to the very
+functions that write a run's tables; `bystander bench statistics` prints what `docs/method.md`
+shows.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -17,11 +18,15 @@ from compute.bench.table import Row
 
 SIMULATIONS: dict[str, Callable[[SimulationConfig], Iterator[Finding]]] = {
     "accuracies, drops and gaps": intervals.accuracy,
+    "shared donors": intervals.donor,
     "cells resampled": intervals.cell,
+    "cells and donors resampled": intervals.donor_cell,
     "flips and calibration": intervals.answer,
+    "flips with shared donors": intervals.donor_flips,
     "parts of a drop": intervals.part,
     "backgrounds": intervals.background,
     "sign flips": false_claims.sign_flips,
+    "tests with shared donors": false_claims.donors,
     "equivalence": false_claims.equivalence,
     "shifts": false_claims.shifts,
 }

@@ -48,6 +48,8 @@ class Sums:
         Sums by background class, from `begin_grid`; None where there are no donors.
     donors
         Sums by donor unit of right answers and of `Flip`, in this order; None likewise.
+    single
+        Whether every cell has one trial, as is taken for granted at first.
     """
 
     right: NDArray[np.float64]
@@ -56,6 +58,7 @@ class Sums:
     calibration: list[CalibrationSums]
     grid: NDArray[np.float64] | None
     donors: DonorSums | None
+    single: bool = True
 
 
 @dataclass
@@ -271,6 +274,7 @@ class Gatherer:
         add(sums.right, unit, 0, weight * right)
         for column, flipped in enumerate(changed.T):
             add(sums.flips, unit, column, weight * flipped)
+        sums.single &= len(after.trial) == len(after.cell)
         for calibration in sums.calibration:
             calibration.add(after.probabilities, own, position, weight, unit)
         if sums.grid is not None and sums.donors is not None:

@@ -275,8 +275,9 @@ class _Stage:
                     there = behind[condition]
                     flipped = None if there is None else there.columns(range(1, 1 + len(Flip)))
                     changed = flip_rows(
-                        sums.flips[answered], cells, units, drawn, self.names, flipped
-                    )
+                        sums.flips[answered], cells, units, drawn, self.names, flipped,
+                        sums.single,
+                    )  # fmt: skip
                     self._add("flips", key, changed)
                 if sums.grid is not None:
                     grid = background_rows(sums.grid[answered], units, drawn, self.names)

@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from compute.statistics.config import LEVEL
 from compute.statistics.config import BootstrapConfig as BootstrapConfig
@@ -189,10 +189,10 @@ def effective_freedom(influence: NDArray[np.float64], classes: NDArray[np.int64]
     float
         At least 1; `freedom` where no unit has influence.
     """
-    _, group, many = np.unique(classes, return_inverse=True, return_counts=True)
-    off = influence - (np.bincount(group, influence) / many)[group]
+    many = np.bincount(classes)
+    off = influence - (np.bincount(classes, influence) / np.maximum(many, 1))[classes]
     free = np.maximum(many - 1, 1)
-    variance = np.bincount(group, off**2) * many / free
+    variance = np.bincount(classes, off**2) * many / free
     if not variance.any():
         return freedom(classes)
     share = variance / variance.sum()
@@ -270,11 +270,11 @@ def share_interval(
     estimate, draws, freedom
         As for `interval`; the estimate is in 0 to 1.
     answers
-        Number of cells, for a share of one class; by default None. Independent cells alone give
+        Number of answers, for a share of one class; by default None. Independent answers alone give
         the variance p (1 − p) / answers, which then counts as the known part of the variance. The
         variance is not taken for less, and only what exceeds it has the degrees of freedom of the
-        resampling units (Satterthwaite). If cells have several trials, the known part is at most
-        this, and the interval is wider than need be.
+        resampling units (Satterthwaite). Not for cells of several trials, whose means differ less
+        than single answers do.
     added
         As for `interval`.
 
@@ -317,7 +317,7 @@ def _with_known(variance: float, known: float, freedom: float) -> tuple[float, f
 
 def _t(freedom: float) -> float:
     """Return the quantile of Student's t that a two-sided interval of `LEVEL` reaches to."""
-    return float(stats.t.ppf((1 + LEVEL) / 2, freedom))
+    return float(special.stdtrit(freedom, (1 + LEVEL) / 2))
 
 
 def ratio(over: NDArray[np.float64], under: NDArray[np.float64]) -> NDArray[np.float64]:

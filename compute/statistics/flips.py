@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compute.schema import Flip
-from compute.statistics.bootstrap import Resampling, share_interval
+from compute.statistics.bootstrap import Resampling, effective_freedom, share_interval
 from compute.statistics.donors import DonorInfluence, DonorPart
 from compute.statistics.resampling_units import Units, means, scopes
 
@@ -57,6 +57,7 @@ def flip_rows(
     resampling: Resampling,
     names: Sequence[str],
     donors: DonorInfluence | None = None,
+    single: bool = True,
 ) -> list[dict[str, Any]]:
     """Estimate how often answers change, overall and by localization.
 
@@ -74,6 +75,9 @@ def flip_rows(
     donors
         How donors move the share of each direction; by default None, which takes answers that share
         a donor for independent.
+    single
+        Whether every cell has one trial, as by default. Then independent cells alone would give a
+        share of one class a known part of its variance; cells of several trials differ less.
 
     Returns
     -------
@@ -81,14 +85,21 @@ def flip_rows(
         Columns of `FLIPS` without `model`, `condition` and `protocol`.
     """
     found = means(flips, n, resampling)
+    many = np.bincount(units.classes, n, len(names))
+    off = flips - found.point[1 + units.classes] * n[:, None]
+    moved = off / np.maximum(many, 1)[units.classes, None]
     rows, every = [], np.eye(len(Flip))
     for scope in scopes(units, n, names):
-        cells = scope.columns["n_cells"] if scope.index else None
+        here = scope.here
+        cells = scope.columns["n_cells"] if scope.index and single else None
         for f, direction in enumerate(Flip):
             estimate = float(found.point[scope.index, f])
             draws = found.draws[:, scope.index, f]
             part = DonorPart() if donors is None else donors.component(every[f], scope.index)
-            free = part.freedom_with(scope.freedom, draws)
+            free: float = scope.freedom
+            if free > 0 and not scope.index:
+                free = effective_freedom(moved[here, f], units.classes[here])
+            free = part.freedom_with(free, draws)
             low, high = share_interval(estimate, draws, free, cells, part.variance)
             rows.append(
                 {

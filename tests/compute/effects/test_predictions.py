@@ -12,8 +12,8 @@ from compute.errors import InputError
 from compute.schema import COMPOSED, CONDITIONS, Dose, Protocol, Reading
 from compute.storage.atomic_files import write_table
 from compute.storage.paths import SECOND_PREDICTIONS
-from tests.compute.summarised_run import MODELS, by_cell
-from tests.compute.synthetic_cells import CLASSES
+from tests.compute.summarised_run import BIG, MODELS, by_cell
+from tests.compute.synthetic_cells import CLASSES, windows_table
 
 
 def number(made):
@@ -64,6 +64,8 @@ def test_the_second_reading_and_backgrounds_come_with_the_block(made, monkeypatc
     assert len(found) > 2
     doses = made.trials().set_index("trial")
     donors = doses["donor_localization"]
+    windows = windows_table(CLASSES[:3], population=BIG)
+    proteins = {"cell": made.cells.protein, "window": windows["protein"].to_numpy(dtype=object)}
     for condition in COMPOSED:
         if CONDITIONS[condition].rescaled:
             key = (Protocol.FROZEN, View(condition, Reading.SCALED))
@@ -80,6 +82,12 @@ def test_the_second_reading_and_backgrounds_come_with_the_block(made, monkeypatc
             for dose in Dose:
                 shown = block.background.doses[dose][places]
                 assert np.array_equal(shown, doses[str(dose)].loc[trial], equal_nan=True)
+            units, number_of = block.background.donor[places], doses["donor"].loc[trial]
+            protein = proteins[CONDITIONS[condition].donors][number_of.to_numpy(int)]
+            known = units >= 0
+            assert np.array_equal(known, expected.notna()), "a donor without a class has no unit"
+            pairs = {*zip(units[known].tolist(), protein[known], strict=True)}
+            assert len({unit for unit, _ in pairs}) == len(pairs), "no unit has two proteins"
 
 
 def test_answers_are_averaged_by_cell(made):

@@ -235,5 +235,10 @@ def test_the_list_of_effects_follows_from_the_conditions():
         ("drop", "different", 0, 2),
         ("gap", "different", 1, 2),
     ]
+    assert contrasts(["sham", "unaltered", "different"]) == [
+        ("drop", "sham", 1, 0),
+        ("drop", "different", 1, 2),
+        ("net", "different", 0, 2),
+    ]
     assert contrasts(["unaltered", "different"]) == [("drop", "different", 0, 1)]
     assert contrasts(["same", "different"]) == [("gap", "different", 0, 1)]

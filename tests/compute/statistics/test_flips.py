@@ -7,6 +7,7 @@ from hypothesis.extra.numpy import arrays
 
 from compute.schema import Flip
 from compute.statistics.bootstrap import Resampling
+from compute.statistics.donors import DonorInfluence
 from compute.statistics.flips import changes, flip_rows
 from compute.statistics.resampling_units import make_units
 
@@ -51,3 +52,23 @@ def test_rows_are_shares_with_their_direction_and_interval():
         assert (row["n_cells"], row["n_proteins"]) == (
             (20, 4) if row["scope"] == "overall" else (10, 2)
         )
+
+
+def test_donors_widen_intervals():
+    units = make_units(np.repeat([0, 1], 6), np.arange(12, dtype=np.int32), np.arange(2), True, 2)
+    rng, n = np.random.default_rng(0), np.full(12, 20.0)
+    flips = rng.binomial(20, 0.1, (12, 3)) / 1.0
+    drawn = Resampling(units.classes, 2, 200, 0)
+    moved = np.zeros((12, 3, 3))
+    moved[:, 0] = 0.1 * rng.choice([-1, 1], (12, 3))
+    donors = DonorInfluence(moved, np.zeros((3, 3, 3)), units.classes)
+
+    def widths(*more):
+        rows = flip_rows(flips, n, units, drawn, ["actin", "ER"], *more)
+        return {(r["localization"], r["direction"]): r["ci_high"] - r["ci_low"] for r in rows}
+
+    plain, with_donors, several = widths(), widths(donors), widths(None, False)
+    for key, width in plain.items():
+        assert with_donors[key] > width if key[0] is None else with_donors[key] == width
+        assert several[key] == width if key[0] is None else several[key] > 0
+    assert several != plain, "the known part is taken only where a cell has one trial"
