@@ -1,7 +1,7 @@
 """Which cells are held out together, and so which donors a cell may have. Pure arrays.
 
 Under `grouped` no protein is in two folds, so a probe cannot answer by recognising the protein.
-Under `paper` cells are dealt out within their class, as in the published scripts, but shuffled.
+Under `paper` cells are dealt out within their class, as the published scripts do, but shuffled.
 """
 
 from collections.abc import Sequence

@@ -23,7 +23,7 @@ from compute.store.reader import CropStore
 EVALUATION: dict[str, Any] = {
     "proteins_per_class": 10,
     "mixed_proteins": 12,
-    "cells_per_protein": 7,
+    "cells_per_protein": 6,
     "fields_per_protein": 2,
     "replicates": 2,
     "seed": 20,
@@ -32,7 +32,7 @@ EVALUATION: dict[str, Any] = {
 """`bystander simulate` options of the store that the demo evaluates on."""
 
 CONFIG = RunConfig(
-    plan=PlanConfig(backgrounds=6),
+    plan=PlanConfig(backgrounds=4),
     embed=EmbedConfig(),
     bootstrap=BootstrapConfig(),
     examples=1,

@@ -10,7 +10,7 @@ github.com/microsoft/microscopy-sc-robustness:
   in the table that is neither of its classes.
 - The number is the mean over classes; ± is three standard errors over classes (n − 1).
 
-The controls that the paper lacks follow the same rule, so that `sham` can equal `unaltered`.
+The controls that the paper lacks follow the same rule.
 """
 
 from collections.abc import Iterator

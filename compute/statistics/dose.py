@@ -19,6 +19,9 @@ BINS = 40
 REACH = 8
 """Bins to either side over which the smooth line averages: a fifth of the trials."""
 
+POINTS = np.arange(1, BINS, 2)
+"""Bins at which the smooth line has its points."""
+
 
 def edges(doses: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Return the ends of bins of equal numbers of trials, shape (`BINS` + 1,).
@@ -124,7 +127,7 @@ def dose_rows(
     size = BINS // 4
     quartiles = np.repeat(np.eye(4), size, axis=0)
     middle = (ends[:-1] + ends[1:]) / 2
-    filled = np.flatnonzero(n.any(0))
+    filled = POINTS[n.any(0)[POINTS]]
     # A line is drawn where there are trials, at the middle of their bins.
     line = kernel()[:, filled]
     weights = np.concatenate([quartiles, line], 1)
