@@ -8,7 +8,7 @@ them with centre cells on any device.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -482,7 +482,8 @@ def _emptied(trials: _ConditionTrials) -> _Backgrounds:
 
 def _sham(trials: _ConditionTrials) -> _Backgrounds:
     """Take each cell's own crop through every step that a donor's crop goes through."""
-    return _from_crops(trials, trials.cell, np.zeros(len(trials.cell), bool))
+    whole = _from_crops(trials, trials.cell, np.zeros(len(trials.cell), bool))
+    return replace(whole, neighbours=None)
 
 
 def _donor(trials: _ConditionTrials) -> _Backgrounds:

@@ -14,10 +14,11 @@ from compute.backgrounds.compose import (
     join_on_device,
 )
 from compute.backgrounds.config import DONOR_CENTRE, PASTE
-from compute.backgrounds.glow import HALO
+from compute.backgrounds.glow import GLOW, HALO
 from compute.backgrounds.harmonise import HARMONISE, measure
 from compute.errors import UsageError
 from compute.images.distance import steps_from
+from compute.images.fill_holes import fill_batch
 from compute.schema import COMPOSED, CONDITIONS, TrialFlag
 from compute.store.reader import CropArrays
 from tests.compute.synthetic_cells import SIDE, crop_arrays, disc, medium_of, pack
@@ -125,7 +126,7 @@ def lit(arrays, seed=0):
     neighbours = arrays.unpack(arrays.foregrounds) & ~masks
     images = rng.normal(500, 20, arrays.images.shape)
     for i, cells in enumerate(zip(masks, neighbours, strict=True)):
-        for cell, light in zip(cells, (2000, 3000), strict=True):
+        for cell, light in zip(cells, (1500, 1600), strict=True):
             away = steps_from(cell[None])[0].astype(float)
             images[i] += np.where(cell, light, np.where(away < 20, 0.5 * light * 0.6**away, 0))
     return CropArrays(
@@ -148,7 +149,7 @@ def test_sham_changes_noise_only_and_only_in_the_hole(by, masks):
 def test_cut_hard_sham_loses_the_glow_and_pasted_with_it_does_not(masks, neighbours):
     arrays, trials = lit(crop_arrays(N, M)), all_trials(repeats=1)
     scales = measure("protein", CELLS, WINDOWS, arrays, 0)
-    for paste, low, high in (("glow", -25, 25), ("hard", -800, -100)):
+    for paste, low, high in (("glow", -25, 25), ("hard", -800, -60)):
         found = compose(trials, arrays, scales, paste=paste)
         for trial, sham, _ in of(trials, found, "sham"):
             away = steps_from(masks[trial.cell][None])[0]
@@ -301,6 +302,160 @@ def test_pixels_of_the_store_are_not_changed(arrays, plain):
     compose(all_trials(), arrays, plain)
     for name, kept in zip(("images", "masks", "foregrounds", "windows"), before, strict=True):
         assert np.array_equal(getattr(arrays, name), kept)
+
+
+# Glow
+
+
+def test_hard_composites_are_those_of_before_the_glow(arrays, masks, neighbours, scales):
+    """As it was: where(mask, cell, filled donor · factor + offset), in single precision."""
+    trials = all_trials()
+    found = compose(trials, arrays, scales, paste="hard")
+    for trial, image, _ in of(trials, found, "different"):
+        hole = near(masks[trial.donor], HALO) & ~neighbours[trial.donor]
+        some = slice(trial.donor, trial.donor + 1)
+        foreground = arrays.unpack(arrays.foregrounds[some])
+        filled, _ = fill_batch(arrays.images[some], hole[None], foreground, np.array([trial.seed]))
+        one = np.array([trial.cell])
+        factor, offset = scales.factors(scales.of_cell[[trial.donor]], scales.of_cell[one])
+        moved = filled[0].astype(np.float32) * factor[0][:, None, None] + offset[0][:, None, None]
+        own = arrays.images[trial.cell].astype(np.float32)
+        assert np.array_equal(image, np.where(masks[trial.cell], own, moved))
+
+
+STORED = {
+    "same": 181699620,
+    "different": 182555531,
+    "cell_free": 131381742,
+    "masked": 123849259,
+    "background_only": 58589966,
+}
+"""Sums over the pixels of one trial a cell, before composites could have a glow."""
+
+
+def test_hard_composites_keep_their_stored_sums(arrays, plain):
+    trials = all_trials(repeats=1)
+    found = compose(trials, arrays, plain, paste="hard")
+    sums = {
+        name: int(sum(image.astype(np.int64).sum() for _, image, _ in of(trials, found, name)))
+        for name in STORED
+    }
+    assert sums == STORED
+
+
+def pieces(trial, arrays, masks, neighbours):
+    """Distances from the cell, its neighbours, the donor's neighbours, and the donor's cell."""
+    at = (masks[trial.cell], neighbours[trial.cell], neighbours[trial.donor], masks[trial.donor])
+    return [steps_from(mask[None])[0].astype(int) for mask in at]
+
+
+@pytest.mark.parametrize("by", HARMONISE)
+@pytest.mark.parametrize("condition", ["same", "same_protein", "different"])
+def test_a_cell_takes_along_what_is_around_it_but_no_neighbour(masks, neighbours, by, condition):
+    arrays, trials = lit(crop_arrays(N, M)), all_trials()
+    found = compose(trials, arrays, measure(by, CELLS, WINDOWS, arrays, 0))
+    kept = 0
+    for trial, image, _ in of(trials, found, condition):
+        away, beside, theirs, _ = pieces(trial, arrays, masks, neighbours)
+        own = (away == 0) | ((away <= GLOW) & (beside > HALO) & (theirs > HALO))
+        original = arrays.images[trial.cell]
+        assert np.array_equal(image[:, own], original[:, own])
+        assert (image != original)[:, ~own].mean() > 0.99
+        kept += (own & (away > 0)).sum()
+    assert kept > 1000
+
+
+def test_mediums_level_and_noise_are_those_of_the_cells_own_crop(masks, neighbours):
+    arrays = lit(crop_arrays(N, M))
+    rng = np.random.default_rng(5)
+    # Every crop has a medium of its own: twice the noise, another level.
+    scale, level = rng.uniform(0.5, 2, (N, 1, 1, 1)), rng.uniform(-200, 200, (N, 2, 1, 1))
+    images = ((arrays.images - 500) * scale + 500 + level).astype(np.float32)
+    arrays = CropArrays(images, arrays.masks, arrays.foregrounds, arrays.windows)
+    trials = all_trials()
+    found = compose(trials, arrays, measure("protein", CELLS, WINDOWS, arrays, 0))
+    for condition in ("different", "cell_free"):
+        for trial, image, _ in of(trials, found, condition):
+            away = steps_from(masks[trial.cell][None])[0].astype(int)
+            medium = (away > GLOW) & (away < 255)
+            if condition == "different":
+                theirs, donors = pieces(trial, arrays, masks, neighbours)[2:]
+                medium &= (theirs > 10) & (donors > 10)
+            if medium.sum() < 40:
+                continue
+            expected = 500 + level[trial.cell, :, 0, 0]
+            assert np.allclose(
+                image[:, medium].mean(1), expected, atol=30 * scale[trial.cell, 0, 0]
+            )
+            spread = image[:, medium].std(1) / (20 * scale[trial.cell, 0, 0])
+            assert ((spread > 0.6) & (spread < 1.5)).all()
+
+
+def test_without_harmonising_the_donors_pixels_stay_as_they_are(arrays, masks, neighbours, plain):
+    trials = all_trials()
+    for trial, image, _ in of(trials, compose(trials, arrays, plain), "same"):
+        away, _, theirs, donors = pieces(trial, arrays, masks, neighbours)
+        plainly = (away > GLOW) & (theirs > HALO) & (donors > HALO)
+        assert np.array_equal(image[:, plainly], arrays.images[trial.donor][:, plainly])
+
+
+def test_alone_shows_no_cell_but_the_one_in_the_centre(masks, neighbours):
+    arrays, trials = lit(crop_arrays(N, M)), all_trials()
+    found = compose(trials, arrays, measure("protein", CELLS, WINDOWS, arrays, 0))
+    for trial, image, flags in of(trials, found, "alone"):
+        away = steps_from(masks[trial.cell][None])[0].astype(int)
+        assert np.array_equal(image[:, away == 0], arrays.images[trial.cell][:, away == 0])
+        there = neighbours[trial.cell] & (away > 3)
+        assert (arrays.images[trial.cell][:, there] > 1500).all()
+        assert (image[:, there] < 1000).all()
+        assert not flags & TrialFlag.SEAM
+
+
+def test_a_cell_without_a_free_ring_ends_at_its_mask(arrays, masks, plain):
+    every = np.ones((N, SIDE, SIDE), bool)
+    every[:, :3] = False  # medium, but far from the cells
+    tight = CropArrays(arrays.images, arrays.masks, pack(every), arrays.windows)
+    trials = all_trials()
+    found = compose(trials, tight, plain)
+    for trial, image, _ in of(trials, found, "cell_free"):
+        outside = ~masks[trial.cell]
+        window = arrays.windows[trial.donor].astype(np.float32)
+        free = steps_from(~every[:1])[0] > 0
+        assert np.array_equal(image[:, outside & free], window[:, outside & free])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("by", HARMONISE)
+def test_crops_without_medium_and_constant_ones_stay_finite(arrays, masks, dtype, by):
+    every = pack(np.ones((N, SIDE, SIDE), bool))
+    flat = np.full_like(recast(arrays, dtype).images, 7)
+    for images, foregrounds in (
+        (recast(arrays, dtype).images, every), (flat, every), (flat, arrays.foregrounds),
+    ):  # fmt: skip
+        crops = CropArrays(images, arrays.masks, foregrounds, recast(arrays, dtype).windows)
+        trials = all_trials()
+        found = compose(trials, crops, measure(by, CELLS, WINDOWS, crops, 0))
+        assert np.isfinite(found.images).all()
+        for trial, image in zip(trials.itertuples(), found.images, strict=True):
+            if trial.condition != "background_only":
+                inside = masks[trial.cell]
+                assert np.array_equal(image[:, inside], images[trial.cell][:, inside])
+
+
+def test_the_donors_neighbours_are_counted_where_they_show(arrays, masks, neighbours, plain):
+    trials = all_trials()
+    for paste in PASTE:
+        found = compose(trials, arrays, plain, paste=paste)
+        for i, trial in enumerate(trials.itertuples()):
+            share, distance = found.neighbour_fraction[i], found.neighbour_distance[i]
+            if CONDITIONS[trial.condition].donors != "cell":
+                assert np.isnan(share)
+                assert np.isnan(distance)
+                continue
+            shown = neighbours[trial.donor] & ~masks[trial.cell]
+            assert share == pytest.approx(shown.mean(), rel=1e-6)
+            nearest = steps_from(masks[trial.cell][None])[0][shown].min()
+            assert distance == nearest
 
 
 # Flags

@@ -76,6 +76,7 @@ def test_nothing_heavy_is_imported_for_help():
         (["--models", "pifa"], ["'pifa'", "pifia"]),
         (["--harmonise", "cell"], ["'cell'", "protein, field, none"]),
         (["--donor-centre", "keep"], ["'keep'", "remove, paper"]),
+        (["--paste", "soft"], ["'soft'", "glow, hard"]),
         (["--normalisation", "no"], ["'no'", "crop, locked"]),
         (["--folds-by", "chance"], ["'chance'", "grouped, paper"]),
         (["--folds", "1"], ["folds is 1", "at least 2"]),
