@@ -15,10 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from compute.backgrounds.compose import HALO, compose
+from compute.backgrounds.compose import compose, gather
 from compute.backgrounds.harmonise import Scales, measure
-from compute.images.dilation import diamond, to_masks, to_words
-from compute.images.fill_holes import fill_batch
 from compute.runs.demo import CONFIG, EVALUATION
 from compute.runs.example_crops import outline
 from compute.runs.prepare import prepare
@@ -57,7 +55,9 @@ class Demo:
     def crop(self, trial: Any) -> NDArray[np.float32]:
         """Compose one trial, C×H×W."""
         rows = self.trials[self.trials["trial"] == trial.trial]
-        return compose(rows, self.arrays, self.scales, CONFIG.embed.donor_centre).images[0]
+        return compose(
+            rows, self.arrays, self.scales, CONFIG.embed.donor_centre, CONFIG.embed.paste
+        ).images[0]
 
     def trial(self, cell: int, condition: Condition, background: str | None = None) -> Any:
         """Find a cell's first trial under a condition, or that on a localization's background."""
@@ -121,19 +121,18 @@ def composing(demo: Demo) -> Figure:
     """Show step by step how one composite is made."""
     figure = new(5.3)
     trial = demo.trial(CELL, Condition.DIFFERENT, ON)
-    arrays, scales = demo.arrays, demo.scales
-    donor = int(trial.donor)
-    centre = arrays.images[CELL].astype(np.float32)
-    image = arrays.images[donor].astype(np.float32)
+    arrays, donor = demo.arrays, int(trial.donor)
+    centre, image = arrays.images[CELL].astype(np.float32), arrays.images[donor]
     mask, donor_mask = demo.mask(CELL), demo.mask(donor)
-    foreground = arrays.unpack(arrays.foregrounds[[donor]])
-    grown = to_masks(diamond(to_words(donor_mask[None]), HALO), mask.shape[-1])
-    hole = grown & ~(foreground & ~donor_mask)
-    filled, _ = fill_batch(image[None], hole, foreground, np.array([trial.seed]))
-    of_donor, of_cell = scales.of_cell[[donor]], scales.of_cell[[CELL]]
-    moved = scales.move(filled, of_donor, of_cell)[0]
+    rows = demo.trials[demo.trials["trial"] == trial.trial]
+    inputs = gather(rows, arrays, demo.scales, CONFIG.embed.donor_centre, CONFIG.embed.paste)
+    layer = inputs.layers[0].reshape(mask.shape).numpy().astype(int)
+    steep = np.maximum(layer - 1, 0)
+    filled = inputs.pixels[inputs.background_row[0]].numpy().view(np.uint16).astype(np.float32)
+    moved = filled * inputs.factor[0].numpy()[:, steep] + inputs.offset[0].numpy()[:, steep]
+    glow = inputs.glow[inputs.glow_row[0]].numpy().reshape(centre.shape)
     result = demo.crop(trial)
-    if not np.array_equal(result, np.where(mask, centre, moved)):
+    if not np.allclose(result, np.where(layer == 0, centre, moved + glow), rtol=1e-5):
         raise RuntimeError("the steps drawn here are not those of compute.backgrounds.compose")
     own, others = demo.store.cells.iloc[CELL], demo.store.cells.iloc[donor]
     axes = figure.subplots(2, 3).ravel()
@@ -146,15 +145,15 @@ def composing(demo: Demo) -> Figure:
                 "2  Its mask",
                 "3  The donor",
                 "4  Donor's cell removed",
-                "5  On the cell's scale",
+                "5  What the cell takes along",
                 "6  The composite",
             ),
             (
                 f"{own['protein']}, {own['localization']}",
-                "what stays",
+                "what never changes",
                 f"{others['protein']}, {others['localization']}",
-                f"and {HALO} pixels around it;\nthe hole filled with medium",
-                "by percentiles 1 and 99.5\nof both proteins",
+                "the hole filled with medium,\nthe rest on the cell's scale",
+                "its own pixels and, outside\nthe outline, its glow",
                 "inside the outline:\nthe cell's very pixels",
             ),
             strict=True,
@@ -171,14 +170,15 @@ def composing(demo: Demo) -> Figure:
             show(place, image[0], of_donors)
             trace(place, donor_mask)
         elif number == 3:
-            show(place, filled[0, 0], of_donors)
-            trace(place, hole[0], dashed=True)
-        elif number == 4:
             show(place, moved[0], contrast)
+            trace(place, donor_mask, dashed=True)
+        elif number == 4:
+            show(place, np.where(layer == 0, centre, glow + contrast[0])[0], contrast)
+            trace(place, mask)
         else:
             show(place, result[0], contrast)
             trace(place, mask)
-    note(figure, "Panels 3 and 4 in the donor's contrast, 1, 5 and 6 in the cell's. Simulated.")
+    note(figure, "Panel 3 in the donor's contrast, all others in the cell's. Simulated.")
     return figure
 
 
