@@ -69,24 +69,27 @@ def ring_change(
     Arguments are those of `far_at_the_seam`; returns mean differences, shape (T, C), 0 where a ring
     is empty.
     """
-    total, size = layers.shape
+    total = len(layers)
     change = np.zeros((total, pixels.shape[1]))
-    place = np.empty(size, np.int64)
-    for t in range(total):
-        u, b, count = centre_row[t], background_row[t], 0
-        seen = 0
-        for p in range(size):
+    place = np.empty(ring.size, np.int64)
+    start = np.zeros(len(ring) + 1, np.int64)
+    for u in range(len(ring)):
+        count = start[u]
+        for p in range(ring.shape[1]):
             if ring[u, p]:
+                place[count] = p
                 count += 1
-                if layers[t, p] > 0:
-                    place[seen] = p
-                    seen += 1
+        start[u + 1] = count
+    for t in range(total):
+        u, b = centre_row[t], background_row[t]
+        first, last = start[u], start[u + 1]
         for c in range(pixels.shape[1]):
             gain, base, light, summed = factor[t, c], offset[t, c], glow[glow_row[t], c], 0.0
-            for i in range(seen):
+            for i in range(first, last):
                 p = place[i]
-                k = layers[t, p] - 1
-                summed += float(pixels[b, c, p]) * gain[k] + base[k] + light[p]
-                summed -= float(pixels[u, c, p])
-            change[t, c] = summed / max(count, 1)
+                k = int(layers[t, p]) - 1
+                if k >= 0:
+                    summed += float(pixels[b, c, p]) * gain[k] + base[k] + light[p]
+                    summed -= float(pixels[u, c, p])
+            change[t, c] = summed / max(last - first, 1)
     return change

@@ -194,7 +194,8 @@ def _trials(
     config: FingerprintConfig,
 ) -> pd.DataFrame:
     """Plan one trial of every chosen cell, with donors from its own fold."""
-    planned = PlanConfig(conditions=(condition,), seed=config.seed, grid_cells=2)
+    # Donors may come from anywhere among the cells that a plan is given, which are of one fold.
+    planned = PlanConfig(conditions=(condition,), seed=config.seed, grid_cells=2, donors="any")
     found = []
     for number in range(config.folds):
         usable = chosen & (fold == number)

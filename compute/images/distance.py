@@ -29,17 +29,24 @@ def steps_from(masks: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """
     n, height, width = masks.shape
     steps = np.empty((n, height, width), np.uint8)
+    row = np.empty(width, np.int64)
     for i in range(n):
+        row[:] = UNREACHED
         for y in range(height):
-            left = UNREACHED
             for x in range(width):
-                above = int(steps[i, y - 1, x]) if y > 0 else UNREACHED
-                left = 0 if masks[i, y, x] else min(min(left, above) + 1, UNREACHED)
-                steps[i, y, x] = left
+                row[x] = 0 if masks[i, y, x] else min(row[x] + 1, UNREACHED)
+                steps[i, y, x] = row[x]
+        row[:] = UNREACHED
         for y in range(height - 1, -1, -1):
-            right = UNREACHED
+            for x in range(width):
+                row[x] = min(row[x] + 1, int(steps[i, y, x]))
+            # What is nearest along the column may be nearer beside it.
+            nearest = UNREACHED
+            for x in range(width):
+                nearest = min(nearest + 1, row[x])
+                steps[i, y, x] = nearest
+            nearest = UNREACHED
             for x in range(width - 1, -1, -1):
-                below = int(steps[i, y + 1, x]) if y < height - 1 else UNREACHED
-                right = min(int(steps[i, y, x]), min(right, below) + 1)
-                steps[i, y, x] = right
+                nearest = min(nearest + 1, int(steps[i, y, x]))
+                steps[i, y, x] = nearest
     return steps
