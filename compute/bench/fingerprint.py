@@ -355,7 +355,6 @@ class SmallNetwork(nn.Module):
                 layers.append(nn.MaxPool2d(2))
         self.body = nn.Sequential(*layers)
         self.answer = nn.Linear(2 * widths[-1], 1)
-        self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
         """Score crops, N×C×H×W; returns (N,)."""
