@@ -17,7 +17,7 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
 from compute.bench.intervals import HOLDS
-from compute.bench.judging import HELD
+from compute.bench.judging import HELD, MOST
 from compute.schema import Condition
 from compute.statistics.calibration import CalibrationSums, reliability_rows
 from compute.statistics.config import LEVEL, BootstrapConfig
@@ -227,6 +227,9 @@ def coverage(table: Path) -> Figure:
     rows = pd.read_csv(table)
     rows = rows[(rows["counted"] == HOLDS) & rows["least"].notna()]
     rows = rows[~rows["setting"].str.contains("very proteins")]
+    shared, most = (rows["setting"].str.contains(words) for words in ("donors", MOST))
+    rows.loc[most, "estimator"] += ", unlike donors"
+    rows = rows[most | ~shared]
     names = list(dict.fromkeys(rows["estimator"]))
     spots = {name: place for place, name in enumerate(names)}
     figure = new(0.215 * len(names) + 1.5)

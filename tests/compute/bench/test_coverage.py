@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from compute.bench import simulated_answers as simulated
+from compute.bench import simulated_donors
 from compute.bench.intervals import _held
 from compute.bench.judging import (
     ALPHA,
@@ -131,6 +132,82 @@ def test_proteins_of_the_mean_differ_only_where_they_shift():
     assert change[1] < 0.01
 
 
+# On shared donors
+
+SHARING = replace(
+    LARGE, proteins=400, conditions=("unaltered", "same", "different"), shifts=(0.0, -0.1, -0.7),
+    folds=200, image_sd=1.2, donor_sd=0.5,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def sharing():
+    rng = np.random.default_rng(0)
+    sample = simulated.draw(SHARING, rng)
+    donors = simulated_donors.draw_donors(SHARING, sample, rng)
+    return sample, donors, simulated_donors.multiclass(SHARING, sample, donors, rng)
+
+
+def test_donors_are_of_the_centre_cells_fold_and_of_the_class_that_the_condition_says(sharing):
+    sample, donors, _ = sharing
+    some = replace(SHARING, folds=3)
+    fold = np.arange(len(sample.classes)) % some.proteins % 3
+    for m, relation in ((1, "class"), (2, "other")):
+        trials = simulated_donors.draw_trials(some, sample, donors, m, np.random.default_rng(1))
+        own, behind = sample.protein[trials.cell], sample.protein[trials.donor]
+        assert np.array_equal(fold[own], fold[behind])
+        alike = sample.classes[own] == sample.classes[behind]
+        assert alike.all() if relation == "class" else not alike.any()
+        assert (own != behind).all()
+        assert np.bincount(trials.cell, trials.weight) == pytest.approx(1)
+        pairs = {*zip(trials.cell.tolist(), sample.classes[behind].tolist(), strict=True)}
+        assert len(pairs) == len(trials.cell), "one donor of a class"
+        # Every cell that may be a donor is one about as often as the others.
+        used = np.bincount(trials.donor, minlength=len(sample.protein))
+        assert used.mean() == pytest.approx(1 if relation == "class" else 2)
+        assert (used > 0).mean() > 0.5
+    assert simulated_donors.draw_trials(some, sample, donors, 0, None).donor is None
+
+
+def test_true_accuracies_and_flips_on_shared_donors_are_those_of_very_many_proteins(sharing):
+    sample, donors, found = sharing
+    truth = simulated.true_accuracies(SHARING, pair=False)
+    without = simulated.true_accuracies(replace(SHARING, folds=0), pair=False)
+    assert truth.by_class[0] == pytest.approx(without.by_class[0])
+    assert abs(truth.by_class[1:] - without.by_class[1:]).max() > 0.02
+    tallies = found.tallies
+    for k in range(3):
+        here = tallies.classes == k
+        share = tallies.correct[:, here, 0].sum(1) / tallies.n[:, here, 0].sum(1)
+        assert share == pytest.approx(truth.by_class[:, k], abs=0.03)
+    near = simulated_donors.accuracies_of(SHARING, sample, donors)
+    assert near.by_class == pytest.approx(truth.by_class, abs=0.03)
+    of_class = np.bincount(sample.of_cell)
+    for column, direction in enumerate(("lost", "gained")):
+        share = np.bincount(tallies.classes, found.flips[:, column]) / of_class
+        assert share == pytest.approx(simulated.true_flips(SHARING, 2)[direction], abs=0.03)
+    pair, moved = simulated_donors.pair_tests(SHARING, sample, donors, np.random.default_rng(2))
+    expected = simulated.true_accuracies(SHARING, pair=True)
+    overall = accuracies(pair, np.ones((1, len(pair.classes))), 3).overall
+    assert overall[0] == pytest.approx(expected.overall, abs=0.03)
+    assert moved.moved.shape[2] == 3
+    assert not moved.moved[..., 0].any(), "unaltered crops have no donors"
+
+
+def test_accuracies_of_these_very_proteins_are_those_of_very_many_of_their_cells():
+    some = replace(SHARING, proteins=3, cells=(4000, 4001), folds=1)
+    rng = np.random.default_rng(4)
+    sample = simulated.draw(some, rng)
+    donors = simulated_donors.draw_donors(some, sample, rng)
+    found = simulated_donors.multiclass(some, sample, donors, rng).tallies
+    share = [
+        found.correct[:, found.classes == k, 0].sum(1) / found.n[:, found.classes == k, 0].sum(1)
+        for k in range(3)
+    ]
+    expected = simulated_donors.accuracies_of(some, sample, donors).by_class
+    assert np.transpose(share) == pytest.approx(expected, abs=0.02)
+
+
 # How they are judged
 
 
@@ -211,6 +288,8 @@ def test_rows_are_measured_one_simulation_at_a_time():
         lambda: AnswersConfig(cell_sd=-1),
         lambda: AnswersConfig(pull=1.5),
         lambda: AnswersConfig(cells=(5, 4)),
+        lambda: AnswersConfig(proteins=6, folds=4),
+        lambda: AnswersConfig(image_sd=-0.1),
         lambda: ShiftsConfig(trials=0),
         lambda: ShiftsConfig(shifted=2),
         lambda: SimulationConfig(data_sets=1),

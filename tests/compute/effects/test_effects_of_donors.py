@@ -1,5 +1,7 @@
 """Donors in the effects stage: what they add to intervals, and whose proteins probes have seen."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +15,7 @@ from compute.schema import CONDITIONS, Condition, Protocol
 from compute.statistics.bootstrap import Resampling, spread
 from compute.statistics.effects import drawn_accuracies
 from compute.storage.atomic_files import silent
-from tests.compute.summarised_run import BIG, BOOTSTRAP, MODELS
+from tests.compute.summarised_run import BIG, BOOTSTRAP, EMBED, MODELS
 from tests.compute.synthetic_cells import CLASSES, windows_table
 
 WITH_DONORS = [c for c, spec in CONDITIONS.items() if spec.donors != "none"]
@@ -23,7 +25,7 @@ WITH_DONORS = [c for c, spec in CONDITIONS.items() if spec.donors != "none"]
 def stage(made):
     found = _Stage(
         made.run, made.cells, made.table, list(MODELS), made.plan.config.conditions, BOOTSTRAP,
-        None, "crop",
+        None, EMBED,
     )  # fmt: skip
     found.gather(silent)
     return found
@@ -114,16 +116,22 @@ def test_influences_of_pair_tests_are_read_as_they_were_written(made):
             donor = rng.choice(unit, len(rows)).astype(np.int32)
             right = rng.random(len(rows)) < 0.7
             scores.append((protocol, PairScore(a, b, -1, 0, 0, 0, rows, right, 0, donor)))
-    table = donor_influences(scores, cells)
+    turned = [(name, replace(score, correct=rng.random(len(score.cell)) < 0.5)) for name, score in
+              scores]  # fmt: skip
+    table = donor_influences([scores, turned], cells)
     classes = cells.donor_units.classes
     for protocol in Protocol:
         mine = [score for name, score in scores if name == protocol]
+        again = [score for name, score in turned if name == protocol]
         cell = np.concatenate([score.cell for score in mine])
-        right = np.concatenate([score.correct for score in mine]).astype(float)
+        right, other = (
+            np.concatenate([score.correct for score in some]).astype(float)
+            for some in (mine, again)
+        )
         donor = np.concatenate([score.donor for score in mine])
         own = cells.classes[cell]
         pair = np.concatenate([[f"{s.first}-{s.second}"] * len(s.cell) for s in mine])
-        rows = pd.DataFrame({"right": right, "donor": donor, "own": own, "pair": pair})
+        rows = pd.DataFrame({"right": right - other, "donor": donor, "own": own, "pair": pair})
         rows["unit"], rows["behind"] = cells.units.of[cell], classes[donor]
         part = pd.Series(0.0, rows.index)
         for (_, which, _), some in rows.groupby(["own", "pair", "behind"]):
@@ -134,10 +142,11 @@ def test_influences_of_pair_tests_are_read_as_they_were_written(made):
             part[some.index] = off / (rows["pair"] == which).sum() / len(mine)
         naive = max(naive_part(part, rows["unit"], rows["donor"]), 0)
         found = read_donor_influence(table, protocol, classes, CLASSES)
-        assert found.component(np.ones(1), 0).variance == pytest.approx(naive, abs=1e-12)
+        apart = found.component(np.array([1.0, -1.0]), 0)
+        assert apart.variance == pytest.approx(naive, abs=1e-12)
     without = [(name, PairScore(s.first, s.second, -1, 0, 0, 0, s.cell, s.correct)) for name, s in
                scores]  # fmt: skip
-    assert donor_influences(without, cells).num_rows == 0
+    assert donor_influences([without], cells).num_rows == 0
 
 
 def test_every_condition_with_donors_has_influences_of_its_pair_tests(made):
