@@ -21,6 +21,8 @@ class RunConfig:
         Settings of the plan, of embedding, and of intervals and tests.
     examples
         Cells of each protein whose crops are kept to look at, 0 to 1000.
+    example_bits
+        Bits of a pixel of these crops, 8 or 16; with 16, the default, integers are exact.
     keep_embeddings
         Whether `embeddings` stay in a finished run.
 
@@ -40,9 +42,12 @@ class RunConfig:
     embed: EmbedConfig = field(default_factory=EmbedConfig)
     bootstrap: BootstrapConfig = field(default_factory=BootstrapConfig)
     examples: int = 4
+    example_bits: int = 16
     keep_embeddings: bool = True
 
     def __post_init__(self) -> None:
         """Check every value that no stage checks."""
         if not 0 <= self.examples <= 1000:
             raise UsageError(f"examples is {self.examples}; it must be 0 to 1000.")
+        if self.example_bits not in (8, 16):
+            raise UsageError(f"example_bits is {self.example_bits}; it must be 8 or 16.")

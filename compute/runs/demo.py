@@ -36,6 +36,7 @@ CONFIG = RunConfig(
     embed=EmbedConfig(),
     bootstrap=BootstrapConfig(),
     examples=1,
+    example_bits=8,
     keep_embeddings=False,
 )
 """Settings of the demo's run."""

@@ -25,9 +25,6 @@ from compute.storage.atomic_files import Progress, silent, write_stream
 from compute.storage.run_directory import RunDirectory
 from compute.store.reader import CropArrays
 
-LEVELS = 2**16 - 1
-"""Highest value of a pixel in a 16-bit PNG."""
-
 TRIALS_TOGETHER = 30_000
 """Trials (of about 4,000 cells) whose predictions are looked at together."""
 
@@ -50,6 +47,7 @@ def write_examples(
     models: Sequence[str],
     seed: int,
     progress: Progress = silent,
+    bits: int = 16,
 ) -> None:
     """Write the `examples` table if it is not there.
 
@@ -72,6 +70,8 @@ def write_examples(
         Decides which cells are drawn by hash.
     progress
         Called with ``"examples"``, shards of trials done and shards in all; silent by default.
+    bits
+        Bits of a pixel, 8 or 16; by default 16, with which integers are exact.
     """
     path = run.summary("examples")
     if path.is_file():
@@ -86,7 +86,7 @@ def write_examples(
             found = _predictions(run, models, chosen)
             for _, some in chosen.groupby("protein", sort=True):
                 yield _rows(some.reset_index(drop=True), found, table, windows, arrays, scales,
-                            donor_centre, paste)  # fmt: skip
+                            donor_centre, paste, bits)  # fmt: skip
 
     write_stream(path, tables(), schema.EXAMPLES, ROWS_TOGETHER)
 
@@ -143,6 +143,7 @@ def _rows(
     scales: Scales,
     donor_centre: str,
     paste: str,
+    bits: int,
 ) -> pa.Table:
     """Compose one protein's trials again; return them as rows of `examples`."""
     crops = compose(trials, arrays, scales, donor_centre, paste)
@@ -154,7 +155,7 @@ def _rows(
             {
                 "protein": trial.protein,
                 **_row(trial, table, windows),
-                **_pixels(crops.images[i], arrays.images.dtype),
+                **_pixels(crops.images[i], arrays.images.dtype, bits),
                 "outline": outline(masks[i]),
                 "predictions": predictions.get(trial.trial, []),
             }
@@ -291,20 +292,20 @@ def _row(trial: Any, table: pd.DataFrame, windows: pd.DataFrame) -> dict[str, An
     }
 
 
-def _pixels(image: NDArray[np.float32], dtype: np.dtype[Any]) -> dict[str, Any]:
-    """Encode each channel of a crop, shape (C, H, W), as a 16-bit PNG.
+def _pixels(image: NDArray[np.float32], dtype: np.dtype[Any], bits: int = 16) -> dict[str, Any]:
+    """Encode each channel of a crop, shape (C, H, W), as a PNG of 8 or 16 bits, by default 16.
 
-    Pixels of integer stores are kept exactly. A channel's values are `gain` times the PNG's plus
-    `offset`.
+    Pixels of integer stores are kept exactly where there are bits enough. A channel's values are
+    `gain` times the PNG's plus `offset`.
     """
-    images, offsets, gains = [], [], []
+    images, offsets, gains, levels = [], [], [], 2**bits - 1
     for channel in image.astype(np.float64):
         low, high = float(channel.min()), float(channel.max())
-        offset, gain = low, (high - low) / LEVELS or 1.0
+        offset, gain = low, (high - low) / levels or 1.0
         whole = min(0.0, float(np.floor(low)))
-        if dtype.kind == "u" and high - whole <= LEVELS:
+        if dtype.kind == "u" and high - whole <= levels:
             offset, gain = whole, 1.0
-        stored = np.rint((channel - offset) / gain).astype(np.uint16)
+        stored = np.rint((channel - offset) / gain).astype(np.uint8 if bits == 8 else np.uint16)
         images.append(bytes(png_encode(stored, level=9)))
         offsets.append(offset)
         gains.append(gain)

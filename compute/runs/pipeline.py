@@ -180,7 +180,7 @@ class _Stages:
         write_examples(
             run, store.cells, store.windows, arrays, scales,
             config.embed.donor_centre, config.embed.paste, config.examples, names,
-            config.plan.seed, self._progress,
+            config.plan.seed, self._progress, config.example_bits,
         )  # fmt: skip
         self._lap("examples")
         del arrays, shards

@@ -263,7 +263,7 @@ EXAMPLES = pa.schema(
         ),
     ]
 )
-"""A row per cell and condition, with a 16-bit PNG per channel (value = offset + gain × stored).
+"""A row per cell and condition, with a PNG per channel (value = offset + gain × stored).
 
 Each item of `outline` is a closed contour as x0, y0, x1, y1, … in pixels.
 """

@@ -127,7 +127,7 @@ def dose_rows(
     size = BINS // 4
     quartiles = np.repeat(np.eye(4), size, axis=0)
     middle = (ends[:-1] + ends[1:]) / 2
-    filled = POINTS[n.any(0)[POINTS]]
+    filled = POINTS[n[:, POINTS].sum(0) > 0]
     # A line is drawn where there are trials, at the middle of their bins.
     line = kernel()[:, filled]
     weights = np.concatenate([quartiles, line], 1)

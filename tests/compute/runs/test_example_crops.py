@@ -11,7 +11,7 @@ from skimage.measure import points_in_poly
 
 from compute.backgrounds.harmonise import measure
 from compute.runs import example_crops
-from compute.runs.example_crops import LEVELS, _choose, _pixels, outline
+from compute.runs.example_crops import _choose, _pixels, outline
 from compute.storage.run_directory import RunDirectory
 from compute.store.reader import CropStore
 from tests.compute.synthetic_cells import SIDE, disc
@@ -48,7 +48,7 @@ def test_a_float_image_comes_back_within_half_a_level(seed, extent):
     found = _pixels(image, np.dtype(np.float32))
     away = np.abs(decoded(found) - image)
     for c in range(3):
-        level = np.ptp(image[c].astype(np.float64)) / LEVELS
+        level = np.ptp(image[c].astype(np.float64)) / (2**16 - 1)
         assert away[c].max() <= level / 2 * (1 + 1e-6)
 
 
@@ -75,7 +75,7 @@ def test_a_constant_image_comes_back(dtype, value):
 def test_values_beyond_sixteen_bits_are_scaled_not_wrapped():
     image = np.linspace(-70_000, 90_000, 64, dtype=np.float32).reshape(1, 8, 8)
     found = _pixels(image, np.dtype(np.uint16))
-    assert np.abs(decoded(found) - image).max() <= 160_000 / LEVELS / 2 * (1 + 1e-6)
+    assert np.abs(decoded(found) - image).max() <= 160_000 / (2**16 - 1) / 2 * (1 + 1e-6)
 
 
 # Outlines
@@ -175,3 +175,17 @@ def test_the_table_does_not_depend_on_how_many_trials_are_read_together(
     found = pq.read_table(tmp_path / "examples.parquet")
     assert found.equals(pq.read_table(run / "examples.parquet"))
     assert len(found) > 100
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from([8, 16]))
+def test_pixels_come_back_to_a_level_of_their_range(seed, bits):
+    rng = np.random.default_rng(seed)
+    image = rng.uniform(-50, 60_000, (2, 9, 7)).astype(np.float32)
+    found = _pixels(image, np.dtype(np.float32), bits)
+    for channel, png, offset, gain in zip(
+        image, found["images"], found["offset"], found["gain"], strict=True
+    ):
+        assert png_decode(png).dtype.itemsize == bits // 8
+        back = offset + gain * png_decode(png).astype(np.float64)
+        assert np.abs(back - channel).max() <= np.ptp(channel) / (2**bits - 1) * 0.51
