@@ -48,7 +48,7 @@ weights: $(READY)
 	$(BIN)/bystander simulate out/training --cells-per-protein 48 --fields-per-protein 4 \
 		--replicates 3 --seed 10 --proteome-seed 2 --overwrite
 	$(BIN)/bystander train pifia out/training --out out/weights --dtype float16 \
-		--license BSD-3-Clause --precision bfloat16 --epochs 25 --patience 10
+		--license BSD-3-Clause --precision bfloat16 --epochs 40 --patience 10
 	$(BIN)/bystander train deeploc out/training --out out/weights --dtype float16 \
 		--license BSD-3-Clause --precision float32 --epochs 12
 	$(BIN)/bystander train paired_cell out/training --out out/weights --dtype float16 \

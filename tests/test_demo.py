@@ -4,9 +4,12 @@ import pandas as pd
 import pytest
 
 from compute.models.card import builtin_cards, load_card
+from compute.runs.demo import EVALUATION
 from compute.runs.describe import check_path
 from compute.schema import Protocol
 from compute.shipped import DEMO_RUN, WEIGHTS
+from compute.simulation.config import SimulationConfig
+from compute.simulation.proteome import draw_proteome
 from compute.storage.run_directory import RunDirectory
 
 NETWORKS = ("pifia", "paired_cell", "deeploc")
@@ -33,6 +36,19 @@ def test_weights_are_small_and_say_where_they_come_from():
         assert card.created_by.startswith(f"bystander train {name} ")
         assert card.license
     assert folder_size(WEIGHTS) < 5e6
+
+
+def test_networks_were_trained_on_proteins_that_the_demo_does_not_have():
+    """PIFiA's classes are the proteins of the training store, which all three share."""
+    config = SimulationConfig()
+    counts = (EVALUATION["proteins_per_class"], EVALUATION["mixed_proteins"])
+    spreads = (config.brightness_spread, config.contrast_spread)
+    demo = {one.name for one in draw_proteome(*counts, *spreads, EVALUATION["proteome_seed"])}
+    cards = {name: load_card(path) for name, path in builtin_cards().items()}
+    assert len(cards["pifia"].classes) == len(demo) == 162
+    assert not demo & set(cards["pifia"].classes)
+    stores = {card.trained_on.split("(store ")[1] for card in cards.values()}
+    assert len(stores) == 1
 
 
 def test_the_shipped_run_is_whole_small_and_says_simulated():
