@@ -83,13 +83,12 @@ def worst_rows(
     found = means(over, n, resampling)
     for scope in scopes(units, n, names):
         row: dict[str, Any] = {**scope.columns, "unit": units.kind}
-        cells = scope.columns["n_cells"] if scope.index else None
         for column, name in enumerate(("estimate", "mean", "backgrounds")):
             value = float(found.point[scope.index, column])
             row[name] = value
             if name != "backgrounds":
                 draws = found.draws[:, scope.index, column]
-                low, high = share_interval(value, draws, scope.freedom, cells)
+                low, high = share_interval(value, draws, scope.freedom)
                 ends = ("ci_low", "ci_high") if name == "estimate" else ("mean_low", "mean_high")
                 row.update(zip(ends, (low, high), strict=True))
         yield row
