@@ -22,7 +22,7 @@ class RunConfig:
     examples
         Cells of each protein whose crops are kept to look at, 0 to 1000.
     example_bits
-        Bits of a pixel of these crops, 8 or 16; with 16, the default, integers are exact.
+        Bits of a pixel of these crops, 4 to 16; with 16, the default, integers are exact.
     keep_embeddings
         Whether `embeddings` stay in a finished run.
 
@@ -49,5 +49,5 @@ class RunConfig:
         """Check every value that no stage checks."""
         if not 0 <= self.examples <= 1000:
             raise UsageError(f"examples is {self.examples}; it must be 0 to 1000.")
-        if self.example_bits not in (8, 16):
-            raise UsageError(f"example_bits is {self.example_bits}; it must be 8 or 16.")
+        if not 4 <= self.example_bits <= 16:
+            raise UsageError(f"example_bits is {self.example_bits}; it must be 4 to 16.")

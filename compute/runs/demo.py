@@ -23,7 +23,7 @@ from compute.store.reader import CropStore
 EVALUATION: dict[str, Any] = {
     "proteins_per_class": 10,
     "mixed_proteins": 12,
-    "cells_per_protein": 6,
+    "cells_per_protein": 9,
     "fields_per_protein": 2,
     "replicates": 2,
     "seed": 20,
@@ -32,11 +32,11 @@ EVALUATION: dict[str, Any] = {
 """`bystander simulate` options of the store that the demo evaluates on."""
 
 CONFIG = RunConfig(
-    plan=PlanConfig(backgrounds=4),
+    plan=PlanConfig(backgrounds=3),
     embed=EmbedConfig(),
     bootstrap=BootstrapConfig(),
     examples=1,
-    example_bits=8,
+    example_bits=6,
     keep_embeddings=False,
 )
 """Settings of the demo's run."""
@@ -55,7 +55,7 @@ def demo(
     out
         Folder for `store` and `run`.
     cells_per_protein
-        Crops of each of the 162 proteins; that of `EVALUATION`, 7, by default. With fewer it
+        Crops of each of the 162 proteins; that of `EVALUATION`, 9, by default. With fewer it
         takes less time and intervals are wider.
     progress
         Called with the stage's name, what is done and what there is in all; silent by default.

@@ -150,7 +150,8 @@ def _untested(cells: Cells, config: RunConfig) -> list[dict[str, Any]]:
             {
                 "stage": "probe",
                 "reason": f"{folds.number} folds instead of {wanted}: a class has only "
-                f"{folds.sizes[least[0]]} {dealt}" + (f", {PER_FOLD} for each" if grouped else ""),
+                f"{folds.sizes[least[0]]} {dealt}"
+                + (f", and each fold is to have {PER_FOLD}" if grouped else ""),
                 "count": len(least),
                 "examples": [cells.names[k] for k in least],
             }

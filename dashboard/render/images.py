@@ -38,7 +38,7 @@ def decode(images: Sequence[bytes], offset: Sequence[float], gain: Sequence[floa
     Parameters
     ----------
     images
-        One PNG of 8 or 16 bits per channel.
+        One PNG per channel, of 8 or 16 bits.
     offset, gain
         Intensity = offset + gain × stored value, per channel.
 

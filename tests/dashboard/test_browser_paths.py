@@ -55,11 +55,12 @@ def test_a_biologist_with_one_gene(
 
 
 def test_a_list_of_genes_is_pasted_and_a_link_to_it_opens_it(browser: Any, address: str) -> None:
-    with opened(browser, at(address, "proteins", genes="SIM001, sim002 nothere")) as (page, _):
+    with opened(browser, at(address, "proteins", genes="SIM1-001, sim1-002 nothere")) as (page, _):
         assert page.get_by_text("This run has no gene or ORF").count() == 1
         assert page.get_by_role("heading", name="Your list").count() == 1
         assert page.locator(".st-key-chart_listed_shifts_0").count() == 1
-        page.get_by_role("textbox", name="Genes or ORFs", exact=True).fill("SIM003\nSIM004\nSIM005")
+        box = page.get_by_role("textbox", name="Genes or ORFs", exact=True)
+        box.fill("SIM1-003\nSIM1-004\nSIM1-005")
         page.keyboard.press("Control+Enter")
         settle(page)
         assert "3 proteins of this run chosen" in page.content()
