@@ -26,11 +26,11 @@ from compute.storage.paths import RunPaths
 from compute.storage.run_directory import RunDirectory
 from dashboard.theme import MUTED, condition_title, model_title
 
-MODEL = "paired_cell"
+MODEL = "deeploc"
 """Whose results the figures show."""
 
-PROTEIN = "SIM024"
-"""Whose shift the figure shows: a peroxisomal protein that reads as another place."""
+PROTEIN = "SIM1-017"
+"""Whose shift the figure shows: a protein of the cytoplasm that reads as actin."""
 
 EXCHANGES = 4000
 
@@ -159,7 +159,7 @@ def shift(demo: Path) -> Figure:
     left.set_xlabel("mean probability over the cells")
     left.legend(frameon=False, loc="lower right")
     grid(left, "x")
-    left.set_title(f"{PROTEIN} (peroxisome)", loc="left", weight="bold", size=11)
+    left.set_title(f"{PROTEIN} (cytoplasm)", loc="left", weight="bold", size=11)
     right = axes[1]
     tv = float(total_variation(p, q))
     signs = np.random.default_rng(0).integers(0, 2, (EXCHANGES, len(before))) * 2 - 1
