@@ -27,10 +27,10 @@ from compute.store.reader import CropArrays, CropStore
 from dashboard.render.images import ranges
 from dashboard.theme import condition_ink, condition_title
 
-CELL = 861
+CELL = 299
 """The cell that the strip of conditions and the composite show: its neighbours are easy to see."""
 
-ON, RIVAL = "cell periphery", "actin"
+ON, RIVAL = "Golgi", "actin"
 """Localizations of the backgrounds shown under `different` and `conflicting`."""
 
 PEAK = 99

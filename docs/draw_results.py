@@ -92,11 +92,11 @@ def drop_and_gap(demo: Path) -> Figure:
             "", (place, swapped), (place, top),
             arrowprops={"arrowstyle": "<->", "color": MUTED.light, "shrinkA": 0, "shrinkB": 0},
         )  # fmt: skip
-        left.text(place, top + 0.02, text, size=10, ha="center", weight="bold")
+        left.text(place + 0.06, (top + swapped) / 2, text, size=10, va="center", weight="bold")
     left.hlines(high, 0.1, 3.6, color=ink("unaltered"), linewidth=0.8, linestyle=":")
     left.hlines(low, 1.1, 4.1, color=ink("same"), linewidth=0.8, linestyle=":")
     left.hlines(swapped, 3.1, 4.1, color=ink("different"), linewidth=0.8, linestyle=":")
-    left.set_xlim(-0.4, 4.4)
+    left.set_xlim(-0.4, 4.7)
     left.set_xticks(range(4), ["un-\naltered", "same\nclass", "cell-\nfree", "different\nclass"])
     left.set_ylim(0, 1)
     left.set_ylabel("accuracy")
