@@ -12,7 +12,6 @@ import numpy as np
 import plotly.graph_objects as go
 import pyarrow.parquet as pq
 import pytest
-from conftest import DEMO
 
 from compute import schema
 from compute.errors import UsageError
@@ -25,6 +24,7 @@ from dashboard.charts import plotly
 from dashboard.queries import accuracy, copies, examples, open_runs, proteins, provenance
 from dashboard.queries.filters import AccuracyFilter, CropFilter
 from dashboard.queries.open_runs import Run, connect, open_library
+from tests.dashboard.opening import DEMO
 
 SIZE = sized(20_000, proteins=30, examples=2)
 MODELS, CONDITIONS = SIZE.models, SIZE.conditions

@@ -1,13 +1,13 @@
 """Several readers at once on the local address."""
 
 import pytest
-from conftest import DEMO
 
 from compute.errors import BystanderError, UsageError
 from dashboard.bench import load
 from dashboard.bench.load import Load, Loaded
 from dashboard.bench.measure import served
 from dashboard.bench.reader import Reader
+from tests.dashboard.opening import DEMO
 
 
 def test_what_a_load_is_judged_by():
