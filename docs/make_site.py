@@ -51,7 +51,8 @@ REFERENCE = {
     ),
     "Measurements": (
         "compute.measure_machine", "compute.measure_embedding", "compute.measure_growth",
-        "compute.measure_statistics", "compute.measure_appearance", "dashboard.measure_dashboard",
+        "compute.measure_statistics", "compute.measure_appearance", "compute.measure_fingerprint",
+        "dashboard.measure_dashboard",
     ),
 }  # fmt: skip
 """Headings of the reference, and the public names below each."""

@@ -237,7 +237,7 @@ def test_the_papers_swap_example(shared, tmp_path):
         {"cell": [0], "condition": ["different"], "donor": [1], "repeat": [0], "seed": [1]}
     )
     scales = measure("none", store.cells, store.windows, arrays, 0)
-    composed = compose(trials, arrays, scales, donor_centre="paper")
+    composed = compose(trials, arrays, scales, donor_centre="paper", paste="hard")
     expected = np.where(cell > 0, cell, donor)
     assert np.array_equal(composed.images[0, 0], expected.astype(np.float32))
     # Where the published donor shows its own cell beside ours, ours takes it away.

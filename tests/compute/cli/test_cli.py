@@ -79,7 +79,7 @@ def test_nothing_heavy_is_imported_for_help():
         (["--paste", "soft"], ["'soft'", "glow, hard"]),
         (["--normalisation", "no"], ["'no'", "crop, locked"]),
         (["--folds-by", "chance"], ["'chance'", "grouped, paper"]),
-        (["--folds", "1"], ["folds is 1", "at least 2"]),
+        (["--folds", "1"], ["folds is 1", "between 2 and 1000"]),
         (["--repeats", "0"], ["repeats is 0", "between 1 and 1000"]),
         (["--draws", "3"], ["draws is 3", "at least 100"]),
         (["--device", "abacus"], ["'abacus'", "auto, cpu, cuda"]),

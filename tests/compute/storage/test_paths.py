@@ -17,7 +17,7 @@ ALSO = {"compute/storage/locks.py": LOCK_FILE}
 """A name that another file may spell."""
 
 FOLDERS = {
-    *RUN_TABLES, "work", "locked", "locked_predictions", "pairwise", "tallies", "fits", "probed",
+    *RUN_TABLES, "work", "scaled", "scaled_predictions", "pairwise", "tallies", "fits", "probed",
     "proteins", "pixels",
 }  # fmt: skip
 """Names of tables and folders: words that are paths only where they are joined to one."""
@@ -124,10 +124,10 @@ def test_every_table_is_found_where_it_is_written(tmp_path):
 
 def test_files_are_ordered_by_what_they_are_made_of():
     run = RunPaths(Path("run"))
-    made = [run.part("trials", 0), run.part("embeddings", 1, "m"), run.part("work/locked", 0, "m")]
+    made = [run.part("trials", 0), run.part("embeddings", 1, "m"), run.part("work/scaled", 0, "m")]
     answers = [
         run.part("predictions", 0, "m"), run.pairs("tallies", "m", "same"), run.moved("truth", "m"),
-        run.part("work/locked_predictions", 0, "m"),
+        run.part("work/scaled_predictions", 0, "m"),
     ]  # fmt: skip
     assert {run.made_after(file) for file in made} == {0}
     assert {run.made_after(file) for file in answers} == {1}

@@ -284,7 +284,7 @@ def test_a_run_that_is_killed_after_it_was_finished_is_complete_and_tidied_up(pa
     ("victim", "lost"),
     [
         ("trials/part-00000.parquet", {"predictions", "work", "accuracy.parquet"}),
-        ("work/locked/model=m/part-00000.parquet", {"predictions", "work", "accuracy.parquet"}),
+        ("work/scaled/model=m/part-00000.parquet", {"predictions", "work", "accuracy.parquet"}),
         ("predictions/model=m/part-00000.parquet", {"accuracy.parquet"}),
         ("work/pairwise/m.parquet", {"accuracy.parquet"}),
         ("accuracy.parquet", set()),
@@ -292,7 +292,7 @@ def test_a_run_that_is_killed_after_it_was_finished_is_complete_and_tidied_up(pa
 )
 def test_what_was_made_of_an_altered_file_is_made_again_too(path, victim, lost):
     names = ["trials/part-00000.parquet", "trials/part-00001.parquet",
-             "embeddings/model=m/part-00000.parquet", "work/locked/model=m/part-00000.parquet",
+             "embeddings/model=m/part-00000.parquet", "work/scaled/model=m/part-00000.parquet",
              "predictions/model=m/part-00000.parquet", "work/pairwise/m.parquet",
              "accuracy.parquet"]  # fmt: skip
     with begin(path, HEADER, DETAILS):
@@ -302,7 +302,7 @@ def test_what_was_made_of_an_altered_file_is_made_again_too(path, victim, lost):
     told = []
     with begin(path, HEADER, DETAILS, notice=told.append) as run:
         left = {name for name in names if (path / name).is_file()}
-    gone = {n for n in names if n == victim or (n.split("/")[0] in lost and "locked" not in n)}
+    gone = {n for n in names if n == victim or (n.split("/")[0] in lost and "scaled" not in n)}
     assert left == set(names) - gone
     assert f"{victim} (altered)" in told[0]
     assert run.meta["made_again"] == [f"{victim} (altered)"]
