@@ -83,12 +83,12 @@ TOY = Toy(
             '        ("half_width", _f64),\n',
             before="""    ]
 )
-\"\"\"Drops (per condition) and background gaps, paired within protein.""",
+\"\"\"Drops, net drops (per condition) and background gaps, paired within protein.""",
         ),
         Edit(
             "compute/statistics/effect_rows.py",
             '            row["half_width"] = (high - low) / 2\n',
-            before="            if a is None:\n                row[",
+            before="            if a is None:\n                alone =",
         ),
         Edit("dashboard/queries/accuracy.py", QUERY, before="def equivalence(run: Run"),
         Edit("dashboard/charts/accuracy.py", CHART, before="def protocols(table"),

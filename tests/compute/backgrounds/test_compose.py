@@ -19,7 +19,7 @@ from compute.backgrounds.harmonise import HARMONISE, measure
 from compute.errors import UsageError
 from compute.images.distance import steps_from
 from compute.images.fill_holes import fill_batch
-from compute.schema import COMPOSED, CONDITIONS, TrialFlag
+from compute.schema import COMPOSED, CONDITIONS, Condition, TrialFlag
 from compute.store.reader import CropArrays
 from tests.compute.synthetic_cells import SIDE, crop_arrays, disc, medium_of, pack
 
@@ -336,7 +336,7 @@ STORED = {
 def test_hard_composites_keep_their_stored_sums(arrays, plain):
     names = ["unaltered", "same", "different", "cell_free", "masked", "sham", "alone",
              "same_protein", "background_only"]  # fmt: skip
-    trials = all_trials(repeats=1, conditions=list(map(Condition, names)))
+    trials = all_trials(repeats=1, conditions=[Condition(name) for name in names])
     found = compose(trials, arrays, plain, paste="hard")
     sums = {
         name: int(sum(image.astype(np.int64).sum() for _, image, _ in of(trials, found, name)))
