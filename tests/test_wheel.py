@@ -109,12 +109,12 @@ def test_the_demo_and_the_dashboard_run_outside_the_checkout(installed, here):
     assert done.returncode == 0, done.stderr
     meta = json.loads((here / "small" / "run" / "run.json").read_text())
     assert meta["status"] == "complete"
-    assert meta["counts"]["cells"] == 204
+    assert meta["counts"]["cells"] == 324
     checked = bystander(installed, here, "check", "small/run")
     assert "Tables, counts and references agree." in checked.stdout, checked.stderr
     other = bystander(installed, here, "demo", "--no-dashboard", "--out", "small")
     assert other.returncode == 1
-    assert "2 cells per protein, not 10" in other.stderr
+    assert "2 cells per protein, not 9" in other.stderr
 
     served = subprocess.Popen(
         [installed / "bystander", "dashboard", "small/run", "--no-browser"], cwd=here,

@@ -34,7 +34,7 @@ def test_a_biologist_with_one_gene(
         settle(page)
         box = page.get_by_role("combobox", name="Find a protein")
         box.click()
-        page.keyboard.type("sim00")
+        page.keyboard.type("sim1-00")
         page.get_by_role("option").first.click()
         gene = wait_for_address(page, "protein").split(" (")[0]
         assert page.get_by_role("heading", name=gene, exact=True).count() == 1
