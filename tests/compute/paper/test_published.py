@@ -471,6 +471,9 @@ def test_every_run_has_the_published_average_of_its_own_pair_tests(run):
         assert row.n_proteins == ours.loc[key, "n_proteins"]
     effects = pd.read_parquet(run / "effects.parquet")
     some = effects[(effects["aggregation"] == "published") & (effects["scope"] == "overall")]
-    assert set(some["effect"]) == {"drop", "gap"}
-    assert len(some) == 3 * 2 * (len(Condition) - 1 + 1)
+    many = some.groupby(["model", "protocol"])["effect"].value_counts().unstack()
+    assert len(many) == 3 * 2
+    of_each = {"drop": len(Condition) - 1, "net": len(Condition) - 2, "gap": 1}
+    for effect, expected in of_each.items():
+        assert (many[effect] == expected).all()
     assert some["n_cells"].notna().all()
