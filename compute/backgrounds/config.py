@@ -16,7 +16,9 @@ LEFT = "paper"
 DONOR_CENTRE = ("remove", LEFT)
 """What becomes of a donor's own centre cell: filled with medium, or left as in the paper."""
 
-PASTE = ("glow", "hard")
+WITH_GLOW, HARD_EDGE = "glow", "hard"
+
+PASTE = (WITH_GLOW, HARD_EDGE)
 """How a cell is put on a background: with the glow and the noise around it, its donor at the level
 and the noise of its own medium; or cut off at its mask as in the paper, its donor at the scale of
 its protein or field."""

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from compute.backgrounds.compose import Composed, compose
-from compute.backgrounds.config import PASTE, PlanConfig
+from compute.backgrounds.config import HARD_EDGE, PASTE, PlanConfig
 from compute.backgrounds.harmonise import measure
 from compute.backgrounds.plan import Plan
 from compute.bench.config import FingerprintConfig
@@ -125,13 +125,13 @@ def fingerprint_rows(
         told = _network_scores(sides, config, device)
         yield row("a small network", told, LIMITS["network"])
         yield row("brightness of the ring", _ring_scores(sides), None)
-        for model, picked in zip(models if crops else (), channels, strict=False):
+        for model, picked in zip(models, channels, strict=True) if crops else ():
             vectors = [embed_crops(model, each, picked, 0, "crop") for each in crops or ()]
             scores = _embedding_scores(vectors[0], vectors[1], sides.fold)
             yield row(f"embeddings of {model.name}", scores, LIMITS["embeddings"])
 
     yield from tried(CONTROL, "", _control(arrays, protein, fold, chosen, config.seed), None)
-    for kept in dict.fromkeys((paste, "hard")):
+    for kept in dict.fromkeys((paste, HARD_EDGE)):
         for name in config.conditions:
             trials = _trials(store, fold, chosen, name, config)
             if trials.empty:
@@ -238,7 +238,7 @@ def _row(
 ) -> Row:
     """Turn scores into a row."""
     area, low, high = area_under_curve(*scores, sides, config.draws, config.seed)
-    judged = name == Condition.SHAM and paste != "hard" and limit is not None
+    judged = name == Condition.SHAM and paste != HARD_EDGE and limit is not None
     return Row(
         ", ".join(part for part in (name, paste, classifier) if part),
         f"{area:.3f} ({low:.3f} to {high:.3f})",

@@ -80,7 +80,7 @@ def at_ends(
     if joined is None:
         return None
     width = [1, *(found.moved.shape[2] for c in there if (found := influences[c]))]
-    first = dict(zip(there, np.cumsum(width), strict=False))
+    first = dict(zip(there, np.cumsum(width)[:-1], strict=True))
     return joined.columns([first[e[0]] + view(e) if e[0] in first else 0 for e in ends])
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from compute.backgrounds.config import DONOR_CENTRE, HARMONISE, LEFT, PASTE, PlanConfig
+from compute.backgrounds.config import DONOR_CENTRE, HARMONISE, LEFT, PASTE, WITH_GLOW, PlanConfig
 from compute.errors import BystanderError, UsageError, unknown_value
 from compute.models.precision import PRECISIONS
 from compute.schema import CONDITIONS, STEP_CONDITIONS, STEPS, Condition, Reading
@@ -84,7 +84,7 @@ class EmbedConfig:
 
     harmonise: str = "protein"
     donor_centre: str = "remove"
-    paste: str = "glow"
+    paste: str = WITH_GLOW
     normalisation: str = "crop"
     batch_size: int = 0
     precision: str = "float32"

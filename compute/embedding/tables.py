@@ -95,13 +95,11 @@ def trials_table(
     Parameters
     ----------
     trials
-        T rows of `compute.backgrounds.plan.Plan.trials`; a plan without `donor_seen` leaves it
-        null.
+        T rows of `compute.backgrounds.plan.Plan.trials`.
     flags, fraction, distance
         As in `compute.backgrounds.compose.Composed`, shape (T,); NaN becomes null.
     """
     donor = trials["donor"].to_numpy()
-    seen = trials["donor_seen"] if "donor_seen" in trials else [None] * len(trials)
     columns = {
         "trial": pa.array(trials["trial"].to_numpy()),
         "cell": pa.array(trials["cell"].to_numpy()),
@@ -111,7 +109,7 @@ def trials_table(
         "repeat": pa.array(trials["repeat"].to_numpy().astype(np.int16)),
         "seed": pa.array(trials["seed"].to_numpy()),
         "flags": pa.array(flags),
-        "donor_seen": pa.array(seen, pa.bool_(), from_pandas=True),
+        "donor_seen": pa.array(trials["donor_seen"]),
         "neighbour_fraction": pa.array(fraction, from_pandas=True),
         "neighbour_distance": pa.array(distance, from_pandas=True),
     }

@@ -309,11 +309,7 @@ def _pixels(image: NDArray[np.float32], dtype: np.dtype[Any], bits: int = 16) ->
         if dtype.kind == "u" and high - whole <= levels:
             offset, gain = whole, 1.0
         stored = np.rint((channel - offset) / gain).astype(np.uint8 if bits <= 8 else np.uint16)
-        images.append(
-            bytes(
-                png_encode(stored, level=9, filter=PNG.FILTER.AVG, strategy=PNG.STRATEGY.FILTERED)
-            )
-        )
+        images.append(bytes(png_encode(stored, level=9, filter=FILTER, strategy=STRATEGY)))
         offsets.append(offset)
         gains.append(gain)
     return {"images": images, "offset": offsets, "gain": gains}

@@ -21,16 +21,16 @@ TOY = Toy(
             before='}\n"""In the order of tables and charts',
         ),
         Edit(
-            "compute/backgrounds/compose.py",
-            """def _dimmed(trials: _ConditionTrials) -> _Backgrounds:
-    return _Backgrounds(trials.centre_row, factor=0.5)
+            "compute/backgrounds/behind.py",
+            """def _dimmed(trials: ConditionTrials) -> Backgrounds:
+    return Backgrounds(trials.centre_row, factor=0.5)
 
 
 """,
             before="BACKGROUNDS: dict[",
         ),
         Edit(
-            "compute/backgrounds/compose.py",
+            "compute/backgrounds/behind.py",
             "    Condition.DIMMED: _dimmed,\n",
             before='}\n"""The background of every condition',
         ),

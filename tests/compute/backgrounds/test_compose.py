@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from compute.backgrounds import compose_compiled
+from compute.backgrounds.behind import BACKGROUNDS
 from compute.backgrounds.compose import (
-    BACKGROUNDS,
     combine,
     compose,
     gather,

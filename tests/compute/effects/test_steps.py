@@ -172,15 +172,3 @@ def test_the_worst_case_is_the_share_of_cells_that_are_always_right(made):
         assert overall.n_cells == len(cells)
         assert (rows["estimate"] <= rows["mean"] + 1e-12).all()
         assert ((rows["ci_low"] <= rows["estimate"]) & (rows["estimate"] <= rows["ci_high"])).all()
-
-
-def test_a_donor_effect_widens_the_interval_of_a_step(made):
-    """Cells of several proteins that share donors are not taken for independent."""
-    table = made.frame("decomposition").query("part == 'total' and scope == 'overall'")
-    steps = table.query("step == 'neighbours' and probe == 'multiclass' and protocol == 'frozen'")
-    effects = made.frame("effects").query(
-        "effect == 'gap' and probe == 'multiclass' and protocol == 'frozen' and scope == 'overall'"
-    )
-    both = pd.merge(steps, effects, on="model")
-    width = (both["ci_high_x"] - both["ci_low_x"]) / (both["ci_high_y"] - both["ci_low_y"])
-    assert width.between(0.5, 2).all(), "the gap's own interval, of as many or fewer trials"
