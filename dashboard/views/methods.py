@@ -135,7 +135,8 @@ def _definitions(shared: Shared) -> None:
             f"± {SPREAD}, as in the paper."
             if shared.published
             else f"{wording.level()}, bootstrap over whole proteins within class; over cells "
-            "where there are fewer than five proteins, and said so. **p**: sign flips of whole "
+            "where there are fewer than five proteins, and said so. Those of accuracies, drops, "
+            "gaps, steps and flips also count that cells share donors. **p**: sign flips of whole "
             "proteins, Holm over models and conditions. **Robust**: an equivalence test (two "
             "one-sided tests) puts the drop within the stated margin; a large p-value alone "
             "never does."
