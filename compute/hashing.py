@@ -44,6 +44,8 @@ class Stream(IntEnum):
     """Which cells the temperature of a probe's probabilities is fitted on."""
     DOSE_TRIALS = 404
     """Which trials the bins of a dose are found from."""
+    EXCHANGES = 405
+    """Among which training cells of a probe conditions are exchanged."""
     EXAMPLE_CELLS = 501
     """Which cells' crops are kept to look at, beside those that moved most."""
     TRAIN_FIELDS = 601

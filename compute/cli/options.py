@@ -79,6 +79,13 @@ Margin = Annotated[
     float,
     typer.Option(help="Drops and gaps within this of zero count as none (equivalence test)."),
 ]
+Exchanges = Annotated[
+    int,
+    typer.Option(
+        help="Exchanges of conditions among the cells that probes are fitted on, for p-values of "
+        "shifts under refit; 0 for none."
+    ),
+]
 Examples = Annotated[int, typer.Option(help="Cells per protein whose crops are kept to look at.")]
 DropEmbeddings = Annotated[
     bool, typer.Option("--drop-embeddings", help="Delete embeddings when the run is finished.")

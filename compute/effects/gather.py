@@ -152,6 +152,9 @@ class Gatherer:
         Seed of the run.
     truth
         True proportions, on simulated cells; else None.
+    moves
+        For each condition with a probe of its own under `refit`, how a protein moves with exchanges
+        among that probe's training cells, as `Shifts.add` takes it.
     """
 
     classes: NDArray[np.int64]
@@ -166,6 +169,7 @@ class Gatherer:
     locked: bool
     seed: int
     truth: Truth | None
+    moves: Mapping[Condition, Callable[[int], NDArray[np.float64] | None]]
 
     def gather(
         self, blocks: Iterable[Block], progress: Callable[[int], None] = lambda protein: None
@@ -217,7 +221,12 @@ class Gatherer:
                 same = by_cell.take(self._places(before.cell, after.cell))
                 proteins = int(self.protein.max()) + 1
                 empty = Shifts(self.seed, number, self.names, self.truth, proteins)
-                found.shifts.setdefault(key, empty).add(same, moved, floors)
+                refitted = protocol is Protocol.REFIT
+                frozen = block.answers.get((Protocol.FROZEN, condition)) if refitted else after
+                found.shifts.setdefault(key, empty).add(
+                    same, moved, floors, None if frozen is None else self._by_cell(frozen),
+                    self.moves[condition] if refitted else None,
+                )  # fmt: skip
             mine = after.cells(self.units.of[after.cell] >= 0)
             if len(mine.cell) == 0:
                 continue

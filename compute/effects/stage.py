@@ -4,7 +4,7 @@ Layer: reads `predictions`, `trials` and the probe stage's work files; writes ev
 but `examples`. The numbers are computed in `compute.statistics`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -23,6 +23,7 @@ from compute.effects.predictions import Predictions, blocks, dose_edges
 from compute.embedding.config import LOCKED, EmbedConfig, StepEnd, View
 from compute.hashing import Stream, mix
 from compute.probes.cells import Cells
+from compute.probes.protein_moves import ReadMoves
 from compute.probes.second import step_views_of
 from compute.probes.stage import ONCE
 from compute.probes.tables import read_donor_influence
@@ -180,6 +181,7 @@ class _Stage:
                 self.cells.classes, self.protein, self.names, self.units, self.cells.donor_units,
                 self.composed, self._temperatures(model), self.views, doses,
                 self.embed.normalisation == LOCKED, self.config.seed, self.truth,
+                {c: self._moves(model, c) for c in self.composed},
             )  # fmt: skip
             donors = self.cells.donor_units
             found = gatherer.gather(
@@ -199,6 +201,14 @@ class _Stage:
                 frames = {"accuracy": accuracy, "effects": effects}
                 frame = frames.get(name, pd.DataFrame(self.rows[name]))
                 yield name, iter([_table(frame, schema.SUMMARY_TABLES[name])])
+
+    def _moves(
+        self, model: str, condition: Condition
+    ) -> Callable[[int], NDArray[np.float64] | None]:
+        """Return what tells how a protein moves with exchanges among a probe's training cells."""
+        found = ReadMoves(self.run.pairs("exchanges", model, condition))
+        names = self.proteins.to_pylist()
+        return lambda protein: found.of(names[protein])
 
     def _temperatures(self, model: str) -> dict[Protocol, float]:
         """Fit a temperature for each protocol on the unaltered crops of tested cells.

@@ -54,6 +54,25 @@ class Softmax:
 
 
 @dataclass(frozen=True)
+class TrainingCrops:
+    """What a multi-class probe learns from: one crop of each of n cells of testable classes.
+
+    Parameters
+    ----------
+    features
+        Embeddings, shape (n, D).
+    cell
+        Row of each crop's cell in the store's `cells`, shape (n,).
+    classes
+        Class of each, shape (n,).
+    """
+
+    features: NDArray[np.float32]
+    cell: NDArray[np.int64]
+    classes: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Multiclass:
     """A multi-class probe: one classifier per fold.
 
@@ -97,33 +116,31 @@ class Multiclass:
         return (result / result.sum(1, keepdims=True)).astype(np.float32)
 
 
-def fit_multiclass(
-    features: NDArray[np.float32],
-    cell: NDArray[np.int64],
-    classes: NDArray[np.int64],
-    folds: Folds,
-    n_classes: int,
-) -> Multiclass:
+def fit_multiclass(crops: TrainingCrops, folds: Folds, n_classes: int) -> Multiclass | None:
     """Fit the multi-class probe, once per fold on the other folds' cells.
 
     Parameters
     ----------
-    features
-        Embeddings of one crop per cell, shape (n, D); only cells of testable classes.
-    cell
-        Row of each crop's cell in the store's `cells`, shape (n,).
-    classes
-        Class of each, shape (n,).
+    crops
+        What it learns from.
     folds
         Which cells are held out together.
     n_classes
         Number of classes in the store.
+
+    Returns
+    -------
+    Multiclass or None
+        None where the crops are of fewer than two classes.
     """
-    fold = folds.fold[cell]
+    if len(np.unique(crops.classes)) < 2:
+        return None
+    fold = folds.fold[crops.cell]
     # The matrices are too small for threads to pay, and one thread rounds alike on any machine.
     with threadpool_limits(1):
         classifiers = [
-            _fit(features[fold != held], classes[fold != held]) for held in range(folds.number)
+            _fit(crops.features[fold != held], crops.classes[fold != held])
+            for held in range(folds.number)
         ]
     return Multiclass(classifiers, n_classes, folds)
 

@@ -10,14 +10,12 @@ from contextlib import ExitStack
 from itertools import combinations
 from pathlib import Path
 
-import numpy as np
-
 from compute import schema
 from compute.backgrounds.plan import Plan
 from compute.embedding.config import EmbedConfig, View
 from compute.probes.cells import Cells
 from compute.probes.gather import gather_grid, shards
-from compute.probes.multiclass import Multiclass, fit_multiclass
+from compute.probes.multiclass import Multiclass, TrainingCrops, fit_multiclass
 from compute.probes.pair_tests import CONFLICTING, HyperplanesByPair, PairScore, pair_tests
 from compute.probes.solvers import Fitting
 from compute.probes.tables import donor_influences, predictions_table, tally
@@ -94,14 +92,10 @@ def probe_again(
                     schema.PAIR_TALLIES,
                 )  # fmt: skip
             if again:
-                fitted[view] = (
-                    fit_multiclass(
-                        crops.features[first], crops.cell[first], crops.classes[first],
-                        cells.folds, len(cells.names),
-                    )
-                    if len(np.unique(crops.classes[first])) > 1
-                    else None
-                )  # fmt: skip
+                learned = TrainingCrops(
+                    crops.features[first], crops.cell[first], crops.classes[first]
+                )
+                fitted[view] = fit_multiclass(learned, cells.folds, len(cells.names))
         if tests:
             run.write(
                 run.pairs("step_donors", model, condition),

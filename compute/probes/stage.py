@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,13 @@ from numpy.typing import NDArray
 from compute import schema
 from compute.backgrounds.plan import Plan
 from compute.embedding.config import EmbedConfig
+from compute.hashing import Stream, mix
 from compute.probes.cells import Cells
+from compute.probes.exchange import Exchanged, fit_exchanged
 from compute.probes.gather import gather_grid, has_donors, shards
-from compute.probes.multiclass import Multiclass, fit_multiclass
+from compute.probes.multiclass import Multiclass, TrainingCrops, fit_multiclass
 from compute.probes.pair_tests import Crops, HyperplanesByPair, PairScore, pair_tests
+from compute.probes.protein_moves import ProteinMoves
 from compute.probes.second import backgrounds_of, finished_again, probe_again
 from compute.probes.solvers import ONE_CORE, Fitting
 from compute.probes.tables import donor_influences, predictions_table, tally, write_pairwise
@@ -49,10 +53,17 @@ class _Fitted:
     probes
         Multi-class probe fitted under each condition; None where fewer than two classes could be
         tested.
+    learned
+        What that of unaltered crops was fitted on.
+    exchanged
+        How that of each other condition would move had its training cells' conditions been
+        exchanged; None where that was not asked for, or is not known.
     """
 
     planes: HyperplanesByPair | None = None
     probes: dict[Condition, Multiclass | None] = field(default_factory=dict)
+    learned: TrainingCrops | None = None
+    exchanged: dict[Condition, Exchanged | None] = field(default_factory=dict)
 
 
 def probe(
@@ -63,6 +74,7 @@ def probe(
     fitting: Fitting = ONE_CORE,
     progress: Progress = silent,
     embed: EmbedConfig = ONCE,
+    exchanges: int = 0,
 ) -> None:
     """Fit and test every probe whose results are not there yet, and write the results.
 
@@ -83,6 +95,9 @@ def probe(
         model under one condition, or its second readings. By default nothing is called.
     embed
         Which trials were read again, and how; by default none were.
+    exchanges
+        Random exchanges of conditions among the refitted multi-class probes' training cells, from
+        which p-values of shifts take these probes' uncertainty; 0, the default, for none.
     """
     conditions = plan.config.composed
     each = len(conditions) + 1
@@ -90,7 +105,7 @@ def probe(
     for done, (model, dimension) in enumerate(models.items()):
         before = done * each
         progress("probe", before, total)
-        left = [c for c in conditions if not _finished(run, plan, model, c)]
+        left = [c for c in conditions if not _finished(run, plan, model, c, exchanges)]
         if not left and finished_again(run, model, embed, conditions):
             continue
         fitted = _Fitted()
@@ -103,11 +118,11 @@ def probe(
                     crops, first = gathered.pop(condition)
                     _probe_condition(
                         run, plan, cells, model, condition, crops, first, fitted, fitting,
-                        condition in left,
+                        condition in left, exchanges,
                     )  # fmt: skip
                     before += 1
                     progress("probe", before, total)
-            _answer(run, cells, model, conditions, left, fitted)
+            _answer(run, plan, cells, model, left, fitted, exchanges)
             probe_again(
                 run, plan, cells, model, embed, fitted.planes or {},
                 fitted.probes[Condition.UNALTERED], fitting,
@@ -115,15 +130,27 @@ def probe(
     progress("probe", total, total)
 
 
-def _finished(run: RunDirectory, plan: Plan, model: str, condition: Condition) -> bool:
+def _finished(
+    run: RunDirectory, plan: Plan, model: str, condition: Condition, exchanges: int
+) -> bool:
     """Tell whether all files of one model under one condition are there."""
     names = [condition]
     if condition is Condition.DIFFERENT and Condition.CONFLICTING in plan.config.conditions:
         names.append(Condition.CONFLICTING)
-    files = [run.part("predictions", plan.config.composed.index(condition), model)]
+    files = _answer_files(run, plan, model, condition, exchanges)
     kinds = ("pairwise", "tallies", *(["donors"] if has_donors(condition) else []))
     files += [run.pairs(kind, model, name) for kind in kinds for name in names]
     return all(file.is_file() for file in files)
+
+
+def _answer_files(
+    run: RunDirectory, plan: Plan, model: str, condition: Condition, exchanges: int
+) -> list[Path]:
+    """List where the multi-class probes' answers lie, and how these would move."""
+    files = [run.part("predictions", plan.config.composed.index(condition), model)]
+    if exchanges and condition is not Condition.UNALTERED:
+        files.append(run.pairs("exchanges", model, condition))
+    return files
 
 
 def _groups(
@@ -154,6 +181,7 @@ def _probe_condition(
     fitted: _Fitted,
     fitting: Fitting,
     write: bool,
+    exchanges: int,
 ) -> None:
     """Do one condition's pair tests and fit its multi-class probe.
 
@@ -172,6 +200,8 @@ def _probe_condition(
     write
         Whether to write its tables; else they are there, and its probes are fitted again because
         other conditions need them.
+    exchanges
+        As for `probe`.
     """
     scores, planes = _tests(crops, condition, plan, cells, fitted.planes, fitting)
     if condition is Condition.UNALTERED:
@@ -181,16 +211,17 @@ def _probe_condition(
         if condition is Condition.DIFFERENT and Condition.CONFLICTING in plan.config.conditions:
             against, _ = _tests(crops, Condition.CONFLICTING, plan, cells, fitted.planes, fitting)
             _write_scores(run, model, Condition.CONFLICTING, against, cells, fitting)
-    present = np.unique(crops.classes[first])
-    enough = len(present) > 1
-    fitted.probes[condition] = (
-        fit_multiclass(
-            crops.features[first], crops.cell[first], crops.classes[first], cells.folds,
-            len(cells.names),
+    learned = TrainingCrops(crops.features[first], crops.cell[first], crops.classes[first])
+    fitted.probes[condition] = own = fit_multiclass(learned, cells.folds, len(cells.names))
+    if condition is Condition.UNALTERED:
+        fitted.learned = learned
+        return
+    lead = fitted.probes[Condition.UNALTERED]
+    if exchanges and write and own and lead and fitted.learned:
+        seed = int(mix(plan.config.seed, Stream.EXCHANGES) >> np.uint64(1))
+        fitted.exchanged[condition] = fit_exchanged(
+            (fitted.learned, learned), (lead, own), exchanges, seed
         )
-        if enough
-        else None
-    )  # fmt: skip
 
 
 def _tests(
@@ -208,24 +239,32 @@ def _tests(
 
 def _answer(
     run: RunDirectory,
+    plan: Plan,
     cells: Cells,
     model: str,
-    conditions: Sequence[Condition],
     left: Sequence[Condition],
     fitted: _Fitted,
+    exchanges: int,
 ) -> None:
     """Write the predictions of the conditions that are `left`, in the plan's order, by protein."""
     expected = schema.predictions_schema(len(cells.names))
     lead = fitted.probes[Condition.UNALTERED]
-    missing = [
-        (c, path)
-        for n, c in enumerate(conditions)
-        if c in left and not (path := run.part("predictions", n, model)).is_file()
-    ]
+    paths = {c: _answer_files(run, plan, model, c, exchanges) for c in left}
+    missing = {c: files for c, files in paths.items() if not all(f.is_file() for f in files)}
     with ExitStack() as files:
-        add = {c: files.enter_context(table_writer(path, expected)) for c, path in missing}
+        add, moves = {}, {}
+        for condition, (path, *others) in missing.items():
+            add[condition] = files.enter_context(table_writer(path, expected))
+            # Without exchanges that are known the table has no rows, but it is there.
+            for other in others:
+                kept = schema.exchanges_schema(len(cells.names))
+                write = files.enter_context(table_writer(other, kept))
+                if exchanged := fitted.exchanged.get(condition):
+                    moves[condition] = ProteinMoves(exchanged, cells.protein, write)
         for trials, vectors in shards(run, "embeddings", model) if add else ():
             name = trials["condition"].to_numpy(dtype=object)
+            cell = trials["cell"].to_numpy()
+            own = name == str(Condition.UNALTERED)
             for condition in add:
                 here = name == str(condition)
                 both = ((Protocol.REFIT, fitted.probes[condition]), (Protocol.FROZEN, lead))
@@ -233,6 +272,10 @@ def _answer(
                     add[condition](
                         predictions_table(cells, trials[here], vectors[here], condition, both)
                     )
+                    if condition in moves:
+                        moves[condition].add((vectors[own], cell[own]), (vectors[here], cell[here]))
+        for each in moves.values():
+            each.finish()
 
 
 def _write_scores(

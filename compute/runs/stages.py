@@ -13,7 +13,7 @@ import torch
 
 from compute.backgrounds.plan import Plan
 from compute.devices import choose_device
-from compute.embedding.config import EmbedConfig, EmbedJob, ShardError
+from compute.embedding.config import EmbedJob, ShardError
 from compute.embedding.worker import SHARD_CELLS, ShardWorker
 from compute.errors import BystanderError
 from compute.probes.cells import Cells
@@ -100,10 +100,10 @@ class _Probes:
         cells: Cells,
         models: Mapping[str, int],
         fitting: Fitting,
-        embed: EmbedConfig,
+        config: RunConfig,
         progress: Progress = silent,
     ) -> None:
-        self._run, self._plan, self._cells, self._embed = run, plan, cells, embed
+        self._run, self._plan, self._cells, self._config = run, plan, cells, config
         self._models, self._fitting, self._progress = models, fitting, progress
 
     def work(self, tasks: Iterable[str]) -> Iterator[str]:
@@ -115,7 +115,10 @@ class _Probes:
                 self._progress(stage, before * total + done, len(self._models) * total)
 
             try:
-                probe(self._run, self._plan, self._cells, model, self._fitting, tell, self._embed)
+                probe(
+                    self._run, self._plan, self._cells, model, self._fitting, tell,
+                    self._config.embed, self._config.bootstrap.exchanges,
+                )  # fmt: skip
             except BystanderError as error:
                 raise TaskError(name, error.problem, error.remedy) from error
             except Exception as error:
@@ -137,7 +140,7 @@ def open_probes(
     """
     plan, cells = prepare(CropStore(store), config)
     fitting = Fitting.on(str(choose_device(device)), torch.get_num_threads())
-    return _Probes(RunDirectory(run), plan, cells, models, fitting, config.embed)
+    return _Probes(RunDirectory(run), plan, cells, models, fitting, config)
 
 
 def probe_stage(
@@ -183,7 +186,7 @@ def probe_stage(
         name="probe",
         total=len(models),
         missing=lambda: [model for model in models if not run.probed(model).exists()],
-        here=lambda: _Probes(run, plan, cells, models, fitting, config.embed, progress),
+        here=lambda: _Probes(run, plan, cells, models, fitting, config, progress),
         there=partial(open_probes, *places, config, models, device),
         describe=lambda model: {"model": model, "trials": f"0 to {plan.count - 1}"},
     )

@@ -79,6 +79,22 @@ def predictions_schema(classes: int) -> pa.Schema:
     )
 
 
+def exchanges_schema(classes: int) -> pa.Schema:
+    """Return the columns of `exchanges`, which lies below the run's `work` folder alone.
+
+    A row per protein, in their order, and random exchange of conditions among the cells that the
+    multi-class probes of a condition were fitted on: `change`, over `classes` classes, is what the
+    second probe's mean probabilities of the protein would then be, minus the first's.
+    """
+    return pa.schema(
+        [
+            pa.field("protein", _string, nullable=False),
+            pa.field("exchange", _int32, nullable=False),
+            pa.field("change", pa.list_(_f32, classes), nullable=False),
+        ]
+    )
+
+
 PAIRWISE = pa.schema(
     [
         ("model", _string),

@@ -29,6 +29,10 @@ class BootstrapConfig:
     margin
         Drops and gaps within ± this count as none in the equivalence test, above 0 and below 1; by
         default 0.02, which is two points of accuracy.
+    exchanges
+        Random exchanges of conditions among the cells that refitted multi-class probes are fitted
+        on, from which p-values of shifts take these probes' uncertainty: at least 8, by default
+        24, or 0 for no such p-values.
 
     Raises
     ------
@@ -46,6 +50,7 @@ class BootstrapConfig:
     flips: int = 10_000
     seed: int = 0
     margin: float = 0.02
+    exchanges: int = 24
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -55,6 +60,12 @@ class BootstrapConfig:
                     f"{what} is {getattr(self, what)}; it must be at least 100.",
                     f"Give --{what} 100 or more; intervals and tests need that many.",
                 )
+        if self.exchanges != 0 and self.exchanges < 8:
+            raise UsageError(
+                f"exchanges is {self.exchanges}; it must be 0 or at least 8.",
+                "From fewer the uncertainty of probes cannot be told; 0 leaves p-values of shifts "
+                "under refit out.",
+            )
         if not 0 < self.margin < 1:
             raise UsageError(
                 f"margin is {self.margin}; it must be above 0 and below 1.",

@@ -3,7 +3,7 @@
 Layer: takes one condition's answers, some whole proteins at a time; makes Arrow tables, no files.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,10 +18,11 @@ from compute.statistics.config import ALPHA
 from compute.statistics.shifts import (
     DRAWS,
     FINER,
+    Null,
     benjamini_hochberg,
-    finer_p_value,
     needs_finer,
     noise_floor,
+    p_value,
     shift,
 )
 from compute.statistics.truth import Truth, compare
@@ -168,7 +169,14 @@ class Shifts:
     finer: dict[int, float] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, before: CellAnswers, after: CellAnswers, floors: NoiseFloors) -> None:
+    def add(
+        self,
+        before: CellAnswers,
+        after: CellAnswers,
+        floors: NoiseFloors,
+        one_probe: CellAnswers | None,
+        moves: Callable[[int], NDArray[np.float64] | None] | None = None,
+    ) -> None:
         """Compare some whole proteins, and append a row for each.
 
         Parameters
@@ -177,14 +185,25 @@ class Shifts:
             Answers to the same cells, unaltered and under the condition.
         floors
             Noise floors of these proteins.
+        one_probe
+            Answers to the trials of `after` by the probe of `before`; None where there are none.
+        moves
+            Returns how a protein, by its number, moves with exchanges among the training cells of
+            the probe of `after`, as `Null.probe`, and None where that is not known, so that there
+            is no null. By default both conditions have one probe.
         """
         for block in after.proteins():
             number, cell = len(self.rows), after.cell[block]
             p, q = before.mean[block], after.mean[block]
+            probe = moves(int(after.protein[block.start])) if moves is not None else None
+            null = None
+            if one_probe is not None and (moves is None or probe is not None):
+                null = Null(one_probe.mean[block] - p, probe)
             seed = int(mix(self.seed, Stream.SHIFT_NULL, self.condition, number) >> np.uint64(1))
-            found = shift(p, q, seed)
-            if found.p_value == LEAST and needs_finer(len(self.finer) + 1, self.proteins):
-                self.finer[number] = finer_p_value(p, q, seed, FINER * self.proteins)
+            found = shift(p, q, seed, null)
+            least = null is not None and found.p_value == LEAST
+            if null and least and needs_finer(len(self.finer) + 1, self.proteins):
+                self.finer[number] = p_value(null, found.tv, seed, FINER * self.proteins)
             floor = floors.of(
                 p, cell, int(mix(self.seed, Stream.NOISE_FLOOR, number) >> np.uint64(1))
             )
@@ -227,11 +246,11 @@ class Shifts:
             A row per protein; `truth` has none where the true proportions are not known.
         """
         frame = pd.DataFrame(self.rows).assign(**key)
-        frame["q_value"] = benjamini_hochberg(frame["p_value"].to_numpy())
+        frame["q_value"] = _q_values(frame["p_value"])
         least = frame["p_value"] == LEAST
         if (frame.loc[least, "q_value"] > ALPHA).any():
             frame.loc[list(self.finer), "p_value"] = list(self.finer.values())
-            frame["q_value"] = benjamini_hochberg(frame["p_value"].to_numpy())
+            frame["q_value"] = _q_values(frame["p_value"])
         cells = table.iloc[self.first]
         for name in ("protein", "orf", "labels"):
             frame[name] = cells[name].array
@@ -244,3 +263,9 @@ class Shifts:
                 else expected.empty_table()
             )
         return found[0], found[1]
+
+
+def _q_values(p_values: pd.Series) -> pd.Series:
+    """Return q-values of those proteins that have a p-value."""
+    known = p_values.dropna()
+    return pd.Series(benjamini_hochberg(known.to_numpy()), known.index).reindex(p_values.index)

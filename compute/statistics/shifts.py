@@ -22,6 +22,10 @@ even if no other protein has it."""
 HALVES = 50
 """Random divisions of the unaltered cells into halves that give the noise floor."""
 
+LEAST_PROBABILITY = 1e-10
+"""What a probability counts as at least in the Kullback–Leibler divergence (Gupta, Moses and Lu
+2025, `analyze_lr.ipynb` in the published code)."""
+
 BLOCK = 2**17
 """Random numbers that are drawn at a time."""
 
@@ -37,10 +41,10 @@ class Shift:
     tv
         Total variation from it: half the summed absolute difference, 0 to 1.
     kl
-        Kullback–Leibler divergence of the unaltered from the changed distribution, in bits.
+        Kullback–Leibler divergence of the unaltered from the changed distribution, in nats.
     p_value
         Share of exchanges of condition labels within cells that move at least as far, counting the
-        observed labels as one; at least 1 / (`DRAWS` + 1).
+        observed labels as one; at least 1 / (`DRAWS` + 1). NaN where there is no null.
     """
 
     jsd: float
@@ -55,8 +59,13 @@ def total_variation(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[n
 
 
 def kullback_leibler(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the divergence of p from q along the last axis, in bits; q counts as 1e-12 or more."""
-    return np.asarray(rel_entr(p, np.maximum(q, 1e-12)).sum(-1) / np.log(2))
+    """Return the divergence of p from q along the last axis, in nats.
+
+    Both count as `LEAST_PROBABILITY` or more, and are not brought to a sum of 1 again, as in the
+    published code.
+    """
+    p, q = np.maximum(p, LEAST_PROBABILITY), np.maximum(q, LEAST_PROBABILITY)
+    return np.asarray((p * np.log(p / q)).sum(-1))
 
 
 def jensen_shannon(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -69,11 +78,33 @@ def jensen_shannon(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np
     return np.asarray(np.clip(both / 2 / np.log(2), 0, 1))
 
 
-def shift(before: NDArray[np.float64], after: NDArray[np.float64], seed: int) -> Shift:
+@dataclass(frozen=True)
+class Null:
+    """What a protein's shift is where backgrounds do nothing; n cells, K classes.
+
+    Parameters
+    ----------
+    differences
+        What each cell's probabilities change by with one probe, shape (n, K). Their signs are
+        exchanged.
+    probe
+        How the protein's mean probabilities differ by the probes, for R exchanges of conditions
+        among their training cells, shape (R, K); None, as by default, where one probe answers for
+        both conditions.
+    """
+
+    differences: NDArray[np.float64]
+    probe: NDArray[np.float64] | None = None
+
+
+def shift(
+    before: NDArray[np.float64], after: NDArray[np.float64], seed: int, null: Null | None
+) -> Shift:
     """Compare a protein's distribution on its cells' own backgrounds with that on others.
 
     If backgrounds do not matter, a cell's two answers can be exchanged. So the condition labels of
-    random cells are exchanged, and the total variation is computed again.
+    random cells are exchanged, and the total variation is computed again. Where each condition has
+    a probe of its own, the labels of the cells that these were fitted on are exchanged, too.
 
     Parameters
     ----------
@@ -81,6 +112,8 @@ def shift(before: NDArray[np.float64], after: NDArray[np.float64], seed: int) ->
         Probabilities for the same cells, unaltered and under the condition, shape (cells, classes).
     seed
         Seed of the random exchanges, any integer ≥ 0.
+    null
+        What is exchanged; None where there is no null, so that p is NaN.
 
     Returns
     -------
@@ -93,32 +126,30 @@ def shift(before: NDArray[np.float64], after: NDArray[np.float64], seed: int) ->
 
     >>> import numpy as np
     >>> before, after = np.tile([0.9, 0.1], (20, 1)), np.tile([0.4, 0.6], (20, 1))
-    >>> moved = shift(before, after, seed=0)
+    >>> moved = shift(before, after, seed=0, null=Null(after - before))
     >>> print(f"{moved.tv:.2f} {moved.jsd:.2f} bits, p = {moved.p_value:.4f}")
     0.50 0.21 bits, p = 0.0005
     """
     p, q = before.mean(0), after.mean(0)
     tv = float(total_variation(p, q))
-    beyond = _beyond(after - before, tv, seed, DRAWS) if tv > 1e-9 else DRAWS
-    return Shift(
-        float(jensen_shannon(p, q)), tv, float(kullback_leibler(p, q)), (1 + beyond) / (1 + DRAWS)
-    )
+    chance = np.nan if null is None else p_value(null, tv, seed, DRAWS)
+    return Shift(float(jensen_shannon(p, q)), tv, float(kullback_leibler(p, q)), chance)
 
 
-def finer_p_value(
-    before: NDArray[np.float64], after: NDArray[np.float64], seed: int, draws: int
-) -> float:
-    """Return the p-value of a shift from more exchanges; the first `DRAWS` are those of `shift`.
+def p_value(null: Null, tv: float, seed: int, draws: int) -> float:
+    """Return the share of exchanges that move at least as far, the observed labels being one.
 
     Parameters
     ----------
-    before, after, seed
-        As for `shift`.
-    draws
-        Number of exchanges.
+    null
+        What is exchanged.
+    tv
+        The observed total variation.
+    seed, draws
+        Seed and number of the exchanges. The first exchanges are the same however many there are.
     """
-    tv = float(total_variation(before.mean(0), after.mean(0)))
-    return (1 + _beyond(after - before, tv, seed, draws)) / (1 + draws)
+    beyond = _beyond(null, tv, seed, draws) if tv > 1e-9 else draws
+    return (1 + beyond) / (1 + draws)
 
 
 def needs_finer(least: int, tested: int) -> bool:
@@ -138,28 +169,41 @@ def needs_finer(least: int, tested: int) -> bool:
     return tested / (1 + DRAWS) > ALPHA * least
 
 
-def _beyond(differences: NDArray[np.float64], tv: float, seed: int, draws: int) -> int:
-    """Count the exchanges with at least this total variation.
-
-    Parameters
-    ----------
-    differences
-        Probabilities after minus before, shape (cells, classes).
-    tv
-        The observed total variation.
-    seed, draws
-        Seed and number of the exchanges.
-    """
-    rng = np.random.default_rng(seed)
-    n, beyond = len(differences), 0
+def _beyond(null: Null, tv: float, seed: int, draws: int) -> int:
+    """Count the exchanges with at least this total variation; arguments as for `p_value`."""
+    signs_of, probes_of = np.random.default_rng(seed), np.random.default_rng([seed, 1])
+    n, beyond = len(null.differences), 0
     # Four signs come from one random number. So in blocks of a multiple of four draws the signs
     # are those of a single block.
     step = 4 * max(1, BLOCK // (4 * n))
     for start in range(0, draws, step):
-        signs = rng.integers(0, 2, (min(step, draws - start), n), np.int8) * 2.0 - 1
-        null = np.abs(signs @ differences).sum(1) / (2 * n)
-        beyond += int((null >= tv * (1 - 1e-9)).sum())
+        size = min(step, draws - start)
+        signs = signs_of.integers(0, 2, (size, n), np.int8) * 2.0 - 1
+        moved = signs @ null.differences / n
+        if null.probe is not None:
+            moved += _drawn(null.probe, size, probes_of)
+        beyond += int((np.abs(moved).sum(1) / 2 >= tv * (1 - 1e-9)).sum())
     return beyond
+
+
+def _drawn(probe: NDArray[np.float64], draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw from the distribution of which there are R exchanges, shape (draws, K).
+
+    It is normal, being a sum over many training cells, with a covariance that R exchanges tell
+    with R degrees of freedom; so draws are of the multivariate Student's t.
+
+    Parameters
+    ----------
+    probe
+        Shape (R, K); exchanges have mean 0.
+    draws
+        Number of draws.
+    rng
+        Source of random numbers.
+    """
+    count = len(probe)
+    spread = np.sqrt(rng.chisquare(count, draws))
+    return np.asarray(rng.standard_normal((draws, count)) @ probe / spread[:, None])
 
 
 def noise_floor(before: NDArray[np.float64], seed: int) -> float:

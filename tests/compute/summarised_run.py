@@ -158,7 +158,7 @@ def make(folder, population, **config):
                     schema.embeddings_schema(dimension),
                 )
                 write_second_readings(run, number, trials, table, model, dimension, seed)
-        probe(run, plan, cells, MODELS, embed=EMBED)
+        probe(run, plan, cells, MODELS, embed=EMBED, exchanges=12)
         made = Made(run, plan, cells, table, draw_truth(table))
         made.summarise()
     return made

@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from scipy.spatial.distance import jensenshannon
 
@@ -53,6 +54,27 @@ def test_shifts_compare_the_same_cells_before_and_after(made):
         p = rows["p_value"].to_numpy()
         q = [min(min(1, x * len(p) / (p <= x).sum()) for x in p if x >= one) for one in p]
         assert np.allclose(rows["q_value"], q), "adjusted over proteins, within the condition"
+
+
+def test_p_values_under_refit_take_the_exchanges_of_training_cells(made):
+    found = made.frame("shifts").query("condition == 'different' and model == 'one'")
+    moves = pq.read_table(made.run.pairs("exchanges", "one", "different")).to_pandas()
+    some = {p: np.stack(rows["change"]) for p, rows in moves.groupby("protein")}
+    before = by_cell(made, "one", "unaltered", "frozen")
+    after = by_cell(made, "one", "different", "frozen")
+    rng = np.random.default_rng(0)
+    for row in found.query("protocol == 'refit'").iloc[::5].itertuples():
+        own = [c for c in after if made.cells.protein[c] == row.protein]
+        change = np.array([after[c][0] - before[c][0] for c in own])
+        probe = some[row.protein]
+        beyond = 0
+        for _ in range(1500):
+            null = rng.choice([-1, 1], len(own)) @ change / len(own)
+            null = null + rng.standard_t(1e9, len(probe)) @ probe / np.sqrt(
+                rng.chisquare(len(probe))
+            )
+            beyond += np.abs(null).sum() / 2 >= row.tv
+        assert row.p_value == pytest.approx(beyond / 1500, abs=0.06)
 
 
 def test_the_sham_swap_shifts_nothing(made):

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from threadpoolctl import threadpool_limits
 
-from compute.probes.multiclass import fit_multiclass
+from compute.probes.multiclass import TrainingCrops, fit_multiclass
 from compute.probes.stage import probe
 from compute.schema import COMPOSED, Condition, Protocol
 from compute.storage.paths import SECOND
@@ -42,7 +42,9 @@ def test_the_probe_learns_from_the_first_crop_of_each_pair_test_cell(made, condi
     tested = cells.grid & np.isin(cells.classes, cells.folds.testable())
     learned = tested[cell] & (trials["repeat"] == 0).to_numpy()
     of = cell[learned]
-    fitted = fit_multiclass(vectors[learned], of, cells.classes[of], cells.folds, len(CLASSES))
+    fitted = fit_multiclass(
+        TrainingCrops(vectors[learned], of, cells.classes[of]), cells.folds, len(CLASSES)
+    )
     frame = made.predictions("one", condition, "refit").set_index("trial").loc[trials["trial"]]
     assert np.allclose(np.stack(frame["probabilities"]), fitted(vectors, cell), atol=1e-4)
 
@@ -136,7 +138,7 @@ def test_p_values_are_adjusted_over_models_and_conditions(made, column):
 def test_what_is_there_is_not_made_again_and_what_is_missing_comes_back_the_same(made):
     @threadpool_limits.wrap(1)
     def do():
-        probe(made.run, made.plan, made.cells, MODELS, embed=EMBED)
+        probe(made.run, made.plan, made.cells, MODELS, embed=EMBED, exchanges=12)
         made.summarise()
 
     every = sorted(made.run.path.rglob("*.parquet"))

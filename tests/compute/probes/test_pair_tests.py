@@ -12,7 +12,7 @@ from sklearn.svm import SVC
 from compute.backgrounds.folds import deal
 from compute.probes import multiclass, solvers, svm_batched
 from compute.probes import pair_tests as probes
-from compute.probes.multiclass import fit_multiclass
+from compute.probes.multiclass import TrainingCrops, fit_multiclass
 from compute.probes.pair_tests import CONFLICTING, Crops, each_test, pair_tests, score_pair
 from compute.probes.solvers import (
     SOLVERS,
@@ -365,7 +365,7 @@ def test_the_multiclass_probe_equals_its_naive_twin_also_for_cells_without_a_cla
     features = np.concatenate([noisy(7), np.random.default_rng(1).standard_normal((5, 6))])
     features = (features * [1, 100, 1, 0.01, 1, 1] + 5).astype(np.float32)
     order = np.random.default_rng(2).permutation(N)
-    probe = fit_multiclass(features[order], order, CLASSES[order], folds, K + 1)
+    probe = fit_multiclass(TrainingCrops(features[order], order, CLASSES[order]), folds, K + 1)
     asked_cell = np.random.default_rng(3).permutation(N + 5)
     asked = (features[asked_cell] + 0.1).astype(np.float32)
     found = probe(asked, asked_cell)
@@ -380,7 +380,9 @@ def test_the_multiclass_probe_has_not_seen_whom_it_answers_for():
     cell = np.arange(N)
     for features, scheme in ((np.eye(N), "paper"), (np.eye(K * PROTEINS)[
         np.unique(PROTEIN, return_inverse=True)[1]], "grouped")):  # fmt: skip
-        probe = fit_multiclass(features.astype(np.float32), cell, CLASSES, dealt(scheme), K)
+        probe = fit_multiclass(
+            TrainingCrops(features.astype(np.float32), cell, CLASSES), dealt(scheme), K
+        )
         right = probe(features.astype(np.float32), cell).argmax(1) == CLASSES
         assert right.mean() == pytest.approx(1 / K, abs=0.1)
 

@@ -41,7 +41,7 @@ def test_lost_files_and_smaller_passes_give_the_same_tables(made, monkeypatch):
         if "same" in name or name.endswith(f"model={model}/part-00002.parquet"):
             (made.run.path / name).unlink()
     monkeypatch.setattr(stage, "GATHERED", 1)
-    probe(made.run, made.plan, made.cells, MODELS, embed=EMBED)
+    probe(made.run, made.plan, made.cells, MODELS, embed=EMBED, exchanges=12)
     after = contents(made.run)
     assert set(after) == set(before)
     for name, table in before.items():
@@ -62,7 +62,9 @@ def test_second_readings_of_the_same_vectors_give_the_same_answers(made, tmp_pat
             kept = table.filter(pc.is_in(table["trial"], trials.combine_chunks()))
             run.write(second, kept, kept.schema)
     shutil.rmtree(run.path / "work" / "step_tallies")
-    probe(run, made.plan, made.cells, {model: MODELS[model]}, embed=EMBED)
+    probe(
+        run, made.plan, made.cells, {model: MODELS[model]}, embed=EMBED, exchanges=12
+    )
     for (condition, _, _), view in EMBED.step_views(COMPOSED).items():
         if view.reading is None:
             continue

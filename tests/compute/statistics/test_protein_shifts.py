@@ -34,11 +34,11 @@ def table_of(proteins):
     )
 
 
-def shifts_of(before, after, proteins, step=10**9):
+def shifts_of(before, after, proteins, step=10**9, moves=None):
     found = Shifts(5, 2, NAMES, None, proteins)
     for start in range(0, proteins, step):
         rows = np.flatnonzero((before.protein >= start) & (before.protein < start + step))
-        found.add(before.take(rows), after.take(rows), NoiseFloors())
+        found.add(before.take(rows), after.take(rows), NoiseFloors(), after.take(rows), moves)
     key = {"model": "m", "condition": "same", "protocol": "refit"}
     shifts, truth = found.tables(table_of(proteins), **key)
     assert len(truth) == 0
@@ -58,6 +58,27 @@ def test_with_enough_shifts_no_p_value_goes_below_the_least():
     found = shifts_of(before, after, 120)
     assert (found["q_value"].iloc[-20:] <= 0.05).all()
     assert found["p_value"].min() == 1 / 2001
+
+
+def test_what_the_probes_of_two_conditions_differ_by_is_no_shift():
+    """Exchanges that move every protein as far as it moved take the finding away."""
+    before, after = two_readings(30, 10)
+    moved = np.array([0.45, -0.15, -0.15, -0.15]) * np.array([1, -1] * 8)[:, None]
+    found = shifts_of(before, after, 30, moves=lambda protein: moved)
+    assert (found["p_value"] > 0.1).all()
+    alone = shifts_of(before, after, 30)
+    assert (alone["q_value"].iloc[-10:] <= 0.05).all()
+    assert found["tv"].equals(alone["tv"])
+
+
+def test_proteins_without_a_null_have_no_p_and_do_not_count_among_those_tested():
+    before, after = two_readings(30, 10)
+    none = np.zeros((8, 4))
+    found = shifts_of(before, after, 30, moves=lambda protein: none if protein >= 20 else None)
+    assert found["p_value"].iloc[:20].isna().all()
+    assert found["q_value"].iloc[:20].isna().all()
+    assert found["tv"].notna().all()
+    assert np.allclose(found["q_value"].iloc[20:], 1 / 2001)
 
 
 @pytest.mark.parametrize("step", [1, 7])
