@@ -24,11 +24,9 @@ from compute.bench.judging import (
     with_donors,
 )
 from compute.bench.simulated_answers import AnswersConfig
-from compute.bench.simulated_shifts import ShiftsConfig, draw_proteins
 from compute.schema import CONDITIONS, Condition
 from compute.statistics.bootstrap import BootstrapConfig
 from compute.statistics.effects import Tallies, contributions, holm, sign_flip_test
-from compute.statistics.shifts import benjamini_hochberg, shift
 
 MODELS = 3
 """Number of models in a family of tests."""
@@ -153,35 +151,3 @@ def equivalence(config: SimulationConfig) -> Iterator[Finding]:
             claimed = _row(effects)["p_equivalence"] <= ALPHA
             counter.add(f"equivalence within {100 * margin:g} points", claimed)
         yield from counter.findings()
-
-
-def shifts(config: SimulationConfig) -> Iterator[Finding]:
-    """Judge p-values of shifts where nothing shifts, and false discoveries among many proteins."""
-    for code, (setting, shifting) in enumerate(
-        (
-            ("nothing shifts", ShiftsConfig()),
-            ("nothing shifts, mean of 5 trials", ShiftsConfig(trials=5)),
-            ("3 in 10 shift", ShiftsConfig(shifted=0.3)),
-            ("3 in 10 shift, mean of 5 trials", ShiftsConfig(shifted=0.3, trials=5)),
-        )
-    ):
-        setting = f"{shifting.proteins} proteins, {setting}"
-        level = Counter(setting, f"unshifted proteins with p ≤ {ALPHA:g}", (None, None))
-        false = Counter(setting, f"false ones among those with q ≤ {ALPHA:g}", (None, ALPHA))
-        power = Counter(setting, f"shifted proteins with q ≤ {ALPHA:g}", (None, None))
-        for number, rng in config.each(9, code):
-            proteins = list(draw_proteins(shifting, rng))
-            p = np.array(
-                [
-                    shift(protein.before, protein.after, number * 10_000 + i).p_value
-                    for i, protein in enumerate(proteins)
-                ]
-            )
-            moved = np.array([protein.shifted for protein in proteins])
-            called = benjamini_hochberg(p) <= ALPHA
-            level.add("shift", p[~moved] <= ALPHA)
-            false.add("shift", (called & ~moved).sum() / max(called.sum(), 1))
-            if moved.any():
-                power.add("shift", called[moved])
-        for counter in (level, false, power):
-            yield from counter.findings()

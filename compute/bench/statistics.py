@@ -1,9 +1,10 @@
 """Whether intervals hold the truth and tests keep their level: every simulation, as one table.
 
-Layer: joins `intervals` and `false_claims`; writes a CSV file where one is asked for. Data sets
-whose truth is known (`simulated_answers`, `simulated_donors`, `simulated_shifts`) go to the very
-functions that write a run's tables; `bystander bench statistics` prints what `docs/method.md`
-shows.
+Layer: joins `intervals`, `false_claims` and `false_shifts`; writes a CSV file where one is asked
+for.
+Data sets whose truth is known (`simulated_answers`, `simulated_donors`, `simulated_shifts`,
+`simulated_probes`) go to the very functions that write a run's tables; `bystander bench statistics`
+prints what `docs/method.md` shows.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from compute.bench import false_claims, intervals
+from compute.bench import false_claims, false_shifts, intervals
 from compute.bench.judging import Finding, SimulationConfig
 from compute.bench.table import Row
 
@@ -28,7 +29,10 @@ SIMULATIONS: dict[str, Callable[[SimulationConfig], Iterator[Finding]]] = {
     "sign flips": false_claims.sign_flips,
     "tests with shared donors": false_claims.donors,
     "equivalence": false_claims.equivalence,
-    "shifts": false_claims.shifts,
+    "shifts": false_shifts.shifts,
+    "shifts by refitted probes": false_shifts.refits,
+    "variation of proteins": false_shifts.variation,
+    "share of mixed proteins": false_shifts.shares,
 }
 """Every simulation by name."""
 

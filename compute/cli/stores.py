@@ -46,6 +46,9 @@ def simulate(
     mixed_proteins: Annotated[int, typer.Option(help="Proteins with two localizations.")] = (
         StudyDesign.mixed_proteins
     ),
+    varying_proteins: Annotated[
+        int, typer.Option(help="Proteins that vary between two places and have one label.")
+    ] = StudyDesign.varying_proteins,
     cells_per_protein: Annotated[int, typer.Option(help="Crops per protein.")] = (
         StudyDesign.cells_per_protein
     ),
@@ -74,6 +77,7 @@ def simulate(
             store,
             proteins_per_class=proteins_per_class,
             mixed_proteins=mixed_proteins,
+            varying_proteins=varying_proteins,
             cells_per_protein=cells_per_protein,
             fields_per_protein=fields_per_protein,
             replicates=replicates,

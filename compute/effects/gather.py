@@ -19,10 +19,11 @@ from compute.statistics.calibration import CalibrationSums
 from compute.statistics.donors import DonorSums, DonorUnits
 from compute.statistics.dose import add_doses, begin_doses, bins_of
 from compute.statistics.flips import changes
-from compute.statistics.protein_shifts import CellAnswers, Distributions, NoiseFloors, Shifts
+from compute.statistics.protein_shifts import CellAnswers, Distributions, NoiseFloors, Nulls, Shifts
 from compute.statistics.resampling_units import Units, add
 from compute.statistics.rescaling import READINGS
 from compute.statistics.truth import Truth
+from compute.statistics.variation import Variation
 from compute.statistics.worst_case import add_worst, begin_worst
 
 Key = tuple[Protocol, Condition]
@@ -106,6 +107,8 @@ class Gathered:
         By protocol and condition.
     worst
         Sums of `compute.statistics.worst_case`, by protocol and condition.
+    variation
+        Whether one class fits all cells of a protein; None without answers of the frozen probe.
     doses
         Sums of `compute.statistics.dose`, by protocol, condition and dose.
     readings
@@ -119,6 +122,7 @@ class Gathered:
     views: dict[Key, ViewSums] = field(default_factory=dict)
     worst: dict[Key, NDArray[np.float64]] = field(default_factory=dict)
     doses: dict[tuple[Protocol, Condition, Dose], NDArray[np.float64]] = field(default_factory=dict)
+    variation: Variation | None = None
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,8 @@ class Gatherer:
         The conditions with trials of their own, in the run's order.
     temperatures
         Temperature of each protocol, fitted on unaltered crops.
+    prior
+        Share of each class among the cells that probes are fitted on, shape (K,).
     views
         The views that steps of a drop lead to, by condition; empty where trials were read once.
     ends
@@ -152,9 +158,8 @@ class Gatherer:
         Seed of the run.
     truth
         True proportions, on simulated cells; else None.
-    moves
-        For each condition with a probe of its own under `refit`, how a protein moves with exchanges
-        among that probe's training cells, as `Shifts.add` takes it.
+    nulls
+        For each condition, the null of a protein's shift under `refit`.
     """
 
     classes: NDArray[np.int64]
@@ -164,12 +169,13 @@ class Gatherer:
     donors: DonorUnits
     conditions: Sequence[Condition]
     temperatures: dict[Protocol, float]
+    prior: NDArray[np.float64]
     views: Mapping[Condition, Sequence[View]]
     ends: Mapping[tuple[Condition, Dose], NDArray[np.float64]]
     locked: bool
     seed: int
     truth: Truth | None
-    moves: Mapping[Condition, Callable[[int], NDArray[np.float64] | None]]
+    nulls: Mapping[Condition, Nulls]
 
     def gather(
         self, blocks: Iterable[Block], progress: Callable[[int], None] = lambda protein: None
@@ -210,6 +216,10 @@ class Gatherer:
         by_cell = self._by_cell(before)
         tested = before.cells(self.units.of[before.cell] >= 0)
         floors = NoiseFloors()
+        if protocol is Protocol.FROZEN:
+            if found.variation is None:
+                found.variation = Variation(self.prior, self.temperatures[protocol], self.names)
+            found.variation.add(by_cell)
         for number, condition in enumerate(self.conditions):
             after = block.answers.get((protocol, condition))
             if after is None:
@@ -221,12 +231,9 @@ class Gatherer:
                 same = by_cell.take(self._places(before.cell, after.cell))
                 proteins = int(self.protein.max()) + 1
                 empty = Shifts(self.seed, number, self.names, self.truth, proteins)
+                shifts = found.shifts.setdefault(key, empty)
                 refitted = protocol is Protocol.REFIT
-                frozen = block.answers.get((Protocol.FROZEN, condition)) if refitted else after
-                found.shifts.setdefault(key, empty).add(
-                    same, moved, floors, None if frozen is None else self._by_cell(frozen),
-                    self.moves[condition] if refitted else None,
-                )  # fmt: skip
+                shifts.add(same, moved, floors, self.nulls[condition] if refitted else None)
             mine = after.cells(self.units.of[after.cell] >= 0)
             if len(mine.cell) == 0:
                 continue

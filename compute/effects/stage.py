@@ -4,7 +4,7 @@ Layer: reads `predictions`, `trials` and the probe stage's work files; writes ev
 but `examples`. The numbers are computed in `compute.statistics`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -32,15 +32,18 @@ from compute.statistics.aggregation import aggregate, with_counts
 from compute.statistics.backgrounds import background_rows
 from compute.statistics.bootstrap import BootstrapConfig, Resampling
 from compute.statistics.calibration import calibration_rows, fit_temperature, reliability_rows
+from compute.statistics.config import ALPHA
 from compute.statistics.decomposition import decomposition_rows
 from compute.statistics.donors import DonorInfluence, side_by_side
 from compute.statistics.dose import dose_rows
 from compute.statistics.effect_rows import adjust, effect_rows, pair_tallies
 from compute.statistics.effects import Tallies
 from compute.statistics.flips import flip_rows
+from compute.statistics.protein_shifts import Nulls
 from compute.statistics.resampling_units import Units
 from compute.statistics.rescaling import rescaling_rows
 from compute.statistics.truth import Truth
+from compute.statistics.variation import mixed_rows
 from compute.statistics.worst_case import worst_rows
 from compute.storage.atomic_files import Progress, silent, write_stream
 from compute.storage.run_directory import RunDirectory
@@ -51,7 +54,7 @@ COPIED = ("pairwise", "pair_tallies")
 MADE = tuple(name for name in schema.SUMMARY_TABLES if name not in (*COPIED, "examples"))
 """Summary tables that are computed here."""
 
-BY_PROTEIN = ("shifts", "distributions", "truth")
+BY_PROTEIN = ("shifts", "distributions", "variation", "truth")
 """Those of them that have rows for every protein, and are written in parts first."""
 
 FIT_CELLS = 50_000
@@ -162,6 +165,8 @@ class _Stage:
         code, proteins = pd.factorize(cells.protein, sort=True)
         self.proteins, self.protein = pa.array(proteins.tolist()), code.astype(np.int32)
         self.units = cells.units
+        learned = np.bincount(cells.classes[cells.tested], minlength=len(cells.names))
+        self.prior = learned / max(learned.sum(), 1)
         self.truth = None if truth is None else Truth.of(truth, len(cells.classes), self.names)
         self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in MADE}
         self.multiclass: dict[tuple[str, Protocol], _Answered] = {}
@@ -179,9 +184,9 @@ class _Stage:
 
             gatherer = Gatherer(
                 self.cells.classes, self.protein, self.names, self.units, self.cells.donor_units,
-                self.composed, self._temperatures(model), self.views, doses,
+                self.composed, self._temperatures(model), self.prior, self.views, doses,
                 self.embed.normalisation == LOCKED, self.config.seed, self.truth,
-                {c: self._moves(model, c) for c in self.composed},
+                {c: self._nulls(model, c) for c in self.composed},
             )  # fmt: skip
             donors = self.cells.donor_units
             found = gatherer.gather(
@@ -202,13 +207,11 @@ class _Stage:
                 frame = frames.get(name, pd.DataFrame(self.rows[name]))
                 yield name, iter([_table(frame, schema.SUMMARY_TABLES[name])])
 
-    def _moves(
-        self, model: str, condition: Condition
-    ) -> Callable[[int], NDArray[np.float64] | None]:
-        """Return what tells how a protein moves with exchanges among a probe's training cells."""
+    def _nulls(self, model: str, condition: Condition) -> Nulls:
+        """Return what gives the null of a protein's shift under `refit`."""
         found = ReadMoves(self.run.pairs("exchanges", model, condition))
         names = self.proteins.to_pylist()
-        return lambda protein: found.of(names[protein])
+        return lambda protein, cell: found.null(names[protein], cell)
 
     def _temperatures(self, model: str) -> dict[Protocol, float]:
         """Fit a temperature for each protocol on the unaltered crops of tested cells.
@@ -444,7 +447,15 @@ class _Stage:
             for p, c in product(Protocol, self.composed)
         }
         moved = [found.shifts[key].tables(self.table, **named[key]) for key in keys]
+        variation = schema.VARIATION.empty_table()
+        if found.variation is not None:
+            variation = found.variation.table(self.table, model)
+        varies = variation.to_pandas()
+        varying = set(varies.loc[varies["q_value"] <= ALPHA, "protein"])
+        for key, (shifts, _) in zip(keys, moved, strict=True):
+            self._add("mixed_shifts", named[key], mixed_rows(shifts.to_pandas(), varying))
         parts = {
+            "variation": iter([variation]),
             "shifts": (shifts for shifts, _ in moved),
             "truth": (truth for _, truth in moved),
             "distributions": (

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from compute.backgrounds.folds import Folds
 from compute.probes.multiclass import C, Multiclass, Softmax, TrainingCrops
 
 TOLERANCE = 1e-2
@@ -31,27 +30,29 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Exchanged:
-    """A multi-class probe between two conditions, and its moves under R exchanges.
+    """The multi-class probes of two conditions, and their moves under R exchanges.
 
     Parameters
     ----------
+    fitted
+        The two probes.
     middle
         The probe halfway between the two that were fitted, one per fold.
     weight
         How its weights move with each exchange, shape (D, known classes, R), one per fold.
     bias
         How its biases move, shape (known classes, R), one per fold.
-    n_classes
-        Number of classes in the store.
-    folds
-        Which cells are held out together.
     """
 
+    fitted: tuple[Multiclass, Multiclass]
     middle: Sequence[Softmax]
     weight: Sequence[Array]
     bias: Sequence[Array]
-    n_classes: int
-    folds: Folds
+
+    def both(self, features: NDArray[np.float32], cell: NDArray[np.int64]) -> Array:
+        """Return the mean of both probes' probabilities of each crop, shape (n, classes)."""
+        first, second = (probe(features, cell) for probe in self.fitted)
+        return np.asarray((first + second) / 2, np.float32)
 
     def __call__(self, features: NDArray[np.float32], cell: NDArray[np.int64]) -> Array:
         """Return how each crop's probabilities move, each cell's by the fold that holds it out.
@@ -69,8 +70,9 @@ class Exchanged:
             Shape (n, R, classes): the second probe's probabilities minus the first's, to first
             order, had training cells been exchanged.
         """
-        fold = self.folds.fold[cell]
-        found = np.zeros((len(cell), self.bias[0].shape[1], self.n_classes), np.float32)
+        fold = self.fitted[0].folds.fold[cell]
+        shape = (len(cell), self.bias[0].shape[1], self.fitted[0].n_classes)
+        found = np.zeros(shape, np.float32)
         for held, (middle, weight, bias) in enumerate(
             zip(self.middle, self.weight, self.bias, strict=True)
         ):
@@ -126,7 +128,7 @@ def fit_exchanged(
             own = np.searchsorted(pair[0].known, first.classes[at_first[rows]])
             moved.append(_moves(both, own, pair, signs[rows]))
     middle, weight, bias = zip(*moved, strict=True)
-    return Exchanged(middle, weight, bias, fitted[0].n_classes, folds)
+    return Exchanged(fitted, middle, weight, bias)
 
 
 def _signs(cells: int, exchanges: int, seed: int) -> Array:

@@ -1,4 +1,4 @@
-"""How proteins' mean answers move when conditions are exchanged among a probe's training cells.
+"""How proteins' mean answers move where backgrounds do nothing and each condition has a probe.
 
 Layer: sums what `compute.probes.exchange` says of crops by protein, and reads and writes the table
 `exchanges` below a run's `work` folder. Only the protein at hand lies in memory.
@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -16,22 +15,27 @@ from numpy.typing import NDArray
 from compute import schema
 from compute.errors import InputError
 from compute.probes.exchange import Exchanged
+from compute.statistics.shifts import Null
 
 ROWS = 4096
 """Rows of the table that are decoded at a time."""
 
+Crops = tuple[NDArray[np.float32], NDArray[np.int64]]
+"""Embeddings, shape (n, D), and rows of their cells in the store's `cells`, shape (n,)."""
+
 
 class ProteinMoves:
-    """Sums the moves of a condition's trials by protein, and hands on what is finished.
+    """Takes a condition's trials, and hands on how each protein moves.
 
-    A protein's move is the mean over its cells of the mean over their trials; half of it is taken
-    at the condition's trials, half at the unaltered crops of the same cells, because the two are
-    exchangeable where backgrounds do nothing.
+    A cell's second answer minus its first is, exactly, how the mean of both probes changes from its
+    unaltered crop to its trials, plus by how much the second probe exceeds the first on the mean of
+    both. Where backgrounds do nothing the sign of the one is exchanged with the cell's crops, the
+    other with the crops of the cells that the probes were fitted on.
 
     Parameters
     ----------
     exchanged
-        How each crop's probabilities move.
+        Both probes, and how they would move.
     protein
         Protein of each cell of the store, shape (N,).
     write
@@ -46,59 +50,79 @@ class ProteinMoves:
     ) -> None:
         self._exchanged, self._protein, self._write = exchanged, protein, write
         self._name: str | None = None
-        self._sum: NDArray[np.float64] | None = None
-        self._cells = 0
+        self._cells: list[NDArray[np.int64]] = []
+        self._changes: list[NDArray[np.float32]] = []
+        self._moved: list[NDArray[np.float64]] = []
 
-    def add(
-        self,
-        unaltered: tuple[NDArray[np.float32], NDArray[np.int64]],
-        altered: tuple[NDArray[np.float32], NDArray[np.int64]],
-    ) -> None:
-        """Add the crops of some cells, all trials of each; cells lie by protein.
+    def add(self, unaltered: Crops, altered: Crops) -> None:
+        """Add the crops of some cells, all trials of each.
 
         Parameters
         ----------
-        unaltered, altered
-            Embeddings, shape (n, D), and rows of their cells, shape (n,): of the unaltered crops,
-            and of the condition's trials.
+        unaltered
+            The unaltered crops of these cells, and perhaps of more, one of each.
+        altered
+            The condition's trials, those of a cell together and cells by protein.
         """
-        trials = pd.Index(altered[1])
-        cells, place = np.unique(altered[1], return_index=True)
-        cells = cells[np.argsort(place)]
-        there = np.flatnonzero(np.isin(unaltered[1], cells))
-        vectors = np.concatenate([unaltered[0][there], altered[0]])
-        of = np.concatenate([unaltered[1][there], altered[1]])
-        many = pd.Series(1, index=trials).groupby(level=0).sum()
-        weight = np.concatenate(
-            [np.full(len(there), 0.5), 0.5 / many.reindex(trials).to_numpy(float)]
-        )
-        moved = self._exchanged(vectors, of) * weight[:, None, None]
-        owner = self._protein[of]
-        for name in dict.fromkeys(self._protein[cells]):
+        starts = np.flatnonzero(np.diff(altered[1], prepend=-1))
+        cells = altered[1][starts]
+        many = np.diff(np.append(starts, len(altered[1])))
+        order = np.argsort(unaltered[1])
+        place = order[np.searchsorted(unaltered[1], cells, sorter=order)]
+        own = (unaltered[0][place], unaltered[1][place])
+
+        def mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
+            shape = (-1, *([1] * (values.ndim - 1)))
+            return np.asarray(np.add.reduceat(values, starts) / many.reshape(shape), np.float32)
+
+        change = mean(self._exchanged.both(*altered)) - self._exchanged.both(*own)
+        moved = (mean(self._exchanged(*altered)) + self._exchanged(*own)) / 2
+        owner = self._protein[cells]
+        for name in dict.fromkeys(owner):
             if name != self._name:
                 self.finish()
-                self._name, self._sum, self._cells = name, None, 0
-            part = moved[owner == name].sum(0, dtype=np.float64)
-            self._sum = part if self._sum is None else self._sum + part
-            self._cells += int((self._protein[cells] == name).sum())
+                self._name = name
+            rows = np.flatnonzero(owner == name)
+            self._cells.append(cells[rows])
+            self._changes.append(change[rows])
+            self._moved.append(moved[rows].sum(0, dtype=np.float64))
 
     def finish(self) -> None:
         """Hand on the protein at hand, if there is one."""
-        if self._name is None or self._sum is None:
-            return
-        change = (self._sum / self._cells).astype(np.float32)
-        self._write(exchanges_table(self._name, change))
-        self._name = self._sum = None
+        if self._name is not None:
+            cells = np.concatenate(self._cells)
+            probe = np.sum(self._moved, 0) / len(cells)
+            self._write(exchanges_table(self._name, cells, np.concatenate(self._changes), probe))
+        self._name = None
+        for kept in (self._cells, self._changes, self._moved):
+            kept.clear()
 
 
-def exchanges_table(protein: str, change: NDArray[np.float32]) -> pa.Table:
-    """Make rows of `exchanges` of one protein's changes, shape (exchanges, classes)."""
-    count, classes = change.shape
+def exchanges_table(
+    protein: str,
+    cell: NDArray[np.int64],
+    change: NDArray[np.float32],
+    probe: NDArray[np.float64],
+) -> pa.Table:
+    """Make the rows of `exchanges` of one protein.
+
+    Parameters
+    ----------
+    protein
+        Its name.
+    cell, change
+        Rows of its n cells in the store's `cells`, shape (n,), and their changes, shape (n, K).
+    probe
+        The changes of R exchanges, shape (R, K).
+    """
+    n, (count, classes) = len(cell), probe.shape
+    flat = np.concatenate([change, probe]).astype(np.float32).ravel()
     return pa.table(
         [
-            pa.repeat(protein, count),
-            pa.array(np.arange(count), pa.int32()),
-            pa.FixedSizeListArray.from_arrays(pa.array(change.ravel()), classes),
+            pa.array([protein] * (n + count), pa.string()),
+            pa.array([*cell.tolist(), *[None] * count], pa.int64()),
+            pa.array([*[None] * n, *range(count)], pa.int32()),
+            pa.FixedSizeListArray.from_arrays(pa.array(flat), classes),
         ],
         schema=schema.exchanges_schema(classes),
     )
@@ -110,22 +134,34 @@ class ReadMoves:
     Parameters
     ----------
     path
-        The file. Where there is none, or it has no rows, no protein has moves.
+        The file. Where there is none, or it has no rows, nothing is known of any protein.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         there = path.is_file() and pq.read_metadata(path).num_rows > 0
         self._found = _proteins(path) if there else None
-        self._next: tuple[str, NDArray[np.float64]] | None = None
+        self._next: tuple[str, NDArray[np.int64], Null] | None = None
 
-    def of(self, protein: str) -> NDArray[np.float64] | None:
-        """Return a protein's changes, shape (exchanges, classes); None where none has any.
+    def null(self, protein: str, cell: NDArray[np.int64]) -> Null | None:
+        """Return a protein's null.
+
+        Parameters
+        ----------
+        protein
+            Its name.
+        cell
+            Its cells in the order of their answers, shape (n,).
+
+        Returns
+        -------
+        Null or None
+            None where nothing is known of any protein.
 
         Raises
         ------
         InputError
-            The protein is not there, or was asked for out of order.
+            The protein is not there, was asked for out of order, or has other cells.
         """
         if self._found is None:
             return None
@@ -138,24 +174,37 @@ class ReadMoves:
                 f"{self._path} has no rows of protein {protein}, or not in order.",
                 "Run again with --fresh.",
             )
-        return self._next[1]
+        if not np.array_equal(self._next[1], cell):
+            raise InputError(
+                f"{self._path} has other cells of protein {protein} than its predictions.",
+                "Run again with --fresh.",
+            )
+        return self._next[2]
 
 
-def _proteins(path: Path) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """Yield each protein's name and changes."""
+def _proteins(path: Path) -> Iterator[tuple[str, NDArray[np.int64], Null]]:
+    """Yield each protein's name, cells and null."""
     name = ""
-    kept: list[NDArray[np.float64]] = []
+    kept: list[pa.RecordBatch] = []
     with pq.ParquetFile(path, pre_buffer=False) as file:
         for batch in file.iter_batches(ROWS):
             names = batch.column("protein").to_numpy(zero_copy_only=False)
-            flat = batch.column("change").flatten().to_numpy(zero_copy_only=False)
-            change = flat.reshape(len(names), -1).astype(np.float64)
             starts = np.flatnonzero(np.append(True, names[1:] != names[:-1]))
             for a, b in zip(starts, np.append(starts[1:], len(names)), strict=True):
                 if names[a] != name and kept:
-                    yield name, np.concatenate(kept)
+                    yield name, *_null(kept)
                     kept = []
                 name = names[a]
-                kept.append(change[a:b])
+                kept.append(batch.slice(a, b - a))
     if kept:
-        yield name, np.concatenate(kept)
+        yield name, *_null(kept)
+
+
+def _null(batches: list[pa.RecordBatch]) -> tuple[NDArray[np.int64], Null]:
+    """Part one protein's rows into those of cells and those of exchanges."""
+    table = pa.Table.from_batches(batches)
+    flat = table.column("change").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    change = flat.reshape(len(table), -1).astype(np.float64)
+    cell = table.column("cell").to_numpy()
+    of_cells = np.isfinite(cell.astype(np.float64))
+    return cell[of_cells].astype(np.int64), Null(change[of_cells], change[~of_cells])

@@ -82,14 +82,17 @@ def predictions_schema(classes: int) -> pa.Schema:
 def exchanges_schema(classes: int) -> pa.Schema:
     """Return the columns of `exchanges`, which lies below the run's `work` folder alone.
 
-    A row per protein, in their order, and random exchange of conditions among the cells that the
-    multi-class probes of a condition were fitted on: `change`, over `classes` classes, is what the
-    second probe's mean probabilities of the protein would then be, minus the first's.
+    It says how proteins move where backgrounds do nothing, in their order. Rows with a `cell` hold
+    how the mean of a condition's two multi-class probes changes from its unaltered crop to its
+    trials. Rows with an `exchange` hold by how much the second probe's mean probabilities of the
+    protein would exceed the first's, had the conditions been exchanged in random cells that these
+    were fitted on. `change` is over `classes` classes.
     """
     return pa.schema(
         [
             pa.field("protein", _string, nullable=False),
-            pa.field("exchange", _int32, nullable=False),
+            ("cell", _int64),
+            ("exchange", _int32),
             pa.field("change", pa.list_(_f32, classes), nullable=False),
         ]
     )
@@ -231,8 +234,52 @@ SHIFTS = pa.schema(
 """How far each protein's mean probabilities under a condition are from those under `unaltered`.
 
 `jsd` is the Jensen-Shannon divergence in bits, `tv` the total variation, `kl` the Kullback-Leibler
-divergence in bits. `noise_floor` is the mean total variation between random halves of the protein's
-own unaltered cells.
+divergence in nats (both distributions clipped at 1e-10). Under `refit`, `p_value` and `q_value` are
+null where the probes' uncertainty is not known. `noise_floor` is the mean total variation between
+random halves of the protein's own unaltered cells.
+"""
+
+VARIATION = pa.schema(
+    [
+        ("model", _string),
+        ("protein", _string),
+        ("orf", _string),
+        ("labels", pa.list_(_string)),
+        ("best", _string),
+        ("log_e", _f64),
+        ("p_value", _f64),
+        ("q_value", _f64),
+        ("n_cells", _int64),
+    ]
+)
+"""Whether one class fits all cells of a protein, by the multi-class probe's unaltered answers.
+
+`log_e` is the natural logarithm of an e-value against that, `best` the class that fits best,
+`p_value` the e-value's reciprocal, `q_value` adjusted over proteins (Benjamini-Hochberg).
+"""
+
+MIXED_SHIFTS = pa.schema(
+    [
+        ("model", _string),
+        ("condition", _string),
+        ("protocol", _string),
+        ("population", _string),
+        ("estimate", _f64),
+        ("ci_low", _f64),
+        ("ci_high", _f64),
+        ("shifted", _int64),
+        ("kl_25", _f64),
+        ("kl_50", _f64),
+        ("kl_75", _f64),
+        ("n_cells", _int64),
+        ("n_proteins", _int64),
+    ]
+)
+"""How many proteins with mixed localization shift substantially; `population` is a `Population`.
+
+`estimate` is the share of `n_proteins` (one row an ORF, where ORFs are known) with a q-value of at
+most 0.05 and a total variation of at least 0.2; null where there are no q-values. `kl_25` to
+`kl_75` are quartiles of their Kullback-Leibler divergence, in nats.
 """
 
 DISTRIBUTIONS = pa.schema(
@@ -500,6 +547,8 @@ SUMMARY_TABLES: dict[str, pa.Schema] = {
     "reliability": RELIABILITY,
     "shifts": SHIFTS,
     "distributions": DISTRIBUTIONS,
+    "variation": VARIATION,
+    "mixed_shifts": MIXED_SHIFTS,
     "truth": TRUTH,
     "examples": EXAMPLES,
 }

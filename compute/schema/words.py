@@ -221,6 +221,21 @@ EFFECTS_IN_WORDS: dict[Effect, str] = {
 }
 
 
+class Population(StrEnum):
+    """Proteins with mixed localization, and the two kinds of them."""
+
+    SEVERAL = "several_labels"
+    VARYING = "varying"
+    MIXED = "mixed"
+
+
+POPULATIONS: dict[Population, str] = {
+    Population.SEVERAL: "proteins with several labels",
+    Population.VARYING: "proteins with one label or none, of whose cells no one class fits all",
+    Population.MIXED: "proteins with mixed localization: both kinds together",
+}
+
+
 class Aggregation(StrEnum):
     """How pair tests are averaged into one number."""
 

@@ -207,6 +207,9 @@ class StudyDesign:
         Decides cells, fields, batch effects and noise, 0 to 2⁶³ − 1.
     proteome_seed
         Decides the proteins' localizations and brightness, 0 to 2⁶³ − 1.
+    varying_proteins
+        Proteins in two places whose proportion differs from cell to cell, with the label of one of
+        them, 0 to 5000.
 
     Raises
     ------
@@ -221,6 +224,7 @@ class StudyDesign:
     replicates: int = ranged(2, 1, 20, "replicates")
     seed: int = ranged(0, 0, 2**63 - 1, "seed")
     proteome_seed: int = ranged(1, 0, 2**63 - 1, "seed")
+    varying_proteins: int = ranged(0, 0, 5000, "proteins")
 
     def __post_init__(self) -> None:
         check_ranges(self)

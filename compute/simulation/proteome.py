@@ -32,6 +32,8 @@ class Protein:
         Mean share at each of them; sums to 1.
     varying
         Whether the share differs from cell to cell.
+    labels
+        Those of the localizations that people gave it, the first at least.
     brightness
         Light, multiples of the median protein's; from the same distribution in every class.
     contrast
@@ -44,28 +46,42 @@ class Protein:
     localizations: tuple[str, ...]
     proportions: tuple[float, ...]
     varying: bool
+    labels: tuple[str, ...]
     brightness: float
     contrast: float
 
     @property
     def localization(self) -> str | None:
-        """The protein's localization; None for a mixed protein."""
-        return self.localizations[0] if len(self.localizations) == 1 else None
+        """The protein's one label; None for a protein with several."""
+        return self.labels[0] if len(self.labels) == 1 else None
+
+
+_Place = tuple[tuple[str, ...], tuple[float, ...], bool, tuple[str, ...], float, float]
+"""What `Protein` has after its names."""
 
 
 def draw_proteome(
-    proteins_per_class: int, mixed_proteins: int, spread: float, contrast_spread: float, seed: int
+    proteins_per_class: int,
+    mixed_proteins: int,
+    spread: float,
+    contrast_spread: float,
+    seed: int,
+    varying_proteins: int = 0,
 ) -> list[Protein]:
     """Draw the proteins.
 
     Parameters
     ----------
     proteins_per_class, mixed_proteins
-        Numbers of proteins: with one localization, per localization, and with two.
+        Numbers of proteins: with one localization, per localization, and with two, of which half
+        vary from cell to cell.
     spread, contrast_spread
         Standard deviation of the natural logarithm of brightness and of contrast.
     seed
         The same arguments give the same proteins.
+    varying_proteins
+        Number of proteins that vary between two localizations and have the label of the first
+        only, as where people look at a few cells; by default none.
 
     Returns
     -------
@@ -73,19 +89,24 @@ def draw_proteome(
         In the order of their names, which says nothing about their localizations.
     """
     rng = np.random.default_rng(np.random.SeedSequence(seed))
-    places: list[tuple[tuple[str, ...], tuple[float, ...], bool, float, float]] = []
+    places: list[_Place] = []
     for localization in LOCALIZATIONS:
         light = _spread_out(proteins_per_class, spread, rng)
         peaks = _spread_out(proteins_per_class, contrast_spread, rng)
         places += [
-            ((localization,), (1.0,), False, *values) for values in zip(light, peaks, strict=True)
+            ((localization,), (1.0,), False, (localization,), *values)
+            for values in zip(light, peaks, strict=True)
         ]
-    light = _spread_out(mixed_proteins, spread, rng)
-    peaks = _spread_out(mixed_proteins, contrast_spread, rng)
-    for number, values in enumerate(zip(light, peaks, strict=True)):
-        first, second = (LOCALIZATIONS[i] for i in rng.choice(len(LOCALIZATIONS), 2, replace=False))
-        share = round(float(rng.uniform(0.35, 0.65)), 3)
-        places.append(((first, second), (share, 1.0 - share), number % 2 == 1, *values))
+    for count, several in ((mixed_proteins, True), (varying_proteins, False)):
+        light = _spread_out(count, spread, rng)
+        peaks = _spread_out(count, contrast_spread, rng)
+        for number, values in enumerate(zip(light, peaks, strict=True)):
+            two = rng.choice(len(LOCALIZATIONS), 2, replace=False)
+            both = (LOCALIZATIONS[two[0]], LOCALIZATIONS[two[1]])
+            share = round(float(rng.uniform(0.35, 0.65)), 3)
+            varying = number % 2 == 1 or not several
+            labels = both if several else both[:1]
+            places.append((both, (share, 1.0 - share), varying, labels, *values))
     order = rng.permutation(len(places))
     return [
         Protein(f"SIM{seed}-{number:03d}", f"SIM-{seed}-{number:04d}", *places[index])

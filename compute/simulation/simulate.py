@@ -70,6 +70,7 @@ def simulate(
     *,
     proteins_per_class: int = StudyDesign.proteins_per_class,
     mixed_proteins: int = StudyDesign.mixed_proteins,
+    varying_proteins: int = StudyDesign.varying_proteins,
     cells_per_protein: int = StudyDesign.cells_per_protein,
     fields_per_protein: int = StudyDesign.fields_per_protein,
     replicates: int = StudyDesign.replicates,
@@ -87,7 +88,9 @@ def simulate(
     ----------
     out
         Folder of the store to make.
-    proteins_per_class, mixed_proteins, cells_per_protein, fields_per_protein, replicates
+    proteins_per_class, mixed_proteins, varying_proteins
+        Numbers of proteins; see `StudyDesign`.
+    cells_per_protein, fields_per_protein, replicates
         How much is simulated; see `StudyDesign`.
     seed
         Decides cells, fields, batch effects and noise. The same arguments give the same bytes,
@@ -137,6 +140,7 @@ def simulate(
         replicates,
         seed,
         proteome_seed,
+        varying_proteins,
     )
     settings = asdict(config or SimulationConfig())
     config = SimulationConfig(**(settings if size is None else {**settings, "size": size}))
@@ -173,6 +177,7 @@ def _specs(design: StudyDesign, config: SimulationConfig) -> list[FieldSpec]:
         config.brightness_spread,
         config.contrast_spread,
         design.proteome_seed,
+        design.varying_proteins,
     )
     shares = np.diff(
         np.linspace(0, design.cells_per_protein, design.fields_per_protein + 1).astype(int)
@@ -227,7 +232,7 @@ def _write(writer: CropStoreWriter, spec: FieldSpec, crops: FieldCrops) -> None:
             "protein": [protein.name] * count,
             "orf": [protein.orf] * count,
             "localization": [protein.localization] * count,
-            "labels": [list(protein.localizations)] * count,
+            "labels": [list(protein.labels)] * count,
             "field": [spec.name] * count,
             "replicate": [str(spec.replicate + 1)] * count,
         }

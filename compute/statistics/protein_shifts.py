@@ -31,6 +31,11 @@ LEAST = 1 / (1 + DRAWS)
 """The least p-value that `shift` can return."""
 
 
+Nulls = Callable[[int, NDArray[np.int64]], Null | None]
+"""Returns a protein's null by its number and its cells' rows in the store's `cells`; None where
+there is none."""
+
+
 @dataclass(frozen=True)
 class CellAnswers:
     """Answers of one condition and protocol, averaged by cell; n cells, K classes.
@@ -174,8 +179,7 @@ class Shifts:
         before: CellAnswers,
         after: CellAnswers,
         floors: NoiseFloors,
-        one_probe: CellAnswers | None,
-        moves: Callable[[int], NDArray[np.float64] | None] | None = None,
+        nulls: Nulls | None = None,
     ) -> None:
         """Compare some whole proteins, and append a row for each.
 
@@ -185,20 +189,16 @@ class Shifts:
             Answers to the same cells, unaltered and under the condition.
         floors
             Noise floors of these proteins.
-        one_probe
-            Answers to the trials of `after` by the probe of `before`; None where there are none.
-        moves
-            Returns how a protein, by its number, moves with exchanges among the training cells of
-            the probe of `after`, as `Null.probe`, and None where that is not known, so that there
-            is no null. By default both conditions have one probe.
+        nulls
+            Gives the null of each protein where each condition has a probe of its own; by default
+            they have one probe.
         """
         for block in after.proteins():
             number, cell = len(self.rows), after.cell[block]
             p, q = before.mean[block], after.mean[block]
-            probe = moves(int(after.protein[block.start])) if moves is not None else None
-            null = None
-            if one_probe is not None and (moves is None or probe is not None):
-                null = Null(one_probe.mean[block] - p, probe)
+            null: Null | None = Null(q - p)
+            if nulls is not None:
+                null = nulls(int(after.protein[block.start]), cell)
             seed = int(mix(self.seed, Stream.SHIFT_NULL, self.condition, number) >> np.uint64(1))
             found = shift(p, q, seed, null)
             least = null is not None and found.p_value == LEAST

@@ -19,6 +19,10 @@ FINER = 40
 """Exchanges per tested protein for a finer p-value: with so many, the least p-value can be called
 even if no other protein has it."""
 
+STRETCH = 1.1
+"""What moves of probes are multiplied with. They are found to first order and are not quite normal:
+unstretched, p ≤ 0.05 came in up to 5.9% of simulated proteins that did not shift."""
+
 HALVES = 50
 """Random divisions of the unaltered cells into halves that give the noise floor."""
 
@@ -85,10 +89,10 @@ class Null:
     Parameters
     ----------
     differences
-        What each cell's probabilities change by with one probe, shape (n, K). Their signs are
-        exchanged.
+        What each cell's probabilities change by with one probe, or by the mean of two, shape
+        (n, K). Their signs are exchanged.
     probe
-        How the protein's mean probabilities differ by the probes, for R exchanges of conditions
+        How the protein's mean probabilities differ by the two probes, for R exchanges of conditions
         among their training cells, shape (R, K); None, as by default, where one probe answers for
         both conditions.
     """
@@ -203,7 +207,7 @@ def _drawn(probe: NDArray[np.float64], draws: int, rng: np.random.Generator) -> 
     """
     count = len(probe)
     spread = np.sqrt(rng.chisquare(count, draws))
-    return np.asarray(rng.standard_normal((draws, count)) @ probe / spread[:, None])
+    return np.asarray(STRETCH * rng.standard_normal((draws, count)) @ probe / spread[:, None])
 
 
 def noise_floor(before: NDArray[np.float64], seed: int) -> float:

@@ -8,6 +8,7 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 
 from compute.schema import COMPOSED, Protocol
+from compute.statistics.shifts import STRETCH
 from tests.compute.summarised_run import by_cell
 from tests.compute.synthetic_cells import CLASSES
 
@@ -59,20 +60,26 @@ def test_shifts_compare_the_same_cells_before_and_after(made):
 def test_p_values_under_refit_take_the_exchanges_of_training_cells(made):
     found = made.frame("shifts").query("condition == 'different' and model == 'one'")
     moves = pq.read_table(made.run.pairs("exchanges", "one", "different")).to_pandas()
-    some = {p: np.stack(rows["change"]) for p, rows in moves.groupby("protein")}
     before = by_cell(made, "one", "unaltered", "frozen")
-    after = by_cell(made, "one", "different", "frozen")
+    after = by_cell(made, "one", "different", "refit")
     rng = np.random.default_rng(0)
     for row in found.query("protocol == 'refit'").iloc[::5].itertuples():
+        mine = moves[moves["protein"] == row.protein]
+        of_cells = mine[mine["cell"].notna()]
         own = [c for c in after if made.cells.protein[c] == row.protein]
-        change = np.array([after[c][0] - before[c][0] for c in own])
-        probe = some[row.protein]
+        assert of_cells["cell"].tolist() == own
+        change = np.stack(of_cells["change"])
+        probe = np.stack(mine.loc[mine["exchange"].notna(), "change"]).astype(float)
+        assert np.allclose(change.sum(1), 0, atol=1e-5)
+        # What the probes differ by is the rest of what is observed.
+        seen = np.mean([after[c][0] - before[c][0] for c in own], 0)
+        rest = np.abs(seen - change.mean(0)).sum() / 2
+        assert rest < 6 * np.sqrt((probe**2).mean(0)).sum() + 0.01
         beyond = 0
         for _ in range(1500):
             null = rng.choice([-1, 1], len(own)) @ change / len(own)
-            null = null + rng.standard_t(1e9, len(probe)) @ probe / np.sqrt(
-                rng.chisquare(len(probe))
-            )
+            scale = STRETCH / np.sqrt(rng.chisquare(len(probe)))
+            null = null + scale * rng.standard_normal(len(probe)) @ probe
             beyond += np.abs(null).sum() / 2 >= row.tv
         assert row.p_value == pytest.approx(beyond / 1500, abs=0.06)
 

@@ -81,6 +81,15 @@ def test_one_exchange_is_the_one_that_is_fitted(crops):
         assert np.corrcoef(ours.ravel(), refitted.ravel())[0, 1] > 0.95
 
 
+def test_what_is_observed_is_the_change_of_both_probes_and_what_they_differ_by(crops):
+    pair = (fit(crops[0]), fit(crops[1]))
+    exchanged = fit_exchanged(crops, pair, 8, 0)
+    asked = [(c.features, c.cell) for c in crops]
+    change = exchanged.both(*asked[1]) - exchanged.both(*asked[0])
+    between = sum(pair[1](*a) - pair[0](*a) for a in asked) / 2
+    assert np.allclose(pair[1](*asked[1]) - pair[0](*asked[0]), change + between, atol=1e-6)
+
+
 def test_crops_that_are_alike_move_nothing(crops):
     probe = fit(crops[0])
     exchanged = fit_exchanged((crops[0], crops[0]), (probe, probe), 8, 0)
@@ -108,13 +117,16 @@ def test_a_constant_feature_does_no_harm(crops):
 
 
 class Known(Exchanged):
-    """Moves that are read off the embedding: one exchange, two classes."""
+    """Moves and answers that are read off the embedding: one exchange, two classes."""
 
     def __init__(self):
         pass
 
+    def both(self, features, cell):
+        return np.concatenate([features, 1 - features], 1)
+
     def __call__(self, features, cell):
-        return np.stack([features, -features], 2).astype(np.float32)
+        return 10 * np.stack([features, -features], 2).astype(np.float32)
 
 
 def test_a_protein_moves_as_its_cells_do_however_they_are_cut_into_shards():
@@ -123,38 +135,50 @@ def test_a_protein_moves_as_its_cells_do_however_they_are_cut_into_shards():
     rng = np.random.default_rng(1)
     own, of = rng.standard_normal((6, 1)).astype(np.float32), np.repeat(np.arange(6), many)
     altered = rng.standard_normal((len(of), 1)).astype(np.float32)
-    naive = {}
-    for name in "abc":
-        cells = np.flatnonzero(protein == name)
-        each = [(own[c, 0] + altered[of == c, 0].mean()) / 2 for c in cells]
-        naive[name] = np.mean(each)
+    after = np.array([altered[of == c, 0].mean() for c in range(6)])
     for cuts in ([], [3], [1, 2, 3, 4, 5], [2, 5]):
         tables: list[pa.Table] = []
         moves = ProteinMoves(Known(), protein, tables.append)
         for cells in np.split(np.arange(6), cuts):
             here = np.isin(of, cells)
-            moves.add((own[cells], cells), (altered[here], of[here]))
+            moves.add((own[::-1], np.arange(6)[::-1]), (altered[here], of[here]))
         moves.finish()
-        rows = pa.concat_tables(tables).to_pylist()
-        assert {row["protein"]: pytest.approx(row["change"][0]) for row in rows} == naive
-        assert all(row["change"][1] == -row["change"][0] for row in rows)
+        rows = pa.concat_tables(tables).to_pandas()
+        assert rows["protein"].drop_duplicates().tolist() == ["a", "b", "c"]
+        for name, some in rows.groupby("protein"):
+            cells = np.flatnonzero(protein == name)
+            of_cells = some[some["cell"].notna()]
+            assert of_cells["cell"].tolist() == cells.tolist()
+            change = np.stack(of_cells["change"])
+            assert np.allclose(change[:, 0], after[cells] - own[cells, 0], atol=1e-6)
+            assert np.allclose(change.sum(1), 0, atol=1e-6)
+            (probe,) = some.loc[some["exchange"].notna(), "change"]
+            assert probe[0] == pytest.approx(10 * (after[cells] + own[cells, 0]).mean() / 2)
 
 
 def test_what_was_written_is_read_in_order(tmp_path):
     path = tmp_path / "exchanges.parquet"
     rng = np.random.default_rng(2)
-    change = {name: rng.standard_normal((5, 3)).astype(np.float32) for name in ("a", "b", "d")}
+    cells = {"a": np.array([4, 2]), "b": np.array([7]), "d": np.array([1, 9, 3])}
+    change = {
+        name: rng.standard_normal((len(c), 3)).astype(np.float32) for name, c in cells.items()
+    }
+    probe = {name: rng.standard_normal((5, 3)).astype(np.float32) for name in cells}
     with table_writer(path, schema.exchanges_schema(3)) as add:
-        for name, values in change.items():
-            add(exchanges_table(name, values))
+        for name in cells:
+            add(exchanges_table(name, cells[name], change[name], probe[name]))
     read = ReadMoves(path)
-    assert np.array_equal(read.of("a"), change["a"])
-    assert np.array_equal(read.of("d"), change["d"])
+    for name in ("a", "d"):
+        null = read.null(name, cells[name])
+        assert np.array_equal(null.differences, change[name])
+        assert np.array_equal(null.probe, probe[name])
     with pytest.raises(InputError, match="no rows of protein e"):
-        read.of("e")
+        read.null("e", cells["d"])
     with pytest.raises(InputError, match="no rows of protein c"):
-        ReadMoves(path).of("c")
+        ReadMoves(path).null("c", cells["d"])
+    with pytest.raises(InputError, match="other cells of protein a"):
+        ReadMoves(path).null("a", cells["a"][::-1])
     with table_writer(tmp_path / "empty.parquet", schema.exchanges_schema(3)):
         pass
     for name in ("none", "empty"):
-        assert ReadMoves(tmp_path / f"{name}.parquet").of("a") is None
+        assert ReadMoves(tmp_path / f"{name}.parquet").null("a", cells["a"]) is None

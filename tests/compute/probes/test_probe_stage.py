@@ -62,9 +62,7 @@ def test_second_readings_of_the_same_vectors_give_the_same_answers(made, tmp_pat
             kept = table.filter(pc.is_in(table["trial"], trials.combine_chunks()))
             run.write(second, kept, kept.schema)
     shutil.rmtree(run.path / "work" / "step_tallies")
-    probe(
-        run, made.plan, made.cells, {model: MODELS[model]}, embed=EMBED, exchanges=12
-    )
+    probe(run, made.plan, made.cells, {model: MODELS[model]}, embed=EMBED, exchanges=12)
     for (condition, _, _), view in EMBED.step_views(COMPOSED).items():
         if view.reading is None:
             continue

@@ -113,6 +113,21 @@ def test_varying_proteins_vary_and_fixed_ones_do_not():
     assert {one.varying for one in mixed} == {True, False}
 
 
+def test_proteins_that_vary_with_one_label_come_on_top_of_the_others():
+    plain, more = (draw_proteome(1, 6, 0.5, 0.3, 1, count) for count in (0, 5))
+    hidden = [one for one in more if one.labels != one.localizations]
+    assert len(hidden) == 5
+    assert all(one.varying and len(one.localizations) == 2 for one in hidden)
+    assert all(one.labels == one.localizations[:1] for one in hidden)
+    assert all(one.localization == one.localizations[0] for one in hidden)
+
+    def known(one):
+        return one.localizations, one.proportions, one.varying, one.brightness, one.contrast
+
+    others = [known(one) for one in more if one not in hidden]
+    assert sorted(others) == sorted(map(known, plain)), "the other proteins are the same"
+
+
 def test_masks_are_centred_cells_and_part_of_the_foreground(store):
     arrays = store.arrays()
     masks, foregrounds = arrays.unpack(arrays.masks), arrays.unpack(arrays.foregrounds)

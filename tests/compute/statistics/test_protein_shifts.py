@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from compute.statistics.protein_shifts import CellAnswers, Distributions, NoiseFloors, Shifts
+from compute.statistics.shifts import Null
 
 NAMES = ["actin", "ER", "Golgi", "nucleus"]
 CELLS = 20
@@ -34,11 +35,11 @@ def table_of(proteins):
     )
 
 
-def shifts_of(before, after, proteins, step=10**9, moves=None):
+def shifts_of(before, after, proteins, step=10**9, nulls=None):
     found = Shifts(5, 2, NAMES, None, proteins)
     for start in range(0, proteins, step):
         rows = np.flatnonzero((before.protein >= start) & (before.protein < start + step))
-        found.add(before.take(rows), after.take(rows), NoiseFloors(), after.take(rows), moves)
+        found.add(before.take(rows), after.take(rows), NoiseFloors(), nulls)
     key = {"model": "m", "condition": "same", "protocol": "refit"}
     shifts, truth = found.tables(table_of(proteins), **key)
     assert len(truth) == 0
@@ -64,7 +65,8 @@ def test_what_the_probes_of_two_conditions_differ_by_is_no_shift():
     """Exchanges that move every protein as far as it moved take the finding away."""
     before, after = two_readings(30, 10)
     moved = np.array([0.45, -0.15, -0.15, -0.15]) * np.array([1, -1] * 8)[:, None]
-    found = shifts_of(before, after, 30, moves=lambda protein: moved)
+    change = after.mean - before.mean
+    found = shifts_of(before, after, 30, nulls=lambda _, cell: Null(change[cell], moved))
     assert (found["p_value"] > 0.1).all()
     alone = shifts_of(before, after, 30)
     assert (alone["q_value"].iloc[-10:] <= 0.05).all()
@@ -73,8 +75,11 @@ def test_what_the_probes_of_two_conditions_differ_by_is_no_shift():
 
 def test_proteins_without_a_null_have_no_p_and_do_not_count_among_those_tested():
     before, after = two_readings(30, 10)
-    none = np.zeros((8, 4))
-    found = shifts_of(before, after, 30, moves=lambda protein: none if protein >= 20 else None)
+    change, none = after.mean - before.mean, np.zeros((8, 4))
+    found = shifts_of(
+        before, after, 30,
+        nulls=lambda protein, cell: Null(change[cell], none) if protein >= 20 else None,
+    )  # fmt: skip
     assert found["p_value"].iloc[:20].isna().all()
     assert found["q_value"].iloc[:20].isna().all()
     assert found["tv"].notna().all()

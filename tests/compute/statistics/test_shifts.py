@@ -139,7 +139,7 @@ def test_what_probes_differ_by_is_added_to_the_null():
     rng = np.random.default_rng(6)
     known = np.array([[0.02, -0.02, 0], [0, 0.01, -0.01]])
     probe = rng.standard_normal((200, 2)) @ known
-    naive = np.abs(rng.standard_normal((100_000, 2)) @ known).sum(1) / 2
+    naive = shifts.STRETCH * np.abs(rng.standard_normal((100_000, 2)) @ known).sum(1) / 2
     before = np.tile([0.5, 0.3, 0.2], (9, 1))
     for tv in (0.01, 0.03, 0.05):
         found = p_value(Null(np.zeros_like(before), probe), tv, 0, 20_000)
