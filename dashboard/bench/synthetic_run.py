@@ -21,6 +21,7 @@ from dashboard.bench.synthetic_cells import Drawn
 from dashboard.bench.synthetic_config import PROTOCOLS, SyntheticConfig
 from dashboard.bench.synthetic_crops import CHANNELS, SIDE, examples
 from dashboard.bench.synthetic_drops import drops
+from dashboard.bench.synthetic_mixed import mixed_tables
 from dashboard.bench.synthetic_tables import summaries
 from dashboard.bench.synthetic_trials import WINDOWS
 
@@ -65,7 +66,7 @@ def make_run(path: Path, config: SyntheticConfig, progress: Progress = silent) -
         if not config.complete:
             return path
         _write_predictions(run, drawn, progress)
-        for name, tables in (summaries(drawn) | drops(drawn)).items():
+        for name, tables in (summaries(drawn) | drops(drawn) | mixed_tables(drawn)).items():
             if name not in config.without:
                 write_stream(run.summary(name), tables, schema.SUMMARY_TABLES[name])
         if config.examples and "examples" not in config.without:

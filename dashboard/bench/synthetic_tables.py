@@ -62,7 +62,7 @@ def summaries(drawn: Drawn) -> dict[str, Iterator[pa.Table]]:
     made = {name: [_table(name, found)] for name, found in rows.items()} | tests
     return {name: iter(parts) for name, parts in made.items()} | {
         "distributions": _distributions(drawn),
-        "shifts": _shifts(drawn, rng),
+        "shifts": shift_tables(drawn),
         "truth": _truth(drawn),
     }
 
@@ -308,8 +308,9 @@ def _compared(drawn: Drawn) -> Iterator[tuple[dict[str, pa.Array], Floats, Float
             yield columns, share[:, first], share[:, place], mean[:, first], mean[:, place]
 
 
-def _shifts(drawn: Drawn, rng: np.random.Generator) -> Iterator[pa.Table]:
+def shift_tables(drawn: Drawn) -> Iterator[pa.Table]:
     """Give the shifts of mean probabilities, called by their distance."""
+    rng = np.random.default_rng((drawn.config.seed, 8))
     count = drawn.config.all_proteins
     for columns, said_before, said_after, before, after in _compared(drawn):
         tv, jsd = _moved(before, after)

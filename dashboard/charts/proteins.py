@@ -138,7 +138,7 @@ def curve(table: pd.DataFrame, condition: str, threshold: float) -> Chart:
     )
     caption = (
         f"Share of proteins with q ≤ {ALPHA:g} and a total variation of at least the threshold, "
-        f"under “{condition_title(condition).lower()}”; the paper speaks of about 15%. "
+        f"under “{condition_title(condition).lower()}”. "
         f"n = {wording.count(table['n'].max() if len(table) else 0, 'protein')} a model."
     )
     return Chart("shift_curve", title, caption, (panel,) if at else ())

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 import pandas as pd
 
 from compute.statistics.config import ALPHA
+from dashboard import wording
+from dashboard.charts import mixed_proteins
 from dashboard.charts import protein_lists as lists
 from dashboard.charts import proteins as charts
 from dashboard.figures import keys, parameters, tables
@@ -90,6 +92,30 @@ SHARES = Figure(
     tables=("shifts",),
 )
 
+MIXED = Figure(
+    "mixed",
+    "Mixed proteins shifted by condition",
+    query=lambda asked: _of(
+        asked.query(proteins.mixed, asked.protocol, asked.models), condition=asked.conditions
+    ),
+    chart=lambda asked, table: mixed_proteins.shares(table),
+    columns=lambda asked, table: {
+        "model": tables.MODEL,
+        "condition": tables.CONDITION,
+        "population": Column("Proteins"),
+        "shifted": Column("shifted", Written.COUNT),
+        "n_proteins": Column("of", Written.COUNT),
+        "estimate": Column("Share", Written.PERCENT),
+        "ci_low": Column(f"{wording.level()} from", Written.PERCENT),
+        "ci_high": Column("to", Written.PERCENT),
+        "kl_25": Column("KL (nats), 25%", Written.NUMBER),
+        "kl_50": Column("50%", Written.NUMBER),
+        "kl_75": Column("75%", Written.NUMBER),
+    },
+    filters=OF_MODELS,
+    tables=("mixed_shifts",),
+)
+
 LISTED = Figure(
     "listed",
     "The shifts of a list of proteins",
@@ -167,6 +193,7 @@ FIGURES = (
     HISTOGRAM,
     CURVE,
     SHARES,
+    MIXED,
     LISTED,
     DISTRIBUTION,
     EVERY_CONDITION,

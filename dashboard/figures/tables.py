@@ -58,7 +58,7 @@ CELLS, PROTEINS = Column("Cells", Written.COUNT), Column("Proteins", Written.COU
 
 
 def named(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table with models and conditions by title.
+    """Return a table with models, conditions and populations by title.
 
     A table of conditions is put in the order of charts: by model, then by condition.
     """
@@ -71,7 +71,11 @@ def named(table: pd.DataFrame) -> pd.DataFrame:
             ranks.insert(0, [marks.index(name) for name in table["model"]])
         rows = sorted(range(len(table)), key=lambda row: [rank[row] for rank in ranks])
         found = found.iloc[rows]
-    titles = {"condition": theme.condition_title, "model": theme.model_title}
+    titles = {
+        "condition": theme.condition_title,
+        "model": theme.model_title,
+        "population": lambda name: name.replace("_", " "),
+    }
     return found.assign(
         **{
             column: [title(name) for name in found[column]]

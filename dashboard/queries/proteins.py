@@ -189,6 +189,27 @@ def find(run: Run, text: str, limit: int = 50) -> pd.DataFrame:
     )
 
 
+def mixed(run: Run, protocol: str, models: tuple[str, ...]) -> pd.DataFrame:
+    """Return how many proteins with mixed localization shift substantially.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``model, condition, population, estimate, ci_low, ci_high, shifted, kl_25, kl_50, kl_75,
+        n_cells, n_proteins``; `estimate` is missing where there are no q-values.
+    """
+    return run.query(
+        """
+        SELECT model, condition, population, estimate, ci_low, ci_high, shifted,
+               kl_25, kl_50, kl_75, n_cells, n_proteins
+        FROM {mixed_shifts} WHERE protocol = $protocol AND model IN $models
+        ORDER BY model, condition, population
+        """,
+        ("mixed_shifts",),
+        {"protocol": protocol, "models": list(models)},
+    )
+
+
 def protein_shifts(run: Run, protein: str, protocol: str) -> pd.DataFrame:
     """Return one protein's shift for every model and condition, with its rank.
 

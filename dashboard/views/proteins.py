@@ -8,6 +8,7 @@ import streamlit as st
 
 from compute.statistics.config import ALPHA, SUBSTANTIAL
 from dashboard import cache, theme, wording
+from dashboard.charts import mixed_proteins
 from dashboard.figures import keys
 from dashboard.figures import proteins as figures
 from dashboard.figures.crops import legend
@@ -303,9 +304,27 @@ def _all(shared: Shared, some: tuple[str, ...], *, protein_chosen: bool) -> None
     with right:
         show.figure(figures.CURVE, shared, condition=condition, threshold=threshold)
     show.figure(figures.SHARES, shared, threshold=threshold)
+    with show.guarded("Proteins with mixed localization"):
+        _mixed(shared)
     _table(shared, chosen)
     with show.guarded("The truth of all proteins"):
         _verdicts(shared, threshold)
+
+
+def _mixed(shared: Shared) -> None:
+    """Show how many proteins with mixed localization shift, if the run knows."""
+    try:
+        asked = show.asked(figures.MIXED, shared)
+        table = figures.MIXED.query(asked)
+    except MissingTableError:
+        return
+    if table.empty:
+        return
+    st.subheader("Proteins with mixed localization", anchor=False)
+    st.markdown(wording.plain_name(mixed_proteins.finding(table)))
+    if table["estimate"].notna().any():
+        show.figure(figures.MIXED, shared)
+        show.numbers(figures.MIXED, asked, shared, table)
 
 
 def _verdicts(shared: Shared, threshold: float) -> None:

@@ -1,0 +1,130 @@
+"""Proteins with mixed localization: how many shift substantially, in words and as a chart."""
+
+import pandas as pd
+
+from compute.paper.table_1 import MIXED_DIVERGENCE, MIXED_PROTEINS, MIXED_SHARE
+from compute.schema import Condition, Population
+from compute.statistics.config import ALPHA, SUBSTANTIAL
+from dashboard import wording
+from dashboard.charts.accuracy import spread_out, tuples
+from dashboard.charts.description import Axis, Chart, Layer, Panel, Points
+from dashboard.theme import condition_title, in_order, model_marks, model_title
+
+PUBLISHED = (
+    f"In the paper about {MIXED_SHARE:.0%} do (PIFiA, {MIXED_PROTEINS:,} proteins, probes fitted "
+    "inside each condition)"
+)
+"""What the paper says of this population under `masked`; it stands beside that number alone."""
+
+
+def finding(table: pd.DataFrame) -> str:
+    """Return a sentence on mixed proteins whose neighbours are masked; empty where there are none.
+
+    Parameters
+    ----------
+    table
+        From `queries.proteins.mixed`.
+    """
+    masked = table[table["condition"] == Condition.MASKED]
+    rows = masked[masked["population"] == Population.MIXED]
+    if rows.empty:
+        return ""
+    each, unknown = [], []
+    for row in wording.records(rows.sort_values("estimate", ascending=False)):
+        if not wording.known(row.estimate):
+            unknown.append(model_title(row.model))
+            continue
+        ends = f"{100 * row.ci_low:.0f} to {100 * row.ci_high:.0f}"
+        each.append(
+            f"{model_title(row.model)} {wording.percent(row.estimate)} of "
+            f"{wording.count(row.n_proteins, 'protein')} ({wording.level()} interval {ends})"
+        )
+    if not each:
+        return (
+            "How many proteins with mixed localization shift when neighbours are masked cannot be "
+            "said here: no p-values were computed under this protocol."
+        )
+    missing = f" Not computed for {', '.join(unknown)}." if unknown else ""
+    return (
+        "Of proteins with mixed localization, these shift substantially when neighbours are "
+        f"masked: {'; '.join(each)}. {PUBLISHED}.{missing}"
+    )
+
+
+def population(table: pd.DataFrame) -> str:
+    """Say how many proteins count as mixed, and why, for each model."""
+    rows = table[table["condition"] == Condition.MASKED]
+    if rows.empty:
+        rows = table
+    said = []
+    for model in dict.fromkeys(rows["model"]):
+        some = rows[rows["model"] == model].drop_duplicates("population").set_index("population")
+        n = {p: int(some["n_proteins"].get(str(p), 0)) for p in Population}
+        said.append(
+            f"{model_title(model)} {n[Population.MIXED]:,} ({n[Population.SEVERAL]:,} with several "
+            f"labels, {n[Population.VARYING]:,} of whose cells no one class fits all)"
+        )
+    return "; ".join(said)
+
+
+def shares(table: pd.DataFrame) -> Chart:
+    """Draw the share of mixed proteins that shift substantially, by condition and model.
+
+    Parameters
+    ----------
+    table
+        From `queries.proteins.mixed`.
+    """
+    rows = table[(table["population"] == Population.MIXED) & table["estimate"].notna()]
+    conditions = in_order(rows["condition"].unique())
+    place = {name: i for i, name in enumerate(conditions)}
+    marks = model_marks(rows["model"])
+    models = sorted(rows["model"].unique(), key=list(marks).index)
+    layers: list[Layer] = []
+    for model, offset in zip(models, spread_out(len(models)), strict=True):
+        some = rows[rows["model"] == model]
+        layers.append(
+            Points(
+                model_title(model),
+                tuple(place[c] + offset for c in some["condition"]),
+                tuples(some["estimate"]),
+                marks[model].ink,
+                low=tuples(some["ci_low"]),
+                high=tuples(some["ci_high"]),
+                symbol=marks[model].symbol,
+                hover=tuple(
+                    f"{model_title(model)}, {condition_title(row.condition)}\n"
+                    f"{row.estimate:.0%} ({int(row.shifted):,} of {row.n_proteins:,} proteins)\n"
+                    f"KL, quartiles: {row.kl_25:.2f}, {row.kl_50:.2f}, {row.kl_75:.2f} nats"
+                    for row in wording.records(some)
+                ),
+            )
+        )
+    panel = Panel(
+        Axis("", tuple(condition_title(c) for c in conditions)),
+        Axis("Mixed proteins shifted", range=(0, 1.02), percent=True),
+        tuple(layers),
+        height=340,
+    )
+    quartiles = ", ".join(f"{value:.2f}" for value in MIXED_DIVERGENCE)
+    caption = (
+        "Proteins with mixed localization are those with several labels and those of whose cells "
+        f"no one class fits all (q ≤ {ALPHA:g}): {population(table)}. A shift is substantial with "
+        f"q ≤ {ALPHA:g} and a total variation of at least {SUBSTANTIAL:g}; bars: {wording.level()} "
+        "intervals over proteins (Wilson). Pointing at a mark gives quartiles of the "
+        f"Kullback–Leibler divergence; the paper's, masked, are {quartiles} nats."
+    )
+    return Chart("mixed_shares", _title(rows), caption, (panel,) if conditions else ())
+
+
+def _title(rows: pd.DataFrame) -> str:
+    """Say the largest share when neighbours are masked."""
+    masked = rows[rows["condition"] == Condition.MASKED]
+    if masked.empty:
+        return "Proteins with mixed localization that shift on other backgrounds"
+    worst = wording.records(masked.sort_values("estimate", ascending=False))[0]
+    return (
+        f"Of {wording.count(worst.n_proteins, 'protein')} with mixed localization "
+        f"{worst.estimate:.0%} shift substantially for {model_title(worst.model)} when neighbours "
+        "are masked"
+    )
