@@ -161,8 +161,7 @@ class Backgrounds:
 
 def look_at(images: NDArray[Any], arrays: CropArrays, rows: NDArray[np.int64]) -> CentreCells:
     """Measure the centre cells in these rows of the store, whose crops are `images`."""
-    mask = arrays.words(arrays.masks[rows])
-    foreground = arrays.words(arrays.foregrounds[rows])
+    mask, foreground = arrays.outlines(rows)
     other = foreground & ~mask
     medium, _ = find_medium(_hole(mask, other), foreground, images.shape[-1])
     steps = _steps(mask, images.shape[-1])
@@ -261,8 +260,7 @@ def _from_crops(
 ) -> Backgrounds:
     """Take crops in these rows of the store; their centre cells are removed but where kept."""
     arrays, width = trials.arrays, trials.cells.images.shape[-1]
-    mask = arrays.words(arrays.masks[donor])
-    foreground = arrays.words(arrays.foregrounds[donor])
+    mask, foreground = arrays.outlines(donor)
     neighbours = shown = _steps(foreground & ~mask, width)
     row, flags, medium = _remove(trials, donor, mask, foreground, neighbours, keep)
     if keep.any():

@@ -23,6 +23,8 @@ PASTE = (WITH_GLOW, HARD_EDGE)
 and the noise of its own medium; or cut off at its mask as in the paper, its donor at the scale of
 its protein or field."""
 
+MOST_SHIFT = 8
+"""Pixels by which masks can be grown or shrunk at most; yeast cells are 15 to 40 pixels wide."""
 
 SCHEMES = ("grouped", "paper")
 """What is dealt out to folds: whole proteins, or cells as in the paper."""

@@ -66,6 +66,9 @@ DonorCentre = Annotated[
 Paste = Annotated[
     str, typer.Option(help="Cells take their glow along: glow, or hard to cut them at the mask.")
 ]
+MaskShift = Annotated[
+    int, typer.Option(help="Grow cells' masks by so many pixels, or shrink them (below 0).")
+]
 Normalisation = Annotated[
     str, typer.Option(help="Models scale by each crop, or locked to the cell's unaltered crop.")
 ]

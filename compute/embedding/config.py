@@ -7,7 +7,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from compute.backgrounds.config import DONOR_CENTRE, HARMONISE, LEFT, PASTE, WITH_GLOW, PlanConfig
+from compute.backgrounds.config import (
+    DONOR_CENTRE,
+    HARMONISE,
+    LEFT,
+    MOST_SHIFT,
+    PASTE,
+    WITH_GLOW,
+    PlanConfig,
+)
 from compute.errors import BystanderError, UsageError, unknown_value
 from compute.models.precision import PRECISIONS
 from compute.schema import CONDITIONS, STEP_CONDITIONS, STEPS, Condition, Reading
@@ -69,6 +77,9 @@ class EmbedConfig:
         treated the other way, which tells what a drop is made of.
     compiled
         Whether PyTorch compiles the networks first, which pays on GPUs.
+    mask_shift
+        Pixels by which the masks of centre cells and of donors' own cells are grown, −8 to 8; below
+        0 they are shrunk. 0, the default, takes them as they are.
 
     Raises
     ------
@@ -90,6 +101,7 @@ class EmbedConfig:
     precision: str = "float32"
     second_readings: bool = True
     compiled: bool = False
+    mask_shift: int = 0
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -102,6 +114,12 @@ class EmbedConfig:
         ):
             if value not in allowed:
                 raise unknown_value(kind, value, allowed)
+        if not -MOST_SHIFT <= self.mask_shift <= MOST_SHIFT:
+            raise UsageError(
+                f"mask_shift is {self.mask_shift} pixels; it must lie between {-MOST_SHIFT} and "
+                f"{MOST_SHIFT}.",
+                "Give --mask-shift a number within these, such as -2 or 2.",
+            )
         if not 0 <= self.batch_size <= 65536:
             raise UsageError(
                 f"batch_size is {self.batch_size}; it must be 1 to 65536, or 0 to have it found."

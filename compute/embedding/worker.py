@@ -145,7 +145,7 @@ class ShardWorker:
         """
         store = CropStore(job.store)
         plan = Plan(store.cells, store.usable, store.windows, store.localizations, job.plan)
-        arrays = store.arrays(cache=job.pixels)
+        arrays = store.arrays(cache=job.pixels, mask_shift=job.config.mask_shift)
         scales = measure_once(
             job.config.harmonise, store.cells, store.windows, arrays, job.plan.seed,
             job.pixels / store.fingerprint,

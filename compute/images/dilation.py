@@ -1,4 +1,4 @@
-"""Packs masks into 64-bit words, 64 pixels in each, and grows them. Pure arrays.
+"""Packs masks into 64-bit words, 64 pixels in each, and grows or shrinks them. Pure arrays.
 
 A row of pixels begins at the highest bit of its first word, as packed bits on disk do; bits beyond
 its last pixel mean nothing. Shifting words takes a twentieth of the time of shifting booleans,
@@ -93,6 +93,30 @@ def diamond(words: Words, pixels: int) -> Words:
     for _ in range(pixels):
         words = _across_rows(_along_rows(words, 1), words, 1)
     return words
+
+
+def moved(words: Words, pixels: int, width: int) -> Words:
+    """Grow masks by a number of steps to the four nearest pixels, or shrink them.
+
+    Parameters
+    ----------
+    words
+        Masks from `to_words`, shape (..., H, ⌈width/64⌉).
+    pixels
+        Steps: above 0 as `diamond`; below 0 all goes that is within so many steps of a pixel outside
+        the mask. What lies beyond the image counts as neither, so a mask is not shrunk from there.
+    width
+        Pixels in a row.
+
+    Returns
+    -------
+    ndarray
+        Words of the same shape.
+    """
+    if pixels >= 0:
+        return diamond(words, pixels)
+    inside = to_words(np.ones((1, width), bool))
+    return words & ~diamond(~words & inside, -pixels)
 
 
 def _along_rows(words: Words, step: int) -> Words:

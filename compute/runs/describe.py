@@ -52,6 +52,13 @@ def describe_run(run: RunDirectory) -> Iterator[str]:
         for item in run.meta["rejections"]:
             yield f"  {item['count']} × {item['reason']}"
     counts = run.meta["counts"]
+    shift = run.meta["configuration"]["embed"].get("mask_shift", 0)
+    if shift:
+        yield (
+            f"Masks were moved by {shift:+d} pixels: {counts['cells_with_empty_mask']} of "
+            f"{counts['cells_in_trials']} cells have none left, {counts['cells_at_the_border']} "
+            "reach the border of their crop. They stay in the trials, with a flag."
+        )
     swapped = sum(counts.get(f"trials_{name}", 0) for name in ("same", "different", "cell_free"))
     by_protein = run.meta["configuration"]["embed"]["harmonise"] == "protein"
     if by_protein and counts["trials_with_seam"] > SEAMS_TO_MENTION * swapped:

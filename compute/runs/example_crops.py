@@ -20,6 +20,7 @@ from compute import schema
 from compute.backgrounds.compose import compose
 from compute.backgrounds.harmonise import Scales
 from compute.hashing import Stream, mix
+from compute.images.dilation import to_masks
 from compute.schema import Condition, Protocol
 from compute.storage.atomic_files import Progress, silent, write_stream
 from compute.storage.run_directory import RunDirectory
@@ -150,7 +151,8 @@ def _rows(
 ) -> pa.Table:
     """Compose one protein's trials again; return them as rows of `examples`."""
     crops = compose(trials, arrays, scales, donor_centre, paste)
-    masks = arrays.unpack(arrays.masks[trials["cell"].to_numpy()])
+    words, _ = arrays.outlines(trials["cell"].to_numpy())
+    masks = to_masks(words, arrays.images.shape[-1])
     rows: list[dict[str, Any]] = []
     trial: Any
     for i, trial in enumerate(trials.itertuples()):

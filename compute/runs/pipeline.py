@@ -28,7 +28,7 @@ from compute.runs.engines import EngineConfig, EngineName, open_engine
 from compute.runs.engines.tasks import IncompleteError
 from compute.runs.example_crops import write_examples
 from compute.runs.prepare import prepare, with_fold
-from compute.runs.provenance import describe, flagged_trials, plain, seen_donors
+from compute.runs.provenance import describe, flagged_trials, moved_masks, plain, seen_donors
 from compute.runs.stages import embed_stage, probe_stage
 from compute.storage.atomic_files import Progress, silent, write_stream
 from compute.storage.paths import SECOND, WORK
@@ -163,7 +163,7 @@ class _Stages:
         if not run.summary("cells").is_file():
             tables = with_fold(store.cell_tables(), cells.folds.fold)
             write_stream(run.summary("cells"), tables, schema.run_cells_schema())
-        arrays = store.arrays(cache=run.pixels)
+        arrays = store.arrays(cache=run.pixels, mask_shift=config.embed.mask_shift)
         scales = measure(
             config.embed.harmonise, store.cells, store.windows, arrays, config.plan.seed
         )
@@ -255,6 +255,7 @@ class _Stages:
                 **{f"trials_{name}": count for name, count in plan.counts.items()},
                 "trials_with_seam": flagged_trials(run, schema.TrialFlag.SEAM),
                 "trials_with_seen_donor": seen_donors(run),
+                **(moved_masks(run) if self._config.embed.mask_shift else {}),
             },
             checks={
                 "pair_tests": how_fitted(run),

@@ -204,6 +204,27 @@ def flagged_trials(run: RunDirectory, flag: schema.TrialFlag) -> int:
     return sum(int((column.to_numpy() & int(flag) != 0).sum()) for column in flags)
 
 
+def moved_masks(run: RunDirectory) -> dict[str, int]:
+    """Count the cells in trials whose mask is empty, and those whose mask touches the border.
+
+    Masks that were shrunk may vanish, those that were grown may reach the border; the cells stay in
+    the trials, so that runs with other masks have the same cells.
+    """
+    unaltered = pc.field("condition") == str(schema.Condition.UNALTERED)
+    flags = [
+        pq.read_table(file, columns=["flags"], filters=unaltered, partitioning=None)["flags"]
+        for file in run.parts("trials")
+    ]
+    found = {
+        "cells_with_empty_mask": schema.TrialFlag.EMPTY_MASK,
+        "cells_at_the_border": schema.TrialFlag.TOUCHES_BORDER,
+    }
+    return {
+        name: sum(int((some.to_numpy() & int(flag) != 0).sum()) for some in flags)
+        for name, flag in found.items()
+    }
+
+
 def seen_donors(run: RunDirectory) -> int:
     """Count the trials whose donor's protein the probe that is tested on them has learned."""
     found = [

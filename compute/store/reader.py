@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from compute import schema
 from compute.errors import InputError, unknown_value
-from compute.images.dilation import Words, bytes_to_words, to_words
+from compute.images.dilation import Words, bytes_to_words, moved, to_words
 from compute.storage.atomic_files import read_json, sha256, writing
 from compute.storage.locks import one_at_a_time
 from compute.storage.paths import StorePaths
@@ -147,18 +147,43 @@ class CropArrays:
         Packed bits, shape (N, ceil(H·W / 8)), uint8.
     windows
         Windows without cells, shape (M, C, H, W), the store's dtype.
+    mask_shift
+        Pixels by which `outlines` grows the centre cells' masks (below 0: shrinks them), by default
+        0. `masks` and `foregrounds` are always as stored.
     """
 
     images: Pixels
     masks: Pixels
     foregrounds: Pixels
     windows: Pixels
+    mask_shift: int = 0
 
     def unpack(self, packed: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Turn packed mask rows into booleans of shape (n, H, W)."""
         height, width = self.images.shape[2:]
         bits = np.unpackbits(packed, axis=1, count=height * width)
         return bits.reshape(-1, height, width).view(bool)
+
+    def outlines(self, rows: NDArray[np.int64]) -> tuple[Words, Words]:
+        """Read the centre cells' masks, moved by `mask_shift`, and every cell of their crops.
+
+        What a mask gains it takes from neighbours or medium; what it loses belongs to no cell.
+
+        Parameters
+        ----------
+        rows
+            Rows of the store, shape (n,).
+
+        Returns
+        -------
+        mask, foreground
+            Words of `compute.images.dilation`, shape (n, H, ⌈W/64⌉).
+        """
+        mask, foreground = self.words(self.masks[rows]), self.words(self.foregrounds[rows])
+        if not self.mask_shift:
+            return mask, foreground
+        shifted = moved(mask, self.mask_shift, self.images.shape[-1])
+        return shifted, (foreground & ~mask) | shifted
 
     def words(self, packed: NDArray[np.uint8]) -> Words:
         """Turn packed mask rows into words of `compute.images.dilation`, shape (n, H, ⌈W/64⌉)."""
@@ -247,7 +272,9 @@ class CropStore:
             raise unknown_value("split", split, sorted(set(self.cells["split"].dropna())))
         return sorted(set(self.cells["field"][inside]))
 
-    def arrays(self, cache: Path | None = None, first: int | None = None) -> CropArrays:
+    def arrays(
+        self, cache: Path | None = None, first: int | None = None, mask_shift: int = 0
+    ) -> CropArrays:
         """Return the pixels of the store.
 
         Parameters
@@ -259,6 +286,8 @@ class CropStore:
         first
             Number of cells, and of windows, to read into memory, at most; None, the default, reads
             all.
+        mask_shift
+            As in `CropArrays`; 0 by default.
 
         Returns
         -------
@@ -277,7 +306,8 @@ class CropStore:
             "windows": ("windows", "image", (m, *pixels), self.dtype),
         }
         return CropArrays(
-            **{name: self._array(name, *s, cache, first is None) for name, s in wanted.items()}
+            **{name: self._array(name, *s, cache, first is None) for name, s in wanted.items()},
+            mask_shift=mask_shift,
         )
 
     def _array(
