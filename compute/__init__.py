@@ -28,6 +28,7 @@ PUBLIC = {
     "PlanConfig": "compute.backgrounds.config",
     "RunConfig": "compute.runs.config",
     "RunDirectory": "compute.storage.run_directory",
+    "SensitivityConfig": "compute.runs.variants",
     "check": "compute.runs.describe",
     "check_model": "compute.runs.describe",
     "convert": "compute.models.published.convert",
@@ -50,6 +51,7 @@ PUBLIC = {
     "measure_statistics": "compute.bench.statistics",
     "published": "compute.paper.run",
     "run": "compute.runs.run",
+    "sensitivity": "compute.runs.sensitivity",
     "simulate": "compute.simulation.simulate",
     "train": "compute.models.training.train",
 }
@@ -87,6 +89,8 @@ if TYPE_CHECKING:
     from compute.runs.engines import EngineConfig as EngineConfig
     from compute.runs.estimate import estimate as estimate
     from compute.runs.run import run as run
+    from compute.runs.sensitivity import sensitivity as sensitivity
+    from compute.runs.variants import SensitivityConfig as SensitivityConfig
     from compute.simulation.simulate import simulate as simulate
     from compute.statistics.config import BootstrapConfig as BootstrapConfig
     from compute.storage.run_directory import RunDirectory as RunDirectory

@@ -69,6 +69,17 @@ Paste = Annotated[
 MaskShift = Annotated[
     int, typer.Option(help="Grow cells' masks by so many pixels, or shrink them (below 0).")
 ]
+MaskShifts = Annotated[
+    str, typer.Option(help="Pixels by which masks are grown, separated by commas; below 0: shrunk.")
+]
+Layers = Annotated[
+    str,
+    typer.Option(
+        help="Layers to read: before, last, or names, of all models that have them or as "
+        "MODEL:LAYER; separated by commas."
+    ),
+]
+Poolings = Annotated[str, typer.Option(help="How maps become vectors: max, mean.")]
 Normalisation = Annotated[
     str, typer.Option(help="Models scale by each crop, or locked to the cell's unaltered crop.")
 ]

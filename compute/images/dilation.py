@@ -103,8 +103,8 @@ def moved(words: Words, pixels: int, width: int) -> Words:
     words
         Masks from `to_words`, shape (..., H, ⌈width/64⌉).
     pixels
-        Steps: above 0 as `diamond`; below 0 all goes that is within so many steps of a pixel outside
-        the mask. What lies beyond the image counts as neither, so a mask is not shrunk from there.
+        Steps: above 0 as `diamond`; below 0 all goes that is within so many steps of a pixel
+        outside the mask. Nothing is known beyond the image, so a mask is not shrunk from there.
     width
         Pixels in a row.
 

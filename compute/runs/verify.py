@@ -38,6 +38,9 @@ _NAMES = {
 }  # fmt: skip
 """Columns that hold names, and the entry of `run.json` that lists these."""
 
+_SINGLE = {**schema.SUMMARY_TABLES, **schema.ADDED_TABLES}
+"""Tables of one file each, with their schemas."""
+
 
 @dataclass
 class _Tally:
@@ -96,7 +99,7 @@ def check_run(run: RunDirectory, progress: Progress = silent) -> Iterator[str]:
     _check_schemas(run)
     if run.parts("trials"):
         yield from _check_trials(run)
-    for name in schema.SUMMARY_TABLES:
+    for name in (*schema.SUMMARY_TABLES, *run.meta.get("added", {})):
         yield f"{name}: {_check_summary(run, name)}"
     yield "Tables, counts and references agree."
 
@@ -111,6 +114,7 @@ def _check_bytes(run: RunDirectory, progress: Progress) -> str:
                 raise InputError(f"{path} is missing or was altered.", ANEW)
         return f"checksums of the {len(known)} summary tables agree; its shards have none"
     listed = read_manifest(run.path, run.meta["checksums"])
+    listed += [(run.summary(name), digest) for name, digest in run.meta.get("added", {}).items()]
     bad = [verdict for verdict in verify(listed, progress) if verdict.problem]
     extra = {*run.tables()} - {path for path, _ in listed}
     told = [f"{v.path} ({v.problem})" for v in bad] + [
@@ -135,6 +139,8 @@ def _expected(run: RunDirectory) -> Iterator[tuple[Path, pa.Schema]]:
             yield file, schema.embeddings_schema(model["dimension"])
     for name, expected in schema.SUMMARY_TABLES.items():
         yield run.summary(name), expected
+    for name in run.meta.get("added", {}):
+        yield run.summary(name), _SINGLE[name]
 
 
 def _check_schemas(run: RunDirectory) -> None:
@@ -258,8 +264,9 @@ def _check_embeddings(run: RunDirectory, model: str) -> int:
 def _check_summary(run: RunDirectory, name: str) -> int:
     """Check that a summary table has the run's own names; return the number of its rows."""
     path = run.summary(name)
-    columns = [c for c in schema.SUMMARY_TABLES[name].names if c in _NAMES]
-    if name in run.meta.get("tables", {}) and columns:
+    known = {**run.meta.get("tables", {}), **run.meta.get("added", {})}
+    columns = [c for c in _SINGLE[name].names if c in _NAMES]
+    if name in known and columns:
         for rows in _read(path, columns):
             _known_names(run, path, rows)
     return pq.read_metadata(path).num_rows

@@ -9,6 +9,7 @@ from compute.schema.checks import (
 )
 from compute.schema.runs import (
     ACCURACY,
+    ADDED_TABLES,
     BACKGROUNDS,
     CALIBRATION,
     DECOMPOSITION,
@@ -23,6 +24,7 @@ from compute.schema.runs import (
     PAIRWISE,
     RELIABILITY,
     RESCALING,
+    SENSITIVITY,
     SHIFTS,
     SUMMARY_TABLES,
     TRUTH,
@@ -43,6 +45,7 @@ from compute.schema.stores import (
 from compute.schema.words import (
     CALIBRATION_MEASURES,
     CELL_FLAGS,
+    CHOICES,
     COMPOSED,
     CONDITIONS,
     DOSES,
@@ -61,6 +64,7 @@ from compute.schema.words import (
     Aggregation,
     Calibration,
     CellFlag,
+    Choice,
     Condition,
     ConditionSpec,
     Dose,
@@ -78,10 +82,12 @@ from compute.schema.words import (
 
 __all__ = [
     "ACCURACY",
+    "ADDED_TABLES",
     "BACKGROUNDS",
     "CALIBRATION",
     "CALIBRATION_MEASURES",
     "CELL_FLAGS",
+    "CHOICES",
     "COMPOSED",
     "CONDITIONS",
     "DECOMPOSITION",
@@ -104,6 +110,7 @@ __all__ = [
     "RELIABILITY",
     "RESCALING",
     "RUN_VERSION",
+    "SENSITIVITY",
     "SHIFTS",
     "STEPS",
     "STEP_CONDITIONS",
@@ -117,6 +124,7 @@ __all__ = [
     "Aggregation",
     "Calibration",
     "CellFlag",
+    "Choice",
     "Condition",
     "ConditionSpec",
     "Dose",

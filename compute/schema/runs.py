@@ -553,3 +553,39 @@ SUMMARY_TABLES: dict[str, pa.Schema] = {
     "examples": EXAMPLES,
 }
 """Run tables that are one Parquet file each, with their schemas."""
+
+SENSITIVITY = pa.schema(
+    [
+        ("choice", _string),
+        ("setting", _string),
+        ("shift", _int32),
+        ("is_base", pa.bool_()),
+        ("model", _string),
+        ("probe", _string),
+        ("protocol", _string),
+        ("quantity", _string),
+        ("condition", _string),
+        ("estimate", _f64),
+        ("ci_low", _f64),
+        ("ci_high", _f64),
+        ("difference", _f64),
+        ("difference_low", _f64),
+        ("difference_high", _f64),
+        ("unit", _string),
+        ("n_cells", _int64),
+        ("n_proteins", _int64),
+        ("n_empty", _int64),
+        ("n_border", _int64),
+    ]
+)
+"""Overall findings under other settings, one choice (`Choice`) moved at a time from the run's own.
+
+`quantity` is `accuracy`, `drop` or `gap`. Rows with `is_base` are the run's own, one for each
+choice; `difference` is from them, over the same cells on the same donors, and null in them. It has
+no interval in pair tests where donors are, whose part in it is not known. `shift` is the pixels by
+which masks were moved, null under other choices; `n_empty` and `n_border` count the cells whose
+mask is empty, or touches the border, under the setting.
+"""
+
+ADDED_TABLES: dict[str, pa.Schema] = {"sensitivity": SENSITIVITY}
+"""Tables of one Parquet file each that a finished run can be given, with their schemas."""

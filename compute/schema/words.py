@@ -385,6 +385,25 @@ DOSES: dict[Dose, str] = {
 }
 
 
+class Choice(StrEnum):
+    """What an analyst chooses, and a finding should not hang on."""
+
+    MASK = "mask"
+    LAYER = "layer"
+    POOLING = "pooling"
+    HARMONISE = "harmonise"
+    PASTE = "paste"
+
+
+CHOICES: dict[Choice, str] = {
+    Choice.MASK: "pixels by which cells' masks are grown, or shrunk (below 0)",
+    Choice.LAYER: "the layer that embeddings are taken from",
+    Choice.POOLING: "how a layer's map becomes one vector",
+    Choice.HARMONISE: "which crops share a scale when a donor is brought to the cell's intensities",
+    Choice.PASTE: "whether cells take their glow along or are cut off at the mask",
+}
+
+
 class CellFlag(IntFlag):
     """Quality of a cell's mask and image; any flag in `UNUSABLE` keeps it out of trials."""
 

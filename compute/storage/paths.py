@@ -5,7 +5,7 @@ No other file of the two packages spells such a path (a test sees to that).
 
 from pathlib import Path
 
-from compute.schema import SUMMARY_TABLES, Reading
+from compute.schema import ADDED_TABLES, SUMMARY_TABLES, Reading
 
 STORE_FILE = "store.json"
 """What makes a folder a crop store."""
@@ -41,7 +41,7 @@ RUN_TABLES: dict[str, str] = {
     "trials": f"trials/{_SHARDS}",
     "embeddings": f"embeddings/model=*/{_SHARDS}",
     "predictions": f"predictions/model=*/{_SHARDS}",
-    **{name: f"{name}.parquet" for name in SUMMARY_TABLES},
+    **{name: f"{name}.parquet" for name in (*SUMMARY_TABLES, *ADDED_TABLES)},
 }
 """Tables of a run directory, each with where it lies, as a glob below the directory."""
 

@@ -134,7 +134,8 @@ class RunDirectory(RunPaths):
         """
         folders = [name for name in (*PARTS, WORK) if name not in without]
         shards = [file for name in folders for file in self.below(name)]
-        single = [self.summary(name) for name in sorted(("cells", *schema.SUMMARY_TABLES))]
+        names = ("cells", *schema.SUMMARY_TABLES, *schema.ADDED_TABLES)
+        single = [self.summary(name) for name in sorted(names)]
         return [*(file for file in single if file.is_file()), *shards]
 
     def finish(self, *, without: Sequence[str] = (WORK,), **more: Any) -> None:
@@ -169,6 +170,26 @@ class RunDirectory(RunPaths):
         )
         forget(files)
         self.clear_unwanted()
+
+    def add(self, name: str, table: pa.Table) -> None:
+        """Give a finished run one of `compute.schema.ADDED_TABLES`, or another in its place.
+
+        Its checksum stands in `run.json`, beside those of the tables that the run itself made. A
+        run that is killed in between is whole once the table is added again.
+
+        Raises
+        ------
+        BusyError
+            Another process is writing to the run.
+        InputError
+            The table is not as its schema says.
+        """
+        path = self.summary(name)
+        with lock(self.path, "run"):
+            self.write(path, table, schema.ADDED_TABLES[name])
+            self.meta = read_header(self.path)
+            self.record(added={**self.meta.get("added", {}), name: sha256(path)})
+            forget([path])
 
     def clear_unwanted(self) -> None:
         """Delete the folders that a finished run needs no longer."""
@@ -312,7 +333,8 @@ def _clear(path: Path) -> None:
     paths = RunPaths(path)
     for name in (*PARTS, WORK):
         shutil.rmtree(paths.folder(name), ignore_errors=True)
-    single = [paths.summary(name) for name in (*schema.SUMMARY_TABLES, "cells", "tallies")]
+    names = (*schema.SUMMARY_TABLES, *schema.ADDED_TABLES, "cells", "tallies")
+    single = [paths.summary(name) for name in names]
     forget(single)
     for file in (*single, paths.manifest, paths.header):
         file.unlink(missing_ok=True)

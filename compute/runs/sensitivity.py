@@ -1,0 +1,234 @@
+"""Whether a run's findings hang on the analyst's choices: the table `sensitivity`.
+
+Layer: does small runs of the same cells on the same donors under other settings
+(`compute.runs.variants`), compares them with the finished run, and gives it the table. Each of
+these runs is an ordinary one, so their statistics are the ordinary ones, and one that was
+interrupted goes on.
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from compute import schema
+from compute.backgrounds.config import PlanConfig
+from compute.embedding.config import EmbedConfig
+from compute.errors import UsageError
+from compute.models.card import ModelCard, builtin_cards, load_card, resolve_models, save_card
+from compute.runs.config import RunConfig
+from compute.runs.engines import EngineConfig
+from compute.runs.pipeline import run_store
+from compute.runs.prepare import prepare
+from compute.runs.setting_rows import Compared, setting_rows
+from compute.runs.variants import (
+    READING,
+    SensitivityConfig,
+    Setting,
+    embed_config,
+    moved_card,
+    settings_of,
+)
+from compute.schema import Condition
+from compute.statistics.config import BootstrapConfig
+from compute.storage.atomic_files import Progress, silent
+from compute.storage.remote import is_url
+from compute.storage.run_directory import Notice, RunDirectory, unheard
+from compute.store.reader import CropStore
+
+LOOKED_AT = (Condition.UNALTERED, Condition.SAME, Condition.DIFFERENT, Condition.MASKED)
+"""The conditions that findings are about."""
+
+CARDS = "cards"
+"""Folder for the cards of models that are read in other ways, beside the runs."""
+
+
+def sensitivity(
+    store: Path | str,
+    run: Path | str,
+    models: Sequence[str] | None = None,
+    config: SensitivityConfig | None = None,
+    *,
+    work: Path | str | None = None,
+    keep: bool = False,
+    engine: EngineConfig | None = None,
+    device: str = "auto",
+    jobs: int | None = None,
+    progress: Progress = silent,
+    notice: Notice = unheard,
+) -> pa.Table:
+    """Look at a finished run's findings under other settings, and add them to it as a table.
+
+    Parameters
+    ----------
+    store
+        The crop store that the run was made from.
+    run
+        The finished run; its settings are those that the others are compared with.
+    models
+        Its models, all or some: names of shipped models or paths of cards. By default all, which
+        must then be shipped ones.
+    config
+        The settings of every choice; `SensitivityConfig()` by default.
+    work
+        Folder for the runs under other settings; by default beside `run`, with ``-sensitivity``
+        behind its name. An interrupted call goes on from what lies there.
+    keep
+        Whether these runs stay; by default they are deleted at the end.
+    engine, device, jobs
+        As for `compute.runs.run.run`.
+    progress
+        Called with the stage's name, units done and units in all.
+    notice
+        Called with what a person should know at once.
+
+    Returns
+    -------
+    Table
+        Columns of `compute.schema.SENSITIVITY`.
+
+    Raises
+    ------
+    UsageError
+        The run is not finished, or of another store or other models; or a setting does not exist.
+    BystanderError
+        As for `run`.
+
+    Examples
+    --------
+    >>> from compute import SensitivityConfig, sensitivity
+    >>> choices = SensitivityConfig(mask_shifts=(0, 2), layers=(), poolings=(), harmonise=(),
+    ...     paste=())
+    >>> table = sensitivity("store", "my-run", ["deeploc.toml"], choices)
+    >>> sorted(set(table["setting"].to_pylist()))
+    ['0', '2']
+    """
+    config = SensitivityConfig() if config is None else config
+    base, opened = _opened(store, run)
+    paths = _cards(base, models)
+    cards = {name: load_card(path) for name, path in paths.items()}
+    own = _configuration(base)
+    settings = settings_of(config, own.embed, cards)
+    folder = Path(work) if work else base.path.with_name(f"{base.path.name}-sensitivity")
+    names = list(dict.fromkeys(each.run for each in settings if each.run))
+    runs = {"": base}
+    for number, name in enumerate(names, start=1):
+
+        def tell(stage: str, done: int, total: int, of: str = f"{number}/{len(names)}") -> None:
+            progress(f"{of} {stage}", done, total)
+
+        some = [each for each in settings if each.run == name]
+        given = list(paths.values())
+        if name == READING:
+            given = _write_cards(folder / CARDS, some, cards, paths)
+        runs[name], _ = run_store(
+            opened.path, folder / name, [str(path) for path in given],
+            replace(own, embed=embed_config(some[0], own.embed)),
+            engine=engine, device=device, jobs=jobs, progress=tell, notice=notice,
+        )  # fmt: skip
+    compared = Compared(base, prepare(opened, own)[1], own)
+    parts = [setting_rows(each, runs[each.run], compared) for each in settings]
+    frame = pd.concat(parts, ignore_index=True).reindex(columns=schema.SENSITIVITY.names)
+    table = pa.Table.from_pandas(frame, schema=schema.SENSITIVITY, preserve_index=False)
+    base.add("sensitivity", table)
+    if not keep:
+        _remove(folder, [*names, CARDS])
+    return table
+
+
+def _opened(store: Path | str, run: Path | str) -> tuple[RunDirectory, CropStore]:
+    """Open a finished run and its store, and check that they belong together."""
+    for place in (store, run):
+        if is_url(str(place)):
+            raise UsageError(f"{place} is a URL.", "Copy the run and its store to this machine.")
+    base, opened = RunDirectory(run), CropStore(store)
+    if not base.complete:
+        raise UsageError(f"{run} is not finished.", "Finish it with the command that began it.")
+    if not base.parts("trials") or "embed" not in base.meta.get("configuration", {}):
+        raise UsageError(f"{run} has no trials of its own.", "Give a run of `bystander run`.")
+    made_of = base.meta["store"]["fingerprint"]
+    if made_of != opened.fingerprint:
+        raise UsageError(
+            f"{run} was made from another store ({made_of}) than {store} ({opened.fingerprint}).",
+            f"Give the store that it was made from; it was called {base.meta['store']['path']!r}.",
+        )
+    return base, opened
+
+
+def _cards(base: RunDirectory, models: Sequence[str] | None) -> dict[str, Path]:
+    """Find the cards of a run's models, by name, and check that they are the same models."""
+    made = {model["name"]: model["hash"] for model in base.meta["models"]}
+    shipped = builtin_cards()
+    if models is None:
+        other = [name for name in made if name not in shipped]
+        if other:
+            raise UsageError(
+                f"{base.path}: models {', '.join(other)} are not shipped.",
+                "Give --models, with the paths of their cards.",
+            )
+        models = list(made)
+    found = {}
+    for path in map(Path, resolve_models(models)):
+        card = load_card(path)
+        if made.get(card.name) != card.hash:
+            known = "other weights or settings" if card.name in made else "no such model"
+            raise UsageError(
+                f"Model {card.name!r} of {path}: {base.path} has {known}.",
+                f"Give the cards that the run was made with; its models: {', '.join(made)}.",
+            )
+        found[card.name] = path
+    return found
+
+
+def _configuration(base: RunDirectory) -> RunConfig:
+    """Return a run's settings, with the conditions that are looked at and nothing to look at."""
+    said = base.meta["configuration"]
+    conditions = [str(c) for c in LOOKED_AT if c in base.meta["conditions"]]
+    if len(conditions) < 2 or conditions[0] != Condition.UNALTERED:
+        raise UsageError(
+            f"{base.path} has {', '.join(base.meta['conditions'])} only, so no drop can be "
+            "compared.",
+            f"Run it with --conditions {','.join(LOOKED_AT)} or more.",
+        )
+    return RunConfig(
+        plan=PlanConfig(**{**said["plan"], "conditions": tuple(conditions)}),
+        embed=EmbedConfig(**said["embed"]),
+        bootstrap=BootstrapConfig(**said["bootstrap"]),
+        examples=0,
+        keep_embeddings=False,
+    )
+
+
+def _write_cards(
+    folder: Path,
+    settings: Sequence[Setting],
+    cards: Mapping[str, ModelCard],
+    paths: Mapping[str, Path],
+) -> list[Path]:
+    """Write the cards of models that are read in other ways, with their weights beside them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = []
+    for setting in settings:
+        for model, name in setting.models.items():
+            weights = folder / cards[model].weights
+            weights = weights.with_name(f"{cards[model].sha256}.safetensors")
+            if not weights.is_file():
+                partial = weights.with_suffix(".partial")
+                shutil.copyfile(paths[model].parent / cards[model].weights, partial)
+                partial.replace(weights)
+            card = replace(moved_card(cards[model], setting, name), weights=weights.name)
+            found.append(folder / f"{name}.toml")
+            save_card(card, found[-1])
+    return found
+
+
+def _remove(folder: Path, names: Sequence[str]) -> None:
+    """Delete what was made in a folder, and the folder if nothing else lies in it."""
+    for name in names:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    with suppress(OSError):
+        folder.rmdir()
