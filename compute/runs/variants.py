@@ -135,8 +135,9 @@ def settings_of(
         (Choice.PASTE, embed.paste, config.paste),
     ):
         for name in dict.fromkeys((own, *wanted)):
-            run = "" if name == own else f"{choice}{name}" if _signed(name) else f"{choice}-{name}"
             shift = int(name) if choice is Choice.MASK else None
+            run = f"{choice}-{name}" if shift is None else f"{choice}{shift:+d}"
+            run = "" if name == own else run
             found.append(Setting(choice, name, run, same, shift))
     layers = _layers(config.layers, cards)
     poolings = {
@@ -180,11 +181,6 @@ def moved_card(card: ModelCard, setting: Setting, name: str) -> ModelCard:
     if setting.choice is Choice.LAYER:
         return replace(card, name=name, layer=setting.name)
     return replace(card, name=name, pooling=setting.name)
-
-
-def _signed(name: str) -> bool:
-    """Tell whether a setting's name begins with a sign, so that none need stand before it."""
-    return name.startswith("-")
 
 
 def _has_map(card: ModelCard) -> bool:
