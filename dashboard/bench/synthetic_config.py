@@ -86,7 +86,7 @@ class SyntheticConfig:
     odd_names
         Whether the last two proteins have names that are hard to show.
     without
-        Summary tables that are left out.
+        Summary tables, and tables that are added later, that are left out.
     name
         Of the run.
     seed
@@ -144,8 +144,9 @@ class SyntheticConfig:
             if name not in set(Condition):
                 raise unknown_value("condition", name, CONDITIONS)
         for name in self.without:
-            if name not in schema.SUMMARY_TABLES:
-                raise unknown_value("table", name, tuple(schema.SUMMARY_TABLES))
+            known = (*schema.SUMMARY_TABLES, *schema.ADDED_TABLES)
+            if name not in known:
+                raise unknown_value("table", name, known)
 
     @property
     def folds(self) -> int:

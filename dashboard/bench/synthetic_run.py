@@ -22,6 +22,7 @@ from dashboard.bench.synthetic_config import PROTOCOLS, SyntheticConfig
 from dashboard.bench.synthetic_crops import CHANNELS, SIDE, examples
 from dashboard.bench.synthetic_drops import drops
 from dashboard.bench.synthetic_mixed import mixed_tables
+from dashboard.bench.synthetic_settings import sensitivity
 from dashboard.bench.synthetic_tables import summaries
 from dashboard.bench.synthetic_trials import WINDOWS
 
@@ -73,6 +74,8 @@ def make_run(path: Path, config: SyntheticConfig, progress: Progress = silent) -
             parts = examples(drawn)
             write_stream(run.summary("examples"), parts, schema.EXAMPLES, EXAMPLES_TOGETHER)
         run.finish(**_results(config))
+    if "sensitivity" not in config.without:
+        run.add("sensitivity", sensitivity(drawn))
     return path
 
 

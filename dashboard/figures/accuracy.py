@@ -1,5 +1,7 @@
 """Figures of accuracy: the finding in words, by condition, by class, by protocol, by background."""
 
+from dataclasses import replace
+
 import pandas as pd
 
 from compute.paper.table_1 import EXPLANATION
@@ -8,6 +10,7 @@ from compute.statistics.aggregation import UNIT
 from dashboard import theme, wording
 from dashboard.charts import accuracy as charts
 from dashboard.charts import compare as bars
+from dashboard.charts import sensitivity as settings
 from dashboard.charts.description import Chart
 from dashboard.figures import parameters, tables
 from dashboard.figures.answers import RESCALING
@@ -199,8 +202,50 @@ GRID = Figure(
     tables=("pairwise",),
 )
 
-FIGURES = (FINDING, ACCURACY, GAP, BY_CLASS, PROTOCOLS, GRID)
 
-PLAIN: tuple[Figure[Chart], ...] = (RESCALING, PROTOCOLS)
+def _moved(asked: Request) -> tuple[str, str]:
+    """Return the quantity and the condition of the finding that is shown."""
+    finding = asked.values["finding"]
+    if finding == Effect.GAP:
+        return str(Effect.GAP), str(Condition.DIFFERENT)
+    return str(Effect.DROP), finding
+
+
+SENSITIVITY = Figure(
+    "sensitivity",
+    "The finding under other settings",
+    query=lambda asked: asked.query(accuracy.sensitivity, asked.accuracy, *_moved(asked)),
+    chart=lambda asked, table: settings.by_setting(table, *_moved(asked), settings_sentence(asked)),
+    columns=lambda asked, table: {
+        "model": tables.MODEL,
+        "choice": Column("Choice"),
+        "setting": Column("Setting"),
+        "estimate": Column("Points", Written.POINTS),
+        "ci_low": Column("from", Written.POINTS),
+        "ci_high": Column("to", Written.POINTS),
+        "difference": Column("From the run's own", Written.POINTS),
+        "difference_low": Column("from ", Written.POINTS),
+        "difference_high": Column("to ", Written.POINTS),
+        "n_cells": tables.CELLS,
+        "n_proteins": tables.PROTEINS,
+    },
+    note=lambda asked: "In pair tests on donors' backgrounds differences have no interval.",
+    defines=lambda asked, table: ("same", _moved(asked)[1]),
+    parameters={"finding": parameters.choice("gap", "different", "masked", usual="gap")},
+    filters=("protocol", "probe", "models"),
+    tables=("sensitivity",),
+    added="`bystander sensitivity STORE RUN` tries other masks, layers, poolings, scales and "
+    "pastes, and adds to this run how much its findings move",
+)
+
+
+def settings_sentence(asked: Request) -> str:
+    """Say in English how accuracies are measured, whichever average a page shows."""
+    return replace(asked.accuracy, aggregation=str(Aggregation.ALL)).sentence()
+
+
+FIGURES = (FINDING, ACCURACY, GAP, BY_CLASS, PROTOCOLS, GRID, SENSITIVITY)
+
+PLAIN: tuple[Figure[Chart], ...] = (RESCALING, PROTOCOLS, SENSITIVITY)
 """Shown on the page Accuracy one after the other, with no choice of their own: a new metric's
 figure stands here."""

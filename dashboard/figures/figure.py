@@ -60,6 +60,9 @@ class Figure(Generic[Drawn]):
         The tables of a run that it is made of.
     absent
         What a page says is missing where a run has no such table; empty where it says nothing.
+    added
+        How its table is added to a run that is finished, in words with commands between backticks;
+        empty where the run itself makes it.
     kept
         Whether it can be kept for presenting, and so stand in an address.
     """
@@ -75,6 +78,7 @@ class Figure(Generic[Drawn]):
     filters: tuple[str, ...] = SHARED
     tables: tuple[str, ...] = ("accuracy",)
     absent: str = ""
+    added: str = ""
     kept: bool = True
 
     @property

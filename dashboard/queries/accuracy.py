@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from compute.schema import UNUSABLE, Condition
+from compute.schema import UNUSABLE, Choice, Condition
 from dashboard.queries.filters import AccuracyFilter, PairFilter
 from dashboard.queries.open_runs import Run
 
@@ -243,6 +243,45 @@ def protocols(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
         """,
         ("effects",),
         {**chosen.clause().values, "conditions": list(chosen.conditions)},
+    )
+
+
+def sensitivity(run: Run, chosen: AccuracyFilter, quantity: str, condition: str) -> pd.DataFrame:
+    """Return one finding under every setting that was tried.
+
+    Parameters
+    ----------
+    run
+        The run that is asked.
+    chosen
+        Protocol, probe and models.
+    quantity, condition
+        `drop` or `gap`, and its condition.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``model, choice, setting, shift, is_base, estimate, ci_low, ci_high, difference,
+        difference_low, difference_high, unit, n_cells, n_proteins, n_empty, n_border``, by
+        choice, masks from the smallest to the largest, of other choices first the run's own.
+    """
+    return run.query(
+        """
+        SELECT model, choice, setting, shift, is_base, estimate, ci_low, ci_high,
+               difference, difference_low, difference_high, unit, n_cells, n_proteins,
+               n_empty, n_border
+        FROM {sensitivity}
+        WHERE protocol = $protocol AND probe = $probe AND model IN $models
+          AND quantity = $quantity AND condition = $condition
+        ORDER BY model, list_position($order, choice), shift, is_base DESC, setting
+        """,
+        ("sensitivity",),
+        {
+            **chosen.clause().values,
+            "quantity": quantity,
+            "condition": condition,
+            "order": [str(choice) for choice in Choice],
+        },
     )
 
 

@@ -18,6 +18,7 @@ import duckdb
 import pandas as pd
 
 from compute.errors import BystanderError, InputError, UsageError
+from compute.schema import ADDED_TABLES
 from compute.storage.atomic_files import fingerprint
 from compute.storage.paths import PER_MODEL, RUN_TABLES, RunPaths
 from compute.storage.run_directory import read_header
@@ -42,10 +43,10 @@ class MissingTableError(InputError):
     def __init__(self, table: str, run: "Run") -> None:
         self.table = table
         again = "Finish the run with the command that began it; it goes on where it stopped."
-        super().__init__(
-            f"The run “{run.title}” has no table “{table}”.",
-            again if not run.complete else "It was made without it.",
-        )
+        remedy = again if not run.complete else "It was made without it."
+        if run.complete and table in ADDED_TABLES:
+            remedy = f"`bystander {table} STORE RUN` adds it."
+        super().__init__(f"The run “{run.title}” has no table “{table}”.", remedy)
 
 
 @dataclass(frozen=True)

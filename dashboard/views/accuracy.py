@@ -186,6 +186,8 @@ def _missing(
         table = show.figure(entry, shared, on_pick=on_pick, skip_empty=True, **values)
         if len(table):
             return []
+    if entry.added and not shared.published:
+        st.caption(f"{entry.title}: {entry.added}.")
     return [entry.absent] if entry.absent else []
 
 

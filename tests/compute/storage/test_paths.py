@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import compute
-from compute.schema import SUMMARY_TABLES
+from compute.schema import ADDED_TABLES, SUMMARY_TABLES
 from compute.storage.locks import LOCK_FILE
 from compute.storage.paths import PARTS, RUN_TABLES, RunPaths, StorePaths, stays_here
 
@@ -108,7 +108,7 @@ def test_every_table_is_found_where_it_is_written(tmp_path):
     written = {"cells": [run.summary("cells")], "trials": [run.part("trials", 0)]}
     for table in ("embeddings", "predictions"):
         written[table] = [run.part(table, n, model) for model in ("a", "b") for n in (0, 1)]
-    written |= {table: [run.summary(table)] for table in SUMMARY_TABLES}
+    written |= {table: [run.summary(table)] for table in (*SUMMARY_TABLES, *ADDED_TABLES)}
     assert set(written) == set(RUN_TABLES)
     for table, files in written.items():
         assert not run.has(table)

@@ -66,7 +66,8 @@ def test_a_run_is_as_large_as_was_asked_for(small):
 @pytest.mark.parametrize("config", [SIZE, SyntheticConfig()], ids=["bench", "everything"])
 def test_made_run_has_every_table_as_the_schema_says(tmp_path, config):
     path = make_run(tmp_path / "run", config)
-    for table, layout in {"cells": schema.run_cells_schema(), **schema.SUMMARY_TABLES}.items():
+    several = {**schema.SUMMARY_TABLES, **schema.ADDED_TABLES}
+    for table, layout in {"cells": schema.run_cells_schema(), **several}.items():
         found = pq.read_table(path / f"{table}.parquet")
         schema.check_table(found, layout, table)
         assert len(found) or (table == "decomposition" and "sham" not in config.conditions), table
