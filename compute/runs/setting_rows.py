@@ -149,7 +149,8 @@ def _pair_differences(
     found = []
     for of, name in ((base.run, model), (run, other)):
         table = of.read("pair_tallies").to_pandas()
-        mine = table[(table["model"] == name) & (table["protocol"] == str(protocol))]
+        looked_at = table["condition"].isin(base.conditions)
+        mine = table[looked_at & (table["model"] == name) & (table["protocol"] == str(protocol))]
         found.append(pair_tallies(mine, base.conditions, list(base.cells.names)))
     (before, tested), (after, also) = found
     if before is None or after is None or tested != also:

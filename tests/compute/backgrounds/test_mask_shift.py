@@ -4,6 +4,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -114,3 +115,56 @@ def test_masks_that_vanish_or_reach_the_border_are_flagged_trial_by_trial():
 def test_a_shift_beyond_reason_is_refused(shift):
     with pytest.raises(UsageError, match=rf"mask_shift is {shift} pixels; .* -8 and 8"):
         EmbedConfig(mask_shift=shift)
+
+
+def crowded(per_class=8, seed=0):
+    """Cells of three classes that look alike, whose neighbours are as bright as their class."""
+    rng = np.random.default_rng(seed)
+    classes = np.repeat([0, 1, 2], per_class)
+    cell = disc(15.5, 15.5, 6)
+    beside = disc(15.5, 15.5, 12) & ~disc(15.5, 15.5, 7)
+    light = 1000 * (1 + classes) * rng.uniform(0.8, 1.2, len(classes))
+    images = rng.normal(500, 20, (len(classes), 1, *cell.shape))
+    images += 3000 * cell + light[:, None, None, None] * beside
+    several = len(classes), *cell.shape
+    masks, every = (np.broadcast_to(m, several) for m in (cell, cell | beside))
+    arrays = replace(
+        ARRAYS, images=images.astype(np.float32), masks=pack(masks), foregrounds=pack(every)
+    )
+    return arrays, classes
+
+
+def test_a_larger_mask_lowers_the_gap_of_a_model_that_sums_the_background_and_of_no_other():
+    """The controls: one reads all pixels outside the cell, the other only those well inside."""
+    arrays, classes = crowded()
+    cells = pd.DataFrame({"protein": classes.astype(str), "field": classes.astype(str)})
+    scales = measure("none", cells, WINDOWS, arrays, 0)
+    number = np.arange(len(classes))
+    donors = {
+        "same": [np.flatnonzero((classes == classes[i]) & (number != i)) for i in number],
+        "different": [np.flatnonzero(classes != classes[i]) for i in number],
+    }
+    trials = pd.DataFrame(
+        [(i, c, int(d), 0, 7) for c, of in donors.items() for i in number for d in of[i]],
+        columns=["cell", "condition", "donor", "repeat", "seed"],
+    )
+    regions = {"outside": ~disc(15.5, 15.5, 6.5), "inside": disc(15.5, 15.5, 3)}
+    for name, region in regions.items():
+        learned = (arrays.images * region).sum((1, 2, 3))
+        middle = np.array([learned[classes == k].mean() for k in range(3)])
+        gaps, moved = [], set()
+        for shift in (-2, 0, 2, 5, 8):
+            made = compose(trials, replace(arrays, mask_shift=shift), scales, paste="hard").images
+            summed = (made * region).sum((1, 2, 3))
+            answer = np.abs(summed[:, None] - middle).argmin(1)
+            right = answer == classes[trials["cell"]]
+            same = (trials["condition"] == "same").to_numpy()
+            gaps.append(right[same].mean() - right[~same].mean())
+            moved.add(summed.tobytes())
+        if name == "inside":
+            assert len(moved) == 1
+            assert len(set(gaps)) == 1
+        else:
+            assert gaps[1] > 0.8
+            assert gaps[-1] < 0.2
+            assert min(gaps[:3]) > gaps[3] > gaps[4]

@@ -16,10 +16,11 @@ from dashboard.charts import answers as changes
 from dashboard.charts import calibration, compare, plotly
 from dashboard.charts import protein_lists as lists
 from dashboard.charts import proteins as shifts
+from dashboard.charts import sensitivity as settings
 from dashboard.charts.description import Axis, Chart, Panel, Points, pick, picked
 from dashboard.queries import accuracy, answers, proteins
 from dashboard.queries.filters import AccuracyFilter, ShiftFilter
-from dashboard.queries.open_runs import Run
+from dashboard.queries.open_runs import MissingTableError, Run
 from dashboard.render import figures
 from dashboard.theme import CONDITION_INKS, Ink
 from tests.dashboard.opening import SMALL, opened
@@ -45,6 +46,9 @@ def every_chart(run: Run) -> list[Chart]:
             "different",
         ),
         accuracies.protocols(accuracy.protocols(run, chosen)),
+        settings.by_setting(
+            accuracy.sensitivity(run, chosen, "gap", "different"), "gap", "different", "Said."
+        ),
         changes.flips(answers.flips(run, chosen)),
         changes.rescaling(answers.rescaling(run, chosen.models, chosen.conditions)),
         changes.backgrounds(grid, run.models[0], "different"),
@@ -257,3 +261,30 @@ def test_numbers_in_words():
 @pytest.mark.parametrize("values", [("a|b",), ("different", "my|model"), ("Golgi", "", "ER | x")])
 def test_a_pick_gives_back_what_it_stands_for_whatever_the_names_hold(values):
     assert picked(pick(*values)) == values
+
+
+def test_a_finding_under_other_settings_marks_the_runs_own_and_says_how_far_it_moves(run):
+    chosen = AccuracyFilter(models=MODELS, conditions=tuple(run.conditions))
+    table = accuracy.sensitivity(run, chosen, "drop", "different")
+    chart = settings.by_setting(table, "drop", "different", "Said.")
+    assert chart.title.startswith("Does the finding hang on the analyst's choices? ")
+    assert len(chart.panels) == 3
+    panel = chart.panels[0]
+    assert panel.y.categories[:3] == ("Mask −2 pixels", "Mask as it is", "Mask +2 pixels")
+    own, other = (layer for layer in panel.layers if isinstance(layer, Points))
+    assert not own.open_
+    assert other.open_
+    assert len(own.y) + len(other.y) == len(panel.y.categories) == 12
+    assert len(set(own.x)) == 1, "the run's own finding, once for each choice"
+    drop = accuracy.overall(run, chosen).set_index(["model", "condition"])["drop_estimate"]
+    assert own.x[0] == pytest.approx(drop["pifia", "different"])
+    spread = table.groupby("model")["estimate"].agg(["min", "max"])
+    assert wording.points(float(spread["max"].max())) in chart.title
+    assert "3 cells with a mask that touches the border" in chart.caption
+
+
+def test_a_run_without_other_settings_says_how_to_try_them(made):
+    without = opened(made(replace(SMALL, without=("sensitivity",))))
+    chosen = AccuracyFilter(models=MODELS, conditions=tuple(without.conditions))
+    with pytest.raises(MissingTableError, match="`bystander sensitivity STORE RUN` adds it"):
+        accuracy.sensitivity(without, chosen, "gap", "different")
