@@ -59,9 +59,11 @@ weights: $(READY)
 demo-data: $(READY)
 	rm -rf out/demo data/demo
 	$(BIN)/bystander demo --out out/demo --no-dashboard
+	$(BIN)/bystander sensitivity out/demo/store out/demo/run
 	mkdir -p data/demo
 	cp -r out/demo/run/. data/demo/
 	rm -f data/demo/.lock
+	$(BIN)/python docs/make_sensitivity.py data/demo
 
 # The figures of docs/method.md, from the demo's simulated crops, data/demo and docs/coverage.csv
 figures: $(READY)

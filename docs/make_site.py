@@ -42,7 +42,8 @@ REFERENCE = {
     "Runs": (
         "compute.estimate", "compute.run", "compute.RunConfig", "compute.PlanConfig",
         "compute.EmbedConfig", "compute.BootstrapConfig", "compute.EngineConfig",
-        "compute.RunDirectory", "compute.check", "compute.demo", "compute.published",
+        "compute.RunDirectory", "compute.sensitivity", "compute.SensitivityConfig",
+        "compute.check", "compute.demo", "compute.published",
         "compute.BystanderError",
     ),
     "Results": (
