@@ -61,7 +61,7 @@ def _cell(row: Any) -> str:
         text += f"; {100 * row.difference:+.1f}"
         if pd.notna(row.difference_low):
             text += f" ({100 * row.difference_low:+.1f} to {100 * row.difference_high:+.1f})"
-    return text.replace("-", "−")
+    return text.replace("-0.0", "0.0").replace("+0.0", "0.0").replace("-", "−")
 
 
 if __name__ == "__main__":
