@@ -32,6 +32,8 @@ class Stream(IntEnum):
     """The seed of a trial, from which holes are filled."""
     DONOR = 105
     """Which cell or window is behind a cell."""
+    MULTILABEL_CELLS = 106
+    """Which cells with several labels the multi-label probe takes."""
     SCALE_CROPS = 201
     """Which crops of a group its intensity scale is measured on."""
     FOLDS = 301

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from compute.backgrounds.config import PlanConfig
+from compute.runs.config import RunConfig
 
 DEFAULT_MODELS = "pifia,paired_cell,deeploc"
 
@@ -100,6 +101,12 @@ Exchanges = Annotated[
         "shifts under refit; 0 for none."
     ),
 ]
+Probes = Annotated[
+    str,
+    typer.Option(
+        help="Beside pair and multiclass: knn, retrieval, multilabel, network; by commas."
+    ),
+]
 Examples = Annotated[int, typer.Option(help="Cells per protein whose crops are kept to look at.")]
 DropEmbeddings = Annotated[
     bool, typer.Option("--drop-embeddings", help="Delete embeddings when the run is finished.")
@@ -119,6 +126,7 @@ SecondReadings = Annotated[
 Compiled = Annotated[
     bool, typer.Option(help="Have PyTorch compile the networks first: for long runs on GPUs.")
 ]
+USUAL_PROBES = ",".join(RunConfig.probes)
 ALL_CONDITIONS = ",".join(PlanConfig.conditions)
 
 

@@ -13,6 +13,7 @@ from compute.cli import console
 from compute.cli.options import (
     ALL_CONDITIONS,
     DEFAULT_MODELS,
+    USUAL_PROBES,
     Address,
     Backgrounds,
     BatchSize,
@@ -38,6 +39,7 @@ from compute.cli.options import (
     Normalisation,
     Paste,
     Precision,
+    Probes,
     Repeats,
     SecondReadings,
     Seed,
@@ -180,6 +182,7 @@ def run(
     draws: Draws = BootstrapConfig.draws,
     margin: Margin = BootstrapConfig.margin,
     exchanges: Exchanges = BootstrapConfig.exchanges,
+    probes: Probes = USUAL_PROBES,
     examples: Examples = RunConfig.examples,
     drop_embeddings: DropEmbeddings = not RunConfig.keep_embeddings,
     batch_size: BatchSize = EmbedConfig.batch_size,
@@ -225,6 +228,7 @@ def run(
             mask_shift,
         ),
         bootstrap=BootstrapConfig(draws=draws, seed=seed, margin=margin, exchanges=exchanges),
+        probes=tuple(names(probes)),
         examples=examples,
         keep_embeddings=not drop_embeddings,
     )

@@ -12,12 +12,48 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from compute.backgrounds.plan import Plan
 from compute.embedding.tables import second_readings
 from compute.probes.cells import Cells
 from compute.probes.pair_tests import Crops
 from compute.schema import CONDITIONS, Condition, Reading
 from compute.storage.paths import SECOND
 from compute.storage.run_directory import RunDirectory
+
+GATHERED = 1 << 29
+"""Bytes of the grid's embeddings that one pass over the shards gathers at most (512 MB); a pass
+gathers one condition at least."""
+
+
+def groups(
+    plan: Plan, count: int, dimension: int, conditions: Sequence[Condition], most: int = GATHERED
+) -> Iterator[list[Condition]]:
+    """Cut conditions into groups whose embeddings fit into `most` bytes together.
+
+    Parameters
+    ----------
+    plan
+        Says how many trials a cell has.
+    count
+        Cells whose embeddings are gathered.
+    dimension
+        Length of an embedding.
+    conditions
+        The conditions, in their order.
+    most
+        By default `GATHERED`.
+    """
+    per_condition = count * plan.config.repeats * 4 * dimension
+    group: list[Condition] = []
+    size = 0
+    for condition in conditions:
+        each = per_condition * (len(plan.backgrounds) if CONDITIONS[condition].grid else 1)
+        if group and size + each > most:
+            yield group
+            group, size = [], 0
+        group.append(condition)
+        size += each
+    yield group
 
 
 def has_donors(condition: Condition) -> bool:
@@ -55,6 +91,7 @@ def gather_grid(
     reading: Reading | None = None,
     *,
     once: bool = False,
+    chosen: NDArray[np.bool_] | None = None,
 ) -> dict[Condition, tuple[Crops, NDArray[np.bool_]]]:
     """Gather the embeddings of cells that stand in pair tests, in one pass over the shards.
 
@@ -73,13 +110,15 @@ def gather_grid(
     once
         Whether only trials that are read again are gathered, also of the first reading; False by
         default.
+    chosen
+        The cells, shape (N,); by default those that stand in pair tests.
 
     Returns
     -------
     dict
         For each condition its crops, n of them, and which are of repeat 0, shape (n,).
     """
-    tested = cells.tested
+    tested = cells.tested if chosen is None else chosen
     table = "embeddings" if reading is None else SECOND[reading]
     gathered: dict[Condition, list[tuple[NDArray[Any], ...]]] = {c: [] for c in conditions}
     for trials, vectors in shards(run, table, model):

@@ -1,13 +1,13 @@
-"""The probe stage: embeddings to predictions, pair accuracies and tallies.
+"""The probe stage: embeddings to predictions, pair accuracies, tallies and scores.
 
-Layer: reads `trials` and `embeddings`, writes `predictions`, and `pairwise` and tallies below the
-run's `work` folder, one file per model and condition. Embeddings are read shard by shard: once to
-gather what stands in pair tests and trains probes (the grid, whose size does not grow with the
-store), once to answer for every trial.
+Layer: reads `trials` and `embeddings`, writes `predictions`, and `pairwise`, tallies and scores
+below the run's `work` folder, one file per model and condition. Embeddings are read shard by shard:
+to gather what stands in pair tests and trains probes (the grid, whose size does not grow with the
+store), once for these and once for the probes beside them, and to answer for every trial.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,25 +21,22 @@ from compute import schema
 from compute.backgrounds.plan import Plan
 from compute.embedding.config import EmbedConfig
 from compute.hashing import Stream, mix
+from compute.probes.beside import probe_beside
 from compute.probes.cells import Cells
 from compute.probes.exchange import Exchanged, fit_exchanged
-from compute.probes.gather import gather_grid, has_donors, shards
+from compute.probes.gather import GATHERED, gather_grid, groups, has_donors, shards
 from compute.probes.multiclass import Multiclass, TrainingCrops, fit_multiclass
 from compute.probes.pair_tests import Crops, HyperplanesByPair, PairScore, pair_tests
 from compute.probes.protein_moves import ProteinMoves
 from compute.probes.second import backgrounds_of, finished_again, probe_again
 from compute.probes.solvers import ONE_CORE, Fitting
 from compute.probes.tables import donor_influences, predictions_table, tally, write_pairwise
-from compute.schema import CONDITIONS, Condition, Protocol
+from compute.schema import ANSWERING, Condition, Probe, Protocol
 from compute.storage.atomic_files import Progress, silent, table_writer, write_json
 from compute.storage.run_directory import RunDirectory
 
 ONCE = EmbedConfig(second_readings=False)
 """Trials that were read once."""
-
-GATHERED = 1 << 29
-"""Bytes of the grid's embeddings that one pass over the shards gathers at most (512 MB); a pass
-gathers one condition at least."""
 
 
 @dataclass
@@ -75,6 +72,7 @@ def probe(
     progress: Progress = silent,
     embed: EmbedConfig = ONCE,
     exchanges: int = 0,
+    probes: Sequence[Probe] = ANSWERING,
 ) -> None:
     """Fit and test every probe whose results are not there yet, and write the results.
 
@@ -98,6 +96,8 @@ def probe(
     exchanges
         Random exchanges of conditions among the refitted multi-class probes' training cells, from
         which p-values of shifts take these probes' uncertainty; 0, the default, for none.
+    probes
+        The probes; by default only those that every run has.
     """
     conditions = plan.config.composed
     each = len(conditions) + 1
@@ -106,13 +106,12 @@ def probe(
         before = done * each
         progress("probe", before, total)
         left = [c for c in conditions if not _finished(run, plan, model, c, exchanges)]
-        if not left and finished_again(run, model, embed, conditions):
-            continue
+        again = not finished_again(run, model, embed, conditions)
         fitted = _Fitted()
-        if len(cells.folds.testable()) > 1:
+        if (left or again) and len(cells.folds.testable()) > 1:
             # What was fitted on unaltered crops serves every condition.
             wanted = [c for c in conditions if c in left or c is Condition.UNALTERED]
-            for group in _groups(plan, cells, dimension, wanted):
+            for group in groups(plan, int(cells.tested.sum()), dimension, wanted, GATHERED):
                 gathered = gather_grid(run, cells, model, group)
                 for condition in group:
                     crops, first = gathered.pop(condition)
@@ -127,6 +126,7 @@ def probe(
                 run, plan, cells, model, embed, fitted.planes or {},
                 fitted.probes[Condition.UNALTERED], fitting,
             )  # fmt: skip
+        probe_beside(run, plan, cells, model, dimension, probes, fitting.jobs)
     progress("probe", total, total)
 
 
@@ -151,23 +151,6 @@ def _answer_files(
     if exchanges and condition is not Condition.UNALTERED:
         files.append(run.pairs("exchanges", model, condition))
     return files
-
-
-def _groups(
-    plan: Plan, cells: Cells, dimension: int, conditions: Sequence[Condition]
-) -> Iterator[list[Condition]]:
-    """Cut conditions into groups whose grid embeddings fit into `GATHERED` bytes together."""
-    per_condition = int(cells.tested.sum()) * plan.config.repeats * 4 * dimension
-    group: list[Condition] = []
-    size = 0
-    for condition in conditions:
-        each = per_condition * (len(plan.backgrounds) if CONDITIONS[condition].grid else 1)
-        if group and size + each > GATHERED:
-            yield group
-            group, size = [], 0
-        group.append(condition)
-        size += each
-    yield group
 
 
 def _probe_condition(

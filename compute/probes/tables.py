@@ -191,23 +191,43 @@ def donor_influences(views: Sequence[Sequence[tuple[str, PairScore]]], cells: Gr
         if not chosen or not chosen[0]:
             continue
         donors, found = _pair_influence(chosen, cells)
-        scope = pa.array([None, *cells.names], pa.string())
-        g, s, v = np.nonzero(found.moved)
-        every = np.indices(found.within.shape).reshape(3, -1)
-        frames.append(
-            pa.table(
-                {
-                    "protocol": pa.array([str(protocol)] * (len(g) + every.shape[1]), pa.string()),
-                    "donor": pa.array([*donors[g], *[None] * every.shape[1]], pa.int32()),
-                    "localization": scope.take(pa.array(np.append(s, every[0]))),
-                    "view": pa.array(np.append(v, every[1]), pa.int32()),
-                    "other_view": pa.array([*[None] * len(g), *every[2]], pa.int32()),
-                    "value": np.append(found.moved[g, s, v], found.within[tuple(every)]),
-                },
-                schema=schema.PAIR_DONORS,
-            )
-        )
+        frames.append(influence_table(protocol, donors, found, cells.names))
     return pa.concat_tables(frames) if frames else schema.PAIR_DONORS.empty_table()
+
+
+def influence_table(
+    protocol: Protocol,
+    donors: NDArray[np.int32],
+    found: DonorInfluence,
+    names: Sequence[str],
+) -> pa.Table:
+    """Write how donors move one protocol's estimates as rows of `PAIR_DONORS`.
+
+    Parameters
+    ----------
+    protocol
+        The protocol.
+    donors
+        Numbers of the donor units, shape (G,).
+    found
+        How these move V views of the estimates.
+    names
+        Class names.
+    """
+    scope = pa.array([None, *names], pa.string())
+    g, s, v = np.nonzero(found.moved)
+    every = np.indices(found.within.shape).reshape(3, -1)
+    return pa.table(
+        {
+            "protocol": pa.array([str(protocol)] * (len(g) + every.shape[1]), pa.string()),
+            "donor": pa.array([*donors[g], *[None] * every.shape[1]], pa.int32()),
+            "localization": scope.take(pa.array(np.append(s, every[0]))),
+            "view": pa.array(np.append(v, every[1]), pa.int32()),
+            "other_view": pa.array([*[None] * len(g), *every[2]], pa.int32()),
+            "value": np.append(found.moved[g, s, v], found.within[tuple(every)]),
+        },
+        schema=schema.PAIR_DONORS,
+    )
 
 
 def read_donor_influence(

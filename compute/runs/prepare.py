@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from compute.backgrounds.plan import Plan
 from compute.errors import InputError
-from compute.probes.cells import Cells
+from compute.probes.cells import Cells, Mixed
 from compute.runs.config import RunConfig
 from compute.store.reader import CropStore
 
@@ -47,10 +47,15 @@ def prepare(store: CropStore, config: RunConfig) -> tuple[Plan, Cells]:
     protein = store.cells["protein"].to_numpy(dtype=object)
     grid = np.zeros(len(classes), bool)
     grid[plan.rows[plan.grid]] = True
+    several = Mixed.choose(
+        plan.rows, store.cells["labels"].to_numpy()[plan.rows].tolist(), store.localizations,
+        int(grid.sum()), config.plan.seed,
+    )  # fmt: skip
     windows = pd.Categorical(store.windows["localization"], categories=store.localizations)
     cells = Cells(
         classes, protein, grid, store.localizations, plan.folds,
         windows.codes.astype(np.int64), store.windows["protein"].to_numpy(dtype=object),
+        several,
     )  # fmt: skip
     if len(plan.folds.testable()) < 2:
         raise InputError(

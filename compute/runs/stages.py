@@ -23,6 +23,7 @@ from compute.runs.config import RunConfig
 from compute.runs.engines.tasks import Stage, TaskError
 from compute.runs.prepare import prepare
 from compute.runs.provenance import describe_device
+from compute.schema import Probe
 from compute.storage.atomic_files import Progress, silent
 from compute.storage.run_directory import RunDirectory
 from compute.store.reader import CropStore
@@ -118,6 +119,7 @@ class _Probes:
                 probe(
                     self._run, self._plan, self._cells, model, self._fitting, tell,
                     self._config.embed, self._config.bootstrap.exchanges,
+                    [Probe(name) for name in self._config.probes],
                 )  # fmt: skip
             except BystanderError as error:
                 raise TaskError(name, error.problem, error.remedy) from error

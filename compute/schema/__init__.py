@@ -1,11 +1,18 @@
 """The words and columns of all files: enums, flags, Arrow schemas, checks of tables. No torch.
 
-Column names are defined here and nowhere else: `words` has the enums, `stores` and `runs` the
-tables of crop stores and run directories, and `checks` what every table must pass.
+Column names are defined here and nowhere else: `words` has the enums, `probes` the probes, `stores`
+and `runs` the tables of crop stores and run directories, and `checks` what every table must pass.
 """
 
 from compute.schema.checks import (
     check_table,
+)
+from compute.schema.probes import (
+    ANSWERING,
+    BESIDE,
+    PROBES,
+    Probe,
+    ProbeSpec,
 )
 from compute.schema.runs import (
     ACCURACY,
@@ -24,6 +31,7 @@ from compute.schema.runs import (
     PAIRWISE,
     RELIABILITY,
     RESCALING,
+    SCORES,
     SENSITIVITY,
     SHIFTS,
     SUMMARY_TABLES,
@@ -72,7 +80,6 @@ from compute.schema.words import (
     Effect,
     Flip,
     Population,
-    Probe,
     Protocol,
     Reading,
     Step,
@@ -83,7 +90,9 @@ from compute.schema.words import (
 __all__ = [
     "ACCURACY",
     "ADDED_TABLES",
+    "ANSWERING",
     "BACKGROUNDS",
+    "BESIDE",
     "CALIBRATION",
     "CALIBRATION_MEASURES",
     "CELL_FLAGS",
@@ -106,10 +115,12 @@ __all__ = [
     "PAIR_DONORS",
     "PAIR_TALLIES",
     "POPULATIONS",
+    "PROBES",
     "PROTOCOLS",
     "RELIABILITY",
     "RESCALING",
     "RUN_VERSION",
+    "SCORES",
     "SENSITIVITY",
     "SHIFTS",
     "STEPS",
@@ -133,6 +144,7 @@ __all__ = [
     "Flip",
     "Population",
     "Probe",
+    "ProbeSpec",
     "Protocol",
     "Reading",
     "Step",

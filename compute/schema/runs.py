@@ -151,6 +151,24 @@ of the influences, in two views, of the answers that a centre unit and a donor u
 summed. The table lies below the run's `work` folder alone.
 """
 
+SCORES = pa.schema(
+    [
+        ("protocol", _string),
+        ("unit", _int32),
+        ("label", _int32),
+        ("score", _f64),
+        ("n", _f64),
+        ("n_cells", _int64),
+    ]
+)
+"""Sums of a probe's scores by resampling unit, of one model and condition; each cell counts once.
+
+`n` is the number of cells that `score` is a sum over, and `label` null. Of the multi-label probe
+rows with a `label` (the number of a class) hold twice the true positives in `score`, that plus
+false positives and negatives in `n`, and the cells that have the label in `n_cells`. The table lies
+below the run's `work` folder alone.
+"""
+
 ACCURACY = pa.schema(
     [
         ("model", _string),

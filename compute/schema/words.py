@@ -1,4 +1,4 @@
-"""The words of the design as enums and registries: conditions, protocols, probes, flags. No torch.
+"""The words of the design as enums and registries: conditions, protocols, flags. No torch.
 
 A *trial* is one synthetic crop (a cell, a condition, a donor, a repeat); a *condition* is what
 stands behind the centre cell; a *protocol* is how a probe is fitted.
@@ -195,13 +195,6 @@ PROTOCOLS: dict[Protocol, str] = {
     Protocol.REFIT: "fitted and tested inside each condition, as in the paper",
     Protocol.FROZEN: "fitted once on unaltered crops, tested on every condition: a model in use",
 }
-
-
-class Probe(StrEnum):
-    """The task of a linear probe: to tell a pair of classes apart, or all of them."""
-
-    PAIR = "pair"
-    MULTICLASS = "multiclass"
 
 
 class Effect(StrEnum):

@@ -274,7 +274,7 @@ class DonorSums:
             part = self.total[here]
             sums, weights = part.sum(0), part[..., v]
             mean = _ratio0(sums[:, :v], sums[:, v:])
-            scale = _ratio0(_unbiased(weights), cells)
+            scale = _ratio0(unbiased(weights), cells)
             off = (part[..., :v] - mean * weights[..., None]) * scale[:, None]
             moved[here, 1:] = off
             moved[here, 0] = off.sum(1) / tested
@@ -334,7 +334,7 @@ def pair_influence(
     scale = np.zeros(k**3)
     for of in np.unique(classes[behind]):
         counts = count.reshape(-1, k, k)[classes[behind] == of]
-        scale[of * k * k :][: k * k] = _unbiased(counts.astype(float)).ravel()
+        scale[of * k * k :][: k * k] = unbiased(counts.astype(float)).ravel()
 
     pairs, first, pair = np.unique(
         unit.astype(np.int64) * len(behind) + place, return_index=True, return_inverse=True
@@ -355,7 +355,7 @@ def pair_influence(
     return DonorInfluence(moved, within, classes)
 
 
-def _unbiased(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+def unbiased(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return by what deviations from a mean over donor units are stretched, for every column.
 
     Of n units of equal weight it is √(n / (n − 1)); 0 for one unit alone, which cannot deviate.

@@ -155,12 +155,13 @@ class RunPaths:
         return sorted(self.path.glob(str(Path(RUN_TABLES[table]).parent)))
 
     def pairs(self, kind: str, model: str, condition: str) -> Path:
-        """Return where one model's and condition's rows of pair tests lie.
+        """Return where one model's and condition's rows of a probe lie.
 
         Parameters
         ----------
         kind
-            ``"pairwise"``, ``"tallies"`` or ``"donors"``.
+            ``"pairwise"``, ``"tallies"`` or ``"donors"``; of other probes ``"knn_scores"``,
+            ``"knn_donors"`` and so on.
         model, condition
             Their names.
         """
