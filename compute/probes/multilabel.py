@@ -8,15 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, optimize, special
+from scipy import linalg, optimize
 
 from compute.probes.multiclass import C
 
 ITERATIONS = 200
-"""Most steps of the fit; it takes 10 to 40."""
+"""Most steps of the fit; it takes 10 to 60."""
 
-TOLERANCE = 1e-3
-"""Largest part of the gradient at which a fit is done, in the fit's own coordinates."""
+TOLERANCE = 1e-2
+"""Largest part of the gradient at which a fit is done, in the fit's own coordinates, as a sum over
+references. That of scikit-learn's logistic regression is 10⁻⁴ as a mean over them."""
 
 
 @dataclass(frozen=True)
@@ -101,19 +102,21 @@ def _fit(
         Where to begin, shape (D + 1, K).
     """
     width, k = x.shape[1], y.shape[1]
-    penalty = np.append(np.ones(width - 1), 0.0)[:, None]
+    penalty = np.append(np.ones(width - 1), 0.0)
     # The intercept's own curvature is n/4, so the matrix has an inverse.
-    root = linalg.cholesky(C * x.T @ x / 4 + np.diag(penalty[:, 0]), lower=True)
+    root = linalg.cholesky(C * x.T @ x / 4 + np.diag(penalty), lower=True)
     turned = linalg.solve_triangular(root, x.T, lower=True).T
+    shrunk = linalg.solve_triangular(root, np.diag(penalty), lower=True)
+    shrunk = shrunk @ shrunk.T
 
     def objective(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         v = flat.reshape(width, k)
-        scores = turned @ v
-        w = linalg.solve_triangular(root, v, lower=True, trans="T")
-        loss = C * (np.logaddexp(0, scores) - y * scores).sum() + (penalty * w * w).sum() / 2
-        slope = C * turned.T @ (special.expit(scores) - y)
-        slope += linalg.solve_triangular(root, penalty * w, lower=True)
-        return float(loss), slope.ravel()
+        scores, pull = turned @ v, shrunk @ v
+        rest = np.exp(-np.abs(scores))
+        loss = np.maximum(scores, 0) - y * scores + np.log1p(rest)
+        yes = np.where(scores > 0, 1, rest) / (1 + rest)
+        slope = C * turned.T @ (yes - y) + pull
+        return float(C * loss.sum() + (v * pull).sum() / 2), slope.ravel()
 
     found = optimize.minimize(
         objective, (root.T @ start).ravel(), jac=True, method="L-BFGS-B",

@@ -158,10 +158,11 @@ def average_precision(ordered: NDArray[np.float64]) -> NDArray[np.float64]:
     >>> average_precision(np.sort(ranking_keys(similar, mine))).round(3)
     array([0.833])
     """
-    row, place = np.nonzero(ordered[:, ::-1].view(np.int64) % 2 == 0)
-    count = np.bincount(row, minlength=len(ordered))
-    number = np.arange(len(row)) - (np.cumsum(count) - count)[row] + 1
-    return np.asarray(np.bincount(row, number / (place + 1), len(ordered)) / count)
+    n, total = ordered.shape
+    row, place = np.divmod(np.flatnonzero(ordered.view(np.int64) & 1 == 0), total)
+    count = np.bincount(row, minlength=n)
+    found = np.cumsum(count)[row] - np.arange(len(row))  # so many are at least as near
+    return np.asarray(np.bincount(row, found / (total - place), n) / count)
 
 
 def chance_precision(same: int, other: int) -> float:
@@ -210,7 +211,7 @@ def _vote(
     if len(tied):  # of the equally near, those that come first
         near[tied] = False
         near[tied[:, None], np.argsort(-key[tied], axis=1, kind="stable")[:, :k]] = True
-    nearest = np.nonzero(near)[1].reshape(n, k)
+    nearest = np.flatnonzero(near).reshape(n, k) % key.shape[1]
     order = np.argsort(-np.take_along_axis(key, nearest, 1), axis=1, kind="stable")
     voters = place[np.take_along_axis(nearest, order, 1)]
     of_row = np.arange(n)[:, None] * classes + voters
