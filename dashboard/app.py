@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from compute.errors import BystanderError
-from compute.schema import Aggregation, Probe, Protocol
+from compute.schema import PROBES, Aggregation, Probe, Protocol
 from dashboard import cache, theme
 from dashboard.queries import accuracy
 from dashboard.queries.open_runs import Broken, Library, Run, open_library
@@ -25,7 +25,7 @@ PROTOCOL_TITLES = {
     Protocol.REFIT: "Refit in each condition",
     Protocol.FROZEN: "Fitted once, then frozen",
 }
-PROBE_TITLES = {Probe.PAIR: "Pairs of classes", Probe.MULTICLASS: "All classes at once"}
+PROBE_TITLES = {probe: spec.title for probe, spec in PROBES.items()}
 LAYOUT = """
 <style>
 [data-testid="stMainBlockContainer"] { padding: 3.2rem clamp(1rem, 3vw, 3rem) 4rem;
@@ -114,7 +114,9 @@ def _choose(run: Run) -> shared.Shared:
         "probe",
         _offered(known, "probe", Probe, protocol=protocol),
         PROBE_TITLES,
-        "Pairs: a linear SVM tells two localizations apart, as in the paper; chance is 50%.",
+        "\n\n".join(
+            f"**{spec.title}**: {spec.measure} in {spec.definition}." for spec in PROBES.values()
+        ),
     )
     aggregation = _one(
         "Average",

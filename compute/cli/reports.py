@@ -50,7 +50,7 @@ def compare(
     runs: Annotated[list[Path], typer.Argument(help="One or more run directories.")],
     condition: Annotated[str, typer.Option(help="Whose drop is compared.")] = "different",
     protocol: Annotated[str | None, typer.Option(help="refit or frozen.")] = None,
-    probe: Annotated[str | None, typer.Option(help="pair or multiclass.")] = None,
+    probe: Annotated[str | None, typer.Option(help="pair, multiclass, knn and so on.")] = None,
     aggregation: Annotated[str | None, typer.Option(help="all or published.")] = None,
     sort: Annotated[
         str, typer.Option(help="drop, gap (smallest first) or accuracy (highest first).")
@@ -90,10 +90,11 @@ def _print_table(ranking: "Ranking") -> None:
     from dashboard.theme import condition_title
 
     grid = short_board(ranking.table)
-    console.out.print(AccuracyFilter(*ranking.choice).sentence(), markup=False)
+    chosen = AccuracyFilter(*ranking.choice)
+    console.out.print(chosen.sentence(), markup=False)
     console.out.print(
         f"Drop: unaltered minus “{condition_title(ranking.condition).lower()}”. Gap: “same class” "
-        "minus “different class”. Points of accuracy, with their intervals.",
+        f"minus “different class”. Points of {chosen.measure}, with their intervals.",
         markup=False,
     )
     rows = [grid.head, *grid.rows]

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from compute.schema import (
+    ANSWERING,
     CONDITIONS,
     STEPS,
     SUMMARY_TABLES,
@@ -44,7 +45,7 @@ def drops(drawn: Drawn) -> dict[str, Iterator[pa.Table]]:
     """Return `decomposition`, `dose` and `worst_case`; without labels they have no rows."""
     rows: dict[str, Rows] = {"decomposition": [], "dose": [], "worst_case": []}
     models = drawn.config.models if drawn.config.labels else ()
-    for model, protocol, probe in product(models, PROTOCOLS, Probe):
+    for model, protocol, probe in product(models, PROTOCOLS, ANSWERING):
         key: Row = {"model": model, "protocol": protocol}
         shares = right_shares(drawn, model, protocol, str(probe))
         if {*shares} >= COMPARED:

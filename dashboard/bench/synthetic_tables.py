@@ -14,7 +14,7 @@ import pyarrow as pa
 from scipy.stats import entropy
 
 from compute import schema
-from compute.schema import CONDITIONS, SUMMARY_TABLES, Condition, Effect
+from compute.schema import BESIDE, CONDITIONS, SUMMARY_TABLES, Condition, Effect
 from dashboard.bench.columns import constant, take
 from dashboard.bench.synthetic_cells import Drawn, Floats
 from dashboard.bench.synthetic_config import PROTOCOLS, has_donors
@@ -51,6 +51,7 @@ def summaries(drawn: Drawn) -> dict[str, Iterator[pa.Table]]:
                 ("pair", "all", pair),
                 ("pair", "published", pair),
                 ("multiclass", "all", several),
+                *((p, "all", right_shares(drawn, model, protocol, p)) for p in map(str, BESIDE)),
             ):
                 named = {**key, "probe": probe, "aggregation": aggregation}
                 _accuracies(rows, drawn, named, shares)
@@ -77,7 +78,7 @@ def right_shares(drawn: Drawn, model: str, protocol: str, probe: str) -> dict[st
     rng = np.random.default_rng((drawn.config.seed, 6, *places))
     found = {}
     for condition in drawn.config.conditions:
-        if probe == "multiclass" and condition not in drawn.config.composed:
+        if probe != "pair" and condition not in drawn.config.composed:
             continue
         spread = rng.uniform(-CLASS_SPREAD, CLASS_SPREAD, len(drawn.config.localizations))
         level = drawn.config.right(model, condition, protocol, probe)

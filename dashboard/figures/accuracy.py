@@ -12,6 +12,7 @@ from dashboard.charts import accuracy as charts
 from dashboard.charts import compare as bars
 from dashboard.charts import sensitivity as settings
 from dashboard.charts.description import Chart
+from dashboard.charts.measure import capitalised, in_words_of
 from dashboard.figures import parameters, tables
 from dashboard.figures.answers import RESCALING
 from dashboard.figures.figure import Figure
@@ -39,13 +40,14 @@ def _finding(asked: Request, table: pd.DataFrame) -> Words:
         wording.donors_seen(table),
     )
     published = asked.published or asked.aggregation == Aggregation.PUBLISHED
-    return Words(
+    words = Words(
         QUESTION,
         asked.accuracy.sentence(),
         tuple(line for line in said if line),
         EXPLANATION if published else "",
         matrix(table),
     )
+    return in_words_of(asked.accuracy.measure, words)
 
 
 def matrix(table: pd.DataFrame) -> Grid:
@@ -91,7 +93,7 @@ def _overall_columns(asked: Request, table: pd.DataFrame) -> Columns:
     return {
         "model": tables.MODEL,
         "condition": tables.CONDITION,
-        "estimate": Column("Accuracy", Written.PERCENT),
+        "estimate": Column(capitalised(asked.accuracy.measure), Written.PERCENT),
         "ci_low": Column(f"{ends} from", Written.PERCENT),
         "ci_high": Column("to", Written.PERCENT),
         "drop_estimate": Column(
@@ -126,11 +128,14 @@ ACCURACY = Figure(
     "accuracy",
     "Accuracy by condition",
     query=_overall,
-    chart=lambda asked, table: charts.by_condition(
-        table,
-        asked.accuracy.sentence(),
-        published="published" in asked.values,
-        chance=asked.chance,
+    chart=lambda asked, table: in_words_of(
+        asked.accuracy.measure,
+        charts.by_condition(
+            table,
+            asked.accuracy.sentence(),
+            published="published" in asked.values,
+            chance=asked.chance,
+        ),
     ),
     columns=_overall_columns,
     note=_overall_note,
@@ -142,7 +147,9 @@ GAP = Figure(
     "gap",
     "The background gap",
     query=lambda asked: asked.query(accuracy.gaps, asked.accuracy),
-    chart=lambda asked, table: bars.gaps(table, asked.accuracy.sentence()),
+    chart=lambda asked, table: in_words_of(
+        asked.accuracy.measure, bars.gaps(table, asked.accuracy.sentence())
+    ),
     columns=lambda asked, table: {
         "model": tables.MODEL,
         "estimate": Column("Gap, points", Written.POINTS),
@@ -160,7 +167,10 @@ BY_CLASS = Figure(
     "by_class",
     "Each class against its unaltered accuracy",
     query=lambda asked: asked.query(accuracy.by_class, asked.accuracy, asked.condition),
-    chart=lambda asked, table: charts.by_class(table, asked.condition, asked.accuracy.sentence()),
+    chart=lambda asked, table: in_words_of(
+        asked.accuracy.measure,
+        charts.by_class(table, asked.condition, asked.accuracy.sentence()),
+    ),
     columns=lambda asked, table: {
         "model": tables.MODEL,
         "localization": Column("Localization"),
@@ -179,7 +189,7 @@ PROTOCOLS = Figure(
     "protocols",
     "Refit against frozen",
     query=lambda asked: asked.query(accuracy.protocols, asked.accuracy),
-    chart=lambda asked, table: charts.protocols(table),
+    chart=lambda asked, table: in_words_of(asked.accuracy.measure, charts.protocols(table)),
     columns=lambda asked, table: {
         "model": tables.MODEL,
         "condition": tables.CONDITION,

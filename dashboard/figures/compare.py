@@ -6,6 +6,7 @@ import pandas as pd
 
 from dashboard import wording
 from dashboard.charts import compare as charts
+from dashboard.charts.measure import in_words_of
 from dashboard.figures import keys, parameters, tables
 from dashboard.figures.figure import MEASURED, Figure
 from dashboard.figures.request import Request
@@ -127,8 +128,9 @@ LEADERBOARD = Figure(
     "leaderboard",
     "Leaderboard",
     query=_leaderboard,
-    chart=lambda asked, table: charts.leaderboard(
-        table, asked.condition, asked.accuracy.sentence()
+    chart=lambda asked, table: in_words_of(
+        asked.accuracy.measure,
+        charts.leaderboard(table, asked.condition, asked.accuracy.sentence()),
     ),
     columns=lambda asked, table: BOARD,
     note=_left_out,
@@ -164,7 +166,10 @@ CLASS_PAIRS = Figure(
     "class_pairs",
     "Two models' drops by class",
     query=_class_pairs,
-    chart=lambda asked, table: charts.class_pairs(table, *_titles(asked), asked.condition),
+    chart=lambda asked, table: in_words_of(
+        asked.accuracy.measure,
+        charts.class_pairs(table, *_titles(asked), asked.condition),
+    ),
     defines=lambda asked, table: (asked.condition,),
     parameters={
         "first": parameters.ENTRY,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from compute.errors import BystanderError
-from compute.schema import Aggregation, Probe, Protocol
+from compute.schema import PROBES, Aggregation, Probe, Protocol
 from dashboard import theme
 from dashboard.figures.keys import FigureKey
 from dashboard.queries import accuracy
@@ -68,11 +68,11 @@ class Filters:
 
     @property
     def chance(self) -> float | None:
-        """Accuracy by chance, from 0 to 1; None where the run has no classes."""
-        if self.probe == Probe.PAIR:
+        """A probe's number by chance, from 0 to 1; None where there is none, or no classes."""
+        chance, count = PROBES[Probe(self.probe)].chance, len(self.run.localizations)
+        if chance == "half":
             return 0.5
-        count = len(self.run.localizations)
-        return 1 / count if count else None
+        return 1 / count if count and chance == "classes" else None
 
     @property
     def published(self) -> bool:

@@ -224,8 +224,8 @@ def _differences(
         ]
         notes.append(
             f"{len(shared)} localizations in common ({'; '.join(gone)}). Pair tests are averaged "
-            "anew over the common ones; the probe of all classes at once is left out, since its "
-            "answers cannot be taken apart."
+            "anew over the common ones; the other probes are left out, since their answers cannot "
+            "be taken apart."
         )
     for run, t in zip(runs, tested, strict=True):
         more = set(t.conditions) - _in_all([each.conditions for each in tested])

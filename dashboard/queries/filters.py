@@ -10,6 +10,7 @@ from typing import Any
 from compute.schema import (
     CONDITIONS,
     FLIP_DIRECTIONS,
+    PROBES,
     PROTOCOLS,
     Aggregation,
     Condition,
@@ -20,10 +21,9 @@ from compute.schema import (
 from compute.statistics.config import ALPHA, SUBSTANTIAL
 from dashboard.theme import model_title
 
-PROBES: dict[Probe, str] = {
-    Probe.PAIR: "pair tests (a linear SVM tells two localizations apart; chance is 50%)",
-    Probe.MULTICLASS: "one linear classifier for all localizations",
-}
+ACCURACY = "accuracy"
+"""The measure of most probes; charts and findings speak of it."""
+
 AGGREGATIONS: dict[Aggregation, str] = {
     Aggregation.ALL: "over every pair and every background",
     Aggregation.PUBLISHED: "averaged as in the paper's Table 1",
@@ -83,7 +83,7 @@ def _conditions_words(conditions: Sequence[str]) -> str:
 class AccuracyFilter:
     """Which accuracies: one protocol, probe and aggregation; some models and conditions.
 
-    The multi-class probe has one average, so its `aggregation` is always `all`.
+    Only pair tests have several averages; the `aggregation` of other probes is always `all`.
 
     Raises
     ------
@@ -100,7 +100,7 @@ class AccuracyFilter:
     def __post_init__(self) -> None:
         Protocol(self.protocol)
         Probe(self.probe)
-        if self.probe != Probe.PAIR:  # one classifier has one average
+        if self.probe != Probe.PAIR:
             object.__setattr__(self, "aggregation", str(Aggregation.ALL))
         Aggregation(self.aggregation)
 
@@ -117,11 +117,18 @@ class AccuracyFilter:
 
     def sentence(self) -> str:
         """Say what is shown."""
+        spec, over = PROBES[Probe(self.probe)], "the mean over localizations"
+        if self.probe == Probe.PAIR:
+            over = AGGREGATIONS[Aggregation(self.aggregation)]
         return (
-            f"Accuracy in {PROBES[Probe(self.probe)]}, "
-            f"{AGGREGATIONS[Aggregation(self.aggregation)]}. "
+            f"{spec.measure[:1].upper()}{spec.measure[1:]} in {spec.definition}, {over}. "
             f"Probe {PROTOCOLS[Protocol(self.protocol)]}."
         )
+
+    @property
+    def measure(self) -> str:
+        """What the numbers are: `ACCURACY`, or another measure's name."""
+        return PROBES[Probe(self.probe)].measure
 
 
 @dataclass(frozen=True)

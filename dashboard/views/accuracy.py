@@ -14,6 +14,7 @@ from dashboard.figures import accuracy as figures
 from dashboard.figures import answers as changes
 from dashboard.figures.figure import Figure
 from dashboard.queries import accuracy, answers
+from dashboard.queries.comparable_runs import Entry
 from dashboard.queries.filters import CropFilter, PairFilter
 from dashboard.queries.open_runs import MissingTableError
 from dashboard.state import selections
@@ -60,6 +61,9 @@ def page() -> None:
         )
         return
     show.numbers(figures.ACCURACY, show.asked(figures.ACCURACY, shared), shared, table)
+    if Condition.DIFFERENT in shared.altered:
+        entries = [Entry(shared.run, model, alone=True) for model in shared.models]
+        show.agreement(shared, entries, shared.protocol, str(Condition.DIFFERENT))
     chosen = _choose(shared)
     if chosen is None:
         return
@@ -345,8 +349,8 @@ def _statistics(shared: Shared, condition: str) -> list[str]:
     with box:
         show.figure(entry, shared)
         _missing(shared, changes.RELIABILITY, condition=_stored(condition))
-        if shared.probe == Probe.PAIR:
-            st.caption("Calibration is that of the multi-class probe: pair tests have none.")
+        if shared.probe != Probe.MULTICLASS:
+            st.caption("Calibration is that of the multi-class probe: the others have none.")
     return []
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from compute.schema import Aggregation, Probe, Protocol
+from compute.schema import PROBES, Aggregation, Protocol
 from compute.statistics.config import SUBSTANTIAL
 from dashboard import cache, theme, wording
 from dashboard.figures import compare as figures
@@ -22,8 +22,7 @@ from dashboard.views import show
 MEASURES = {
     str(Protocol.REFIT): "refit",
     str(Protocol.FROZEN): "frozen",
-    str(Probe.PAIR): "pairs of classes",
-    str(Probe.MULTICLASS): "all classes at once",
+    **{str(probe): spec.title[:1].lower() + spec.title[1:] for probe, spec in PROBES.items()},
     str(Aggregation.ALL): "every pair",
     str(Aggregation.PUBLISHED): "as in the paper",
 }
@@ -52,7 +51,7 @@ def page() -> None:
     filters = Filters.usual(shared.run, *choice)
     several = keys.joined(run.key for run in runs) if len(kept_figures.opened().runs) > 1 else None
     with show.guarded("The leaderboard"):
-        _board(shared, filters, condition=condition, runs=several)
+        _board(shared, filters, found, condition=condition, runs=several)
     if len(found.entries) < 2:
         st.info("One model of one run has none to disagree with. Open another run beside it.")
         return
@@ -126,7 +125,9 @@ def _condition(found: Comparison) -> str | None:
     )
 
 
-def _board(shared: Shared, filters: Filters, condition: str, runs: str | None) -> None:
+def _board(
+    shared: Shared, filters: Filters, found: Comparison, condition: str, runs: str | None
+) -> None:
     sort = selections.choice(
         "Sort by",
         "sort",
@@ -147,6 +148,8 @@ def _board(shared: Shared, filters: Filters, condition: str, runs: str | None) -
         f"{filters.accuracy.sentence()} Ranks that lie within each other's intervals are not told "
         "apart.",
     )
+    if not found.classes:
+        show.agreement(shared, found.entries, filters.protocol, condition)
 
 
 def _pair(found: Comparison) -> tuple[Entry, Entry]:

@@ -14,6 +14,7 @@ from compute.schema import (
     DROP_PARTS,
     EFFECTS_IN_WORDS,
     FLIP_DIRECTIONS,
+    PROBES,
     PROTOCOLS,
     STEPS,
     Condition,
@@ -23,7 +24,7 @@ from compute.statistics.config import ALPHA
 from dashboard import cache, theme, wording
 from dashboard.figures.tables import named
 from dashboard.queries import accuracy, provenance
-from dashboard.queries.filters import AGGREGATIONS, PROBES
+from dashboard.queries.filters import AGGREGATIONS
 from dashboard.render import strips
 from dashboard.state.shared import Shared, current
 from dashboard.views import show
@@ -115,7 +116,10 @@ def _definitions(shared: Shared) -> None:
     )
     words = [
         *(f"**Probe, {name}**: {text}." for name, text in PROTOCOLS.items()),
-        *(f"**Task, {name}**: {text}." for name, text in PROBES.items()),
+        *(
+            f"**Task, {name}**: {spec.measure} in {spec.definition}."
+            for name, spec in PROBES.items()
+        ),
         *(f"**Average, {name}**: {text}." for name, text in AGGREGATIONS.items()),
         *(f"**{EFFECT_TITLES[effect]}**: {text}." for effect, text in EFFECTS_IN_WORDS.items()),
         "**Shift**: how far a protein's distribution over localizations under a condition is from "

@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import pandas as pd
@@ -16,6 +16,9 @@ from dashboard.figures.figure import Figure
 from dashboard.figures.keys import FigureKey
 from dashboard.figures.request import Filters, Request
 from dashboard.figures.tables import Column, Columns, Written, named
+from dashboard.queries.agreement import agreement as sentence_on
+from dashboard.queries.agreement import drops_by_probe
+from dashboard.queries.comparable_runs import Entry
 from dashboard.queries.provenance import source_of
 from dashboard.render import figures
 from dashboard.state import kept_figures
@@ -93,6 +96,24 @@ def figure(
         keep = request.key if entry.kept else None
         chart(cache.chart(entry, request), shared, table, keep=keep, on_pick=on_pick)
     return table
+
+
+def agreement(shared: Shared, entries: Sequence[Entry], protocol: str, condition: str) -> None:
+    """Say whether probes put models of runs in the same order, where there are several.
+
+    Parameters
+    ----------
+    shared
+        The page's filters.
+    entries
+        The models.
+    protocol, condition
+        Whose drops are compared.
+    """
+    table = drops_by_probe(cache.ask, entries, protocol, condition)
+    said = sentence_on(table, condition)
+    if said:
+        caption(said, shared)
 
 
 def chart(
