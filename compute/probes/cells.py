@@ -53,7 +53,7 @@ class Mixed:
         Parameters
         ----------
         rows
-            Rows of cells that may be chosen, ascending, shape (n,).
+            Rows of cells that may be chosen, in any order, shape (n,).
         labels
             Names of the classes of each; those with fewer than two are left out.
         names
@@ -66,7 +66,8 @@ class Mixed:
         several = np.array([x is not None and len(x) > 1 for x in labels], bool)
         place = np.flatnonzero(several)
         rank = mix(seed, Stream.MULTILABEL_CELLS, rows[place])
-        place = np.sort(place[np.argsort(rank, kind="stable")[:most]])
+        place = place[np.argsort(rank, kind="stable")[:most]]
+        place = place[np.argsort(rows[place])]
         code = {name: k for k, name in enumerate(names)}
         found = np.zeros((len(place), len(names)), bool)
         for row, n in enumerate(place.tolist()):

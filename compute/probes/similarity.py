@@ -58,6 +58,8 @@ class References:
     def of(cls, features: NDArray[np.float32], classes: NDArray[np.int64]) -> "References":
         """Standardise embeddings, shape (R, D), of cells with these classes, shape (R,)."""
         values = features.astype(np.float64)
+        if len(values) == 0:
+            return References(values, classes, np.zeros(values.shape[1]), np.ones(values.shape[1]))
         mean, scale = values.mean(0), values.std(0)
         scale[scale == 0] = 1
         return References(_unit_length((values - mean) / scale), classes, mean, scale)
@@ -111,8 +113,10 @@ class References:
             mine = place == own[:, None]
             key = ranking_keys(_unit_length(asked) @ self.features.T, mine)
             ordered = np.sort(key, axis=1)
-            right[some] = _vote(key, ordered, place, 1 / count, most) == own
             precision[some] = average_precision(ordered)
+            plain = (key.view(np.int64) & -2).view(np.float64)
+            least = ordered[:, -most].view(np.int64) & -2
+            right[some] = _vote(plain, least.view(np.float64), place, 1 / count, most) == own
         return Similarity(right, precision)
 
 
@@ -187,7 +191,7 @@ def chance_precision(same: int, other: int) -> float:
 
 def _vote(
     key: NDArray[np.float64],
-    ordered: NDArray[np.float64],
+    least: NDArray[np.float64],
     place: NDArray[np.int64],
     weight: NDArray[np.float64],
     k: int,
@@ -196,8 +200,10 @@ def _vote(
 
     Parameters
     ----------
-    key, ordered
-        Ranking keys of R references, as they are and ascending in each row, shape (n, R).
+    key
+        Ranking keys of R references without what they say, shape (n, R).
+    least
+        The k-th largest of each row, shape (n,).
     place
         Place of each reference's class, shape (R,).
     weight
@@ -206,7 +212,7 @@ def _vote(
         How many vote, up to R.
     """
     n, classes = len(key), len(weight)
-    near = key >= ordered[:, -k, None]
+    near = key >= least[:, None]
     tied = np.flatnonzero(near.sum(1) > k)
     if len(tied):  # of the equally near, those that come first
         near[tied] = False

@@ -139,5 +139,5 @@ def _by(*probes: str) -> str:
 
 def _apart(drops: pd.DataFrame, a: str, b: str) -> int:
     """Return −1 where `a` surely drops less than `b`, 1 where more, 0 where that cannot be told."""
-    first, second = drops.loc[a], drops.loc[b]
-    return int(first["low"] > second["high"]) - int(first["high"] < second["low"])
+    low, high = drops["low"].to_dict(), drops["high"].to_dict()
+    return int(low[a] > high[b]) - int(high[a] < low[b])
