@@ -159,8 +159,8 @@ def test_embeddings_of_the_background_alone_lose_everything_on_another(tmp_path)
         for probe, (accuracy, drops) in study.overall(protocol).items():
             assert accuracy.loc["unaltered", "estimate"] > 0.9, probe
             # The frozen probe answers with the background's class. The refit one can learn that
-            # this is not the cell's, so that one of two is left.
-            most = 0.36 if protocol is Protocol.FROZEN else 0.5
+            # this is not the cell's, so that one of two classes is left, and of both labels both.
+            most = 0.36 if protocol is Protocol.FROZEN else 0.6
             assert accuracy.loc["different", "estimate"] < most, (probe, protocol)
             assert drops.loc["different", "ci_low"] > 0.3, (probe, protocol)
             assert drops.loc["different", "p_value"] < 0.01, (probe, protocol)
