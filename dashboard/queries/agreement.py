@@ -10,6 +10,9 @@ from dashboard.queries.comparable_runs import Ask, Entry
 from dashboard.queries.filters import listed
 from dashboard.queries.open_runs import MissingTableError, Run
 
+DIGITS = 9
+"""Drops that do not differ in so many digits are equal, and models then in their usual order."""
+
 SCALES = "Drops of probes with other measures are not of one size; only their order is compared."
 
 
@@ -93,7 +96,7 @@ def agreement(table: pd.DataFrame, condition: str) -> str:
         return ""
     phrase = CONDITIONS[Condition(condition)].phrase
     orders = {
-        probe: tuple(some["drop"].sort_values(kind="stable").index)
+        probe: tuple(some["drop"].round(DIGITS).sort_values(kind="stable").index)
         for probe, some in by_probe.items()
     }
     against = [

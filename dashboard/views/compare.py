@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from compute.schema import PROBES, Aggregation, Protocol
+from compute.schema import PROBES, Aggregation, Probe, Protocol
 from compute.statistics.config import SUBSTANTIAL
 from dashboard import cache, theme, wording
 from dashboard.figures import compare as figures
@@ -98,13 +98,19 @@ def _choice(found: Comparison, shared: Shared) -> tuple[str, str, str] | None:
     if not found.choices:
         return None
     mine = (shared.protocol, shared.probe, shared.accuracy.aggregation)
-    named = {", ".join(MEASURES[part] for part in one): one for one in found.choices}
+    named = {_named(one): one for one in found.choices}
     titles = {one: name for name, one in named.items()}
     usual = titles.get(mine, next(iter(named)))
     if len(named) == 1:
         return found.choices[0]
     picked = selections.choice("Measured as", "measure", list(named), default=usual)
     return named[picked or usual]
+
+
+def _named(choice: tuple[str, str, str]) -> str:
+    """Return a way of measuring in words; only pair tests have several averages."""
+    parts = choice if choice[1] == Probe.PAIR else choice[:2]
+    return ", ".join(MEASURES[part] for part in parts)
 
 
 def _condition(found: Comparison) -> str | None:

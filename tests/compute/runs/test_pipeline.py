@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from compute.errors import BystanderError, ChangedError, InputError
+from compute.runs.config import RunConfig
 from compute.runs.describe import check_path
 from compute.runs.pipeline import run_store
 from compute.schema import ADDED_TABLES
@@ -239,3 +240,32 @@ def test_a_full_disk_keeps_what_is_done_and_says_what_to_do(
     monkeypatch.setattr(atomic_files.os, "replace", replace)
     done, _ = run_store(store, tmp_path / "run", [str(cards["pifia"])], config, jobs=1)
     assert done.complete
+
+
+def test_a_run_has_the_probes_that_it_was_asked_for_with_tests_and_seen_donors(run):
+    wanted = ["pair", "multiclass", "knn", "retrieval", "multilabel"]
+    assert RunDirectory(run).meta["configuration"]["probes"] == wanted
+    accuracy, effects = (pd.read_parquet(run / f"{name}.parquet") for name in
+                         ("accuracy", "effects"))  # fmt: skip
+    for table in (accuracy, effects):
+        assert set(table["probe"]) == set(wanted)
+    every = accuracy[accuracy["aggregation"] == "all"].groupby("probe")
+    assert every["model"].nunique().eq(3).all()
+    assert every["estimate"].min().ge(0).all()
+    assert every["estimate"].max().le(1).all()
+    overall = effects.query("scope == 'overall' and aggregation == 'all'")
+    assert overall[["p_holm", "p_equivalence_holm"]].notna().all(axis=None)
+    cells = accuracy.query("scope == 'overall' and condition == 'unaltered'")
+    most = cells.groupby("probe")["n_cells"].max()
+    assert most["multilabel"] > most["knn"] == most["retrieval"] == most["pair"]
+    swapped = accuracy.query("condition == 'different' and scope == 'overall'")
+    shares = swapped.groupby("probe")["donor_seen"].first()
+    assert shares.notna().all()
+    assert (shares[["knn", "retrieval", "multilabel"]] == shares["pair"]).all()
+
+
+def test_probes_are_checked_and_the_usual_ones_always_there():
+    assert RunConfig(probes=("network",)).probes == ("pair", "multiclass", "network")
+    with pytest.raises(BystanderError, match="knn") as problem:
+        RunConfig(probes=("kmn",))
+    assert "kmn" in str(problem.value)

@@ -11,11 +11,12 @@ from typer.testing import CliRunner
 
 from compute.cli.main import app as command_line
 from compute.errors import BystanderError, UsageError
-from compute.schema import LOCALIZATIONS
+from compute.schema import LOCALIZATIONS, PROBES, Probe
 from compute.shipped import DEMO_RUN
 from dashboard.bench.synthetic_run import make_run
 from dashboard.charts import compare as charts
 from dashboard.queries import compare
+from dashboard.queries.agreement import agreement, drops_by_probe
 from dashboard.queries.comparable_runs import Entry, comparison, directly
 from dashboard.queries.filters import AccuracyFilter
 from dashboard.queries.open_runs import connect, open_library
@@ -301,3 +302,41 @@ def test_hand_edited_addresses_do_no_harm(app, run_path, key, value):
     test = app(run_path, view="compare", **{key: value})
     fine(test)
     assert "<script>alert" not in text_of(test)
+
+
+@pytest.mark.parametrize(
+    ("view", "probe"),
+    [("", "multilabel"), ("accuracy", "retrieval"), ("accuracy", "knn"), ("compare", "multilabel")],
+)
+def test_pages_show_every_probe_in_the_words_of_its_measure(app, run_path, view, probe):
+    page = app(run_path, view=view)
+    if view == "compare":
+        page.selectbox(key="measure").set_value("refit, several labels a cell").run()
+    else:
+        page.selectbox(key="probe").set_value(probe).run()
+    fine(page)
+    text = text_of(page).replace("\\", "")
+    measure = PROBES[Probe(probe)].measure
+    assert measure.lower() in text.lower()
+    if view:
+        assert "probes" in text.lower(), "whether probes agree is said"
+    if view == "accuracy" and measure != "accuracy":
+        assert "points of accuracy" not in text
+
+
+def test_probes_of_a_run_agree_or_not_in_a_sentence(run):
+    entries = [Entry(run, model, alone=True) for model in run.models]
+    table = drops_by_probe(directly, entries, "refit", "different")
+    assert list(dict.fromkeys(table["probe"])) == [str(probe) for probe in PROBES]
+    assert (table.groupby("probe")["entry"].nunique() == len(entries)).all()
+    # All models of the synthetic run lose the same, so none is less than another in any probe.
+    assert agreement(table, "different").startswith("All 6 probes put the models in one order")
+
+
+def test_the_command_line_ranks_by_another_probe(run_path):
+    result = CliRunner().invoke(
+        command_line, ["compare", str(run_path), "--probe", "retrieval"], env={"COLUMNS": "200"}
+    )
+    assert result.exit_code == 0, result.output
+    assert "Mean average precision in retrieval" in result.output
+    assert "Points of mean average precision" in result.output
