@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from compute.embedding.config import StepEnd
 from compute.probes.cells import Cells
 from compute.probes.tables import read_donor_influence
-from compute.schema import Condition, Probe, Protocol
+from compute.schema import BESIDE, Condition, Probe, Protocol
 from compute.statistics.donors import DonorInfluence, side_by_side
 from compute.storage.run_directory import RunDirectory
 
@@ -120,6 +120,12 @@ def donor_seen(run: RunDirectory, cells: Cells) -> Seen:
     different = counts.get((Probe.PAIR, str(Condition.DIFFERENT)))
     if different is not None:  # whose trials are read
         counts[Probe.PAIR, str(Condition.CONFLICTING)] = different
+    for probe in BESIDE:  # over the cells of pair tests; those of several labels are not counted
+        counts |= {
+            (probe, condition): some
+            for (asked, condition), some in counts.items()
+            if asked is Probe.PAIR and condition != Condition.CONFLICTING
+        }
     shares: dict[tuple[str, str, str | None], float] = {}
     for (probe, condition), (some, every) in counts.items():
         if every.any():

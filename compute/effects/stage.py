@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from compute import schema
+from compute.effects.beside import rows_beside
 from compute.effects.donors import at_ends, donor_seen, pair_donors, with_donor_seen
 from compute.effects.gather import Gathered, Gatherer
 from compute.effects.predictions import Predictions, blocks, dose_edges
@@ -246,7 +247,10 @@ class _Stage:
     def _draw(self, classes: bytes) -> Resampling:
         """Return the draws of resampling units with these classes (the bytes of an int64 array)."""
         code = np.frombuffer(classes, np.int64)
-        return Resampling(code, len(self.names), self.config.draws, self.config.seed)
+        # Cells of several labels are a stratum more than there are classes.
+        return Resampling(
+            code, max(len(self.names), int(code.max()) + 1), self.config.draws, self.config.seed
+        )
 
     def _multiclass(
         self,
@@ -400,6 +404,16 @@ class _Stage:
                 found = effect_rows(
                     given.tallies, given.tested, self.names, drawn, self.config, given.donors
                 )
+                key = {
+                    "model": model, "protocol": str(protocol), "probe": str(probe),
+                    "aggregation": str(Aggregation.ALL), "unit": self.units.kind,
+                }  # fmt: skip
+                for kept, some in zip(rows, found, strict=True):
+                    kept += [{**key, **row} for row in some]
+            for probe, found in rows_beside(
+                self.run, self.cells, model, protocol,
+                lambda strata: self._resampling(strata.tobytes()), self.config,
+            ):  # fmt: skip
                 key = {
                     "model": model, "protocol": str(protocol), "probe": str(probe),
                     "aggregation": str(Aggregation.ALL), "unit": self.units.kind,

@@ -164,7 +164,8 @@ def test_embeddings_of_the_background_alone_lose_everything_on_another(tmp_path)
             assert accuracy.loc["different", "estimate"] < most, (probe, protocol)
             assert drops.loc["different", "ci_low"] > 0.3, (probe, protocol)
             assert drops.loc["different", "p_value"] < 0.01, (probe, protocol)
-            assert abs(drops.loc["same", "estimate"]) < 0.1, (probe, protocol)
+            # Cells of two labels have `same` donors with one of them.
+            assert drops.loc["same", "estimate"] < drops.loc["different", "estimate"] / 3
 
 
 def test_embeddings_of_the_cell_alone_lose_nothing(tmp_path):

@@ -171,7 +171,10 @@ def test_steps_add_up_and_say_what_the_other_tables_say(tmp_path):
     part = found.pivot_table("estimate", [*key[:-1], "step"], "part")
     assert (part["rescaling"] + part["context"] - part["total"]).abs().max() < 1e-12
     effects = run.query(
-        "SELECT * FROM {effects} WHERE scope = 'overall' AND aggregation = 'all'", ("effects",)
+        "SELECT * FROM {effects} WHERE scope = 'overall' AND aggregation = 'all' "
+        "AND probe IN $probes",
+        ("effects",),
+        {"probes": list(map(str, schema.ANSWERING))},
     )
     whole = found[(found["scope"] == "overall") & (found["part"] == "total")]
     for step, effect, condition in (
