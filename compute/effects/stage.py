@@ -249,7 +249,10 @@ class _Stage:
         code = np.frombuffer(classes, np.int64)
         # Cells of several labels are a stratum more than there are classes.
         return Resampling(
-            code, max(len(self.names), int(code.max()) + 1), self.config.draws, self.config.seed
+            code,
+            max(len(self.names), int(code.max(initial=-1)) + 1),
+            self.config.draws,
+            self.config.seed,
         )
 
     def _multiclass(

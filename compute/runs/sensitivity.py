@@ -198,6 +198,7 @@ def _configuration(base: RunDirectory) -> RunConfig:
         plan=PlanConfig(**{**said["plan"], "conditions": tuple(conditions)}),
         embed=EmbedConfig(**said["embed"]),
         bootstrap=BootstrapConfig(**said["bootstrap"]),
+        probes=(),
         examples=0,
         keep_embeddings=False,
     )
