@@ -192,33 +192,51 @@ def donor_influences(views: Sequence[Sequence[tuple[str, PairScore]]], cells: Gr
         if not chosen or not chosen[0]:
             continue
         donors, found = _pair_influence(chosen, cells)
-        scope = pa.array([None, *cells.names], pa.string())
-        g, s, v = np.nonzero(found.moved)
-        every = np.indices(found.within.shape).reshape(3, -1)
-        sketch = np.zeros((0, 1)) if found.sketch is None else found.sketch
-        bucket, of_view = np.nonzero(sketch)
-        many, rest = len(g) + every.shape[1], len(bucket)
-        frames.append(
-            pa.table(
-                {
-                    "protocol": pa.array([str(protocol)] * (many + rest), pa.string()),
-                    "donor": pa.array([*donors[g], *[None] * (many + rest - len(g))], pa.int32()),
-                    "localization": scope.take(
-                        pa.array(np.concatenate([s, every[0], np.zeros(rest, np.int64)]))
-                    ),
-                    "view": pa.array(np.concatenate([v, every[1], of_view]), pa.int32()),
-                    "other_view": pa.array(
-                        [*[None] * len(g), *every[2], *[None] * rest], pa.int32()
-                    ),
-                    "bucket": pa.array([*[None] * many, *bucket], pa.int32()),
-                    "value": np.concatenate(
-                        [found.moved[g, s, v], found.within[tuple(every)], sketch[bucket, of_view]]
-                    ),
-                },
-                schema=schema.PAIR_DONORS,
-            )
-        )
+        frames.append(influence_table(protocol, donors, found, cells.names))
     return pa.concat_tables(frames) if frames else schema.PAIR_DONORS.empty_table()
+
+
+def influence_table(
+    protocol: Protocol,
+    donors: NDArray[np.int32],
+    found: DonorInfluence,
+    names: Sequence[str],
+) -> pa.Table:
+    """Write how donors move one protocol's estimates as rows of `PAIR_DONORS`.
+
+    Parameters
+    ----------
+    protocol
+        The protocol.
+    donors
+        Numbers of the donor units, shape (G,).
+    found
+        How these move V views of the estimates.
+    names
+        Class names.
+    """
+    scope = pa.array([None, *names], pa.string())
+    g, s, v = np.nonzero(found.moved)
+    every = np.indices(found.within.shape).reshape(3, -1)
+    sketch = np.zeros((0, 1)) if found.sketch is None else found.sketch
+    bucket, of_view = np.nonzero(sketch)
+    both, more = every.shape[1], len(bucket)
+    return pa.table(
+        {
+            "protocol": pa.array([str(protocol)] * (len(g) + both + more), pa.string()),
+            "donor": pa.array([*donors[g], *[None] * (both + more)], pa.int32()),
+            "localization": scope.take(
+                pa.array(np.concatenate([s, every[0], np.zeros(more, np.int64)]))
+            ),
+            "view": pa.array(np.concatenate([v, every[1], of_view]), pa.int32()),
+            "other_view": pa.array([*[None] * len(g), *every[2], *[None] * more], pa.int32()),
+            "bucket": pa.array([*[None] * (len(g) + both), *bucket], pa.int32()),
+            "value": np.concatenate(
+                [found.moved[g, s, v], found.within[tuple(every)], sketch[bucket, of_view]]
+            ),
+        },
+        schema=schema.PAIR_DONORS,
+    )
 
 
 def read_donor_influence(

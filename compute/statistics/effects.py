@@ -157,8 +157,8 @@ def common(tallies: Tallies, *conditions: int) -> Tallies:
         These conditions, in their order. Resampling units without such a test have no answers.
     """
     chosen = list(conditions)
-    shared = (tallies.n[chosen] > 0).all(0)
-    answered = shared.any(1)
+    shared = np.all(tallies.n[chosen] > 0, axis=0)
+    answered = np.any(shared, axis=1)
     return Tallies(
         np.where(shared, tallies.correct[chosen], 0),
         np.where(shared, tallies.n[chosen], 0),

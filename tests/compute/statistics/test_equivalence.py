@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from compute.statistics.bootstrap import Resampling, freedom, interval
-from compute.statistics.equivalence import equivalence_test
+from compute.statistics.equivalence import LogOdds, equivalence_test, odds_equivalence_test
 
 PROTEINS, CELLS, CLASSES = 6, 40, 5
 UNITS = np.repeat(np.arange(CLASSES), PROTEINS)
@@ -80,3 +80,49 @@ def test_one_unit_a_class_shows_nothing():
 def test_without_draws_nothing_is_said():
     assert np.isnan(equivalence_test(0.0, np.full(100, np.nan), 10, 0.02, 100))
     assert np.isnan(equivalence_test(np.nan, np.zeros(100), 10, 0.02, 100))
+
+
+# Odds
+
+
+def test_odds_are_compared_on_their_logarithm():
+    odds = LogOdds.of(0.9, 0.8)
+    assert odds.estimate == pytest.approx(np.log(9 / 4))
+    assert odds.slopes == pytest.approx((1 / 0.09, 1 / 0.16))
+    for first, second in ((0.9, 0.8), (0.6, 0.61)):  # the slopes are derivatives
+        step = 1e-6
+        by = [
+            (LogOdds.of(first + step, second).estimate - LogOdds.of(first, second).estimate),
+            (LogOdds.of(first, second).estimate - LogOdds.of(first, second + step).estimate),
+        ]
+        assert np.array(by) / step == pytest.approx(LogOdds.of(first, second).slopes, rel=1e-4)
+    assert np.isnan(LogOdds.of(1.0, 0.9).estimate)
+
+
+def test_a_change_of_odds_is_equivalent_by_the_two_one_sided_tests():
+    odds, draws = LogOdds.of(0.9, 0.89), np.random.default_rng(0).normal(0, 0.05, 4000)
+    found = odds_equivalence_test(odds, draws, 20, 1.5, 100)
+    assert found == equivalence_test(odds.estimate, draws, 20, np.log(1.5), 100)
+    back = odds_equivalence_test(LogOdds.of(0.89, 0.9), draws, 20, 1.5, 100)
+    assert back == pytest.approx(found)
+    added = odds_equivalence_test(odds, draws, 20, 1.5, 100, 0.05**2)
+    assert added > found
+
+
+def test_near_the_ceiling_two_points_are_small_and_their_odds_are_not():
+    draws = np.random.default_rng(0).normal(0, 0.002, 4000)
+    assert equivalence_test(0.012, draws, 50, 0.02, 1000) < 0.01
+    odds = LogOdds.of(0.99, 0.978)
+    slope = np.mean(odds.slopes)
+    assert odds_equivalence_test(odds, slope * draws, 50, 1.25, 1000) > 0.99
+
+
+def test_without_wrong_answers_or_differences():
+    still = np.zeros(100)
+    assert odds_equivalence_test(LogOdds.of(1.0, 1.0), still, 20, 1.25, 500) == 1
+    # If the odds of 0.8 fell or rose by a quarter, one in 30 cells would differ.
+    same = odds_equivalence_test(LogOdds.of(0.8, 0.8), still, 20, 1.25, 500)
+    up, down = 5 / 6 - 0.8, 0.8 - 3.2 / 4.2
+    assert same == pytest.approx((1 - min(up, down)) ** 500)
+    assert odds_equivalence_test(LogOdds.of(0.9, 0.5), still, 20, 1.25, 500) == 1
+    assert odds_equivalence_test(LogOdds.of(0.8, 0.8), still, 0, 1.25, 500) == 1
