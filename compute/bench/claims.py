@@ -29,6 +29,7 @@ from compute.schema import Condition, Effect, Quantity
 from compute.statistics.bootstrap import BootstrapConfig, Resampling
 from compute.statistics.effect_rows import DRAWN, effect_rows
 from compute.statistics.model_differences import Answered, difference_rows, quantities
+from compute.statistics.simultaneous import simultaneous_intervals
 
 AT_ONCE = ("unaltered", "same", "different", "cell_free", "masked")
 """Conditions whose drops are judged at once."""

@@ -39,11 +39,12 @@ def _finding(asked: Request, table: pd.DataFrame) -> Words:
         wording.donors_seen(table),
     )
     published = asked.published or asked.aggregation == Aggregation.PUBLISHED
+    notes = (EXPLANATION if published else "", wording.simultaneous_note(table))
     return Words(
         QUESTION,
         asked.accuracy.sentence(),
         tuple(line for line in said if line),
-        EXPLANATION if published else "",
+        " ".join(note for note in notes if note),
         matrix(table),
     )
 
@@ -88,6 +89,13 @@ def _overall_columns(asked: Request, table: pd.DataFrame) -> Columns:
         "net_low": Column(f"Net drop, {ends} from", Written.POINTS),
         "net_high": Column("to  ", Written.POINTS),
     }
+    together = {
+        "simultaneous_low": Column(
+            "All drops at once, from", Written.POINTS,
+            "An interval that holds all drops at once, as the finding picks the largest",
+        ),
+        "simultaneous_high": Column("to   ", Written.POINTS),
+    }  # fmt: skip
     return {
         "model": tables.MODEL,
         "condition": tables.CONDITION,
@@ -99,6 +107,7 @@ def _overall_columns(asked: Request, table: pd.DataFrame) -> Columns:
         ),
         "drop_low": Column(f"Drop, {ends} from", Written.POINTS),
         "drop_high": Column("to ", Written.POINTS),
+        **(together if table["simultaneous_low"].notna().any() else {}),
         "p_holm": Column("p (Holm)", Written.NUMBER, form="%.4f"),
         **(net if table["net_estimate"].notna().any() else {}),
         "n_cells": tables.CELLS,
@@ -107,7 +116,10 @@ def _overall_columns(asked: Request, table: pd.DataFrame) -> Columns:
 
 
 def _overall_note(asked: Request) -> str:
-    p = "p: sign flips of whole proteins, Holm over models and conditions."
+    p = (
+        "p: sign flips of whole proteins, Holm over all models and all conditions that put a "
+        "foreign background or none behind the cell; the controls have none."
+    )
     if Condition.SHAM not in asked.run.conditions:
         return p
     return f"{p} Net drop: {EFFECTS_IN_WORDS[Effect.NET]}."
