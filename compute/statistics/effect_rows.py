@@ -30,7 +30,7 @@ from compute.statistics.effects import (
     influence,
     sign_flip_test,
 )
-from compute.statistics.equivalence import LogOdds, equivalence_test, odds_equivalence_test
+from compute.statistics.equivalence import beyond_test, equivalence_test, with_odds
 from compute.statistics.simultaneous import Drawn, simultaneous_intervals
 
 FAMILY = ["probe", "protocol", "effect"]
@@ -176,14 +176,9 @@ def effect_rows(
                 if name in _HEADLINE and effect != Effect.NET:
                     row[DRAWN] = Drawn(difference, draws, free, part.variance, tallies.protein)
                 if config.margin_odds is not None:
-                    odds = LogOdds.of(*both)
-                    by = np.array(odds.slopes) * _MINUS
-                    part = donor_part(donors, by @ pair.contrasts, None)
-                    moved, draws = np.tensordot(by, pair.moved, 1), draws_of @ by
-                    free = degrees_of_freedom(tallies, pair.n_cells, here, moved, a, draws, part)
                     row["margin_odds"] = config.margin_odds
-                    row["p_equivalence_odds"] = odds_equivalence_test(
-                        odds, draws, free, config.margin_odds, counts["n_cells"], part.variance
+                    row["p_equivalence_odds"] = _odds_test(
+                        tallies, pair, both, draws_of, donors, config.margin_odds
                     )
             effects.append(row)
     return accuracy, effects
@@ -219,6 +214,50 @@ class _Paired:
     parts: NDArray[np.float64]
     moved: NDArray[np.float64]
     contrasts: NDArray[np.float64]
+
+
+def _odds_test(
+    tallies: Tallies,
+    pair: _Paired,
+    both: NDArray[np.float64],
+    draws: NDArray[np.float64],
+    donors: DonorInfluence | None,
+    factor: float,
+) -> float:
+    """Test that the odds of a right answer change by less than a factor, up or down.
+
+    Two one-sided tests: that the second accuracy is above the one that the first one's odds divided
+    by the factor would give, and below the one that they would give multiplied by it. Both are
+    linear in the draws of the second accuracy, and nearly so in those of the first, so that tests
+    keep their level near the ceiling, and have an answer at it.
+
+    Parameters
+    ----------
+    tallies
+        Answers by resampling unit.
+    pair
+        The two conditions.
+    both, draws
+        Their overall accuracies from all resampling units, shape (2,), and from each bootstrap
+        draw, shape (draws, 2).
+    donors
+        How donors move the accuracy under each condition of `tallies`, or None.
+    factor
+        Above 1.
+    """
+    everyone = np.ones(len(tallies.classes), bool)
+    n_cells = count_cells(tallies, pair.n_cells, everyone)["n_cells"]
+    same = not pair.parts.any()
+    p = []
+    for times, side in ((1 / factor, 1.0), (factor, -1.0)):
+        bound, slope = with_odds(float(both[0]), times)
+        by = side * np.array([-slope, 1.0])
+        part = donor_part(donors, by @ pair.contrasts, None)
+        moved, drawn = np.tensordot(by, pair.moved, 1), draws @ by
+        free = degrees_of_freedom(tallies, pair.n_cells, everyone, moved, None, drawn, part)
+        distance = side * float(both[1] - bound)
+        p.append(beyond_test(distance, drawn, free, n_cells, part.variance, same))
+    return max(p)
 
 
 def adjust(effects: pd.DataFrame, seed: int = 0) -> pd.DataFrame:

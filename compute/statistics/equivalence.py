@@ -5,14 +5,13 @@ robustness is a small p-value of this test, whose null hypothesis is that the ef
 ± margin (Schuirmann 1987, doi:10.1007/BF01068419).
 
 Near the ceiling a margin in points is easily kept: from 99% to 97% the wrong answers triple. So the
-margin may also be a ratio of odds.
+margin may also be a factor by which odds change: the second accuracy then has to lie between those
+that the first one's odds, divided and multiplied by it, would give (`with_odds`).
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import stats
 
 from compute.statistics.bootstrap import spread
 
@@ -64,86 +63,61 @@ def equivalence_test(
     return float(stats.t.sf(steps, freedom).max())
 
 
-@dataclass(frozen=True)
-class LogOdds:
-    """The log odds ratio of two accuracies: by how much the odds of a right answer change.
+def with_odds(accuracy: float, factor: float) -> tuple[float, float]:
+    """Return the accuracy whose odds are those of another times a factor, and its derivative.
 
     Parameters
     ----------
-    estimate
-        Log odds under the first condition minus log odds under the second; NaN where an accuracy is
-        0 or 1, whose odds are not finite.
-    slopes
-        Derivatives of the two log odds by the accuracies; 0 where `estimate` is NaN.
-    lower
-        The lower of the two accuracies.
+    accuracy
+        The other accuracy, 0 to 1.
+    factor
+        Above 0.
+
+    Examples
+    --------
+    Odds of 9 to 1, halved:
+
+    >>> value, slope = with_odds(0.9, 0.5)
+    >>> print(f"{value:.3f}")
+    0.818
     """
-
-    estimate: float
-    slopes: tuple[float, float]
-    lower: float
-
-    @classmethod
-    def of(cls, first: float, second: float) -> "LogOdds":
-        """Compare two accuracies, 0 to 1.
-
-        Examples
-        --------
-        >>> found = LogOdds.of(0.9, 0.8)
-        >>> print(f"{np.exp(found.estimate):.2f}")  # 9 to 1 against 4 to 1
-        2.25
-        """
-        inside = [0 < each < 1 for each in (first, second)]
-        if not all(inside):
-            return cls(np.nan, (0.0, 0.0), min(first, second))
-        odds = [float(special.logit(each)) for each in (first, second)]
-        slopes = tuple(1 / (each * (1 - each)) for each in (first, second))
-        return cls(odds[0] - odds[1], (slopes[0], slopes[1]), min(first, second))
+    under = 1 - accuracy + factor * accuracy
+    return factor * accuracy / under, factor / under**2
 
 
-def odds_equivalence_test(
-    odds: LogOdds,
+def beyond_test(
+    distance: float,
     draws: NDArray[np.float64],
     freedom: float,
-    ratio: float,
     n_cells: int,
     added: float = 0.0,
+    same: bool = False,
 ) -> float:
-    """Test that the odds of a right answer change by less than a factor, up or down.
-
-    The two one-sided tests of `equivalence_test`, on the log odds ratio, whose variance comes from
-    those of the two accuracies by its derivatives (the delta method).
+    """Test that a distance is above 0: one of the two one-sided tests of equivalence.
 
     Parameters
     ----------
-    odds
-        The two accuracies compared.
+    distance
+        By how much an accuracy is on the right side of what it is compared with.
     draws
-        First accuracy times its slope minus second accuracy times its slope, of each bootstrap
-        draw, shape (draws,).
-    freedom
-        Degrees of freedom.
-    ratio
-        The factor, above 1.
-    n_cells
-        Number of cells behind the accuracies.
-    added
-        Variance that the draws do not have, that of donors; by default 0.
+        The distance of each bootstrap draw, up to a constant, shape (draws,).
+    freedom, n_cells, added
+        As for `equivalence_test`.
+    same
+        Whether no answer differs between the two accuracies that are compared; False by default. p
+        is then the probability that none of the cells would differ if the distance were 0.
 
     Returns
     -------
     float
-        The larger of the two one-sided p-values; 1 where an accuracy is 0 or 1, as its odds are not
-        finite. Where no answer differs, p is the probability that none of the cells would differ if
-        the odds changed by the factor.
+        One-sided p-value; 1 with fewer than 1 degree of freedom, NaN without a distance or two
+        draws.
     """
-    if not np.isfinite(odds.estimate):
+    sd = spread(draws, added)
+    if not np.isfinite(sd) or not np.isfinite(distance):
+        return np.nan
+    if freedom < 1 or ((same or sd == 0) and distance <= 0):
         return 1.0
-    margin = float(np.log(ratio))
-    if spread(draws, added) == 0 and freedom >= 1:
-        if abs(odds.estimate) >= margin:
-            return 1.0
-        here = special.logit(odds.lower)
-        least = np.abs(special.expit(here + np.array([margin, -margin])) - odds.lower).min()
-        return float((1 - least) ** n_cells)
-    return equivalence_test(odds.estimate, draws, freedom, margin, n_cells, added)
+    if same or sd == 0:
+        return float((1 - distance) ** n_cells)
+    return float(stats.t.sf(distance / sd, freedom))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import combinations, product
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from compute.schema import CONDITIONS, SUMMARY_TABLES, Condition, Probe
@@ -25,7 +26,9 @@ def differences(drawn: Drawn) -> dict[str, Iterator[pa.Table]]:
         for model, other in combinations(models, 2):
             key = {"model": model, "other": other, "protocol": protocol, "probe": str(probe)}
             for quantity, condition, weights in quantities(list(shares[model])):
-                off = sum(w * (shares[model][c] - shares[other][c]) for c, w in weights.items())
+                off = np.zeros(len(drawn.config.localizations))
+                for name, weight in weights.items():
+                    off += weight * (shares[model][name] - shares[other][name])
                 (value, of), *_ = scopes(drawn, off)
                 p = 0.0005 if abs(value) > 0.02 else 0.4
                 spec = CONDITIONS[Condition(condition)]

@@ -140,15 +140,39 @@ def test_the_odds_margin_is_there_where_it_is_asked_for():
     _, asked = rows_of(correct, n, own, conditions, replace(CONFIG, margin_odds=1.5))
     (drop,) = [row for row in asked if row["scope"] == "overall"]
     assert drop["margin_odds"] == 1.5
-    # The same by hand: both accuracies' draws, linear in their log odds.
+    # The same by hand: the second accuracy against both that the first one's odds would give.
     drawn = Resampling(own, len(NAMES), CONFIG.draws, CONFIG.seed)
     some = Tallies(correct, n, own, n[..., 0].astype(int), np.arange(len(own)).astype(str))
     point, draws = drawn_accuracies(some, drawn)
     first, second = point.overall[0]
-    slopes = 1 / (first * (1 - first)), 1 / (second * (1 - second))
-    log_odds = np.log(first / (1 - first)) - np.log(second / (1 - second))
-    sd = (slopes[0] * draws.overall[:, 0] - slopes[1] * draws.overall[:, 1]).std()
     moved = influence(some, len(NAMES))[..., 0]
-    free = effective_freedom(slopes[0] * moved[0] - slopes[1] * moved[1], own)
-    sides = [(np.log(1.5) - log_odds) / sd, (np.log(1.5) + log_odds) / sd]
-    assert drop["p_equivalence_odds"] == pytest.approx(max(stats.t.sf(s, free) for s in sides))
+    sides = []
+    for odds, side in ((first / (1 - first) / 1.5, 1), (first / (1 - first) * 1.5, -1)):
+        bound = odds / (1 + odds)
+        slope = bound * (1 - bound) / (first * (1 - first))
+        sd = (draws.overall[:, 1] - slope * draws.overall[:, 0]).std()
+        free = effective_freedom(moved[1] - slope * moved[0], own)
+        sides.append(stats.t.sf(side * (second - bound) / sd, free))
+    assert drop["p_equivalence_odds"] == pytest.approx(max(sides))
+
+
+def test_near_the_ceiling_two_points_are_small_and_their_odds_are_not():
+    own, n = np.repeat([0, 1, 2], 10), np.full((2, 30, 1), 500.0)
+    correct = np.stack([np.full((30, 1), 496.0), np.tile([[489.0], [488], [490]], (10, 1))])
+    margins = replace(CONFIG, margin=0.02, margin_odds=1.25)
+    _, rows = rows_of(correct, n, own, ["unaltered", "different"], margins)
+    (drop,) = [row for row in rows if row["scope"] == "overall"]
+    assert drop["p_equivalence"] < 0.001
+    assert drop["p_equivalence_odds"] > 0.99
+    # Where every answer is right, no change of odds can be excluded.
+    _, rows = rows_of(n.copy(), n, own, ["unaltered", "different"], margins)
+    (drop,) = [row for row in rows if row["scope"] == "overall"]
+    assert drop["p_equivalence_odds"] == 1
+    # Where no answer differs and some are wrong, p is how likely that would be at the margin.
+    correct[1] = correct[0]
+    _, rows = rows_of(correct, n, own, ["unaltered", "different"], margins)
+    (drop,) = [row for row in rows if row["scope"] == "overall"]
+    lower = 0.992 / 0.008 / 1.25
+    upper = 0.992 / 0.008 * 1.25
+    off = min(0.992 - lower / (1 + lower), upper / (1 + upper) - 0.992)
+    assert drop["p_equivalence_odds"] == pytest.approx((1 - off) ** 15_000)

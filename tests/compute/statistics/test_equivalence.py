@@ -1,11 +1,13 @@
 """Equivalence is claimed when it can be, and seldom when it should not be."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from compute.statistics.bootstrap import Resampling, freedom, interval
-from compute.statistics.equivalence import LogOdds, equivalence_test, odds_equivalence_test
+from compute.statistics.equivalence import beyond_test, equivalence_test, with_odds
 
 PROTEINS, CELLS, CLASSES = 6, 40, 5
 UNITS = np.repeat(np.arange(CLASSES), PROTEINS)
@@ -85,44 +87,29 @@ def test_without_draws_nothing_is_said():
 # Odds
 
 
-def test_odds_are_compared_on_their_logarithm():
-    odds = LogOdds.of(0.9, 0.8)
-    assert odds.estimate == pytest.approx(np.log(9 / 4))
-    assert odds.slopes == pytest.approx((1 / 0.09, 1 / 0.16))
-    for first, second in ((0.9, 0.8), (0.6, 0.61)):  # the slopes are derivatives
+def test_odds_are_multiplied():
+    for accuracy, factor in itertools.product((0.3, 0.6, 0.99), (0.5, 0.8, 1.25, 3.0)):
+        value, slope = with_odds(accuracy, factor)
+        assert value / (1 - value) == pytest.approx(factor * accuracy / (1 - accuracy))
         step = 1e-6
-        by = [
-            (LogOdds.of(first + step, second).estimate - LogOdds.of(first, second).estimate),
-            (LogOdds.of(first, second).estimate - LogOdds.of(first, second + step).estimate),
-        ]
-        assert np.array(by) / step == pytest.approx(LogOdds.of(first, second).slopes, rel=1e-4)
-    assert np.isnan(LogOdds.of(1.0, 0.9).estimate)
+        change = with_odds(accuracy + step, factor)[0] - value
+        assert change / step == pytest.approx(slope, rel=1e-4)
+    assert with_odds(1.0, 0.8) == pytest.approx((1, 1.25))
+    assert with_odds(0.0, 0.8) == pytest.approx((0, 0.8))
 
 
-def test_a_change_of_odds_is_equivalent_by_the_two_one_sided_tests():
-    odds, draws = LogOdds.of(0.9, 0.89), np.random.default_rng(0).normal(0, 0.05, 4000)
-    found = odds_equivalence_test(odds, draws, 20, 1.5, 100)
-    assert found == equivalence_test(odds.estimate, draws, 20, np.log(1.5), 100)
-    back = odds_equivalence_test(LogOdds.of(0.89, 0.9), draws, 20, 1.5, 100)
-    assert back == pytest.approx(found)
-    added = odds_equivalence_test(odds, draws, 20, 1.5, 100, 0.05**2)
-    assert added > found
+def test_one_side_is_one_of_the_two_of_the_test_in_points():
+    draws = np.random.default_rng(0).normal(0, 0.004, 4000)
+    for effect in (-0.015, 0.0, 0.012):
+        sides = [beyond_test(0.02 + s * effect, draws, 30, 100, 1e-5) for s in (-1, 1)]
+        both = equivalence_test(effect, effect + draws, 30, 0.02, 100, 1e-5)
+        assert max(sides) == pytest.approx(both)
 
 
-def test_near_the_ceiling_two_points_are_small_and_their_odds_are_not():
-    draws = np.random.default_rng(0).normal(0, 0.002, 4000)
-    assert equivalence_test(0.012, draws, 50, 0.02, 1000) < 0.01
-    odds = LogOdds.of(0.99, 0.978)
-    slope = np.mean(odds.slopes)
-    assert odds_equivalence_test(odds, slope * draws, 50, 1.25, 1000) > 0.99
-
-
-def test_without_wrong_answers_or_differences():
-    still = np.zeros(100)
-    assert odds_equivalence_test(LogOdds.of(1.0, 1.0), still, 20, 1.25, 500) == 1
-    # If the odds of 0.8 fell or rose by a quarter, one in 30 cells would differ.
-    same = odds_equivalence_test(LogOdds.of(0.8, 0.8), still, 20, 1.25, 500)
-    up, down = 5 / 6 - 0.8, 0.8 - 3.2 / 4.2
-    assert same == pytest.approx((1 - min(up, down)) ** 500)
-    assert odds_equivalence_test(LogOdds.of(0.9, 0.5), still, 20, 1.25, 500) == 1
-    assert odds_equivalence_test(LogOdds.of(0.8, 0.8), still, 0, 1.25, 500) == 1
+def test_without_differences_p_says_how_likely_that_would_be_at_the_margin():
+    draws = np.random.default_rng(0).normal(0, 0.004, 4000)
+    assert beyond_test(0.03, draws, 20, 200, same=True) == pytest.approx(0.97**200)
+    assert beyond_test(0.03, np.zeros(100), 20, 200) == pytest.approx(0.97**200)
+    assert beyond_test(0.0, np.zeros(100), 20, 200) == 1
+    assert beyond_test(0.03, draws, 0, 200) == 1
+    assert np.isnan(beyond_test(0.03, draws[:1], 20, 200))
