@@ -47,7 +47,7 @@ REFERENCE = {
         "compute.BystanderError",
     ),
     "Results": (
-        "dashboard.open_runs", "dashboard.compare", "dashboard.draw", "dashboard.write_report",
+        "dashboard.open_runs", "dashboard.compare", "dashboard.differences", "dashboard.draw", "dashboard.write_report",
         "dashboard.launch",
     ),
     "Measurements": (

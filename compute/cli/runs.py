@@ -33,6 +33,7 @@ from compute.cli.options import (
     Harmonise,
     Jobs,
     Margin,
+    MarginOdds,
     MaskShift,
     Models,
     Normalisation,
@@ -180,6 +181,7 @@ def run(
     draws: Draws = BootstrapConfig.draws,
     margin: Margin = BootstrapConfig.margin,
     exchanges: Exchanges = BootstrapConfig.exchanges,
+    margin_odds: MarginOdds = BootstrapConfig.margin_odds,
     examples: Examples = RunConfig.examples,
     drop_embeddings: DropEmbeddings = not RunConfig.keep_embeddings,
     batch_size: BatchSize = EmbedConfig.batch_size,
@@ -224,7 +226,9 @@ def run(
             compiled,
             mask_shift,
         ),
-        bootstrap=BootstrapConfig(draws=draws, seed=seed, margin=margin, exchanges=exchanges),
+        bootstrap=BootstrapConfig(
+            draws=draws, seed=seed, margin=margin, exchanges=exchanges, margin_odds=margin_odds
+        ),
         examples=examples,
         keep_embeddings=not drop_embeddings,
     )
