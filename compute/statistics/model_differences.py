@@ -29,6 +29,9 @@ from compute.statistics.effects import (
     sign_flip_test,
 )
 
+_ROUNDING = 1e-12
+"""A resampling unit's part of a difference up to this counts as 0."""
+
 FAMILY = ["probe", "protocol", "quantity"]
 """Columns within which p-values are adjusted together, over pairs of models and conditions."""
 
@@ -200,11 +203,13 @@ def _of_two(
         )
         low, high = interval(estimate, draws, free, added.variance)
         alone = spread(draws)
-        stretch = spread(draws, added.variance) / alone if alone > 0 else 1.0
+        stretch = spread(draws, added.variance) / alone if alone > _ROUNDING else 1.0
+        parts_of = both @ part
+        parts_of[np.abs(parts_of) <= _ROUNDING] = 0
         yield {
             "quantity": str(quantity), "condition": condition, "estimate": estimate,
             "ci_low": low, "ci_high": high,
-            "p_value": sign_flip_test(both @ part, config.flips, config.seed, stretch),
+            "p_value": sign_flip_test(parts_of, config.flips, config.seed, stretch),
             **count_cells(tallies, n_cells, here),
         }  # fmt: skip
 

@@ -10,7 +10,6 @@ from dashboard.charts.accuracy import joined, sample_size, tuples
 from dashboard.charts.description import Axis, Chart, Layer, Panel, Points, Rule
 from dashboard.theme import ALERT, MUTED, condition_title
 
-
 DIFFERENCES = {
     "accuracy": "Accuracy",
     "drop": "Drop",

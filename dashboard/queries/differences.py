@@ -96,6 +96,9 @@ def differences(
         raise BystanderError(
             "There are no two models to compare.", " ".join((*found.notes, *found.left_out))
         )
+    each = {entry.run.key: entry.run for entry in found.entries}
+    for one, other in combinations(each.values(), 2):
+        check_same_trials(one, other)
     pairs = list(combinations(found.entries, 2))
     return of_pairs(directly, pairs, choice[0], choice[1])
 
@@ -219,7 +222,7 @@ def check_same_trials(first: Run, second: Run) -> None:
             f"The runs “{first.title}” and “{second.title}” did not ask about the same trials; "
             f"they differ in {', '.join(differ)}.",
             "Run both models on one store with the same options, or put them into one run "
-            "(--models A,B). Without --differences, runs are compared on what they have in common.",
+            "(--models A,B). What they have in common can be compared all the same (leaderboard).",
         )
 
 
@@ -289,13 +292,13 @@ def _multiclass_answers(run: Run, model: str, protocol: str, by_protein: bool) -
                           AND scope = 'localization'),
              p AS (SELECT p.cell, any_value(c.protein) AS protein, p.condition,
                           any_value(c.localization) AS localization,
-                          avg((p.predicted = c.localization)::INT) AS right
+                          avg((p.predicted = c.localization)::INT) AS share
                    FROM {predictions} AS p JOIN {cells} AS c USING (cell)
                         SEMI JOIN tested ON c.localization = tested.localization
                    WHERE p.model = $model AND p.protocol = $protocol
                    GROUP BY p.cell, p.condition)
         SELECT condition, protein, localization, CASE WHEN $by_protein THEN NULL ELSE cell END
-               AS number, sum(right) AS correct, count(*) AS n
+               AS number, sum(share) AS correct, count(*) AS n
         FROM p GROUP BY ALL ORDER BY localization, protein, number
         """,
         ("accuracy", "predictions", "cells"),
@@ -331,13 +334,13 @@ def _donors(
                         WHERE probe = 'multiclass' AND protocol = $protocol AND model = $model
                           AND scope = 'localization'),
              p AS (SELECT p.trial, p.cell, c.localization, (p.predicted = c.localization)::INT
-                          AS right, c.{unit} AS centre, 1.0 / count(*) OVER (PARTITION BY p.cell)
+                          AS correct, c.{unit} AS centre, 1.0 / count(*) OVER (PARTITION BY p.cell)
                           AS weight
                    FROM {{predictions}} AS p JOIN {{cells}} AS c USING (cell)
                         SEMI JOIN tested ON c.localization = tested.localization
                    WHERE p.model = $model AND p.protocol = $protocol AND p.condition = $condition)
         SELECT p.localization, p.centre, d.localization AS behind, d.{unit} AS donor,
-               sum(p.weight) AS weight, sum(p.weight * p.right) / sum(p.weight) AS share
+               sum(p.weight) AS weight, sum(p.weight * p.correct) / sum(p.weight) AS share
         FROM p JOIN {{trials}} AS t USING (trial) JOIN {{cells}} AS d ON d.cell = t.donor
         WHERE t.condition = $condition AND d.localization IS NOT NULL
         GROUP BY ALL ORDER BY ALL
