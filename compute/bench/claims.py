@@ -28,7 +28,7 @@ from compute.bench.simulated_answers import AnswersConfig
 from compute.schema import Condition, Effect, Quantity
 from compute.statistics.bootstrap import BootstrapConfig, Resampling
 from compute.statistics.effect_rows import DRAWN, effect_rows
-from compute.statistics.model_differences import Answered, difference_rows, quantities
+from compute.statistics.model_differences import Answered, model_difference_rows, quantities
 from compute.statistics.simultaneous import simultaneous_intervals
 
 AT_ONCE = ("unaltered", "same", "different", "cell_free", "masked")
@@ -170,7 +170,7 @@ def _compared(
 ) -> list[dict[str, Any]]:
     """Return the rows of `model_differences` of two models."""
     some = _answers(models, share, pair, rng)
-    return difference_rows(
+    return model_difference_rows(
         some,
         models[0].names,
         lambda classes: Resampling(classes, models[0].classes, config.draws, seed),

@@ -38,8 +38,8 @@ from compute.statistics.dose import dose_rows
 from compute.statistics.effect_rows import adjust, effect_rows, pair_tallies
 from compute.statistics.effects import Tallies
 from compute.statistics.flips import flip_rows
+from compute.statistics.model_differences import Answered, adjust_differences, model_difference_rows
 from compute.statistics.protein_shifts import Nulls
-from compute.statistics.model_differences import Answered, adjust_differences, difference_rows
 from compute.statistics.resampling_units import Units
 from compute.statistics.rescaling import rescaling_rows
 from compute.statistics.truth import Truth
@@ -410,7 +410,7 @@ class _Stage:
         """Return the table `model_differences`; ask after `_effects`."""
         rows: list[dict[str, Any]] = []
         for (protocol, probe), answers in self.compared.items():
-            found = difference_rows(
+            found = model_difference_rows(
                 answers, self.names, lambda classes: self._resampling(classes.tobytes()),
                 self.config,
             )  # fmt: skip

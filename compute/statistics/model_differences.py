@@ -59,7 +59,7 @@ Draw = Callable[[NDArray[np.int64]], Resampling]
 """Gives the draws of resampling units with these classes."""
 
 
-def difference_rows(
+def model_difference_rows(
     answers: Mapping[str, Answered],
     names: Sequence[str],
     draw: Draw,

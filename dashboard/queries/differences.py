@@ -22,12 +22,12 @@ from compute.statistics.bootstrap import BootstrapConfig, Resampling
 from compute.statistics.donors import DonorInfluence, DonorSums, side_by_side
 from compute.statistics.effect_rows import pair_tallies
 from compute.statistics.effects import Tallies
-from compute.statistics.model_differences import Answered, adjust_differences, difference_rows
+from compute.statistics.model_differences import Answered, adjust_differences, model_difference_rows
 from dashboard.queries.comparable_runs import Ask, Entry, comparison, directly
 from dashboard.queries.open_runs import MissingTableError, Run, open_runs
 from dashboard.queries.ranking import measured
 
-COMPOSING = ("paste", "donor_centre", "harmonise")
+COMPOSING = ("paste", "donor_centre", "harmonise", "mask_shift")
 """Settings of how crops are composed, beside the plan."""
 
 COLUMNS = [name for name in MODEL_DIFFERENCES.names if name not in ("protocol", "probe", "scope")]
@@ -188,7 +188,7 @@ def across(run: Run, model: str, second: Entry, protocol: str, probe: str) -> pd
     there = run.meta.get("configuration", {}).get("bootstrap", {})
     known = {name: there[name] for name in ("draws", "flips", "seed") if name in there}
     config, names = BootstrapConfig(**known), run.localizations
-    rows = difference_rows(
+    rows = model_difference_rows(
         answers, names, lambda c: Resampling(c, len(names), config.draws, config.seed), config
     )
     return pd.DataFrame(rows, columns=MODEL_DIFFERENCES.names).assign(unit=unit)[COLUMNS]

@@ -21,7 +21,7 @@ from compute.statistics.effects import Tallies, accuracies
 from compute.statistics.model_differences import (
     Answered,
     adjust_differences,
-    difference_rows,
+    model_difference_rows,
     quantities,
     together,
 )
@@ -73,7 +73,7 @@ def naive(first, second, weights, w):
 @pytest.mark.parametrize("width", [1, K])
 def test_every_difference_equals_a_plain_loop_and_so_does_its_spread(width):
     models = {"a": answered(1, width), "b": answered(2, width)}
-    rows = difference_rows(models, NAMES, resampling, CONFIG)
+    rows = model_difference_rows(models, NAMES, resampling, CONFIG)
     wanted = {(q, c): w for q, c, w in quantities(CONDITIONS)}
     assert {(r["quantity"], r["condition"]) for r in rows} == set(wanted)
     weights = resample(CLASSES, CONFIG.draws, CONFIG.seed)
@@ -92,15 +92,15 @@ def test_every_difference_equals_a_plain_loop_and_so_does_its_spread(width):
 
 def test_a_model_does_not_differ_from_itself():
     one = answered(3, K)
-    for row in difference_rows({"a": one, "b": one}, NAMES, resampling, CONFIG):
+    for row in model_difference_rows({"a": one, "b": one}, NAMES, resampling, CONFIG):
         assert (row["estimate"], row["ci_low"], row["ci_high"]) == (0, 0, 0)
         assert row["p_value"] == 1
 
 
 def test_the_other_way_round_only_the_sign_changes():
     first, second = answered(4, K), answered(5, K)
-    there = difference_rows({"a": first, "b": second}, NAMES, resampling, CONFIG)
-    back = difference_rows({"b": second, "a": first}, NAMES, resampling, CONFIG)
+    there = model_difference_rows({"a": first, "b": second}, NAMES, resampling, CONFIG)
+    back = model_difference_rows({"b": second, "a": first}, NAMES, resampling, CONFIG)
     for one, other in zip(there, back, strict=True):
         assert one["estimate"] == pytest.approx(-other["estimate"])
         assert one["ci_low"] == pytest.approx(-other["ci_high"])
@@ -112,7 +112,7 @@ def test_three_models_are_three_pairs_and_a_condition_that_one_lacks_is_not_comp
     models = {
         "a": answered(1), "b": answered(2, conditions=CONDITIONS[:2]), "c": answered(3),
     }  # fmt: skip
-    rows = pd.DataFrame(difference_rows(models, NAMES, resampling, CONFIG))
+    rows = pd.DataFrame(model_difference_rows(models, NAMES, resampling, CONFIG))
     assert set(zip(rows["model"], rows["other"], strict=True)) == {
         ("a", "b"), ("a", "c"), ("b", "c"),
     }  # fmt: skip
@@ -123,7 +123,7 @@ def test_three_models_are_three_pairs_and_a_condition_that_one_lacks_is_not_comp
 def test_holm_is_over_pairs_and_conditions_without_controls():
     conditions = ["unaltered", "same", "sham", "different", "background_only"]
     models = {name: answered(i, conditions=conditions, gaps=False) for i, name in enumerate("abc")}
-    rows = pd.DataFrame(difference_rows(models, NAMES, resampling, CONFIG))
+    rows = pd.DataFrame(model_difference_rows(models, NAMES, resampling, CONFIG))
     found = adjust_differences(rows.assign(probe="pair", protocol="refit"))
     control = found["condition"].isin(["sham", "background_only"])
     assert found["p_holm"].isna().equals(control)
