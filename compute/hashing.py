@@ -48,6 +48,8 @@ class Stream(IntEnum):
     """Which trials the bins of a dose are found from."""
     EXCHANGES = 405
     """Among which training cells of a probe conditions are exchanged."""
+    DONOR_PAIRS = 441
+    """Bucket and sign of a pair of a centre unit and a donor unit in a sketch."""
     EXAMPLE_CELLS = 501
     """Which cells' crops are kept to look at, beside those that moved most."""
     TRAIN_FIELDS = 601

@@ -1,7 +1,8 @@
 """The dashboard: reads run directories with DuckDB and shows them; never imports torch.
 
-For scripts it has `open_runs`, `compare`, `draw`, `write_report`, `launch` and `measure_dashboard`,
-each loaded when it is asked for. `PUBLIC` lists them; the other public names are in `compute`.
+For scripts it has `open_runs`, `compare`, `differences`, `draw`, `write_report`, `launch` and
+`measure_dashboard`, each loaded when it is asked for. `PUBLIC` lists them; the other public names
+are in `compute`.
 """
 
 from importlib import import_module
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 PUBLIC = {
     "compare": "dashboard.queries.ranking",
+    "differences": "dashboard.queries.differences",
     "draw": "dashboard.report.write",
     "launch": "dashboard.server.launch",
     "measure_dashboard": "dashboard.bench.whole",
@@ -21,6 +23,7 @@ __all__ = ["PUBLIC", *PUBLIC]
 
 if TYPE_CHECKING:
     from dashboard.bench.whole import measure_dashboard as measure_dashboard
+    from dashboard.queries.differences import differences as differences
     from dashboard.queries.open_runs import open_runs as open_runs
     from dashboard.queries.ranking import compare as compare
     from dashboard.report.write import draw as draw

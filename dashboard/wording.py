@@ -2,6 +2,7 @@
 
 import functools
 from collections import namedtuple
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -57,6 +58,65 @@ def interval(low: float | None, high: float | None, unit: str | None = None) -> 
         return "no interval"
     what = f"± {SPREAD}:" if unit == UNIT else f"{level()} interval"
     return f"{what} {100 * low:.1f} to {100 * high:.1f}".replace("-", "−")
+
+
+@dataclass(frozen=True)
+class _Named:
+    """The ends of the interval of an effect that was picked for being the largest, and its words.
+
+    Parameters
+    ----------
+    low, high
+        Ends, None where there is no interval.
+    words
+        As `interval` writes them.
+    together
+        How many effects the interval holds at once; 1 where it is the effect's own.
+    """
+
+    low: float | None
+    high: float | None
+    words: str
+    together: int = 1
+
+
+def _picked(row: Any, low: str, high: str, unit: str, what: str) -> _Named:
+    """Return the interval of a row that is the largest of many, which is simultaneous if it can be.
+
+    Parameters
+    ----------
+    row
+        Of `accuracy.overall` or `accuracy.gaps`.
+    low, high, unit
+        Fields with the ends of the row's own interval, and what was resampled for it.
+    what
+        The effects in words: `drops` or `gaps`.
+    """
+    many, ends = (
+        getattr(row, "together", 0),
+        [getattr(row, f"simultaneous_{e}", None) for e in ("low", "high")],
+    )
+    if known(many) and many > 1 and all(map(known, ends)):
+        numbers = " to ".join(f"{100 * end:.1f}" for end in ends if end is not None)
+        words = f"{level()} simultaneous interval over {int(many)} {what}: {numbers}"
+        return _Named(ends[0], ends[1], words.replace("-", "−"), int(many))
+    first, last = getattr(row, low), getattr(row, high)
+    return _Named(first, last, interval(first, last, getattr(row, unit, None)))
+
+
+def simultaneous_note(table: pd.DataFrame) -> str:
+    """Return what a simultaneous interval is; empty where the finding has none."""
+    row = worst_drop(table)
+    if row is None:
+        return ""
+    many = _picked(row, "drop_low", "drop_high", "drop_unit", "drops").together
+    if many < 2:
+        return ""
+    return (
+        f"Simultaneous: the largest of {many} drops was picked after looking at all of them, and "
+        "the one that is picked tends to look larger than it is. So the interval is made longer, "
+        f"until intervals of that kind hold all {many} true drops at once in {level()} of studies."
+    )
 
 
 def p_text(value: float | None) -> str:
@@ -117,10 +177,10 @@ def drop_finding(table: pd.DataFrame) -> str:
     row = worst_drop(table)
     if row is None:
         return "No drop could be computed: this run has no labelled cells under two conditions."
-    shown = interval(row.drop_low, row.drop_high, getattr(row, "drop_unit", None))
-    numbers = f"{shown}; {tested_on(row)}"
+    named = _picked(row, "drop_low", "drop_high", "drop_unit", "drops")
+    numbers = f"{named.words}; {tested_on(row)}"
     before = row.estimate + row.drop_estimate
-    if not (known(row.drop_low) and row.drop_low > 0) and known(row.drop_low):
+    if named.low is not None and known(named.low) and not named.low > 0:
         return (
             f"No model is seen to lose accuracy when the background changes: the largest drop, "
             f"{model_title(row.model)}'s {on_background(row.condition)}, is "
@@ -139,8 +199,15 @@ def drop_finding(table: pd.DataFrame) -> str:
     )
 
 
+BY_PROBE = {"pair": "pair tests", "multiclass": "the multi-class probe"}
+"""Probes as they follow “by”; others are called by their names."""
+
+
 def equivalence_finding(table: pd.DataFrame) -> str:
-    """Return a sentence on which drops are shown to be negligible; empty without such tests.
+    """Return sentences on which drops are shown to be negligible; empty without such tests.
+
+    A model is called robust under a condition only where every probe of the run says so, within the
+    margin in points and, where the run has one, within that in odds.
 
     Parameters
     ----------
@@ -148,26 +215,74 @@ def equivalence_finding(table: pd.DataFrame) -> str:
         From `queries.accuracy.equivalence`. Only the test supports the claim: a small drop whose
         interval is wide is not called robust.
     """
-    rows = table[table["condition"].isin(SWAPS) & table["p_equivalence_holm"].notna()]
-    if rows.empty:
+    rows = table[table["condition"].isin(SWAPS)]
+    if rows["p_equivalence_holm"].isna().all():
         return ""
-    margin = f"±{points(float(rows['margin'].iloc[0]))}"
-    shown = rows[rows["p_equivalence_holm"] <= ALPHA]
-    if shown.empty:
-        return (
-            f"No model is shown to be robust: no equivalence test puts a drop within {margin} "
-            f"({count(len(rows), 'test')}, Holm)."
+    within = _margins(rows)
+    passed = (rows["p_equivalence_holm"] <= ALPHA) & (
+        rows["margin_odds"].isna() | (rows["p_equivalence_odds_holm"] <= ALPHA)
+    )
+    probes = list(dict.fromkeys(rows["probe"]))
+    every = "every probe" if len(probes) > 1 else "the only probe"
+    named = f"{every} of this run ({', '.join(_by(probe) for probe in probes)})"
+    agreed: dict[str, list[str]] = {}
+    split, worst, first = [], 0.0, None
+    for (model, condition), some in rows.groupby(["model", "condition"], sort=False):
+        yes = passed[some.index]
+        if yes.all() and set(some["probe"]) == set(probes):
+            agreed.setdefault(str(model), []).append(str(condition))
+            worst = max(
+                worst, *some["p_equivalence_holm"], *some["p_equivalence_odds_holm"].dropna()
+            )
+            first = records(some)[0] if first is None else first
+        elif yes.any():
+            split.append(_disagreement(str(model), str(condition), some[yes], some[~yes]))
+    many = rows.groupby(["model", "condition"]).ngroups
+    if first is None:
+        said = f"No model is shown to be robust, with {within}, by {named}: of {many} pairs of a "
+        said += "model and a condition none passes all equivalence tests (Holm)."
+    else:
+        each = [
+            f"{model_title(model)} under "
+            + " and ".join(f"“{condition_title(name).lower()}”" for name in names)
+            for model, names in agreed.items()
+        ]
+        of = sum(map(len, agreed.values()))
+        said = (
+            f"Shown to be robust, with {within}, by the equivalence tests of {named}: "
+            f"{'; '.join(each)} ({of} of {many} pairs of a model and a condition, Holm "
+            f"p ≤ {worst:.3f}; {tested_on(first)}). Of the others that cannot be said."
         )
-    each = []
-    for model in dict.fromkeys(shown["model"]):
-        some = shown[shown["model"] == model]
-        names = [f"“{condition_title(name).lower()}”" for name in some["condition"]]
-        each.append(f"{model_title(model)} under {' and '.join(names)}")
-    worst = float(shown["p_equivalence_holm"].max())
+    if split:
+        said += f" The probes disagree on {'; '.join(split)}."
+    return said
+
+
+def _by(probe: str) -> str:
+    return BY_PROBE.get(probe, probe)
+
+
+def _margins(rows: pd.DataFrame) -> str:
+    """Return the margins of equivalence tests in words."""
+    text = f"a drop within ±{points(float(rows['margin'].dropna().iloc[0]))}"
+    odds = rows["margin_odds"].dropna()
+    if odds.empty:
+        return text
+    return f"{text} and odds of a right answer that change by less than a factor {odds.iloc[0]:g}"
+
+
+def _disagreement(model: str, condition: str, yes: pd.DataFrame, no: pd.DataFrame) -> str:
+    """Say which probes show a model to be robust under a condition, and which do not."""
+    others = [
+        f"{_by(row.probe)} not: there it loses {points(row.estimate)} "
+        f"({interval(row.ci_low, row.ci_high)})"
+        for row in records(no)
+    ]
+    agree = " and ".join(_by(probe) for probe in yes["probe"])
+    verb = "say" if len(yes) > 1 or agree.endswith("s") else "says"
     return (
-        f"Shown to be robust, with a drop within {margin} by an equivalence test: "
-        f"{'; '.join(each)} ({len(shown)} of {count(len(rows), 'test')}, Holm p ≤ {worst:.3f}; "
-        f"{tested_on(records(shown)[0])}). Of the others that cannot be said."
+        f"{model_title(model)} under “{condition_title(condition).lower()}”: {agree} {verb} that "
+        f"it is robust, {', '.join(others)}"
     )
 
 
@@ -189,12 +304,13 @@ def gap_finding(table: pd.DataFrame) -> str:
     if table.empty:
         return ""
     row = records(table)[0]
-    numbers = f"{interval(row.ci_low, row.ci_high, getattr(row, 'unit', None))}; {tested_on(row)}"
+    named = _picked(row, "ci_low", "ci_high", "unit", "gaps")
+    numbers = f"{named.words}; {tested_on(row)}"
     start = (
         "The background gap, accuracy on a background of the same class minus accuracy on one of "
         "another class, is"
     )
-    if known(row.ci_low) and row.ci_low <= 0 and row.estimate > 0:
+    if named.low is not None and known(named.low) and named.low <= 0 and row.estimate > 0:
         text = f"{start} not told from zero: at most {points(row.estimate)}, for "
     elif row.estimate <= 0:
         text = f"{start} not above zero: {points(row.estimate)} at most, for "
@@ -243,7 +359,8 @@ def short_finding(table: pd.DataFrame) -> str:
     row = worst_drop(table)
     if row is None:
         return "Accuracy under each condition"
-    seen = row.drop_low > 0 if known(row.drop_low) else True  # a drop may have no interval
+    low = _picked(row, "drop_low", "drop_high", "drop_unit", "drops").low
+    seen = low > 0 if low is not None and known(low) else True  # a drop may have no interval
     if not seen or row.drop_estimate < CLEAR:
         return "Accuracy stays within its intervals whatever the background"
     return (

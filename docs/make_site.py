@@ -47,8 +47,8 @@ REFERENCE = {
         "compute.BystanderError",
     ),
     "Results": (
-        "dashboard.open_runs", "dashboard.compare", "dashboard.draw", "dashboard.write_report",
-        "dashboard.launch",
+        "dashboard.open_runs", "dashboard.compare", "dashboard.differences", "dashboard.draw",
+        "dashboard.write_report", "dashboard.launch",
     ),
     "Measurements": (
         "compute.measure_machine", "compute.measure_embedding", "compute.measure_growth",

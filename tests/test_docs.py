@@ -195,7 +195,7 @@ IN_WORDS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight"
         f"A {LEVEL:.0%} interval says",
         f"A {LEVEL:.0%} interval should hold the truth in {100 * LEVEL:.0f} of 100 studies",
         f"a test at {ALPHA:.0%} should raise a false alarm in {100 * ALPHA:.0f}",
-        f"chance of *any* false claim in the table is at most {ALPHA:.0%}",
+        f"chance of *any* false claim in it is at most {ALPHA:.0%}",
         f"$p \\le {ALPHA:g}$ says that the {1 - 2 * ALPHA:.0%} interval lies within ±δ",
         f"drawing whole proteins anew, {BootstrapConfig.draws:,} times",
         f"flipped at random {BootstrapConfig.flips:,} times",

@@ -24,7 +24,7 @@ from compute.bench.judging import (
     with_donors,
 )
 from compute.bench.simulated_answers import AnswersConfig
-from compute.schema import CONDITIONS, Condition
+from compute.schema import CLAIMED, CONDITIONS, Condition
 from compute.statistics.bootstrap import BootstrapConfig
 from compute.statistics.effects import Tallies, contributions, holm, sign_flip_test
 
@@ -43,7 +43,8 @@ def sign_flips(config: SimulationConfig) -> Iterator[Finding]:
             tallies = simulated.pair_tallies(answers, simulated.draw(answers, rng), rng)
             counter.add("sign-flip test, pair tests", _flip(tallies, config, number, 1) <= ALPHA)
         yield from counter.findings()
-    conditions = tuple(str(c) for c in CONDITIONS if c is not Condition.CONFLICTING)
+    claimed = (str(c) for c in CLAIMED if CONDITIONS[c].composed)
+    conditions = (str(Condition.UNALTERED), *claimed)
     for code, (setting, lost) in enumerate(
         (("nothing differs", 0), ("three of six conditions differ", 3))
     ):
@@ -51,7 +52,7 @@ def sign_flips(config: SimulationConfig) -> Iterator[Finding]:
         answers = replace(FEW, conditions=conditions, shifts=shifts)
         null = np.tile(np.array(shifts[1:]) == 0, MODELS)
         counter = Counter(
-            f"6 proteins a class, {MODELS} models × 6 conditions, {setting}",
+            f"6 proteins a class, {MODELS} models × {len(conditions) - 1} conditions, {setting}",
             "data sets with any false claim", (None, ALPHA),
         )  # fmt: skip
         for number, rng in config.each(7, code):

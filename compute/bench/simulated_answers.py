@@ -187,7 +187,52 @@ def draw(config: AnswersConfig, rng: np.random.Generator) -> Sample:
     """Draw proteins and cells with their logits."""
     classes = np.repeat(np.arange(config.classes), config.proteins)
     many = rng.integers(config.cells[0], config.cells[1] + 1, len(classes))
-    protein = np.repeat(np.arange(len(classes)), many)
+    return _logits(config, classes, np.repeat(np.arange(len(classes)), many), rng)
+
+
+def draw_another(
+    config: AnswersConfig,
+    sample: Sample,
+    like: AnswersConfig,
+    share: float,
+    rng: np.random.Generator,
+) -> Sample:
+    """Draw another model's logits of the same cells.
+
+    Parameters
+    ----------
+    config
+        How its answers come about.
+    sample, like
+        The first model's logits, and how they came about.
+    share
+        Share of every variance that both models have in common, 0 to 1.
+    rng
+        Draws the rest.
+    """
+    own = _logits(config, sample.classes, sample.protein, rng)
+
+    def both(
+        mine: NDArray[np.float64], theirs: NDArray[np.float64], of: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        off = np.sqrt(share) * (theirs - like.means[:, of])
+        return config.means[:, of] + off + np.sqrt(1 - share) * (mine - config.means[:, of])
+
+    return Sample(
+        both(own.logit, sample.logit, sample.of_cell),
+        both(own.of_protein, sample.of_protein, sample.classes),
+        sample.protein,
+        sample.classes,
+    )
+
+
+def _logits(
+    config: AnswersConfig,
+    classes: NDArray[np.int64],
+    protein: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> Sample:
+    """Draw the logits of cells, given their proteins and these proteins' localizations."""
     m = len(config.conditions)
     mean = (
         config.means[:, classes]

@@ -85,6 +85,31 @@ def draw_donors(config: AnswersConfig, sample: Sample, rng: np.random.Generator)
     )
 
 
+def another_models(
+    config: AnswersConfig, donors: Donors, sample: Sample, share: float, rng: np.random.Generator
+) -> Donors:
+    """Draw what the same donors do to another model, which has a share of the variance in common.
+
+    Parameters
+    ----------
+    config
+        Says how much donors differ.
+    donors
+        What they do to the first model.
+    sample
+        The data set.
+    share
+        Share of the variance in common, 0 to 1.
+    rng
+        Draws the rest.
+    """
+    own = draw_donors(config, sample, rng)
+    old, new = np.sqrt(share), np.sqrt(1 - share)
+    return Donors(
+        old * donors.of_cell + new * own.of_cell, old * donors.of_protein + new * own.of_protein
+    )
+
+
 def _relation(config: AnswersConfig, m: int) -> str:
     """Return of what the donors of condition m are, as `CONDITIONS` says."""
     return CONDITIONS[Condition(config.conditions[m])].relation
@@ -129,6 +154,7 @@ def multiclass(
     donors: Donors,
     rng: np.random.Generator,
     by_protein: bool = True,
+    plan: np.random.Generator | None = None,
 ) -> Answered:
     """Have the multi-class probe answer every trial; count by centre unit and by donor unit.
 
@@ -138,6 +164,8 @@ def multiclass(
         How answers come about, and what draws them.
     by_protein
         Whether proteins are the units, as by default, else cells.
+    plan
+        Draws the donors, the same for models that are given the same; by default `rng` does.
     """
     group = sample.protein if by_protein else np.arange(len(sample.protein))
     classes = sample.classes if by_protein else sample.of_cell
@@ -147,7 +175,7 @@ def multiclass(
     before = rng.random(len(sample.protein)) < expit(sample.logit[0])
     flips, behind = np.zeros((units, len(Flip))), None
     for m in range(len(config.conditions)):
-        trials = draw_trials(config, sample, donors, m, rng)
+        trials = draw_trials(config, sample, donors, m, rng if plan is None else plan)
         right = rng.random(len(trials.cell)) < expit(trials.logit) if m else before
         was, unit = before[trials.cell], group[trials.cell]
         columns = np.column_stack([right, was & ~right, ~was & right, np.zeros(len(right), bool)])
@@ -172,9 +200,20 @@ def multiclass(
 
 
 def pair_tests(
-    config: AnswersConfig, sample: Sample, donors: Donors, rng: np.random.Generator
+    config: AnswersConfig,
+    sample: Sample,
+    donors: Donors,
+    rng: np.random.Generator,
+    plan: np.random.Generator | None = None,
 ) -> tuple[Tallies, DonorInfluence | None]:
     """Have every trial answered in the pair tests of its cell; no class is tested on its own.
+
+    Parameters
+    ----------
+    config, sample, donors, rng
+        How answers come about, and what draws them.
+    plan
+        Draws the donors, the same for models that are given the same; by default `rng` does.
 
     Returns
     -------
@@ -187,7 +226,7 @@ def pair_tests(
     of_pair = config.pair_sd * rng.standard_normal((units, k))
     correct, n, found = [], [], list[DonorInfluence | None]()
     for m in range(len(config.conditions)):
-        trials = draw_trials(config, sample, donors, m, rng)
+        trials = draw_trials(config, sample, donors, m, rng if plan is None else plan)
         unit = sample.protein[trials.cell]
         own = sample.classes[unit]
         right = rng.random((len(own), k)) < expit(trials.logit[:, None] + of_pair[unit])

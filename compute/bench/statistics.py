@@ -1,7 +1,7 @@
 """Whether intervals hold the truth and tests keep their level: every simulation, as one table.
 
-Layer: joins `intervals`, `false_claims` and `false_shifts`; writes a CSV file where one is asked
-for.
+Layer: joins `intervals`, `false_claims`, `false_shifts` and `claims`; writes a CSV file where one
+is asked for.
 Data sets whose truth is known (`simulated_answers`, `simulated_donors`, `simulated_shifts`,
 `simulated_probes`) go to the very functions that write a run's tables; `bystander bench statistics`
 prints what `docs/method.md` shows.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from compute.bench import false_claims, false_shifts, intervals
+from compute.bench import claims, false_claims, false_shifts, intervals
 from compute.bench.judging import Finding, SimulationConfig
 from compute.bench.table import Row
 
@@ -33,6 +33,9 @@ SIMULATIONS: dict[str, Callable[[SimulationConfig], Iterator[Finding]]] = {
     "shifts by refitted probes": false_shifts.refits,
     "variation of proteins": false_shifts.variation,
     "share of mixed proteins": false_shifts.shares,
+    "all drops at once": claims.simultaneous,
+    "differences of models": claims.differences,
+    "equivalence of odds": claims.odds,
 }
 """Every simulation by name."""
 

@@ -107,6 +107,13 @@ Probes = Annotated[
         help="Beside pair and multiclass: knn, retrieval, multilabel, network; by commas."
     ),
 ]
+MarginOdds = Annotated[
+    float | None,
+    typer.Option(
+        help="Test robustness in odds, too: those of a right answer may change by this factor, "
+        "such as 1.25. Default: not tested."
+    ),
+]
 Examples = Annotated[int, typer.Option(help="Cells per protein whose crops are kept to look at.")]
 DropEmbeddings = Annotated[
     bool, typer.Option("--drop-embeddings", help="Delete embeddings when the run is finished.")

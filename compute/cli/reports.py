@@ -56,11 +56,22 @@ def compare(
         str, typer.Option(help="drop, gap (smallest first) or accuracy (highest first).")
     ] = "drop",
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the numbers as CSV.")] = False,
+    differences: Annotated[
+        bool,
+        typer.Option(
+            "--differences",
+            help="Print how any two models differ, with intervals and tests; of several runs only "
+            "where these asked about the same trials.",
+        ),
+    ] = False,
 ) -> None:
     """Rank models of one or several runs by drop, gap and unaltered accuracy.
 
     Example: bystander compare my-run other-run --condition masked --sort gap
     """
+    if differences:
+        _print_differences(runs, condition, protocol, probe, as_csv)
+        return
     from dashboard.queries.ranking import compare as rank
 
     ranking = rank(
@@ -72,6 +83,29 @@ def compare(
         return
     _print_table(ranking)
     for note in (*ranking.notes, *(f"Left out: {reason}" for reason in ranking.left_out)):
+        console.out.print(note, markup=False)
+
+
+def _print_differences(
+    runs: list[Path], condition: str, protocol: str | None, probe: str | None, as_csv: bool
+) -> None:
+    """Print models two by two: as CSV all of it, as lines unaltered accuracy, drop and gap."""
+    from compute.errors import unknown_value
+    from dashboard.figures.compare import short_differences
+    from dashboard.queries.differences import differences
+
+    found = differences(runs, protocol=protocol, probe=probe)
+    if as_csv:
+        filled = found.table.assign(protocol=found.protocol, probe=found.probe)
+        filled.to_csv(sys.stdout, index=False, lineterminator="\n")
+        return
+    altered = list(dict.fromkeys(found.table.query("quantity == 'drop'")["condition"]))
+    if condition not in altered:
+        raise unknown_value("condition", condition, altered)
+    grid = short_differences(found.table, condition)
+    console.out.print(grid.note, markup=False)
+    _print_lines([grid.head, *grid.rows], (0,))
+    for note in found.notes:
         console.out.print(note, markup=False)
 
 
@@ -97,11 +131,15 @@ def _print_table(ranking: "Ranking") -> None:
         f"minus “different class”. Points of {chosen.measure}, with their intervals.",
         markup=False,
     )
-    rows = [grid.head, *grid.rows]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(grid.head))]
+    _print_lines([grid.head, *grid.rows], (1,))
+
+
+def _print_lines(rows: list[tuple[str, ...]], left: tuple[int, ...]) -> None:
+    """Print rows below each other, the first in bold; columns `left` begin at their left."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for place, row in enumerate(rows):
         cells = [
-            text.ljust(width) if number == 1 else text.rjust(width)
+            text.ljust(width) if number in left else text.rjust(width)
             for number, (text, width) in enumerate(zip(row, widths, strict=True))
         ]
         style = "" if place else "bold"

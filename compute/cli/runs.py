@@ -34,6 +34,7 @@ from compute.cli.options import (
     Harmonise,
     Jobs,
     Margin,
+    MarginOdds,
     MaskShift,
     Models,
     Normalisation,
@@ -183,6 +184,7 @@ def run(
     margin: Margin = BootstrapConfig.margin,
     exchanges: Exchanges = BootstrapConfig.exchanges,
     probes: Probes = USUAL_PROBES,
+    margin_odds: MarginOdds = BootstrapConfig.margin_odds,
     examples: Examples = RunConfig.examples,
     drop_embeddings: DropEmbeddings = not RunConfig.keep_embeddings,
     batch_size: BatchSize = EmbedConfig.batch_size,
@@ -227,7 +229,9 @@ def run(
             compiled,
             mask_shift,
         ),
-        bootstrap=BootstrapConfig(draws=draws, seed=seed, margin=margin, exchanges=exchanges),
+        bootstrap=BootstrapConfig(
+            draws=draws, seed=seed, margin=margin, exchanges=exchanges, margin_odds=margin_odds
+        ),
         probes=tuple(names(probes)),
         examples=examples,
         keep_embeddings=not drop_embeddings,

@@ -5,7 +5,6 @@ but `examples`. The numbers are computed in `compute.statistics`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from typing import Any
@@ -35,11 +34,12 @@ from compute.statistics.bootstrap import BootstrapConfig, Resampling
 from compute.statistics.calibration import calibration_rows, fit_temperature, reliability_rows
 from compute.statistics.config import ALPHA
 from compute.statistics.decomposition import decomposition_rows
-from compute.statistics.donors import DonorInfluence, side_by_side
+from compute.statistics.donors import side_by_side
 from compute.statistics.dose import dose_rows
 from compute.statistics.effect_rows import adjust, effect_rows, pair_tallies
 from compute.statistics.effects import Tallies
 from compute.statistics.flips import flip_rows
+from compute.statistics.model_differences import Answered, adjust_differences, model_difference_rows
 from compute.statistics.protein_shifts import Nulls
 from compute.statistics.resampling_units import Units
 from compute.statistics.rescaling import rescaling_rows
@@ -123,25 +123,6 @@ def _copy(run: RunDirectory, name: str, models: Sequence[str], conditions: Seque
     write_stream(run.summary(name), parts, schema.SUMMARY_TABLES[name])
 
 
-@dataclass(frozen=True)
-class _Answered:
-    """One model's and protocol's answers in one probe.
-
-    Parameters
-    ----------
-    tallies
-        Right answers under each condition.
-    tested
-        Names of the conditions.
-    donors
-        How donors move the accuracy under each of them; None without donors.
-    """
-
-    tallies: Tallies
-    tested: list[str]
-    donors: DonorInfluence | None
-
-
 class _Stage:
     """Collects the rows of all tables, model by model; the arguments are those of `summarise`."""
 
@@ -170,8 +151,9 @@ class _Stage:
         self.prior = learned / max(learned.sum(), 1)
         self.truth = None if truth is None else Truth.of(truth, len(cells.classes), self.names)
         self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in MADE}
-        self.multiclass: dict[tuple[str, Protocol], _Answered] = {}
-        self.steps: dict[tuple[str, Protocol], _Answered] = {}
+        self.multiclass: dict[tuple[str, Protocol], Answered] = {}
+        self.steps: dict[tuple[str, Protocol], Answered] = {}
+        self.compared: dict[tuple[Protocol, Probe], dict[str, Answered]] = {}
         self._resampling = cache(self._draw)
 
     def gather(self, progress: Progress) -> None:
@@ -200,11 +182,13 @@ class _Stage:
     def tables(self) -> Iterator[tuple[str, Iterator[pa.Table]]]:
         """Yield the name of every table and its parts."""
         accuracy, effects = self._effects()
+        frames = {
+            "accuracy": accuracy, "effects": effects, "model_differences": self._differences(),
+        }  # fmt: skip
         for name in MADE:
             if name in BY_PROTEIN:
                 yield name, self._joined(name)
             else:
-                frames = {"accuracy": accuracy, "effects": effects}
                 frame = frames.get(name, pd.DataFrame(self.rows[name]))
                 yield name, iter([_table(frame, schema.SUMMARY_TABLES[name])])
 
@@ -281,7 +265,7 @@ class _Stage:
                 for condition, sums in mine.items()
             }
             accuracy = [None if each is None else each.columns([0]) for each in behind.values()]
-            self.multiclass[model, protocol] = _Answered(
+            self.multiclass[model, protocol] = Answered(
                 tallies, [str(c) for c in mine], side_by_side(accuracy, len(self.names))
             )
             for condition, sums in mine.items():
@@ -340,7 +324,7 @@ class _Stage:
             units.protein,
         )  # fmt: skip
         influences = {c: s.donors.influence() if s.donors else None for c, s in there.items()}
-        self.steps[model, protocol] = _Answered(
+        self.steps[model, protocol] = Answered(
             tallies, [], at_ends(influences, list(self.ends), self._view, len(self.names))
         )
 
@@ -348,7 +332,7 @@ class _Stage:
         """Return the place of an end's view among those of its condition."""
         return self.views[end[0]].index(self.ends[end])
 
-    def _pair_steps(self, model: str, protocol: Protocol) -> _Answered | None:
+    def _pair_steps(self, model: str, protocol: Protocol) -> Answered | None:
         """Arrange the answers in pair tests at the ends of steps; None if not all were read."""
         files = [
             self.run.pairs("step_tallies" if len(self.views[view.condition]) > 1 else "tallies",
@@ -381,7 +365,7 @@ class _Stage:
                 else None
             )  # fmt: skip
         donors = at_ends(influences, list(self.ends), self._view, len(self.names))
-        return _Answered(tallies, [], donors)
+        return Answered(tallies, [], donors)
 
     def _add(self, table: str, key: dict[str, str], rows: Iterable[dict[str, Any]]) -> None:
         """Append rows to a table, each with the columns of `key`."""
@@ -396,13 +380,14 @@ class _Stage:
             tallies, tested = pair_tallies(mine, self.conditions, self.names)
             pair = None
             if tallies is not None:
-                pair = _Answered(
+                pair = Answered(
                     tallies, tested, pair_donors(self.run, self.cells, model, protocol, tested)
                 )
             whole = self.multiclass.get((model, protocol))
             for probe, given in ((Probe.PAIR, pair), (Probe.MULTICLASS, whole)):
                 if given is None:
                     continue
+                self.compared.setdefault((protocol, probe), {})[model] = given
                 drawn = self._resampling(given.tallies.classes.tobytes())
                 found = effect_rows(
                     given.tallies, given.tested, self.names, drawn, self.config, given.donors
@@ -428,7 +413,7 @@ class _Stage:
         seen = donor_seen(self.run, self.cells)
         accuracy, effects = (with_donor_seen(frame, seen) for frame in (accuracy, effects))
         if len(effects):
-            effects = adjust(effects)
+            effects = adjust(effects, self.config.seed)
         pairwise = self.run.read("pairwise").to_pandas()
         if len(pairwise) == 0:
             return accuracy, effects
@@ -437,6 +422,19 @@ class _Stage:
             pd.concat([accuracy, more[0]], ignore_index=True),
             pd.concat([effects, more[1]], ignore_index=True) if len(more[1]) else effects,
         )
+
+    def _differences(self) -> pd.DataFrame:
+        """Return the table `model_differences`; ask after `_effects`."""
+        rows: list[dict[str, Any]] = []
+        for (protocol, probe), answers in self.compared.items():
+            found = model_difference_rows(
+                answers, self.names, lambda classes: self._resampling(classes.tobytes()),
+                self.config,
+            )  # fmt: skip
+            key = {"protocol": str(protocol), "probe": str(probe), "unit": self.units.kind}
+            rows += [{**row, **key} for row in found]
+        frame = pd.DataFrame(rows)
+        return adjust_differences(frame) if len(frame) else frame
 
     def _decomposition(self, model: str, protocol: Protocol) -> None:
         """Collect what one model's drop is made of, in both probes."""

@@ -19,6 +19,7 @@ from compute.probes.pair_tests import PairScore
 from compute.schema import Condition, Protocol
 from compute.statistics.donors import DonorInfluence, DonorUnits, pair_influence
 from compute.statistics.resampling_units import Units
+from compute.statistics.sketch import BUCKETS
 from compute.storage.run_directory import RunDirectory
 
 
@@ -217,14 +218,22 @@ def influence_table(
     scope = pa.array([None, *names], pa.string())
     g, s, v = np.nonzero(found.moved)
     every = np.indices(found.within.shape).reshape(3, -1)
+    sketch = np.zeros((0, 1)) if found.sketch is None else found.sketch
+    bucket, of_view = np.nonzero(sketch)
+    both, more = every.shape[1], len(bucket)
     return pa.table(
         {
-            "protocol": pa.array([str(protocol)] * (len(g) + every.shape[1]), pa.string()),
-            "donor": pa.array([*donors[g], *[None] * every.shape[1]], pa.int32()),
-            "localization": scope.take(pa.array(np.append(s, every[0]))),
-            "view": pa.array(np.append(v, every[1]), pa.int32()),
-            "other_view": pa.array([*[None] * len(g), *every[2]], pa.int32()),
-            "value": np.append(found.moved[g, s, v], found.within[tuple(every)]),
+            "protocol": pa.array([str(protocol)] * (len(g) + both + more), pa.string()),
+            "donor": pa.array([*donors[g], *[None] * (both + more)], pa.int32()),
+            "localization": scope.take(
+                pa.array(np.concatenate([s, every[0], np.zeros(more, np.int64)]))
+            ),
+            "view": pa.array(np.concatenate([v, every[1], of_view]), pa.int32()),
+            "other_view": pa.array([*[None] * len(g), *every[2], *[None] * more], pa.int32()),
+            "bucket": pa.array([*[None] * (len(g) + both), *bucket], pa.int32()),
+            "value": np.concatenate(
+                [found.moved[g, s, v], found.within[tuple(every)], sketch[bucket, of_view]]
+            ),
         },
         schema=schema.PAIR_DONORS,
     )
@@ -256,10 +265,14 @@ def read_donor_influence(
     views = int(view.max()) + 1
     moved = np.zeros((len(classes), 1 + len(names), views))
     within = np.zeros((1 + len(names), views, views))
-    of = np.isfinite(donor)
+    sketch = np.zeros((BUCKETS, views))
+    bucket = rows["bucket"].to_numpy(np.float64)
+    of, signed = np.isfinite(donor), np.isfinite(bucket)
+    both = ~of & ~signed
     moved[donor[of].astype(np.int64), scope[of], view[of]] = value[of]
-    within[scope[~of], view[~of], other[~of].astype(np.int64)] = value[~of]
-    return DonorInfluence(moved, within, classes)
+    within[scope[both], view[both], other[both].astype(np.int64)] = value[both]
+    sketch[bucket[signed].astype(np.int64), view[signed]] = value[signed]
+    return DonorInfluence(moved, within, classes, None, sketch)
 
 
 def _pair_influence(
@@ -281,7 +294,8 @@ def _pair_influence(
     donors = np.unique(np.concatenate([np.unique(some) for some in behind]))
     classes = cells.donor_units.classes[donors]
     v = len(views)
-    found = DonorInfluence(np.zeros((len(donors), 1 + k, v)), np.zeros((1 + k, v, v)), classes)
+    sketch = np.zeros((BUCKETS, v))
+    moved, within = np.zeros((len(donors), 1 + k, v)), np.zeros((1 + k, v, v))
     for class_ in np.unique(classes):
         columns = []
         for scores, donor in zip(tests, behind, strict=True):
@@ -300,10 +314,12 @@ def _pair_influence(
                 )
             )  # fmt: skip
         own, other, unit, place, right = map(np.concatenate, zip(*columns, strict=True))
-        more = pair_influence(asked, own, other, unit, place, right, classes)
-        found.moved[:] += more.moved
-        found.within[:] += more.within
-    return donors, found
+        more = pair_influence(asked, own, other, unit, place, right, classes, donors)
+        moved += more.moved
+        within += more.within
+        if more.sketch is not None:
+            sketch += more.sketch
+    return donors, DonorInfluence(moved, within, classes, None, sketch)
 
 
 def predictions_table(

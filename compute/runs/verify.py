@@ -5,7 +5,7 @@ no torch.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,6 +40,9 @@ _NAMES = {
 
 _SINGLE = {**schema.SUMMARY_TABLES, **schema.ADDED_TABLES}
 """Tables of one file each, with their schemas."""
+
+_OTHERWISE = {"model_differences": {"other": "models"}}
+"""The same for columns that name something else in one summary table."""
 
 
 @dataclass
@@ -225,7 +228,7 @@ def _check_predictions(run: RunDirectory, model: str, trials: _Tally) -> int:
     tally = _Tally()
     for file in run.parts("predictions", model):
         for rows in _read(file, ["trial", "cell", "condition", "protocol", "predicted"]):
-            _known_names(run, file, rows)
+            _known_names(run, file, rows, _NAMES)
             tally.add(rows, ("condition", "protocol"))
     for (condition,), count in trials.counts.items():
         for protocol in Protocol:
@@ -268,12 +271,24 @@ def _check_summary(run: RunDirectory, name: str) -> int:
     columns = [c for c in _SINGLE[name].names if c in _NAMES]
     if name in known and columns:
         for rows in _read(path, columns):
-            _known_names(run, path, rows)
+            _known_names(run, path, rows, _NAMES | _OTHERWISE.get(name, {}))
     return pq.read_metadata(path).num_rows
 
 
-def _known_names(run: RunDirectory, path: Path, rows: pa.RecordBatch) -> None:
-    """Check that names in a table are those that `run.json` lists."""
+def _known_names(
+    run: RunDirectory, path: Path, rows: pa.RecordBatch, of: Mapping[str, str]
+) -> None:
+    """Check that names in a table are those that `run.json` lists.
+
+    Parameters
+    ----------
+    run, path
+        The run and the table.
+    rows
+        Some of its rows.
+    of
+        What each column names; the others are not looked at.
+    """
     listed = {
         "models": [model["name"] for model in run.meta["models"]],
         "conditions": run.meta["conditions"],
@@ -281,8 +296,8 @@ def _known_names(run: RunDirectory, path: Path, rows: pa.RecordBatch) -> None:
         "protocols": [str(protocol) for protocol in Protocol],
     }
     for column in rows.schema.names:
-        if column in _NAMES and pa.types.is_string(rows.schema.field(column).type):
+        if column in of and pa.types.is_string(rows.schema.field(column).type):
             found = set(pc.unique(rows.column(column)).to_pylist()) - {None}
-            unknown = sorted(found - set(listed[_NAMES[column]]))
+            unknown = sorted(found - set(listed[of[column]]))
             if unknown:
                 raise InputError(f"{path}: unknown {column} {unknown[0]!r}.", ANEW)

@@ -140,6 +140,7 @@ PAIR_DONORS = pa.schema(
         ("localization", _string),
         ("view", _int32),
         ("other_view", _int32),
+        ("bucket", _int32),
         ("value", _f64),
     ]
 )
@@ -148,7 +149,8 @@ PAIR_DONORS = pa.schema(
 A row is per donor unit (its number), localization (null for overall) and view of the trials, of
 which there is one unless they are read again: its influence. Rows without a donor hold the products
 of the influences, in two views, of the answers that a centre unit and a donor unit have in common,
-summed. The table lies below the run's `work` folder alone.
+summed; with a `bucket` it is that part of their sketch (`compute.statistics.sketch`), from which
+the products of two models come. The table lies below the run's `work` folder alone.
 """
 
 SCORES = pa.schema(
@@ -209,11 +211,16 @@ EFFECTS = pa.schema(
         ("ci_low", _f64),
         ("ci_high", _f64),
         ("unit", _string),
+        ("simultaneous_low", _f64),
+        ("simultaneous_high", _f64),
         ("p_value", _f64),
         ("p_holm", _f64),
         ("margin", _f64),
         ("p_equivalence", _f64),
         ("p_equivalence_holm", _f64),
+        ("margin_odds", _f64),
+        ("p_equivalence_odds", _f64),
+        ("p_equivalence_odds_holm", _f64),
         ("donor_seen", _f64),
         ("n_cells", _int64),
         ("n_proteins", _int64),
@@ -221,12 +228,50 @@ EFFECTS = pa.schema(
 )
 """Drops, net drops (per condition) and background gaps, paired within protein.
 
-`p_equivalence` tests whether the effect lies within ± `margin` (two one-sided tests); only a small
-one supports a claim of robustness.
+`p_value` tests whether there is none. `p_equivalence` tests whether the effect lies within ±
+`margin` (two one-sided tests), and `p_equivalence_odds`, where `margin_odds` was asked for, whether
+the odds of a right answer change by less than that factor; only a small one supports a claim of
+robustness. The three have null by localization.
+
+Columns that end in `_holm` are adjusted (Holm) within a family: all models × all conditions in
+which a kept cell stands on a foreign background or on none (`CLAIMED`), within one probe, protocol
+and effect. So drops, net drops and gaps are families of their own. `sham` and `background_only` are
+in none, and have null there.
+
+`simultaneous_low` and `simultaneous_high` hold the true values of all drops (or all gaps) at once:
+of all models × all conditions that the headline may name (`ConditionSpec.headline`), within one
+probe and protocol. They are there for these overall effects, and null elsewhere.
 
 With `unit` localization (aggregation `published`) the interval is the estimate ± three standard
 errors of the differences within localizations. It is null, and `unit` too, where the two accuracies
 are means over different localizations, as are unaltered and swapped ones.
+"""
+
+MODEL_DIFFERENCES = pa.schema(
+    [
+        ("model", _string),
+        ("other", _string),
+        ("quantity", _string),
+        ("condition", _string),
+        ("protocol", _string),
+        ("probe", _string),
+        ("scope", _string),
+        ("estimate", _f64),
+        ("ci_low", _f64),
+        ("ci_high", _f64),
+        ("unit", _string),
+        ("p_value", _f64),
+        ("p_holm", _f64),
+        ("n_cells", _int64),
+        ("n_proteins", _int64),
+    ]
+)
+"""Any two models of a run on the same cells and backgrounds: `model` minus `other`.
+
+`quantity` is one of `Quantity`; each is over the tests that both models have under every condition
+that it needs. `scope` is overall. `p_value` tests whether both are the same (sign flips); `p_holm`
+is adjusted over all pairs of models × the conditions `CLAIMED` (and for accuracy `unaltered`)
+within one probe, protocol and quantity, and null under the other conditions.
 """
 
 SHIFTS = pa.schema(
@@ -555,6 +600,7 @@ SUMMARY_TABLES: dict[str, pa.Schema] = {
     "pair_tallies": PAIR_TALLIES,
     "accuracy": ACCURACY,
     "effects": EFFECTS,
+    "model_differences": MODEL_DIFFERENCES,
     "flips": FLIPS,
     "backgrounds": BACKGROUNDS,
     "rescaling": RESCALING,

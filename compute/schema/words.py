@@ -85,6 +85,9 @@ class ConditionSpec:
         Whether its crops are read a second time, scaled the other way, as they are by default.
         Those that have the range of the cell's unaltered crop are not: a second reading would be
         the same.
+    own_background
+        Whether the background is the cell's own, so that no drop here is about other neighbours.
+        False by default.
     """
 
     title: str
@@ -98,6 +101,16 @@ class ConditionSpec:
     keeps_cell: bool = True
     headline: bool = False
     rescaled: bool = True
+    own_background: bool = False
+
+    @property
+    def claimed(self) -> bool:
+        """Whether a drop here is a claim about neighbours, tested in a family with the others.
+
+        A kept cell then stands on a foreign background or on none. What pasting alone does
+        (``sham``) and what is seen without the cell (``background_only``) are controls.
+        """
+        return self.keeps_cell and not self.own_background
 
 
 CONDITIONS: dict[Condition, ConditionSpec] = {
@@ -107,6 +120,7 @@ CONDITIONS: dict[Condition, ConditionSpec] = {
         "unaltered",
         paper_key="base",
         rescaled=False,
+        own_background=True,
     ),
     Condition.SAME: ConditionSpec(
         "Same class",
@@ -149,6 +163,7 @@ CONDITIONS: dict[Condition, ConditionSpec] = {
         "the cell on its own background, by the very way a donor's crop goes: cut out with its "
         "halo, the hole filled, the cell pasted back",
         "when the cell is cut out and pasted back on its own background",
+        own_background=True,
     ),
     Condition.ALONE: ConditionSpec(
         "Alone",
@@ -176,12 +191,16 @@ CONDITIONS: dict[Condition, ConditionSpec] = {
         "the centre cell removed and filled with medium: what the neighbours alone give away",
         "with the centre cell removed",
         keeps_cell=False,
+        own_background=True,
     ),
 }
 """In the order of tables and charts: the paper's five, then the controls."""
 
 COMPOSED = tuple(c for c, spec in CONDITIONS.items() if spec.composed)
 """The conditions that have trials of their own."""
+
+CLAIMED = tuple(c for c, spec in CONDITIONS.items() if spec.claimed)
+"""The conditions over which tests are adjusted for one another."""
 
 
 class Protocol(StrEnum):
@@ -226,6 +245,21 @@ POPULATIONS: dict[Population, str] = {
     Population.SEVERAL: "proteins with several labels",
     Population.VARYING: "proteins with one label or none, of whose cells no one class fits all",
     Population.MIXED: "proteins with mixed localization: both kinds together",
+}
+
+
+class Quantity(StrEnum):
+    """What two models are compared in."""
+
+    ACCURACY = "accuracy"
+    DROP = "drop"
+    GAP = "gap"
+
+
+QUANTITIES: dict[Quantity, str] = {
+    Quantity.ACCURACY: "accuracy under the condition",
+    Quantity.DROP: EFFECTS_IN_WORDS[Effect.DROP],
+    Quantity.GAP: EFFECTS_IN_WORDS[Effect.GAP],
 }
 
 

@@ -1,5 +1,6 @@
 """Levels, thresholds and sizes with which statistics are computed and judged. No arrays."""
 
+import math
 from dataclasses import dataclass
 
 from compute.errors import UsageError
@@ -33,6 +34,9 @@ class BootstrapConfig:
         Random exchanges of conditions among the cells that refitted multi-class probes are fitted
         on, from which p-values of shifts take these probes' uncertainty: at least 8, by default
         24, or 0 for no such p-values.
+    margin_odds
+        The odds of a right answer may change by this factor, up or down, in a second equivalence
+        test; above 1, such as 1.25. By default None: that test is not made.
 
     Raises
     ------
@@ -51,6 +55,7 @@ class BootstrapConfig:
     seed: int = 0
     margin: float = 0.02
     exchanges: int = 24
+    margin_odds: float | None = None
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -70,4 +75,10 @@ class BootstrapConfig:
             raise UsageError(
                 f"margin is {self.margin}; it must be above 0 and below 1.",
                 "It is a difference of accuracies: 0.02 is two points.",
+            )
+        if self.margin_odds is not None and not 1 < self.margin_odds < math.inf:
+            raise UsageError(
+                f"margin_odds is {self.margin_odds}; it must be above 1.",
+                "It is a ratio of the odds of a right answer: 1.25 allows them to change by a "
+                "quarter.",
             )

@@ -14,12 +14,14 @@ chance.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compute.statistics.bootstrap import effective_freedom, spread
 from compute.statistics.resampling_units import make_units
+from compute.statistics.sketch import BUCKETS, add_to_sketch, buckets_each
 
 _ROUNDING = 1e-9
 """Variances up to this share of their terms count as 0."""
@@ -138,16 +140,29 @@ class DonorInfluence:
         common, summed over such pairs of units, shape (1 + K, V, V).
     classes
         Class of each donor unit, shape (G,).
+    numbers
+        Number of each donor unit, by which those of two models are the same, shape (G,); by default
+        0 to G − 1.
+    sketch
+        Sketch (`compute.statistics.sketch`) of the influence on the overall estimates of the
+        answers that a centre unit and a donor unit have in common, shape (buckets, V). None, as by
+        default, where no models are compared.
     """
 
     moved: NDArray[np.float64]
     within: NDArray[np.float64]
     classes: NDArray[np.int64]
+    numbers: NDArray[np.int64] | None = None
+    sketch: NDArray[np.float64] | None = None
 
     def columns(self, chosen: Sequence[int]) -> "DonorInfluence":
         """Choose estimates."""
         pick = list(chosen)
-        return DonorInfluence(self.moved[..., pick], self.within[:, pick][..., pick], self.classes)
+        sketch = None if self.sketch is None else self.sketch[:, pick]
+        return DonorInfluence(
+            self.moved[..., pick], self.within[:, pick][..., pick], self.classes, self.numbers,
+            sketch,
+        )  # fmt: skip
 
     def component(self, contrast: NDArray[np.float64], index: int) -> DonorPart:
         """Return what donors add to the variance of a sum of the estimates.
@@ -160,10 +175,28 @@ class DonorInfluence:
             0 overall, else 1 + the class.
         """
         moved = self.moved[:, index] @ contrast
-        variance = float(moved @ moved - contrast @ self.within[index] @ contrast)
-        if variance <= _ROUNDING * float(moved @ moved):
-            return DonorPart()
-        return DonorPart(variance, max(effective_freedom(moved, self.classes), 1.0))
+        return donor_part_of(moved, float(contrast @ self.within[index] @ contrast), self.classes)
+
+
+def donor_part_of(
+    moved: NDArray[np.float64], within: float, classes: NDArray[np.int64]
+) -> DonorPart:
+    """Return what donor units add to a variance.
+
+    Parameters
+    ----------
+    moved
+        Influence of each donor unit, shape (G,).
+    within
+        Sum of squared influences of the answers that centre unit and donor unit have in common,
+        which the variance has already.
+    classes
+        Class of each donor unit, shape (G,).
+    """
+    variance = float(moved @ moved) - within
+    if variance <= _ROUNDING * float(moved @ moved):
+        return DonorPart()
+    return DonorPart(variance, max(effective_freedom(moved, classes), 1.0))
 
 
 def side_by_side(found: Sequence[DonorInfluence | None], n_classes: int) -> DonorInfluence | None:
@@ -191,12 +224,18 @@ def side_by_side(found: Sequence[DonorInfluence | None], n_classes: int) -> Dono
     width = [1 if each is None else each.moved.shape[2] for each in found]
     moved = np.zeros((len(classes), 1 + n_classes, sum(width)))
     within = np.zeros((1 + n_classes, sum(width), sum(width)))
+    sketched = [each.sketch for each in there if each.sketch is not None]
+    whole = len(sketched) == len(there)
+    sketch = np.zeros((len(sketched[0]), sum(width))) if whole else None
     for each, stop, size in zip(found, np.cumsum(width), width, strict=True):
         if each is not None:
             place = slice(stop - size, stop)
             moved[..., place], within[:, place, place] = each.moved, each.within
-    used = moved.any((1, 2))
-    return DonorInfluence(moved[used], within, classes[used])
+            if sketch is not None and each.sketch is not None:
+                sketch[:, place] = each.sketch
+    used = np.flatnonzero(moved.any((1, 2)))
+    numbers = used if there[0].numbers is None else there[0].numbers[used]
+    return DonorInfluence(moved[used], within, classes[used], numbers, sketch)
 
 
 @dataclass
@@ -212,11 +251,15 @@ class DonorSums:
         cell and of the donor, shape (K, K, V + 1, V + 1).
     classes
         Class of each donor unit, shape (G,).
+    sketch
+        Sketches of the sums of each pair of a centre unit and a donor unit, by class of the centre
+        cell and of the donor, shape (K × K, buckets, V + 1).
     """
 
     total: NDArray[np.float64]
     within: NDArray[np.float64]
     classes: NDArray[np.int64]
+    sketch: NDArray[np.float64]
 
     @classmethod
     def empty(cls, classes: NDArray[np.int64], n_classes: int, values: int) -> "DonorSums":
@@ -226,6 +269,7 @@ class DonorSums:
             np.zeros((len(classes), n_classes, wide)),
             np.zeros((n_classes, n_classes, wide, wide)),
             classes,
+            np.zeros((n_classes**2, buckets_each(n_classes**2), wide)),
         )
 
     def add(
@@ -259,6 +303,8 @@ class DonorSums:
         sums = np.stack([np.bincount(pair, column) for column in columns.T], 1)
         centre, behind = own[first], donor[first]
         np.add.at(self.total, (behind, centre), sums)
+        stratum = centre * self.total.shape[1] + self.classes[behind]
+        add_to_sketch(self.sketch, stratum, (unit[first], behind), sums)
         for a, k in np.unique(np.stack([centre, self.classes[behind]]), axis=1).T:
             here = (centre == a) & (self.classes[behind] == k)
             self.within[a, k] += sums[here].T @ sums[here]
@@ -267,6 +313,8 @@ class DonorSums:
         """Return how donor units move the means over cells, which are averaged over classes."""
         (g, k), v = self.total.shape[:2], self.total.shape[2] - 1
         moved, within = np.zeros((g, 1 + k, v)), np.zeros((1 + k, v, v))
+        sketch = np.zeros((k, k, self.sketch.shape[1], v))
+        signed = self.sketch.reshape(k, k, -1, v + 1)
         cells = self.total[..., v].sum(0)
         tested = max(int((cells > 0).sum()), 1)
         for of in np.unique(self.classes):
@@ -283,7 +331,9 @@ class DonorSums:
             squares *= scale[:, None, None] ** 2
             within[1:] += squares
             within[0] += squares.sum(0) / tested**2
-        return DonorInfluence(moved, within, self.classes)
+            mine = signed[:, of, :, :v] - mean[:, None] * signed[:, of, :, v:]
+            sketch[:, of] = mine * scale[:, None, None] / tested
+        return DonorInfluence(moved, within, self.classes, None, sketch.reshape(-1, v))
 
 
 def pair_influence(
@@ -294,6 +344,7 @@ def pair_influence(
     donor: NDArray[np.int32],
     values: NDArray[np.float64],
     classes: NDArray[np.int64],
+    numbers: NDArray[np.integer[Any]] | None = None,
 ) -> DonorInfluence:
     """Return how donor units move accuracies in pair tests.
 
@@ -314,11 +365,15 @@ def pair_influence(
         Whether the answer is right, in each of V readings, shape (n, V).
     classes
         Class of each donor unit, shape (G,).
+    numbers
+        Number of each donor unit, shape (G,), by which answers of other models find theirs; by
+        default 0 to G − 1.
     """
     k, v = len(asked), values.shape[1]
     moved, within = np.zeros((len(classes), 1 + k, v)), np.zeros((1 + k, v, v))
+    sketch = np.zeros((1, BUCKETS, v))
     if len(own) == 0:
-        return DonorInfluence(moved, within, classes)
+        return DonorInfluence(moved, within, classes, None, sketch[0])
     tested = (asked > 0) & (asked.T > 0)
     both = np.where(tested, asked + asked.T, 0)
     tests = np.maximum(tested.sum(1), 1)
@@ -352,7 +407,10 @@ def pair_influence(
         found[:, 1 + told, column] += against.reshape(-1, k)
     np.add.at(moved, donor[first], found)
     within += np.einsum("pjv,pjw->jvw", found, found, optimize=True)
-    return DonorInfluence(moved, within, classes)
+    behind_each = donor[first] if numbers is None else numbers[donor[first]]
+    keys = unit[first].astype(np.int64), behind_each.astype(np.int64)
+    add_to_sketch(sketch, np.zeros(len(pairs), np.int64), keys, found[:, 0])
+    return DonorInfluence(moved, within, classes, None, sketch[0])
 
 
 def unbiased(weights: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from compute.schema import CLAIMED, CONDITIONS, Effect
 from compute.statistics.bootstrap import (
     BootstrapConfig,
     Resampling,
@@ -29,10 +30,24 @@ from compute.statistics.effects import (
     influence,
     sign_flip_test,
 )
-from compute.statistics.equivalence import equivalence_test
+from compute.statistics.equivalence import beyond_test, equivalence_test, with_odds
+from compute.statistics.simultaneous import Drawn, simultaneous_intervals
 
 FAMILY = ["probe", "protocol", "effect"]
-"""Columns within which p-values are adjusted together, over models and conditions."""
+"""Columns within which effects belong together, over models and conditions: p-values are adjusted
+for one another, and intervals hold all at once."""
+
+ADJUSTED = {
+    "p_value": "p_holm",
+    "p_equivalence": "p_equivalence_holm",
+    "p_equivalence_odds": "p_equivalence_odds_holm",
+}
+"""Columns of p-values, and of what they become when they are adjusted."""
+
+DRAWN = "drawn"
+"""Key, in a row of an effect that the headline may name, of the draws behind it (`Drawn`)."""
+
+_HEADLINE = {str(c) for c, spec in CONDITIONS.items() if spec.headline}
 
 
 def pair_tallies(
@@ -104,7 +119,8 @@ def effect_rows(
     -------
     accuracy, effects : list of dict
         Columns of `ACCURACY` and of `EFFECTS` without `model`, `protocol`, `probe`, `aggregation`,
-        `unit` and `donor_seen`. Overall effects have p-values, not yet adjusted.
+        `unit` and `donor_seen`. Overall effects have p-values, not yet adjusted, and those that the
+        headline may name also `DRAWN`, for `adjust`.
     """
     everything = drawn_accuracies(tallies, resampling)
     moves = influence(tallies, len(names))
@@ -118,8 +134,8 @@ def effect_rows(
         share = contributions(shared, len(names))
         moved = moves if alike else influence(shared, len(names))
         paired[effect, name] = _Paired(
-            found, rows, shared.n_cells[1], share[0] - share[1], moved[rows[0]] - moved[rows[1]],
-            every[first] - every[second],
+            found, rows, shared.n_cells[1], share[0] - share[1], moved[list(rows)],
+            every[[first, second]],
         )  # fmt: skip
     scopes: list[tuple[str, int | None]] = [("overall", None)]
     scopes += [("localization", a) for a in np.unique(tallies.classes)]
@@ -138,14 +154,14 @@ def effect_rows(
             )  # fmt: skip
         for (effect, name), pair in paired.items():
             estimate, drawn = (of_scope(each, a) for each in pair.found)
-            first, second = pair.rows
-            difference = float(estimate[0, first] - estimate[0, second])
-            draws = drawn[:, first] - drawn[:, second]
-            part = donor_part(donors, pair.contrast, a)
-            free = degrees_of_freedom(tallies, pair.n_cells, here, pair.moved, a, draws, part)
+            both, draws_of = estimate[0, list(pair.rows)], drawn[:, list(pair.rows)]
+            difference, draws = float(both @ _MINUS), draws_of @ _MINUS
+            part = donor_part(donors, _MINUS @ pair.contrasts, a)
+            moved = np.tensordot(_MINUS, pair.moved, 1)
+            free = degrees_of_freedom(tallies, pair.n_cells, here, moved, a, draws, part)
             counts = count_cells(tallies, pair.n_cells, here)
             low, high = interval(difference, draws, free, part.variance)
-            row = {
+            row: dict[str, Any] = {
                 **where, "effect": str(effect), "condition": name, "estimate": difference,
                 "ci_low": low, "ci_high": high, "p_value": np.nan, **counts,
             }  # fmt: skip
@@ -157,8 +173,19 @@ def effect_rows(
                 row["p_equivalence"] = equivalence_test(
                     difference, draws, free, config.margin, counts["n_cells"], part.variance
                 )
+                if name in _HEADLINE and effect != Effect.NET:
+                    row[DRAWN] = Drawn(difference, draws, free, part.variance, tallies.protein)
+                if config.margin_odds is not None:
+                    row["margin_odds"] = config.margin_odds
+                    row["p_equivalence_odds"] = _odds_test(
+                        tallies, pair, both, draws_of, donors, config.margin_odds
+                    )
             effects.append(row)
     return accuracy, effects
+
+
+_MINUS = np.array([1.0, -1.0])
+"""The first accuracy minus the second."""
 
 
 @dataclass(frozen=True)
@@ -173,10 +200,12 @@ class _Paired:
         Places of the two conditions in `found`.
     n_cells
         Cells behind each of the U resampling units, shape (U,).
-    parts, moved
-        Each unit's part of the effect, shape (U,), and its influence, shape (U, 1 + classes).
-    contrast
-        Weights of all conditions' accuracies in the effect.
+    parts
+        Each unit's part of the effect, shape (U,).
+    moved
+        Its influence on the two accuracies, shape (2, U, 1 + classes).
+    contrasts
+        Weights of all M conditions' accuracies in the two, shape (2, M).
     """
 
     found: tuple[Accuracies, Accuracies]
@@ -184,27 +213,108 @@ class _Paired:
     n_cells: NDArray[np.int64]
     parts: NDArray[np.float64]
     moved: NDArray[np.float64]
-    contrast: NDArray[np.float64]
+    contrasts: NDArray[np.float64]
 
 
-def adjust(effects: pd.DataFrame) -> pd.DataFrame:
-    """Adjust the p-values of both tests over models and conditions (Holm 1979).
+def _odds_test(
+    tallies: Tallies,
+    pair: _Paired,
+    both: NDArray[np.float64],
+    draws: NDArray[np.float64],
+    donors: DonorInfluence | None,
+    factor: float,
+) -> float:
+    """Test that the odds of a right answer change by less than a factor, up or down.
+
+    Two one-sided tests: that the second accuracy is above the one that the first one's odds divided
+    by the factor would give, and below the one that they would give multiplied by it. Both are
+    linear in the draws of the second accuracy, and nearly so in those of the first, so that tests
+    keep their level near the ceiling, and have an answer at it.
+
+    Parameters
+    ----------
+    tallies
+        Answers by resampling unit.
+    pair
+        The two conditions.
+    both, draws
+        Their overall accuracies from all resampling units, shape (2,), and from each bootstrap
+        draw, shape (draws, 2).
+    donors
+        How donors move the accuracy under each condition of `tallies`, or None.
+    factor
+        Above 1.
+    """
+    everyone = np.ones(len(tallies.classes), bool)
+    n_cells = count_cells(tallies, pair.n_cells, everyone)["n_cells"]
+    same = not pair.parts.any()
+    p = []
+    for times, side in ((1 / factor, 1.0), (factor, -1.0)):
+        bound, slope = with_odds(float(both[0]), times)
+        by = side * np.array([-slope, 1.0])
+        part = donor_part(donors, by @ pair.contrasts, None)
+        moved, drawn = np.tensordot(by, pair.moved, 1), draws @ by
+        free = degrees_of_freedom(tallies, pair.n_cells, everyone, moved, None, drawn, part)
+        distance = side * float(both[1] - bound)
+        p.append(beyond_test(distance, drawn, free, n_cells, part.variance, same))
+    return max(p)
+
+
+def adjust(effects: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+    """Take into account that there are many models and conditions.
+
+    P-values are adjusted (Holm 1979) within each family (`FAMILY`), which has every model under
+    every condition of `CLAIMED`; the others, `sham` and `background_only`, are controls and get no
+    adjusted p-value. Effects that the headline may name get simultaneous intervals.
 
     Parameters
     ----------
     effects
-        Rows of `EFFECTS` of all models; `p_holm` and `p_equivalence_holm` are written in place.
+        Rows of `EFFECTS` of all models, with `DRAWN`.
+    seed
+        Seed of the random numbers of simultaneous intervals; by default 0.
 
     Returns
     -------
     pandas.DataFrame
-        The same table.
+        The same table, with the columns of `ADJUSTED`, `simultaneous_low` and `simultaneous_high`,
+        without `DRAWN`.
     """
-    for column, adjusted in (("p_value", "p_holm"), ("p_equivalence", "p_equivalence_holm")):
-        effects[adjusted] = np.nan
-        for _, family in effects[effects[column].notna()].groupby(FAMILY):
-            effects.loc[family.index, adjusted] = holm(family[column].to_list())
-    return effects
+    claimed = effects["condition"].isin([str(c) for c in CLAIMED])
+    adjust_within(effects, FAMILY, claimed)
+    ends = ["simultaneous_low", "simultaneous_high"]
+    effects[ends] = np.nan
+    if DRAWN not in effects:
+        return effects
+    for _, family in effects[effects[DRAWN].notna()].groupby(FAMILY):
+        effects.loc[family.index, ends] = simultaneous_intervals(family[DRAWN].to_list(), seed)
+    return effects.drop(columns=DRAWN)
+
+
+def adjust_within(rows: pd.DataFrame, family: Sequence[str], claimed: pd.Series) -> pd.DataFrame:
+    """Adjust every column of p-values within families (Holm 1979), in place.
+
+    Parameters
+    ----------
+    rows
+        Has some of the keys of `ADJUSTED`.
+    family
+        Columns that are the same within a family.
+    claimed
+        Which rows belong to a family; the others get no adjusted p-value.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The same table, with the adjusted columns.
+    """
+    for column, adjusted in ADJUSTED.items():
+        if column not in rows:
+            continue
+        rows[adjusted] = np.nan
+        for _, some in rows[rows[column].notna() & claimed].groupby(list(family)):
+            rows.loc[some.index, adjusted] = holm(some[column].to_list())
+    return rows
 
 
 def of_scope(found: Accuracies, a: int | None) -> NDArray[np.float64]:

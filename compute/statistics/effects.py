@@ -139,8 +139,8 @@ def _average(sums: NDArray[np.float64], k: int) -> Accuracies:
     return Accuracies(mean(pair[:, :, upper], -1), mean(pair, -1))
 
 
-def common(tallies: Tallies, first: int, second: int) -> Tallies:
-    """Keep two conditions, and of them only the tests that both have.
+def common(tallies: Tallies, *conditions: int) -> Tallies:
+    """Keep some conditions, and of them only the tests that all have.
 
     So the same cells, in tests against the same classes, are compared with themselves.
 
@@ -148,22 +148,22 @@ def common(tallies: Tallies, first: int, second: int) -> Tallies:
     ----------
     tallies
         Answers by resampling unit.
-    first, second
-        Places of the two conditions.
+    *conditions
+        Places of the conditions.
 
     Returns
     -------
     Tallies
-        Two conditions, `first` and `second`. Resampling units without such a test have no answers.
+        These conditions, in their order. Resampling units without such a test have no answers.
     """
-    both = (tallies.n[first] > 0) & (tallies.n[second] > 0)
-    pair = [first, second]
-    answered = both.any(1)
+    chosen = list(conditions)
+    shared = np.all(tallies.n[chosen] > 0, axis=0)
+    answered = np.any(shared, axis=1)
     return Tallies(
-        np.where(both, tallies.correct[pair], 0),
-        np.where(both, tallies.n[pair], 0),
+        np.where(shared, tallies.correct[chosen], 0),
+        np.where(shared, tallies.n[chosen], 0),
         tallies.classes,
-        np.where(answered, tallies.n_cells[pair], 0),
+        np.where(answered, tallies.n_cells[chosen], 0),
         tallies.protein,
     )
 

@@ -20,6 +20,7 @@ from dashboard.bench import synthetic_cells, synthetic_trials
 from dashboard.bench.synthetic_cells import Drawn
 from dashboard.bench.synthetic_config import PROTOCOLS, SyntheticConfig
 from dashboard.bench.synthetic_crops import CHANNELS, SIDE, examples
+from dashboard.bench.synthetic_differences import differences
 from dashboard.bench.synthetic_drops import drops
 from dashboard.bench.synthetic_mixed import mixed_tables
 from dashboard.bench.synthetic_settings import sensitivity
@@ -67,7 +68,8 @@ def make_run(path: Path, config: SyntheticConfig, progress: Progress = silent) -
         if not config.complete:
             return path
         _write_predictions(run, drawn, progress)
-        for name, tables in (summaries(drawn) | drops(drawn) | mixed_tables(drawn)).items():
+        made = summaries(drawn) | drops(drawn) | mixed_tables(drawn) | differences(drawn)
+        for name, tables in made.items():
             if name not in config.without:
                 write_stream(run.summary(name), tables, schema.SUMMARY_TABLES[name])
         if config.examples and "examples" not in config.without:

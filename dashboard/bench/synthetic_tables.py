@@ -121,8 +121,13 @@ def _accuracies(
         for value, of in scopes(drawn, found[before] - found[condition]):
             p = 0.0005 if value > MARGIN else 0.4
             within = 0.001 if abs(value) + HALF <= MARGIN else 0.6
-            tests = {"p_value": p, "p_holm": 2 * p, "margin": MARGIN, "p_equivalence": within}
-            tests["p_equivalence_holm"] = min(1.0, 2 * within)
+            tests = {"p_value": p, "margin": MARGIN, "p_equivalence": within}
+            spec = CONDITIONS[Condition(condition)]
+            if spec.claimed:
+                tests |= {"p_holm": 2 * p, "p_equivalence_holm": min(1.0, 2 * within)}
+            if spec.headline and effect != Effect.NET and not unit and of["scope"] == "overall":
+                tests |= {"simultaneous_low": value - 2 * HALF}
+                tests |= {"simultaneous_high": value + 2 * HALF}
             named = {**key, "effect": str(effect), "condition": condition}
             named |= {"donor_seen": _donor_seen(drawn, condition)}
             rows["effects"].append({**named, **estimate(value), **of, **unit, **tests})

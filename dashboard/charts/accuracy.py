@@ -156,10 +156,11 @@ def _overall_hover(row: Any) -> str:
         f"({wording.percent(row.ci_low)} to {wording.percent(row.ci_high)})\n"
     )
     if wording.known(row.drop_estimate):
+        holm = f", Holm {wording.p_text(row.p_holm)}" if wording.known(row.p_holm) else ""
         text += (
             f"drop {wording.points(row.drop_estimate)} "
-            f"({wording.interval(row.drop_low, row.drop_high, getattr(row, 'drop_unit', None))}, "
-            f"Holm {wording.p_text(row.p_holm)})\n"
+            f"({wording.interval(row.drop_low, row.drop_high, getattr(row, 'drop_unit', None))}"
+            f"{holm})\n"
         )
     if wording.known(row.net_estimate):
         net = wording.interval(row.net_low, row.net_high, row.drop_unit)

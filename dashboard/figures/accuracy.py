@@ -10,6 +10,7 @@ from compute.statistics.aggregation import UNIT
 from dashboard import theme, wording
 from dashboard.charts import accuracy as charts
 from dashboard.charts import compare as bars
+from dashboard.charts import mixed_proteins
 from dashboard.charts import sensitivity as settings
 from dashboard.charts.description import Chart
 from dashboard.charts.measure import capitalised, in_words_of
@@ -19,7 +20,8 @@ from dashboard.figures.figure import Figure
 from dashboard.figures.request import Filters, Request
 from dashboard.figures.slide import Grid, Words
 from dashboard.figures.tables import Column, Columns, Written
-from dashboard.queries import accuracy
+from dashboard.queries import accuracy, proteins
+from dashboard.queries.open_runs import MissingTableError
 
 QUESTION = "Does the model answer from the cell, or from its neighbours?"
 
@@ -40,14 +42,25 @@ def _finding(asked: Request, table: pd.DataFrame) -> Words:
         wording.donors_seen(table),
     )
     published = asked.published or asked.aggregation == Aggregation.PUBLISHED
+    notes = (EXPLANATION if published else "", wording.simultaneous_note(table))
     words = Words(
         QUESTION,
         asked.accuracy.sentence(),
         tuple(line for line in said if line),
-        EXPLANATION if published else "",
+        " ".join(note for note in notes if note),
         matrix(table),
     )
-    return in_words_of(asked.accuracy.measure, words)
+    words = in_words_of(asked.accuracy.measure, words)
+    mixed = _mixed(asked)
+    return replace(words, lines=(*words.lines, mixed)) if mixed else words
+
+
+def _mixed(asked: Request) -> str:
+    """Say how many proteins with mixed localization shift; nothing where a run does not know."""
+    try:
+        return mixed_proteins.finding(asked.query(proteins.mixed, asked.protocol, asked.models))
+    except MissingTableError:
+        return ""
 
 
 def matrix(table: pd.DataFrame) -> Grid:
@@ -90,6 +103,13 @@ def _overall_columns(asked: Request, table: pd.DataFrame) -> Columns:
         "net_low": Column(f"Net drop, {ends} from", Written.POINTS),
         "net_high": Column("to  ", Written.POINTS),
     }
+    together = {
+        "simultaneous_low": Column(
+            "All drops at once, from", Written.POINTS,
+            "An interval that holds all drops at once, as the finding picks the largest",
+        ),
+        "simultaneous_high": Column("to   ", Written.POINTS),
+    }  # fmt: skip
     return {
         "model": tables.MODEL,
         "condition": tables.CONDITION,
@@ -101,6 +121,7 @@ def _overall_columns(asked: Request, table: pd.DataFrame) -> Columns:
         ),
         "drop_low": Column(f"Drop, {ends} from", Written.POINTS),
         "drop_high": Column("to ", Written.POINTS),
+        **(together if table["simultaneous_low"].notna().any() else {}),
         "p_holm": Column("p (Holm)", Written.NUMBER, form="%.4f"),
         **(net if table["net_estimate"].notna().any() else {}),
         "n_cells": tables.CELLS,
@@ -109,7 +130,10 @@ def _overall_columns(asked: Request, table: pd.DataFrame) -> Columns:
 
 
 def _overall_note(asked: Request) -> str:
-    p = "p: sign flips of whole proteins, Holm over models and conditions."
+    p = (
+        "p: sign flips of whole proteins, Holm over all models and all conditions that put a "
+        "foreign background or none behind the cell; the controls have none."
+    )
     if Condition.SHAM not in asked.run.conditions:
         return p
     return f"{p} Net drop: {EFFECTS_IN_WORDS[Effect.NET]}."

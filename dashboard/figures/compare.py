@@ -6,13 +6,14 @@ import pandas as pd
 
 from dashboard import wording
 from dashboard.charts import compare as charts
+from dashboard.charts.differences import differences as drawn_differences
 from dashboard.charts.measure import in_words_of
 from dashboard.figures import keys, parameters, tables
 from dashboard.figures.figure import MEASURED, Figure
 from dashboard.figures.request import Request
 from dashboard.figures.slide import Grid
 from dashboard.figures.tables import Column, Columns, Written, written
-from dashboard.queries import comparable_runs, compare
+from dashboard.queries import comparable_runs, compare, differences
 from dashboard.queries.comparable_runs import Comparison, Entry
 
 
@@ -70,6 +71,53 @@ def _shift_pairs(asked: Request) -> pd.DataFrame:
     return compare.shift_pairs(
         asked.ask, first, second, asked.protocol, asked.condition, asked.threshold
     )
+
+
+def _differences(asked: Request) -> pd.DataFrame:
+    found = differences.of_pairs(asked.ask, [_ends(asked)], asked.protocol, asked.probe)
+    return found.table
+
+
+def _difference_notes(asked: Request) -> str:
+    first, second = _ends(asked)
+    return "" if first.run.key == second.run.key else " ".join(differences.notes_of(asked.probe))
+
+
+def short_differences(table: pd.DataFrame, condition: str) -> Grid:
+    """Write differences between models for a terminal, each interval and p beside its number.
+
+    Parameters
+    ----------
+    table
+        Of `queries.differences.differences`.
+    condition
+        Whose drop is shown.
+    """
+    wanted = {
+        "Unaltered": ("accuracy", "unaltered"),
+        "Drop": ("drop", condition),
+        "Gap": ("gap", "different"),
+    }
+    rows = []
+    for (model, other), some in table.groupby(["model", "other"], sort=False):
+        texts = []
+        for quantity, of in wanted.values():
+            one = some[(some["quantity"] == quantity) & (some["condition"] == of)]
+            texts.append(_with_interval(wording.records(one)[0]) if len(one) else "–")
+        rows.append((f"{model} − {other}", *texts))
+    note = (
+        "The first model minus the second, on the same cells and backgrounds: accuracy on "
+        f"unaltered crops, drop {wording.on_background(condition)}, background gap. Points of "
+        f"accuracy with {wording.level()} intervals and Holm's p."
+    )
+    return Grid(("Models", *wanted), tuple(rows), note)
+
+
+def _with_interval(row: Any) -> str:
+    value, low, high = (
+        written(getattr(row, name), Written.POINTS) for name in ("estimate", "ci_low", "ci_high")
+    )
+    return f"{value} ({low} to {high}; {wording.p_text(row.p_holm)})"
 
 
 def _titles(asked: Request) -> tuple[str, str]:
@@ -181,4 +229,36 @@ CLASS_PAIRS = Figure(
     tables=("effects",),
 )
 
-FIGURES = (LEADERBOARD, SHIFT_PAIRS, CLASS_PAIRS)
+DIFFERENCES = Figure(
+    "differences",
+    "Two models' difference, tested",
+    query=_differences,
+    chart=lambda asked, table: drawn_differences(
+        table, *_titles(asked), asked.accuracy.sentence(), _difference_notes(asked)
+    ),
+    columns=lambda asked, table: {
+        "quantity": Column("What"),
+        "condition": tables.CONDITION,
+        "estimate": Column("Difference, points", Written.POINTS, "The first minus the second"),
+        "ci_low": Column("from", Written.POINTS),
+        "ci_high": Column("to", Written.POINTS),
+        "p_holm": Column("p (Holm)", Written.NUMBER, form="%.4f"),
+        "n_cells": tables.CELLS,
+        "n_proteins": tables.PROTEINS,
+    },
+    note=lambda asked: (
+        "p: sign flips of whole proteins, Holm over all pairs of models of the run and all "
+        "conditions; the controls have none."
+    ),
+    defines=lambda asked, table: table["condition"],
+    parameters={
+        "first": parameters.ENTRY,
+        "second": parameters.ENTRY,
+        "runs": parameters.RUNS,
+    },
+    filters=MEASURED,
+    tables=("model_differences",),
+    absent="tested differences between models",
+)
+
+FIGURES = (LEADERBOARD, SHIFT_PAIRS, CLASS_PAIRS, DIFFERENCES)

@@ -1,5 +1,7 @@
 """Accuracies, drops, net drops, gaps and pair tests as tables."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from compute.schema import UNUSABLE, Choice, Condition
@@ -15,6 +17,21 @@ PAIR_ORDERS = {
 """Orders of the pair table; nothing else reaches ORDER BY."""
 
 
+def _ends(run: Run, table: str, names: Sequence[str]) -> str:
+    """Return the columns of a row of `effects` that runs made before do not have, or nulls."""
+    known = run.query("SELECT * FROM {effects} LIMIT 0", ("effects",)).columns
+    return ", ".join(
+        f"{table}.{name}" if name in known else f"NULL::DOUBLE AS {name}" for name in names
+    )
+
+
+SIMULTANEOUS = ("simultaneous_low", "simultaneous_high")
+"""Ends of the interval that holds all effects at once among which the largest is looked for."""
+
+ODDS = ("margin_odds", "p_equivalence_odds_holm")
+"""The margin in odds, and the test of it."""
+
+
 def overall(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
     """Return accuracy by model and condition, with its drop and net drop; shares from 0 to 1.
 
@@ -22,20 +39,26 @@ def overall(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``model, condition, estimate, ci_low, ci_high, unit, n_cells, n_proteins,
-        donor_seen, drop_estimate, drop_low, drop_high, drop_unit, p_holm, net_estimate, net_low,
-        net_high``; empty where nothing was labelled.
+        donor_seen, drop_estimate, drop_low, drop_high, drop_unit, simultaneous_low,
+        simultaneous_high, together, p_holm, net_estimate, net_low, net_high``; `together` counts
+        the drops that the simultaneous interval is over. Empty where nothing was labelled.
     """
     where = chosen.clause()
+    ends = _ends(run, "d", SIMULTANEOUS)
     return run.query(
         f"""
         WITH a AS (SELECT * FROM {{accuracy}} WHERE {where.sql} AND scope = 'overall'),
              e AS (SELECT * FROM {{effects}} WHERE {where.sql} AND scope = 'overall'),
              d AS (SELECT * FROM e WHERE effect = 'drop'),
+             every AS (SELECT {_ends(run, "x", SIMULTANEOUS[:1])} FROM {{effects}} AS x
+                       WHERE protocol = $protocol AND probe = $probe AND effect = 'drop'
+                         AND aggregation = $aggregation),
              n AS (SELECT * FROM e WHERE effect = 'net')
         SELECT a.model, a.condition, a.estimate, a.ci_low, a.ci_high, a.unit,
                a.n_cells, a.n_proteins, a.donor_seen,
                d.estimate AS drop_estimate, d.ci_low AS drop_low, d.ci_high AS drop_high,
-               d.unit AS drop_unit, d.p_holm,
+               d.unit AS drop_unit, {ends},
+               (SELECT count(simultaneous_low) FROM every) AS together, d.p_holm,
                n.estimate AS net_estimate, n.ci_low AS net_low, n.ci_high AS net_high
         FROM a LEFT JOIN d USING (model, condition) LEFT JOIN n USING (model, condition)
         WHERE a.condition IN $conditions
@@ -73,14 +96,19 @@ def gaps(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``model, estimate, ci_low, ci_high, unit, p_holm, donor_seen, n_cells, n_proteins``,
-        largest first.
+        ``model, estimate, ci_low, ci_high, unit, simultaneous_low, simultaneous_high, together,
+        p_holm, donor_seen, n_cells, n_proteins``, largest first; `together` as in `overall`.
     """
     where = chosen.clause()
     return run.query(
         f"""
-        SELECT model, estimate, ci_low, ci_high, unit, p_holm, donor_seen, n_cells, n_proteins
-        FROM {{effects}}
+        WITH every AS (SELECT {_ends(run, "x", SIMULTANEOUS[:1])} FROM {{effects}} AS x
+                       WHERE protocol = $protocol AND probe = $probe AND effect = 'gap'
+                         AND aggregation = $aggregation)
+        SELECT model, estimate, ci_low, ci_high, unit, {_ends(run, "g", SIMULTANEOUS)},
+               (SELECT count(simultaneous_low) FROM every) AS together,
+               p_holm, donor_seen, n_cells, n_proteins
+        FROM {{effects}} AS g
         WHERE {where.sql} AND scope = 'overall' AND effect = 'gap'
           AND (condition IS NULL OR condition = 'different')
         ORDER BY estimate DESC
@@ -93,21 +121,25 @@ def gaps(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
 def equivalence(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
     """Return tests of whether a drop lies within a margin; only they support robustness.
 
+    They are those of every probe that the run has, at the chosen protocol, as a model is robust
+    only where all of them agree.
+
     Returns
     -------
     pandas.DataFrame
-        ``model, condition, estimate, ci_low, ci_high, margin, p_equivalence_holm, n_cells,
-        n_proteins``; empty without intervals.
+        ``model, condition, probe, estimate, ci_low, ci_high, margin, p_equivalence_holm,
+        margin_odds, p_equivalence_odds_holm, n_cells, n_proteins``; a p-value is missing where no
+        interval could be computed, the margin in odds where none was asked for.
     """
     where = chosen.clause()
     return run.query(
         f"""
-        SELECT model, condition, estimate, ci_low, ci_high, margin, p_equivalence_holm, n_cells,
-               n_proteins
-        FROM {{effects}}
-        WHERE {where.sql} AND scope = 'overall' AND effect = 'drop'
-          AND condition IN $conditions AND p_equivalence_holm IS NOT NULL
-        ORDER BY model, condition
+        SELECT model, condition, probe, estimate, ci_low, ci_high, margin, p_equivalence_holm,
+               {_ends(run, "e", ODDS)}, n_cells, n_proteins
+        FROM {{effects}} AS e
+        WHERE protocol = $protocol AND aggregation = $aggregation AND model IN $models
+          AND scope = 'overall' AND effect = 'drop' AND condition IN $conditions
+        ORDER BY model, condition, probe
         """,
         ("effects",),
         {**where.values, "conditions": list(chosen.conditions)},

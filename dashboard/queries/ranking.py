@@ -89,7 +89,7 @@ def compare(
         raise unknown_value("order", sort, ORDERS)
     found = comparison(directly, open_runs(runs).runs)
     asked = {"protocol": protocol, "probe": probe, "average": aggregation}
-    choice = _choice(found.choices, asked)
+    choice = measured(found.choices, asked)
     altered = [name for name in found.conditions if name != Condition.UNALTERED]
     if choice is None or not altered:
         raise BystanderError(
@@ -103,8 +103,21 @@ def compare(
     return Ranking(table, condition, choice, found.notes, found.left_out)
 
 
-def _choice(there: Sequence[Choice], asked: dict[str, str | None]) -> Choice | None:
-    """Return the first combination that all runs have and that was asked for."""
+def measured(there: Sequence[Choice], asked: dict[str, str | None]) -> Choice | None:
+    """Return the first combination that all runs have and that was asked for.
+
+    Parameters
+    ----------
+    there
+        Combinations that all runs have.
+    asked
+        Protocol, probe and average, in this order, None for any.
+
+    Raises
+    ------
+    UsageError
+        None is as asked.
+    """
     left = list(there)
     for place, (what, value) in enumerate(asked.items()):
         if value is None:

@@ -61,6 +61,9 @@ def page() -> None:
         "runs": several,
         **figures.joined_ends(first, second),
     }
+    with show.guarded("The tested differences"):
+        ends = {name: values[name] for name in ("first", "second", "runs")}
+        show.figure(figures.DIFFERENCES, shared, filters=filters, **ends)
     with show.guarded("The classes"):
         show.figure(figures.CLASS_PAIRS, shared, filters=filters, **values)
     with show.guarded("The proteins"):

@@ -7,17 +7,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from compute.bench import claims, simulated_donors
 from compute.bench import simulated_answers as simulated
-from compute.bench import simulated_donors
 from compute.bench.intervals import _held
 from compute.bench.judging import (
     ALPHA,
     FEW,
     HELD,
+    MOST,
     Counter,
     Finding,
     SimulationConfig,
     summary,
+    with_donors,
 )
 from compute.bench.simulated_answers import AnswersConfig
 from compute.bench.simulated_shifts import ShiftsConfig, draw_proteins
@@ -206,6 +208,48 @@ def test_accuracies_of_these_very_proteins_are_those_of_very_many_of_their_cells
     ]
     expected = simulated_donors.accuracies_of(some, sample, donors).by_class
     assert np.transpose(share) == pytest.approx(expected, abs=0.02)
+
+
+# Several models
+
+
+@pytest.mark.parametrize("share", [0.0, 0.8, 1.0])
+def test_models_have_a_share_of_what_makes_cells_hard_in_common(share):
+    other = replace(LARGE, shifts=(0.0, 0.3, -0.2), logits=(0.0, 2.5))
+    sample = simulated.draw(LARGE, np.random.default_rng(0))
+    found = simulated.draw_another(other, sample, LARGE, share, np.random.default_rng(1))
+    assert np.array_equal(found.protein, sample.protein)
+    for first, second, of in (
+        (sample.logit, found.logit, sample.of_cell),
+        (sample.of_protein, found.of_protein, sample.classes),
+    ):
+        off = [each.means[:, of] for each in (LARGE, other)]
+        for m in range(3):
+            one, two = first[m] - off[0][m], second[m] - off[1][m]
+            assert two.mean() == pytest.approx(0, abs=0.03)
+            assert two.std() == pytest.approx(one.std(), rel=0.02)
+            assert np.corrcoef(one, two)[0, 1] ** 2 == pytest.approx(share, abs=0.03)
+    truth = simulated.true_accuracies(other, pair=False)
+    right = np.random.default_rng(2).random(found.logit.shape) < 1 / (1 + np.exp(-found.logit))
+    for k in range(3):
+        share_right = right[:, sample.of_cell == k].mean(1)
+        assert share_right == pytest.approx(truth.by_class[:, k], abs=0.02)
+
+
+def test_models_are_asked_about_the_same_donors_and_do_not_answer_alike():
+    some = dict(with_donors([MOST]))[f"6 proteins a class, {MOST}"]
+    for pair in (True, False):
+        first, second = claims._answers([some, some], 1.0, pair, np.random.default_rng(3)).values()
+        assert np.array_equal(first.tallies.n, second.tallies.n)
+        assert np.array_equal(first.donors.numbers, second.donors.numbers)
+        assert not np.array_equal(first.tallies.correct, second.tallies.correct)
+
+
+def test_the_odds_of_answers_at_the_margin_differ_by_it():
+    for factor in (1.25, 0.8):
+        overall = simulated.true_accuracies(claims._with_odds(factor, FEW), pair=True).overall
+        odds = overall / (1 - overall)
+        assert odds[0] / odds[1] == pytest.approx(factor)
 
 
 # How they are judged

@@ -7,11 +7,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from statsmodels.stats.multitest import multipletests
 from threadpoolctl import threadpool_limits
 
+from compute import schema
 from compute.probes.multiclass import TrainingCrops, fit_multiclass
 from compute.probes.stage import probe
-from compute.schema import COMPOSED, Condition, Protocol
+from compute.schema import COMPOSED, CONDITIONS, Condition, Protocol
 from compute.storage.paths import SECOND
 from tests.compute.summarised_run import BIG, EMBED, MODELS, by_cell, make
 from tests.compute.synthetic_cells import CLASSES
@@ -91,8 +93,14 @@ def test_effects_are_differences_of_accuracies(made):
         assert row.estimate == pytest.approx(value[first, *key] - value[second, *key])
         assert row.ci_low <= row.estimate + 0.06
         assert row.ci_high >= row.estimate - 0.06
-        for column in ("p_value", "margin", "p_equivalence", "p_equivalence_holm"):
+        for column in ("p_value", "margin", "p_equivalence"):
             assert np.isnan(getattr(row, column)) == (row.scope != "overall")
+        control = row.condition in ("sham", "background_only")
+        for column in ("p_holm", "p_equivalence_holm"):
+            assert np.isnan(getattr(row, column)) == (row.scope != "overall" or control)
+        headline = CONDITIONS[Condition(row.condition)].headline and row.effect != "net"
+        for column in ("simultaneous_low", "simultaneous_high"):
+            assert np.isnan(getattr(row, column)) == (row.scope != "overall" or not headline)
         seen.add((row.effect, row.condition, row.probe))
     drops = {c for effect, c, p in seen if effect == "drop" and p == "pair"}
     assert drops == set(map(str, Condition)) - {"unaltered"}
@@ -122,14 +130,37 @@ def test_the_sham_swap_has_no_effect_and_the_planted_context_has(made):
 def test_p_values_are_adjusted_over_models_and_conditions(made, column):
     effects = made.frame("effects")
     holm = {"p_value": "p_holm", "p_equivalence": "p_equivalence_holm"}[column]
-    tested = effects[effects[column].notna()]
-    assert effects[holm].notna().equals(effects[column].notna())
+    controls = effects["condition"].isin(["sham", "background_only"])
+    tested = effects[effects[column].notna() & ~controls]
+    assert effects[holm].notna().equals(effects[column].notna() & ~controls)
     for _, family in tested.groupby(["probe", "protocol", "effect"]):
         assert set(family["model"]) == set(MODELS)
         p = family[column].to_numpy()
         for one, adjusted in zip(p, family[holm], strict=True):
             steps = [min(1, x * (p >= x).sum()) for x in p if x <= one]
             assert adjusted == pytest.approx(max(steps))
+
+
+def test_models_differ_by_the_difference_of_their_accuracies_drops_and_gaps(made, unit):
+    found, accuracy = made.frame("model_differences"), made.frame("accuracy")
+    effects = made.frame("effects")
+    assert list(found.columns) == schema.MODEL_DIFFERENCES.names
+    assert set(found["unit"]) == {unit}
+    assert set(found["scope"]) == {"overall"}
+    assert set(zip(found["model"], found["other"], strict=True)) == {("one", "two")}
+    both = pd.concat([accuracy.assign(effect="accuracy"), effects], ignore_index=True)
+    both = both[(both["scope"] == "overall") & (both["effect"] != "net")]
+    keys = ["effect", "condition", "protocol", "probe"]
+    value = both.set_index(["model", *keys])["estimate"]
+    assert len(found) == len(both) / 2
+    for row in found.itertuples():
+        key = row.quantity, row.condition, row.protocol, row.probe
+        assert row.estimate == pytest.approx(value["one", *key] - value["two", *key])
+        assert row.ci_low <= row.estimate <= row.ci_high
+        assert np.isnan(row.p_holm) == (row.condition in ("sham", "background_only"))
+    for _, family in found[found["p_holm"].notna()].groupby(["probe", "protocol", "quantity"]):
+        expected = multipletests(family["p_value"], method="holm")[1]
+        assert np.allclose(family["p_holm"], expected)
 
 
 # Again

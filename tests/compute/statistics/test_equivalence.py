@@ -1,11 +1,13 @@
 """Equivalence is claimed when it can be, and seldom when it should not be."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from compute.statistics.bootstrap import Resampling, freedom, interval
-from compute.statistics.equivalence import equivalence_test
+from compute.statistics.equivalence import beyond_test, equivalence_test, with_odds
 
 PROTEINS, CELLS, CLASSES = 6, 40, 5
 UNITS = np.repeat(np.arange(CLASSES), PROTEINS)
@@ -80,3 +82,34 @@ def test_one_unit_a_class_shows_nothing():
 def test_without_draws_nothing_is_said():
     assert np.isnan(equivalence_test(0.0, np.full(100, np.nan), 10, 0.02, 100))
     assert np.isnan(equivalence_test(np.nan, np.zeros(100), 10, 0.02, 100))
+
+
+# Odds
+
+
+def test_odds_are_multiplied():
+    for accuracy, factor in itertools.product((0.3, 0.6, 0.99), (0.5, 0.8, 1.25, 3.0)):
+        value, slope = with_odds(accuracy, factor)
+        assert value / (1 - value) == pytest.approx(factor * accuracy / (1 - accuracy))
+        step = 1e-6
+        change = with_odds(accuracy + step, factor)[0] - value
+        assert change / step == pytest.approx(slope, rel=1e-4)
+    assert with_odds(1.0, 0.8) == pytest.approx((1, 1.25))
+    assert with_odds(0.0, 0.8) == pytest.approx((0, 0.8))
+
+
+def test_one_side_is_one_of_the_two_of_the_test_in_points():
+    draws = np.random.default_rng(0).normal(0, 0.004, 4000)
+    for effect in (-0.015, 0.0, 0.012):
+        sides = [beyond_test(0.02 + s * effect, draws, 30, 100, 1e-5) for s in (-1, 1)]
+        both = equivalence_test(effect, effect + draws, 30, 0.02, 100, 1e-5)
+        assert max(sides) == pytest.approx(both)
+
+
+def test_without_differences_p_says_how_likely_that_would_be_at_the_margin():
+    draws = np.random.default_rng(0).normal(0, 0.004, 4000)
+    assert beyond_test(0.03, draws, 20, 200, same=True) == pytest.approx(0.97**200)
+    assert beyond_test(0.03, np.zeros(100), 20, 200) == pytest.approx(0.97**200)
+    assert beyond_test(0.0, np.zeros(100), 20, 200) == 1
+    assert beyond_test(0.03, draws, 0, 200) == 1
+    assert np.isnan(beyond_test(0.03, draws[:1], 20, 200))

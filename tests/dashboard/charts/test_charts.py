@@ -249,6 +249,98 @@ def test_a_drop_without_an_interval_is_not_called_small():
     assert "stays within" in wording.short_finding(overall(0.144, -0.01, 0.3))
 
 
+def simultaneous(low, high, together=12):
+    """A drop of 15.8 points, 13.1 to 18.4 by its own interval."""
+    return overall(0.158, 0.131, 0.184).assign(
+        simultaneous_low=low, simultaneous_high=high, together=together
+    )
+
+
+def test_the_largest_of_many_drops_has_the_interval_that_holds_them_all():
+    table = simultaneous(0.119, 0.197)
+    text = wording.drop_finding(table)
+    assert "95% simultaneous interval over 12 drops: 11.9 to 19.7" in text
+    assert "13.1" not in text
+    assert "12 drops" in wording.simultaneous_note(table)
+    below = simultaneous(-0.004, 0.32)
+    assert "−0.4 to 32.0), an interval that includes zero" in wording.drop_finding(below).replace(
+        "; n = 100 cells of 20 proteins", ""
+    )
+    assert "stays within" in wording.short_finding(below)
+
+
+def test_one_drop_alone_has_its_own_interval():
+    for table in (simultaneous(0.131, 0.184, 1), overall(0.158, 0.131, 0.184)):
+        assert "(95% interval 13.1 to 18.4" in wording.drop_finding(table)
+        assert wording.simultaneous_note(table) == ""
+    assert wording.simultaneous_note(table.iloc[:1]) == ""
+
+
+TESTED = ("margin_odds", "p_equivalence_odds_holm", "p_equivalence_holm")
+
+
+def equivalent(*rows):
+    """Tests of drops: model, condition, probe, p in points and, where there is one, in odds."""
+    return pd.DataFrame(
+        [
+            {
+                "model": model, "condition": condition, "probe": probe, "estimate": 0.012,
+                "ci_low": 0.001, "ci_high": 0.023, "margin": 0.02, "p_equivalence_holm": p,
+                "margin_odds": odds[0] if odds else None,
+                "p_equivalence_odds_holm": odds[1] if odds else None,
+                "n_cells": 100, "n_proteins": 20,
+            }
+            for model, condition, probe, p, *odds in rows
+        ]
+    ).astype(dict.fromkeys(TESTED, float))  # fmt: skip
+
+
+def test_a_model_is_robust_where_every_probe_says_so():
+    text = wording.equivalence_finding(
+        equivalent(
+            ("pifia", "masked", "pair", 0.01), ("pifia", "masked", "multiclass", 0.04),
+            ("deeploc", "masked", "pair", 0.01), ("deeploc", "masked", "multiclass", 0.2),
+            ("deeploc", "same", "pair", 0.3), ("deeploc", "same", "multiclass", 0.2),
+        )
+    )  # fmt: skip
+    assert "Shown to be robust" in text
+    assert "PIFiA under “masked” (1 of 3 pairs" in text
+    assert "every probe of this run (pair tests, the multi-class probe)" in text
+    assert "The probes disagree on DeepLoc under “masked”: pair tests say that it is robust" in text
+    assert "the multi-class probe not: there it loses 1.2 points (95% interval 0.1 to 2.3)" in text
+    assert "“same class”" not in text
+
+
+def test_where_the_probes_disagree_on_all_no_model_is_robust():
+    text = wording.equivalence_finding(
+        equivalent(("pifia", "masked", "pair", 0.2), ("pifia", "masked", "multiclass", 0.01))
+    )
+    assert text.startswith("No model is shown to be robust")
+    assert "the multi-class probe says that it is robust, pair tests not" in text
+
+
+def test_a_probe_without_a_test_does_not_agree():
+    rows = equivalent(("pifia", "masked", "pair", 0.01), ("pifia", "masked", "multiclass", None))
+    assert wording.equivalence_finding(rows).startswith("No model is shown")
+    lacking = equivalent(
+        ("pifia", "masked", "pair", 0.01), ("pifia", "same", "pair", 0.5),
+        ("pifia", "same", "multiclass", 0.5),
+    )  # fmt: skip
+    assert wording.equivalence_finding(lacking).startswith("No model is shown")
+    none = equivalent(("pifia", "masked", "pair", None))
+    assert wording.equivalence_finding(none) == ""
+
+
+def test_the_margin_in_odds_has_to_be_kept_too():
+    passed, failed = (
+        wording.equivalence_finding(equivalent(("pifia", "masked", "pair", 0.01, 1.25, p)))
+        for p in (0.03, 0.3)
+    )
+    assert "Shown to be robust" in passed
+    assert "odds of a right answer that change by less than a factor 1.25" in passed
+    assert failed.startswith("No model is shown")
+
+
 def test_numbers_in_words():
     assert wording.points(-0.0501) == "−5.0 points"
     assert wording.points(-0.0001) == "0.0 points"

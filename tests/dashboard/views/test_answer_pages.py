@@ -70,8 +70,15 @@ def test_reliability_counts_every_trial_once(run):
 def test_equivalence_is_read(run):
     chosen = replace(EVERY, protocol="refit")
     found = accuracy.equivalence(run, chosen)
-    assert set(found["condition"]) == {"same", "different"}
+    assert {"same", "different"} <= set(found["condition"])
+    assert set(found["probe"]) == {"pair", "multiclass"}, "whichever probe is chosen"
     assert (found["margin"] == 0.02).all()
+    assert found["margin_odds"].isna().all()
+    twin = table(run, "effects").query(
+        "protocol == 'refit' and aggregation == 'all' and effect == 'drop' and scope == 'overall'"
+    )
+    twin = twin[twin["condition"].isin(chosen.conditions)]
+    assert len(found) == len(twin)
 
 
 def test_neighbours_count_answers_that_are_the_backgrounds_class(run):
