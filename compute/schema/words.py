@@ -10,9 +10,10 @@ from enum import IntFlag, StrEnum
 STORE_VERSION = 1
 """Written to `store.json`; stores of another version are refused."""
 
-RUN_VERSION = 2
+RUN_VERSION = 3
 """Written to `run.json`; runs of another version are refused. In runs of version 1 `sham` left the
-donor's way out and donors could be of any fold, so their numbers mean something else."""
+donor's way out and donors could be of any fold; in those of version 2 p-values of shifts under
+`refit` left out that two probes differ, so their numbers mean something else."""
 
 LOCALIZATIONS: tuple[str, ...] = (
     "actin",

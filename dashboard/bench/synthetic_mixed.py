@@ -23,7 +23,7 @@ def mixed_tables(drawn: Drawn) -> dict[str, Iterator[pa.Table]]:
         "protein": take(drawn.names, np.arange(count)),
         "orf": take(drawn.orfs, np.arange(count)),
         "labels": drawn.labels,
-        "best": take(drawn.config.localizations, drawn.home),
+        "best": take(drawn.config.localizations, drawn.classes[:, 0]),
         "log_e": pa.array(log_e),
         "p_value": pa.array(p),
         "q_value": pa.array(np.minimum(1, 2 * p)),
