@@ -138,7 +138,7 @@ def test_differences_are_from_the_runs_own_and_have_intervals_where_they_can(tab
 def test_unaltered_crops_do_not_depend_on_how_others_are_made(table):
     rows = table[(table["condition"] == "unaltered") & ~table["is_base"]]
     made = rows[rows["choice"].isin(["mask", "harmonise", "paste"])]
-    assert (made[["difference", "difference_low", "difference_high"]] == 0).all(None)
+    assert (made[["difference", "difference_low", "difference_high"]] == 0).to_numpy().all()
     assert (rows[rows["choice"] == "layer"]["difference"] != 0).any()
 
 
