@@ -197,7 +197,7 @@ def _configuration(base: RunDirectory) -> RunConfig:
     return RunConfig(
         plan=PlanConfig(**{**said["plan"], "conditions": tuple(conditions)}),
         embed=EmbedConfig(**said["embed"]),
-        bootstrap=BootstrapConfig(**said["bootstrap"]),
+        bootstrap=replace(BootstrapConfig(**said["bootstrap"]), exchanges=0),
         probes=(),
         examples=0,
         keep_embeddings=False,

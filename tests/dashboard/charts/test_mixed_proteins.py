@@ -54,8 +54,14 @@ def test_nothing_is_said_without_mixed_proteins():
 
 
 def test_the_chart_draws_every_share_with_its_interval():
-    both = pd.concat([rows(4, 20), rows(2, 8, condition="different"),
-                      rows(3, 3, population="varying"), rows(1, 17, population="several_labels")])  # fmt: skip
+    both = pd.concat(
+        [
+            rows(4, 20),
+            rows(2, 8, condition="different"),
+            rows(3, 3, population="varying"),
+            rows(1, 17, population="several_labels"),
+        ]
+    )
     chart = mixed_proteins.shares(both)
     (panel,) = chart.panels
     drawn = {layer.name: (layer.y, layer.low) for layer in panel.layers}
