@@ -154,7 +154,8 @@ def _asked(
     every, own = np.arange(len(classes)), np.flatnonzero(classes >= 0)
     k = int(classes.max()) + 1
     crops = [TrainingCrops(x[own], own, classes[own]) for x in readings]
-    lead, other = (_fitted(some, folds, k) for some in crops)
+    lead = _fitted(crops[0], folds, k)
+    other = _fitted(crops[1], folds, k, lead)
     exchanged = fit_exchanged((crops[0], crops[1]), (lead, other), EXCHANGES, seed)
     if exchanged is None:
         raise RuntimeError("Folds of a made-up data set lack a class.")
@@ -177,9 +178,11 @@ def _asked(
     )
 
 
-def _fitted(crops: TrainingCrops, folds: Folds, classes: int) -> Multiclass:
+def _fitted(
+    crops: TrainingCrops, folds: Folds, classes: int, start: Multiclass | None = None
+) -> Multiclass:
     """Fit one condition's probe, of two classes at least."""
-    probe = fit_multiclass(crops, folds, classes)
+    probe = fit_multiclass(crops, folds, classes, start)
     if probe is None:
         raise RuntimeError("A made-up data set has one class.")
     return probe

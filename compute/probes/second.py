@@ -95,7 +95,7 @@ def probe_again(
                 learned = TrainingCrops(
                     crops.features[first], crops.cell[first], crops.classes[first]
                 )
-                fitted[view] = fit_multiclass(learned, cells.folds, len(cells.names))
+                fitted[view] = fit_multiclass(learned, cells.folds, len(cells.names), frozen)
         if tests:
             run.write(
                 run.pairs("step_donors", model, condition),

@@ -195,11 +195,12 @@ def _probe_condition(
             against, _ = _tests(crops, Condition.CONFLICTING, plan, cells, fitted.planes, fitting)
             _write_scores(run, model, Condition.CONFLICTING, against, cells, fitting)
     learned = TrainingCrops(crops.features[first], crops.cell[first], crops.classes[first])
-    fitted.probes[condition] = own = fit_multiclass(learned, cells.folds, len(cells.names))
+    lead = fitted.probes.get(Condition.UNALTERED)
+    own = fit_multiclass(learned, cells.folds, len(cells.names), lead)
+    fitted.probes[condition] = own
     if condition is Condition.UNALTERED:
         fitted.learned = learned
         return
-    lead = fitted.probes[Condition.UNALTERED]
     if exchanges and write and own and lead and fitted.learned:
         seed = int(mix(plan.config.seed, Stream.EXCHANGES) >> np.uint64(1))
         fitted.exchanged[condition] = fit_exchanged(

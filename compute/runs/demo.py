@@ -22,8 +22,8 @@ from compute.store.reader import CropStore
 
 EVALUATION: dict[str, Any] = {
     "proteins_per_class": 10,
-    "mixed_proteins": 12,
-    "varying_proteins": 12,
+    "mixed_proteins": 24,
+    "varying_proteins": 6,
     "cells_per_protein": 9,
     "fields_per_protein": 2,
     "replicates": 2,
@@ -56,7 +56,7 @@ def demo(
     out
         Folder for `store` and `run`.
     cells_per_protein
-        Crops of each of the 174 proteins; that of `EVALUATION`, 9, by default. With fewer it
+        Crops of each of the 180 proteins; that of `EVALUATION`, 9, by default. With fewer it
         takes less time and intervals are wider.
     progress
         Called with the stage's name, what is done and what there is in all; silent by default.
