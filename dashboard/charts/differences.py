@@ -70,8 +70,8 @@ def differences(table: pd.DataFrame, first: str, second: str, sentence: str, not
         )
     caption = joined(
         f"{first} minus {second} on the same cells and the same backgrounds; right of zero the "
-        "first has the larger number. Filled: told apart (the 95% interval is off zero, and p is "
-        f"at most {ALPHA:g} where it was adjusted for all comparisons of models).",
+        f"first has the larger number. Filled: told apart (the {wording.level()} interval is off "
+        f"zero, and p is at most {ALPHA:g} where it was adjusted for all comparisons of models).",
         sentence,
         wording.unit_note(table),
         sample_size(table),
