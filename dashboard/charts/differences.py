@@ -100,7 +100,7 @@ def _difference_title(table: pd.DataFrame, first: str, second: str) -> str:
     """Say the largest difference in drops that is told from zero."""
     drops = wording.records(table[table["quantity"] == "drop"])
     if not drops:
-        return f"{first} and {second} were not asked about the same trials"
+        return f"No difference of {first} and {second} was computed in this probe"
     told = [row for row in drops if _told(row) and row.condition in wording.SWAPS]
     if not told:
         return f"{first} and {second}: no difference between their drops is told from zero"
