@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from compute.schema import CLAIMED, CONDITIONS, Condition, Effect
+from compute.schema import CLAIMED, CONDITIONS, Effect
 from compute.statistics.bootstrap import (
     BootstrapConfig,
     Resampling,
@@ -46,11 +46,12 @@ ADJUSTED = {
 
 DRAWN = "drawn"
 """Key, in a row of an effect that the headline may name, of the draws behind it (`Drawn`)."""
+_HEADLINE = {str(c) for c, spec in CONDITIONS.items() if spec.headline}
 
 
 def may_be_named(effect: Effect, condition: str) -> bool:
     """Whether the headline may name an effect, so that it needs a simultaneous interval."""
-    return CONDITIONS[Condition(condition)].headline and effect != Effect.NET
+    return condition in _HEADLINE and effect != Effect.NET
 
 
 def pair_tallies(
