@@ -46,6 +46,7 @@ ADJUSTED = {
 
 DRAWN = "drawn"
 """Key, in a row of an effect that the headline may name, of the draws behind it (`Drawn`)."""
+
 _HEADLINE = {str(c) for c, spec in CONDITIONS.items() if spec.headline}
 
 
