@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from compute.paper.table_1 import SPREAD
-from compute.schema import CONDITIONS, Condition
+from compute.schema import CONDITIONS, PROBES, Condition, Probe
 from compute.statistics.aggregation import UNIT
 from compute.statistics.config import ALPHA, LEVEL
 from dashboard.theme import condition_title, model_title
@@ -199,10 +199,6 @@ def drop_finding(table: pd.DataFrame) -> str:
     )
 
 
-BY_PROBE = {"pair": "pair tests", "multiclass": "the multi-class probe"}
-"""Probes as they follow “by”; others are called by their names."""
-
-
 def equivalence_finding(table: pd.DataFrame) -> str:
     """Return sentences on which drops are shown to be negligible; empty without such tests.
 
@@ -259,7 +255,8 @@ def equivalence_finding(table: pd.DataFrame) -> str:
 
 
 def _by(probe: str) -> str:
-    return BY_PROBE.get(probe, probe)
+    """Return a probe as it follows “by”."""
+    return PROBES[Probe(probe)].words
 
 
 def _margins(rows: pd.DataFrame) -> str:

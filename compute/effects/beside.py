@@ -4,6 +4,7 @@ Layer: reads the probe stage's work files; the numbers are computed in `compute.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,13 @@ from numpy.typing import NDArray
 from compute.probes.beside import files_beside
 from compute.probes.cells import Cells
 from compute.probes.tables import read_donor_influence
-from compute.schema import BESIDE, COMPOSED, Condition, Probe, Protocol
+from compute.schema import BESIDE, COMPOSED, PROBES, Condition, Probe, Protocol
 from compute.statistics.bootstrap import BootstrapConfig, Resampling
 from compute.statistics.donors import DonorInfluence, side_by_side
 from compute.statistics.effect_rows import effect_rows
 from compute.statistics.effects import Tallies
 from compute.statistics.f1 import LabelTallies, f1_rows
+from compute.statistics.model_differences import Answered
 from compute.statistics.resampling_units import Units
 from compute.storage.run_directory import RunDirectory
 
@@ -33,7 +35,7 @@ def rows_beside(
     protocol: Protocol,
     drawn: Callable[[NDArray[np.int64]], Resampling],
     config: BootstrapConfig,
-) -> Iterator[tuple[Probe, tuple[Rows, Rows]]]:
+) -> Iterator[tuple[Probe, tuple[Rows, Rows], Answered | None]]:
     """Estimate the accuracies and effects of one model in the probes that were asked.
 
     Parameters
@@ -53,8 +55,10 @@ def rows_beside(
     ------
     probe : Probe
         One of `BESIDE`.
-    accuracy, effects : list of dict
-        As from `compute.statistics.effect_rows.effect_rows`.
+    rows : tuple of list of dict
+        Accuracies and effects, as from `compute.statistics.effect_rows.effect_rows`.
+    answered : Answered or None
+        From which models are compared; None for F1, which is no mean over cells.
     """
     for probe in BESIDE:
         frames: dict[Condition, pd.DataFrame] = {}
@@ -77,11 +81,15 @@ def rows_beside(
         if probe is Probe.MULTILABEL:
             labels = label_tallies(several, cells.labelled, len(names))
             resampling = drawn(labels.strata)
-            yield probe, f1_rows(labels, tested, names, resampling, config, donors)
+            yield probe, f1_rows(labels, tested, names, resampling, config, donors), None
         else:
             tallies = score_tallies(several, cells.units)
             resampling = drawn(tallies.classes)
-            yield probe, effect_rows(tallies, tested, names, resampling, config, donors)
+            # Only a share of right answers has odds.
+            share = PROBES[probe].measure == "accuracy"
+            how = config if share else replace(config, margin_odds=None)
+            rows = effect_rows(tallies, tested, names, resampling, how, donors)
+            yield probe, rows, Answered(tallies, tested, donors)
 
 
 def _influence(files: dict[str, Any], protocol: Protocol, cells: Cells) -> DonorInfluence | None:

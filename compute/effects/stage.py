@@ -398,10 +398,12 @@ class _Stage:
                 }  # fmt: skip
                 for kept, some in zip(rows, found, strict=True):
                     kept += [{**key, **row} for row in some]
-            for probe, found in rows_beside(
+            for probe, found, scored in rows_beside(
                 self.run, self.cells, model, protocol,
                 lambda strata: self._resampling(strata.tobytes()), self.config,
             ):  # fmt: skip
+                if scored is not None:
+                    self.compared.setdefault((protocol, probe), {})[model] = scored
                 key = {
                     "model": model, "protocol": str(protocol), "probe": str(probe),
                     "aggregation": str(Aggregation.ALL), "unit": self.units.kind,

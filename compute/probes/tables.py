@@ -272,7 +272,8 @@ def read_donor_influence(
     moved[donor[of].astype(np.int64), scope[of], view[of]] = value[of]
     within[scope[both], view[both], other[both].astype(np.int64)] = value[both]
     sketch[bucket[signed].astype(np.int64), view[signed]] = value[signed]
-    return DonorInfluence(moved, within, classes, None, sketch)
+    # Without any sketch the products of two models are not known, which is not that they are 0.
+    return DonorInfluence(moved, within, classes, None, sketch if signed.any() else None)
 
 
 def _pair_influence(

@@ -50,6 +50,11 @@ DRAWN = "drawn"
 _HEADLINE = {str(c) for c, spec in CONDITIONS.items() if spec.headline}
 
 
+def may_be_named(effect: Effect, condition: str) -> bool:
+    """Whether the headline may name an effect, so that it needs a simultaneous interval."""
+    return condition in _HEADLINE and effect != Effect.NET
+
+
 def pair_tallies(
     rows: pd.DataFrame, conditions: Sequence[str], names: Sequence[str]
 ) -> tuple[Tallies | None, list[str]]:
@@ -173,7 +178,7 @@ def effect_rows(
                 row["p_equivalence"] = equivalence_test(
                     difference, draws, free, config.margin, counts["n_cells"], part.variance
                 )
-                if name in _HEADLINE and effect != Effect.NET:
+                if may_be_named(effect, name):
                     row[DRAWN] = Drawn(difference, draws, free, part.variance, tallies.protein)
                 if config.margin_odds is not None:
                     row["margin_odds"] = config.margin_odds

@@ -26,8 +26,10 @@ from compute.statistics.bootstrap import (
     spread,
 )
 from compute.statistics.donors import DonorInfluence, DonorPart, unbiased
+from compute.statistics.effect_rows import DRAWN, may_be_named
 from compute.statistics.effects import contrasts
 from compute.statistics.equivalence import equivalence_test
+from compute.statistics.simultaneous import Drawn
 
 
 @dataclass(frozen=True)
@@ -331,7 +333,7 @@ def _effect(
     free = _freedom(shared, 1, moved, apart, part)
     low, high = interval(difference, apart, free, part.variance)
     counts = _counts(shared, 1, a)
-    row = {
+    row: dict[str, Any] = {
         "effect": str(effect), "condition": condition, "estimate": difference, "ci_low": low,
         "ci_high": high, "p_value": np.nan, **counts,
     }  # fmt: skip
@@ -345,6 +347,8 @@ def _effect(
         row["p_equivalence"] = equivalence_test(
             difference, apart, free, config.margin, counts["n_cells"], part.variance
         )
+        if may_be_named(effect, condition):
+            row[DRAWN] = Drawn(difference, apart, free, part.variance, shared.protein)
     return row
 
 

@@ -70,8 +70,8 @@ def differences(table: pd.DataFrame, first: str, second: str, sentence: str, not
         )
     caption = joined(
         f"{first} minus {second} on the same cells and the same backgrounds; right of zero the "
-        "first has the larger number. Filled: told apart (the 95% interval is off zero, and p is "
-        f"at most {ALPHA:g} where it was adjusted for all comparisons of models).",
+        f"first has the larger number. Filled: told apart (the {wording.level()} interval is off "
+        f"zero, and p is at most {ALPHA:g} where it was adjusted for all comparisons of models).",
         sentence,
         wording.unit_note(table),
         sample_size(table),
@@ -100,7 +100,7 @@ def _difference_title(table: pd.DataFrame, first: str, second: str) -> str:
     """Say the largest difference in drops that is told from zero."""
     drops = wording.records(table[table["quantity"] == "drop"])
     if not drops:
-        return f"{first} and {second} were not asked about the same trials"
+        return f"No difference of {first} and {second} was computed in this probe"
     told = [row for row in drops if _told(row) and row.condition in wording.SWAPS]
     if not told:
         return f"{first} and {second}: no difference between their drops is told from zero"

@@ -80,10 +80,11 @@ class Study:
             return Resampling(code, max(len(CLASSES), code.max() + 1), 300, 0)
 
         found = {}
-        for probe, (accuracy, effects) in rows_beside(
+        for probe, (accuracy, effects), scored in rows_beside(
             self.run, self.cells, "one", protocol, lambda s: drawn(s.tobytes()),
             BootstrapConfig(300, 300),
         ):  # fmt: skip
+            assert (scored is None) == (probe is Probe.MULTILABEL)
             found[probe] = pd.DataFrame(accuracy), pd.DataFrame(effects)
         return found
 
