@@ -20,7 +20,7 @@ C = 1.0
 
 TOLERANCE = 1e-5
 """Largest slope at which the logistic regression stops. At scikit-learn's 1e-4 two fits to crops
-that hardly differ ended up to 0.01 of probability apart, and p-values of shifts took it for more."""
+that hardly differ ended up to 0.01 of probability apart; p-values of shifts told them apart."""
 
 MAX_ITERATIONS = 1000
 """Most steps of the logistic regression."""

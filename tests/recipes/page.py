@@ -42,6 +42,6 @@ os.environ["BYSTANDER_RUNS"] = json.dumps([str(Path("data/demo").resolve())])
 test = AppTest.from_file("dashboard/app.py", default_timeout=120).run()
 test.switch_page("views/census.py").run()
 assert not test.exception
-assert any("This run has 1,458 cells" in text.value for text in test.markdown)
+assert any("This run has 1,620 cells" in text.value for text in test.markdown)
 """,
 )
