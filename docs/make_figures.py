@@ -11,6 +11,7 @@ import draw_results
 import pandas as pd
 from drawing import save, settings
 
+from compute.bench.config import SimulationConfig
 from compute.bench.intervals import HOLDS
 from compute.bench.judging import MOST
 
@@ -19,6 +20,8 @@ OUT = ROOT / "docs" / "figures"
 DEMO = ROOT / "data" / "demo"
 COVERAGE = ROOT / "docs" / "coverage.csv"
 PAGE = ROOT / "docs" / "method.md"
+USUAL = SimulationConfig.data_sets
+"""Data sets of a simulation; where a row rests on others, their number is written."""
 
 
 def measured(table: Path) -> str:
@@ -35,6 +38,7 @@ def measured(table: Path) -> str:
         if not pd.isna(row.least):
             promised = f"{row.least:.0%} to {row.most:.0%}"
         share = f"{row.share:.1%} ± {row.error:.1%}"
+        share += "" if row.data_sets == USUAL else f" ({row.data_sets} data sets)"
         lines.append(f"| {row.estimator} | {row.setting} | {row.counted} | {share} | {promised} |")
     return "\n".join(lines)
 

@@ -37,7 +37,7 @@ CONFIG = RunConfig(
     embed=EmbedConfig(),
     bootstrap=BootstrapConfig(),
     examples=1,
-    example_bits=6,
+    example_bits=5,
     keep_embeddings=False,
 )
 """Settings of the demo's run."""
