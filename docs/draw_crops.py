@@ -27,7 +27,7 @@ from compute.store.reader import CropArrays, CropStore
 from dashboard.render.images import ranges
 from dashboard.theme import condition_ink, condition_title
 
-CELL = 299
+CELL = 257
 """The cell that the strip of conditions and the composite show: its neighbours are easy to see."""
 
 ON, RIVAL = "Golgi", "actin"

@@ -29,7 +29,7 @@ from dashboard.theme import MUTED, condition_title, model_title
 MODEL = "deeploc"
 """Whose results the figures show."""
 
-PROTEIN = "SIM1-017"
+PROTEIN = "SIM1-110"
 """Whose shift the figure shows: a protein of the cytoplasm that reads as actin."""
 
 EXCHANGES = 4000
@@ -87,12 +87,15 @@ def drop_and_gap(demo: Path) -> Figure:
         float(rows.loc[rows["condition"] == name, "estimate"].iloc[0])
         for name in ("unaltered", "same", "different")
     )
-    for place, top, text in ((3.6, high, "drop"), (4.1, low, "gap")):
+    for place, top, text, side in ((3.6, high, "drop", -1), (4.1, low, "gap", 1)):
         left.annotate(
             "", (place, swapped), (place, top),
             arrowprops={"arrowstyle": "<->", "color": MUTED.light, "shrinkA": 0, "shrinkB": 0},
         )  # fmt: skip
-        left.text(place + 0.06, (top + swapped) / 2, text, size=10, va="center", weight="bold")
+        left.text(
+            place + 0.06 * side, (top + swapped) / 2, text, size=10, va="center", weight="bold",
+            ha="left" if side > 0 else "right",
+        )  # fmt: skip
     left.hlines(high, 0.1, 3.6, color=ink("unaltered"), linewidth=0.8, linestyle=":")
     left.hlines(low, 1.1, 4.1, color=ink("same"), linewidth=0.8, linestyle=":")
     left.hlines(swapped, 3.1, 4.1, color=ink("different"), linewidth=0.8, linestyle=":")
