@@ -164,6 +164,10 @@ what a drop is made of, and `conflicting` (fewer cells, a background that argues
 answer) is said beside it."""
 
 
+SPLIT = 2
+"""Disagreements of probes that are told, those with the largest drops; the others are counted."""
+
+
 def worst_drop(table: pd.DataFrame) -> Any | None:
     """Return the row of `accuracy.overall` with the largest drop under one of `SWAPS`, or None."""
     rows = table[table["condition"].isin(SWAPS) & table["drop_estimate"].notna()]
@@ -222,7 +226,8 @@ def equivalence_finding(table: pd.DataFrame) -> str:
     every = "every probe" if len(probes) > 1 else "the only probe"
     named = f"{every} of this run ({', '.join(_by(probe) for probe in probes)})"
     agreed: dict[str, list[str]] = {}
-    split, worst, first = [], 0.0, None
+    split: list[tuple[float, str]] = []
+    worst, first = 0.0, None
     for (model, condition), some in rows.groupby(["model", "condition"], sort=False):
         yes = passed[some.index]
         if yes.all() and set(some["probe"]) == set(probes):
@@ -250,7 +255,10 @@ def equivalence_finding(table: pd.DataFrame) -> str:
             f"p ≤ {worst:.3f}; {tested_on(first)}). Of the others that cannot be said."
         )
     if split:
-        said += f" The probes disagree on {'; '.join(split)}."
+        largest = [text for _, text in sorted(split, key=lambda pair: -pair[0])]
+        left = len(largest) - SPLIT
+        more = f"; and on {count(left, 'other pair')}" if left > 0 else ""
+        said += f" The probes disagree on {'; '.join(largest[:SPLIT])}{more}."
     return said
 
 
@@ -268,18 +276,17 @@ def _margins(rows: pd.DataFrame) -> str:
     return f"{text} and odds of a right answer that change by less than a factor {odds.iloc[0]:g}"
 
 
-def _disagreement(model: str, condition: str, yes: pd.DataFrame, no: pd.DataFrame) -> str:
-    """Say which probes show a model to be robust under a condition, and which do not."""
-    others = [
-        f"{_by(row.probe)} not: there it loses {points(row.estimate)} "
-        f"({interval(row.ci_low, row.ci_high)})"
-        for row in records(no)
-    ]
+def _disagreement(
+    model: str, condition: str, yes: pd.DataFrame, no: pd.DataFrame
+) -> tuple[float, str]:
+    """Say which probes show a model to be robust, and which of the others has the largest drop."""
+    row = records(no.sort_values("estimate", ascending=False))[0]
     agree = " and ".join(_by(probe) for probe in yes["probe"])
     verb = "say" if len(yes) > 1 or agree.endswith("s") else "says"
-    return (
+    return row.estimate, (
         f"{model_title(model)} under “{condition_title(condition).lower()}”: {agree} {verb} that "
-        f"it is robust, {', '.join(others)}"
+        f"it is robust, {_by(row.probe)} not: there it loses {points(row.estimate)} "
+        f"({interval(row.ci_low, row.ci_high)})"
     )
 
 

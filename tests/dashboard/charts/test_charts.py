@@ -319,6 +319,21 @@ def test_where_the_probes_disagree_on_all_no_model_is_robust():
     assert "the multi-class probe says that it is robust, pair tests not" in text
 
 
+def test_only_the_disagreements_with_the_largest_drops_are_told():
+    split = [
+        (model, condition, probe, 0.01 if probe == "pair" else 0.3)
+        for model in ("pifia", "deeploc")
+        for condition in ("masked", "same")
+        for probe in ("pair", "multiclass", "knn")
+    ]
+    rows = equivalent(*split)
+    rows.loc[(rows["condition"] == "same") & (rows["probe"] == "knn"), "estimate"] = 0.05
+    text = wording.equivalence_finding(rows)
+    assert text.count("nearest neighbours not: there it loses 5.0 points") == 2
+    assert "under “masked”" not in text
+    assert text.endswith("; and on 2 other pairs.")
+
+
 def test_a_probe_without_a_test_does_not_agree():
     rows = equivalent(("pifia", "masked", "pair", 0.01), ("pifia", "masked", "multiclass", None))
     assert wording.equivalence_finding(rows).startswith("No model is shown")
