@@ -48,7 +48,7 @@ def test_the_probe_learns_from_the_first_crop_of_each_pair_test_cell(made, condi
         TrainingCrops(vectors[learned], of, cells.classes[of]), cells.folds, len(CLASSES)
     )
     frame = made.predictions("one", condition, "refit").set_index("trial").loc[trials["trial"]]
-    assert np.allclose(np.stack(frame["probabilities"]), fitted(vectors, cell), atol=1e-4)
+    assert np.allclose(np.stack(frame["probabilities"]), fitted(vectors, cell), atol=2e-3)
 
 
 def test_multiclass_accuracies_are_means_over_classes_of_all_labelled_cells(made):

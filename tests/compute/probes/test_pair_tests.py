@@ -349,8 +349,8 @@ def naive_multiclass(features, cell, classes, folds, asked, asked_cell):
     for held in range(folds.number):
         seen = np.array([folds.fold[c] != held for c in cell])
         scaler = StandardScaler().fit(features[seen])
-        model = LogisticRegression(C=1, max_iter=1000)
-        model.fit(scaler.transform(features[seen]), classes[seen])
+        model = LogisticRegression(C=1, max_iter=1000, tol=multiclass.TOLERANCE)
+        model.fit(scaler.transform(features[seen]).astype(float), classes[seen])
         full = np.zeros((len(asked), K + 1))
         full[:, model.classes_] = model.predict_proba(scaler.transform(asked))
         asked_all.append(full)

@@ -88,8 +88,8 @@ def test_across_runs_it_is_the_difference_that_one_run_has(twins, probe):
     half, wanted = (both[f"ci_high{e}"] - both[f"ci_low{e}"] for e in ("", "_inside"))
     windows = both["condition"] == "cell_free"
     if probe == Probe.MULTICLASS:  # whose donors are known: sketches differ by chance
-        assert np.allclose(half[~windows], wanted[~windows], rtol=0.03)
-    assert (half <= wanted * 1.03).all()
+        assert np.allclose(half[~windows], wanted[~windows], rtol=0.06)
+    assert (half <= wanted * 1.06).all()
 
 
 def test_one_model_twice_does_not_differ(twins):
