@@ -236,7 +236,7 @@ def equivalence_finding(table: pd.DataFrame) -> str:
                 worst, *some["p_equivalence_holm"], *some["p_equivalence_odds_holm"].dropna()
             )
             first = records(some)[0] if first is None else first
-        elif yes.any():
+        elif yes.any() and not yes.all():
             split.append(_disagreement(str(model), str(condition), some[yes], some[~yes]))
     many = rows.groupby(["model", "condition"]).ngroups
     if first is None:

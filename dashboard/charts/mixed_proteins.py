@@ -112,7 +112,8 @@ def shares(table: pd.DataFrame) -> Chart:
         f"no one class fits all (q ≤ {ALPHA:g}): {population(table)}. A shift is substantial with "
         f"q ≤ {ALPHA:g} and a total variation of at least {SUBSTANTIAL:g}; bars: {wording.level()} "
         "intervals over proteins (Wilson). Pointing at a mark gives quartiles of the "
-        f"Kullback–Leibler divergence; the paper's, masked, are {quartiles} nats."
+        f"Kullback–Leibler divergence; the paper's, masked, are {quartiles} nats. "
+        f"n = {wording.count(rows['n_proteins'].max() if len(rows) else 0, 'protein')}."
     )
     return Chart("mixed_shares", _title(rows), caption, (panel,) if conditions else ())
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from compute.schema import COMPOSED, CONDITIONS
+from compute.schema import COMPOSED, CONDITIONS, PROBES
 from compute.statistics.truth import Verdict, verdict
 from dashboard.queries import accuracy, answers, examples, proteins
 from dashboard.queries.filters import AccuracyFilter, CropFilter, ShiftFilter
@@ -71,7 +71,7 @@ def test_equivalence_is_read(run):
     chosen = replace(EVERY, protocol="refit")
     found = accuracy.equivalence(run, chosen)
     assert {"same", "different"} <= set(found["condition"])
-    assert set(found["probe"]) == {"pair", "multiclass"}, "whichever probe is chosen"
+    assert set(found["probe"]) == set(PROBES), "whichever probe is chosen"
     assert (found["margin"] == 0.02).all()
     assert found["margin_odds"].isna().all()
     twin = table(run, "effects").query(

@@ -264,7 +264,7 @@ def test_the_page_shows_a_board_and_two_kinds_of_disagreement(app):
     said = text_of(test)
     assert "loses least accuracy" in said
     assert "Where two disagree" in said
-    assert len(test.get("plotly_chart")) == 5
+    assert len(test.get("plotly_chart")) == 8, "three of them differences of models"
     assert test.dataframe[0].value["entry"].iloc[0] in ("PIFiA", "Paired Cell", "DeepLoc")
 
 
