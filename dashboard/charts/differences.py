@@ -68,10 +68,14 @@ def differences(table: pd.DataFrame, first: str, second: str, sentence: str, not
                 height=130 + 30 * len(rows),
             )
         )
+    told_apart = (
+        f"Filled: told apart (the {wording.level()} interval is off zero, and p is at most "
+        f"{ALPHA:g} where it was adjusted for all comparisons of models)."
+    )
     caption = joined(
         f"{first} minus {second} on the same cells and the same backgrounds; right of zero the "
-        f"first has the larger number. Filled: told apart (the {wording.level()} interval is off "
-        f"zero, and p is at most {ALPHA:g} where it was adjusted for all comparisons of models).",
+        "first has the larger number.",
+        told_apart if table["ci_low"].notna().any() else "",
         sentence,
         wording.unit_note(table),
         sample_size(table),

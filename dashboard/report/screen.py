@@ -85,7 +85,8 @@ def _framed(body: str, dark: bool) -> str:
     inks = (("PAGE", PAGE), ("TEXT", TEXT), ("MUTED", MUTED), ("GRID", GRID), ("ALERT", ALERT))
     for name, ink in inks:
         style = style.replace(name, ink.on(dark))
-    return f'{style}<div class="slide" role="region" aria-label="Figure">{body}</div>'
+    # A long finding scrolls on a phone, so the keyboard must reach it.
+    return f'{style}<div class="slide" role="region" tabindex="0" aria-label="Figure">{body}</div>'
 
 
 def _uri(drawing: bytes) -> str:

@@ -61,9 +61,10 @@ def page() -> None:
         "runs": several,
         **figures.joined_ends(first, second),
     }
-    with show.guarded("The tested differences"):
-        ends = {name: values[name] for name in ("first", "second", "runs")}
-        show.figure(figures.DIFFERENCES, shared, filters=filters, **ends)
+    if not shared.published:
+        with show.guarded("The tested differences"):
+            ends = {name: values[name] for name in ("first", "second", "runs")}
+            show.figure(figures.DIFFERENCES, shared, filters=filters, **ends)
     with show.guarded("The classes"):
         show.figure(figures.CLASS_PAIRS, shared, filters=filters, **values)
     with show.guarded("The proteins"):
