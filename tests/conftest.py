@@ -65,7 +65,9 @@ def config():
     from compute.statistics.bootstrap import BootstrapConfig
 
     return RunConfig(
-        plan=PlanConfig(backgrounds=3, folds=2), bootstrap=BootstrapConfig(200, 200), examples=1
+        plan=PlanConfig(backgrounds=3, folds=2),
+        bootstrap=BootstrapConfig(200, 200, exchanges=8),
+        examples=1,
     )
 
 

@@ -21,7 +21,14 @@ from compute.schema import ADDED_TABLES
 from compute.storage.paths import RUN_TABLES
 from compute.storage.run_directory import RunDirectory
 
-RUN_ARGUMENTS = ["--backgrounds=3", "--draws=200", "--folds=2", "--examples=1", "--jobs=1"]
+RUN_ARGUMENTS = [
+    "--backgrounds=3",
+    "--draws=200",
+    "--exchanges=8",
+    "--folds=2",
+    "--examples=1",
+    "--jobs=1",
+]
 
 
 def digests(run: Path) -> dict[str, str]:
