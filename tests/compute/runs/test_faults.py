@@ -28,8 +28,8 @@ KILLS_HERE, KILLS_ON_RAY = 70, 30
 KILLS_IN_ONE_RUN = 5
 """Kills after which a run is left to end, compared, and another one begun."""
 
-SETTINGS = ["--conditions=unaltered,same,different,conflicting", "--backgrounds=2", "--draws=100", "--exchanges=8", "--probes=knn",
-            "--folds=2", "--examples=1", "--jobs=1"]  # fmt: skip
+SETTINGS = ["--conditions=unaltered,same,different,conflicting", "--backgrounds=2", "--draws=100",
+            "--exchanges=8", "--probes=knn", "--folds=2", "--examples=1", "--jobs=1"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,8 @@ from tests.compute.flaky_storage import content, files, put
 from tests.compute.forked import STAGES, reached, wait_for_stage
 from tests.compute.s3_server import S3Server, start
 
-SETTINGS = ["--conditions=unaltered,same,different,conflicting", "--backgrounds=2", "--draws=100", "--exchanges=8", "--probes=knn",
+SETTINGS = ["--conditions=unaltered,same,different,conflicting", "--backgrounds=2", "--draws=100",
+            "--exchanges=8", "--probes=knn",
             "--folds=2", "--examples=1", "--jobs=1"]  # fmt: skip
 PART = 50 * 2**20
 """Bytes of a part, of which files of two or more are made (s3fs)."""

@@ -16,7 +16,8 @@ from tests.compute.forked import start, wait_for_stage
 from tests.compute.runs.test_pipeline import digests
 
 SETTINGS = ["--conditions=unaltered,same,different,conflicting", "--backgrounds=2", "--repeats=3",
-            "--draws=100", "--exchanges=8", "--probes=knn", "--folds=2", "--examples=1", "--jobs=1"]  # fmt: skip
+            "--draws=100", "--exchanges=8", "--probes=knn", "--folds=2", "--examples=1",
+            "--jobs=1"]  # fmt: skip
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks in /proc")
 
