@@ -109,7 +109,7 @@ def test_the_demo_and_the_dashboard_run_outside_the_checkout(installed, here):
     assert done.returncode == 0, done.stderr
     meta = json.loads((here / "small" / "run" / "run.json").read_text())
     assert meta["status"] == "complete"
-    assert meta["counts"]["cells"] == 324
+    assert meta["counts"]["cells"] == 360
     checked = bystander(installed, here, "check", "small/run")
     assert "Tables, counts and references agree." in checked.stdout, checked.stderr
     other = bystander(installed, here, "demo", "--no-dashboard", "--out", "small")
