@@ -304,9 +304,9 @@ def _all(shared: Shared, some: tuple[str, ...], *, protein_chosen: bool) -> None
     with right:
         show.figure(figures.CURVE, shared, condition=condition, threshold=threshold)
     show.figure(figures.SHARES, shared, threshold=threshold)
+    _table(shared, chosen)
     with show.guarded("Proteins with mixed localization"):
         _mixed(shared)
-    _table(shared, chosen)
     with show.guarded("The truth of all proteins"):
         _verdicts(shared, threshold)
 
