@@ -18,7 +18,7 @@ from compute.probes.cells import Cells
 from compute.runs.config import RunConfig
 from compute.runs.provenance import moved_masks
 from compute.runs.variants import Setting
-from compute.schema import CONDITIONS, Aggregation, Condition, Probe, Protocol
+from compute.schema import ANSWERING, CONDITIONS, Aggregation, Condition, Probe, Protocol
 from compute.statistics.bootstrap import Resampling
 from compute.statistics.donors import DonorInfluence, DonorSums, side_by_side
 from compute.statistics.effect_rows import pair_tallies
@@ -90,6 +90,7 @@ def setting_rows(setting: Setting, run: RunDirectory, base: Compared) -> pd.Data
         & (table["scope"] == "overall")
         & table["quantity"].isin([ACCURACY, *map(str, FINDINGS)])
         & table["condition"].isin(base.conditions)
+        & table["probe"].isin(map(str, ANSWERING))
         & table["model"].isin(back)
     ]
     table = table.assign(model=table["model"].map(back))
