@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from compute.bench.judging import ALPHA, Counter, Finding, SimulationConfig
 from compute.bench.simulated_probes import Answers, ProbesConfig, draw_answers
 from compute.bench.simulated_shifts import ShiftsConfig, draw_proteins
+from compute.statistics.bootstrap import wilson
 from compute.statistics.config import SUBSTANTIAL
 from compute.statistics.shifts import Null, benjamini_hochberg, shift
-from compute.statistics.variation import least_evidence, wilson
+from compute.statistics.variation import least_evidence
 
 LEVEL = (None, ALPHA)
 """Bounds of the share of false claims."""
@@ -161,6 +162,6 @@ def shares(config: SimulationConfig) -> Iterator[Finding]:
             setting = f"{n} mixed proteins, {words}"
             counter = Counter(setting, "intervals that hold the share expected", (None, None))
             for count in counts:
-                low, high = wilson(count, n)
+                low, high = wilson(count / n, n)
                 counter.add(f"share that shifts, {name}", low <= truth <= high)
             yield from counter.findings()

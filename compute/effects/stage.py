@@ -228,6 +228,10 @@ class _Stage:
             found[protocol] = fit_temperature(probabilities, own)
         return found
 
+    def _draws(self, classes: NDArray[np.int64]) -> Resampling:
+        """Return the draws of resampling units with these classes, made once."""
+        return self._resampling(classes.tobytes())
+
     def _draw(self, classes: bytes) -> Resampling:
         """Return the draws of resampling units with these classes (the bytes of an int64 array)."""
         code = np.frombuffer(classes, np.int64)
@@ -250,7 +254,7 @@ class _Stage:
             return
         answered = np.any([sums.n[:, 0] > 0 for sums in found.sums.values()], axis=0)
         units = self.units.take(answered)
-        drawn = self._resampling(units.classes.tobytes())
+        drawn = self._draws(units.classes)
         for protocol in Protocol:
             mine = {c: sums for (p, c), sums in found.sums.items() if p is protocol}
             if not mine:
@@ -372,7 +376,7 @@ class _Stage:
         self.rows[table] += [{**key, **row} for row in rows]
 
     def _effects(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Return the tables `accuracy` and `effects`, of both probes and in both aggregations."""
+        """Return the tables `accuracy` and `effects`, of all probes and in both aggregations."""
         answers = self.run.read("pair_tallies").to_pandas()
         rows: tuple[list[dict[str, Any]], ...] = ([], [])
         for model, protocol in product(self.models, Protocol):
@@ -384,31 +388,27 @@ class _Stage:
                     tallies, tested, pair_donors(self.run, self.cells, model, protocol, tested)
                 )
             whole = self.multiclass.get((model, protocol))
-            for probe, given in ((Probe.PAIR, pair), (Probe.MULTICLASS, whole)):
-                if given is None:
-                    continue
-                self.compared.setdefault((protocol, probe), {})[model] = given
-                drawn = self._resampling(given.tallies.classes.tobytes())
-                found = effect_rows(
-                    given.tallies, given.tested, self.names, drawn, self.config, given.donors
+            found: list[tuple[Probe, Any, Answered | None]] = [
+                (
+                    probe,
+                    effect_rows(
+                        given.tallies, given.tested, self.names, self._draws(given.tallies.classes),
+                        self.config, given.donors,
+                    ),
+                    given,
                 )
+                for probe, given in ((Probe.PAIR, pair), (Probe.MULTICLASS, whole))
+                if given is not None
+            ]  # fmt: skip
+            found += rows_beside(self.run, self.cells, model, protocol, self._draws, self.config)
+            for probe, both, answered in found:
+                if answered is not None:
+                    self.compared.setdefault((protocol, probe), {})[model] = answered
                 key = {
                     "model": model, "protocol": str(protocol), "probe": str(probe),
                     "aggregation": str(Aggregation.ALL), "unit": self.units.kind,
                 }  # fmt: skip
-                for kept, some in zip(rows, found, strict=True):
-                    kept += [{**key, **row} for row in some]
-            for probe, found, scored in rows_beside(
-                self.run, self.cells, model, protocol,
-                lambda strata: self._resampling(strata.tobytes()), self.config,
-            ):  # fmt: skip
-                if scored is not None:
-                    self.compared.setdefault((protocol, probe), {})[model] = scored
-                key = {
-                    "model": model, "protocol": str(protocol), "probe": str(probe),
-                    "aggregation": str(Aggregation.ALL), "unit": self.units.kind,
-                }  # fmt: skip
-                for kept, some in zip(rows, found, strict=True):
+                for kept, some in zip(rows, both, strict=True):
                     kept += [{**key, **row} for row in some]
             self._decomposition(model, protocol)
         accuracy, effects = (pd.DataFrame(kept) for kept in rows)
@@ -429,10 +429,7 @@ class _Stage:
         """Return the table `model_differences`; ask after `_effects`."""
         rows: list[dict[str, Any]] = []
         for (protocol, probe), answers in self.compared.items():
-            found = model_difference_rows(
-                answers, self.names, lambda classes: self._resampling(classes.tobytes()),
-                self.config,
-            )  # fmt: skip
+            found = model_difference_rows(answers, self.names, self._draws, self.config)
             key = {"protocol": str(protocol), "probe": str(probe), "unit": self.units.kind}
             rows += [{**row, **key} for row in found]
         frame = pd.DataFrame(rows)
@@ -446,7 +443,7 @@ class _Stage:
         ):
             if given is None:
                 continue
-            drawn = self._resampling(given.tallies.classes.tobytes())
+            drawn = self._draws(given.tallies.classes)
             rows = decomposition_rows(
                 given.tallies, list(self.ends), self.names, drawn, given.donors
             )

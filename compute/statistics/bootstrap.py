@@ -301,10 +301,31 @@ def share_interval(
         n = max(binomial / variance, 1.0)
     else:
         n = freedom + 1
-    t2 = _t(freedom) ** 2
-    middle = (estimate + t2 / (2 * n)) / (1 + t2 / n)
-    reach = np.sqrt(t2 * (max(binomial, 0) / n + t2 / (4 * n * n))) / (1 + t2 / n)
-    return float(max(middle - reach, 0)), float(min(middle + reach, 1))
+    return wilson(estimate, n, _t(freedom))
+
+
+def wilson(share: float, n: float, reach: float | None = None) -> tuple[float, float]:
+    """Return Wilson's interval of a share of n independent answers (Wilson 1927).
+
+    Parameters
+    ----------
+    share
+        0 to 1.
+    n
+        Number of answers, above 0.
+    reach
+        Standard deviations that the interval reaches to; those of a normal distribution at `LEVEL`
+        by default.
+
+    Returns
+    -------
+    low, high : float
+        0 to 1.
+    """
+    t2 = (_t(np.inf) if reach is None else reach) ** 2
+    middle = (share + t2 / (2 * n)) / (1 + t2 / n)
+    off = np.sqrt(t2 * (max(share * (1 - share), 0) / n + t2 / (4 * n * n))) / (1 + t2 / n)
+    return float(max(middle - off, 0)), float(min(middle + off, 1))
 
 
 def _with_known(variance: float, known: float, freedom: float) -> tuple[float, float]:

@@ -21,7 +21,7 @@ even if no other protein has it."""
 
 STRETCH = 1.1
 """What moves of probes are multiplied with. They are found to first order and are not quite normal:
-unstretched, p ≤ 0.05 came in up to 5.9% of simulated proteins that did not shift."""
+unstretched, p ≤ 0.05 came in up to 5.7% of simulated proteins that did not shift."""
 
 HALVES = 50
 """Random divisions of the unaltered cells into halves that give the noise floor."""

@@ -8,7 +8,6 @@ only.
 
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,9 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from compute.schema import VARIATION, Population
+from compute.statistics.bootstrap import wilson
 from compute.statistics.calibration import heat
-from compute.statistics.config import ALPHA, LEVEL, SUBSTANTIAL
+from compute.statistics.config import ALPHA, SUBSTANTIAL
 from compute.statistics.protein_shifts import CellAnswers
 from compute.statistics.shifts import benjamini_hochberg
 
@@ -188,19 +188,10 @@ def mixed_rows(shifts: pd.DataFrame, varying: Set[str]) -> Iterator[dict[str, An
         called = (some["q_value"] <= ALPHA) & (some["tv"] >= SUBSTANTIAL)
         known = some["q_value"].notna().any()
         shifted = int(called.sum())
-        low, high = wilson(shifted, n) if known else (np.nan, np.nan)
+        low, high = wilson(shifted / n, n) if known else (np.nan, np.nan)
         quartiles = {f"kl_{at}": float(some["kl"].quantile(at / 100)) for at in (25, 50, 75)}
         yield {
             "population": str(population), "estimate": shifted / n if known else np.nan,
             "ci_low": low, "ci_high": high, "shifted": shifted if known else None,
             **quartiles, "n_cells": int(some["n_cells"].sum()), "n_proteins": n,
         }  # fmt: skip
-
-
-def wilson(count: int, n: int) -> tuple[float, float]:
-    """Return Wilson's interval of a share of n independent things (Wilson 1927), 0 to 1."""
-    z2 = NormalDist().inv_cdf((1 + LEVEL) / 2) ** 2
-    share = count / n
-    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
-    reach = np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n)
-    return float(max(middle - reach, 0)), float(min(middle + reach, 1))

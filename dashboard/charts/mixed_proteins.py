@@ -6,9 +6,9 @@ from compute.paper.table_1 import MIXED_DIVERGENCE, MIXED_PROTEINS, MIXED_SHARE
 from compute.schema import Condition, Population
 from compute.statistics.config import ALPHA, SUBSTANTIAL
 from dashboard import wording
-from dashboard.charts.accuracy import spread_out, tuples
-from dashboard.charts.description import Axis, Chart, Layer, Panel, Points
-from dashboard.theme import condition_title, in_order, model_marks, model_title
+from dashboard.charts.description import Chart
+from dashboard.charts.proteins import by_condition
+from dashboard.theme import model_title
 
 PUBLISHED = (
     f"In the paper about {MIXED_SHARE:.0%} do (PIFiA, {MIXED_PROTEINS:,} proteins, probes fitted "
@@ -76,35 +76,13 @@ def shares(table: pd.DataFrame) -> Chart:
         From `queries.proteins.mixed`.
     """
     rows = table[(table["population"] == Population.MIXED) & table["estimate"].notna()]
-    conditions = in_order(rows["condition"].unique())
-    place = {name: i for i, name in enumerate(conditions)}
-    marks = model_marks(rows["model"])
-    models = sorted(rows["model"].unique(), key=list(marks).index)
-    layers: list[Layer] = []
-    for model, offset in zip(models, spread_out(len(models)), strict=True):
-        some = rows[rows["model"] == model]
-        layers.append(
-            Points(
-                model_title(model),
-                tuple(place[c] + offset for c in some["condition"]),
-                tuples(some["estimate"]),
-                marks[model].ink,
-                low=tuples(some["ci_low"]),
-                high=tuples(some["ci_high"]),
-                symbol=marks[model].symbol,
-                hover=tuple(
-                    f"{model_title(model)}, {condition_title(row.condition)}\n"
-                    f"{row.estimate:.0%} ({int(row.shifted):,} of {row.n_proteins:,} proteins)\n"
-                    f"KL, quartiles: {row.kl_25:.2f}, {row.kl_50:.2f}, {row.kl_75:.2f} nats"
-                    for row in wording.records(some)
-                ),
-            )
-        )
-    panel = Panel(
-        Axis("", tuple(condition_title(c) for c in conditions)),
-        Axis("Mixed proteins shifted", range=(0, 1.02), percent=True),
-        tuple(layers),
-        height=340,
+    panel = by_condition(
+        rows,
+        "Mixed proteins shifted",
+        lambda row: (
+            f"{row.estimate:.0%} ({int(row.shifted):,} of {row.n_proteins:,} proteins)\n"
+            f"KL, quartiles: {row.kl_25:.2f}, {row.kl_50:.2f}, {row.kl_75:.2f} nats"
+        ),
     )
     quartiles = ", ".join(f"{value:.2f}" for value in MIXED_DIVERGENCE)
     caption = (
@@ -115,7 +93,7 @@ def shares(table: pd.DataFrame) -> Chart:
         f"Kullback–Leibler divergence; the paper's, masked, are {quartiles} nats. "
         f"n = {wording.count(rows['n_proteins'].max() if len(rows) else 0, 'protein')}."
     )
-    return Chart("mixed_shares", _title(rows), caption, (panel,) if conditions else ())
+    return Chart("mixed_shares", _title(rows), caption, (panel,) if len(rows) else ())
 
 
 def _title(rows: pd.DataFrame) -> str:

@@ -1,6 +1,6 @@
 """Tables of protein shifts and distributions to chart descriptions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -144,13 +144,17 @@ def curve(table: pd.DataFrame, condition: str, threshold: float) -> Chart:
     return Chart("shift_curve", title, caption, (panel,) if at else ())
 
 
-def shares(table: pd.DataFrame, threshold: float) -> Chart:
-    """Draw the share of substantially shifted proteins by condition, a mark for each model.
+def by_condition(table: pd.DataFrame, axis: str, hover: Callable[[Any], str]) -> Panel:
+    """Draw shares by condition, a mark for each model, with intervals where there are any.
 
     Parameters
     ----------
     table
-        From `queries.proteins.shares`.
+        Has ``model, condition, estimate``, and perhaps ``ci_low, ci_high``.
+    axis
+        Title of the axis of shares.
+    hover
+        Says what a row of the table is, after its model and condition.
     """
     conditions = in_order(table["condition"].unique())
     place = {name: i for i, name in enumerate(conditions)}
@@ -159,21 +163,44 @@ def shares(table: pd.DataFrame, threshold: float) -> Chart:
     layers: list[Layer] = []
     for model, offset in zip(models, spread_out(len(models)), strict=True):
         rows = table[table["model"] == model]
+        low, high = (tuples(rows[end]) if end in rows else () for end in ("ci_low", "ci_high"))
         layers.append(
             Points(
                 model_title(model),
                 tuple(place[c] + offset for c in rows["condition"]),
-                tuples(rows["share"]),
+                tuples(rows["estimate"]),
                 marks[model].ink,
+                low=low,
+                high=high,
                 symbol=marks[model].symbol,
                 size=11,
                 hover=tuple(
-                    f"{model_title(model)}, {condition_title(row.condition)}\n"
-                    f"{row.share:.0%} ({row.shifted:,} of {row.n:,} proteins)"
+                    f"{model_title(model)}, {condition_title(row.condition)}\n{hover(row)}"
                     for row in wording.records(rows)
                 ),
             )
         )
+    return Panel(
+        Axis("", tuple(condition_title(c) for c in conditions)),
+        Axis(axis, range=(0, 1.02), percent=True),
+        tuple(layers),
+        height=340,
+    )
+
+
+def shares(table: pd.DataFrame, threshold: float) -> Chart:
+    """Draw the share of substantially shifted proteins by condition, a mark for each model.
+
+    Parameters
+    ----------
+    table
+        From `queries.proteins.shares`.
+    """
+    panel = by_condition(
+        table.rename(columns={"share": "estimate"}),
+        "Proteins shifted",
+        lambda row: f"{row.estimate:.0%} ({row.shifted:,} of {row.n:,} proteins)",
+    )
     title = "No shifts were computed"
     kept = table[table["condition"].isin(wording.SWAPS)]
     if len(kept):
@@ -184,18 +211,12 @@ def shares(table: pd.DataFrame, threshold: float) -> Chart:
             if worst.shifted
             else "No protein's localization shifts substantially on another background"
         )
-    panel = Panel(
-        Axis("", tuple(condition_title(c) for c in conditions)),
-        Axis("Proteins shifted", range=(0, 1.02), percent=True),
-        tuple(layers),
-        height=340,
-    )
     caption = (
         f"Share of proteins whose localizations shift substantially (q ≤ {ALPHA:g} and total "
         f"variation ≥ {threshold:.2f}). "
         f"n = {wording.count(table['n'].max() if len(table) else 0, 'protein')}."
     )
-    return Chart("shifted_shares", title, caption, (panel,) if conditions else ())
+    return Chart("shifted_shares", title, caption, (panel,) if len(table) else ())
 
 
 def before_and_after(table: pd.DataFrame, protein: str, condition: str) -> Chart:

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
 
+from compute.statistics.bootstrap import wilson
 from compute.statistics.protein_shifts import CellAnswers
 from compute.statistics.variation import (
     PARTS,
@@ -14,7 +15,6 @@ from compute.statistics.variation import (
     least_evidence,
     mixed_rows,
     one_class_evidence,
-    wilson,
 )
 
 NAMES = ["actin", "ER", "Golgi", "nucleus"]
@@ -149,7 +149,7 @@ def test_mixed_proteins_are_counted_once_an_orf():
     assert found["mixed"]["n_proteins"] == 4
     assert found["mixed"]["estimate"] == 0.5
     assert found["mixed"]["kl_50"] == np.median([1.0, 2.0, 3.0, 0.5])
-    assert (found["mixed"]["ci_low"], found["mixed"]["ci_high"]) == wilson(2, 4)
+    assert (found["mixed"]["ci_low"], found["mixed"]["ci_high"]) == wilson(0.5, 4)
 
 
 def test_without_q_values_nothing_is_said_of_how_many_shift():
@@ -165,4 +165,4 @@ def test_without_q_values_nothing_is_said_of_how_many_shift():
 def test_wilsons_interval_equals_statsmodels(count, n):
     proportion = pytest.importorskip("statsmodels.stats.proportion")
     expected = proportion.proportion_confint(count, n, method="wilson")
-    assert wilson(count, n) == pytest.approx(expected)
+    assert wilson(count / n, n) == pytest.approx(expected)

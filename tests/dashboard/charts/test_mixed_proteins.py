@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from compute.paper.table_1 import MIXED_PROTEINS
-from compute.statistics.variation import wilson
+from compute.statistics.bootstrap import wilson
 from dashboard.charts import mixed_proteins
 from dashboard.queries import proteins
 
@@ -12,8 +12,8 @@ from dashboard.queries import proteins
 def rows(*shares, condition="masked", population="mixed"):
     """One row a model: shifted proteins of 40."""
     found = []
-    for model, shifted in zip(("deeploc", "pifia"), shares, strict=False):
-        low, high = wilson(shifted or 0, 40)
+    for model, shifted in zip(("deeploc", "pifia")[: len(shares)], shares, strict=True):
+        low, high = wilson((shifted or 0) / 40, 40)
         found.append(
             {
                 "model": model, "condition": condition, "population": population,

@@ -13,7 +13,7 @@ def drops(**by_probe):
     """Drops of models A, B and C in each probe, with a half width."""
     rows = []
     for probe, (values, half) in by_probe.items():
-        for entry, value in zip("ABC", values, strict=False):
+        for entry, value in zip("ABC"[: len(values)], values, strict=True):
             rows.append((probe, entry, value, value - half, value + half))
     return pd.DataFrame(rows, columns=["probe", "entry", "drop", "low", "high"])
 
