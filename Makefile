@@ -71,7 +71,7 @@ figures: $(READY)
 
 # Whether intervals and tests keep their promises, over 1,000 simulated data sets (some minutes)
 statistics: $(READY)
-	$(BIN)/bystander bench statistics --out docs/coverage.csv
+	$(BIN)/bystander bench statistics --workers 2 --out docs/coverage.csv
 
 # The README's screenshots, of the shipped demo in Chromium
 screenshots: $(READY)

@@ -26,10 +26,12 @@ from compute.bench.judging import (
 )
 from compute.bench.simulated_answers import AnswersConfig
 from compute.schema import Condition, Effect, Quantity
-from compute.statistics.bootstrap import BootstrapConfig, Resampling
+from compute.statistics.bootstrap import BootstrapConfig, Resampling, share_interval
 from compute.statistics.effect_rows import DRAWN, effect_rows
-from compute.statistics.model_differences import Answered, model_difference_rows, quantities
+from compute.statistics.joint_answers import Answered, Draw, joint_estimates, quantities
+from compute.statistics.model_differences import model_difference_rows
 from compute.statistics.simultaneous import simultaneous_intervals
+from compute.statistics.training_seeds import training_seed_rows
 
 AT_ONCE = ("unaltered", "same", "different", "cell_free", "masked")
 """Conditions whose drops are judged at once."""
@@ -45,6 +47,12 @@ FAMILIES = {
 
 MODELS = 3
 """Models in a family."""
+
+SEEDS = 4
+"""Seeds that a network is trained from."""
+
+SEED_EFFECTS = {", which are alike": (0.0, 0.0), " that differ": (0.3, 0.15)}
+"""Standard deviations of logits between seeds: of all conditions together, and of each."""
 
 ODDS = 1.25
 """Ratio of odds within which robustness is claimed here."""
@@ -173,20 +181,31 @@ def _compared(
     return model_difference_rows(
         some,
         models[0].names,
-        lambda classes: Resampling(classes, models[0].classes, config.draws, seed),
+        _draws(models[0], config, seed),
         BootstrapConfig(flips=config.flips, seed=seed),
     )
+
+
+def _draws(answers: AnswersConfig, config: SimulationConfig, seed: int) -> Draw:
+    """Return what draws resampling units."""
+    return lambda classes: Resampling(classes, answers.classes, config.draws, seed)
 
 
 def _true_differences(
     first: AnswersConfig, second: AnswersConfig, pair: bool
 ) -> dict[tuple[str, str], float]:
     """Integrate the first model's quantities minus the second's, by quantity and condition."""
-    sides = [simulated.true_accuracies(each, pair).overall for each in (first, second)]
-    off = dict(zip(first.conditions, sides[0] - sides[1], strict=True))
+    mine, theirs = (_true_quantities(each, pair) for each in (first, second))
+    return {key: value - theirs[key] for key, value in mine.items()}
+
+
+def _true_quantities(answers: AnswersConfig, pair: bool) -> dict[tuple[str, str], float]:
+    """Integrate accuracies, drops and the gap, by quantity and condition."""
+    overall = simulated.true_accuracies(answers, pair).overall
+    of = dict(zip(answers.conditions, overall, strict=True))
     return {
-        (str(quantity), condition): float(sum(w * off[name] for name, w in weights.items()))
-        for quantity, condition, weights in quantities(first.conditions)
+        (str(quantity), condition): float(sum(w * of[name] for name, w in weights.items()))
+        for quantity, condition, weights in quantities(answers.conditions)
     }
 
 
@@ -213,6 +232,52 @@ def odds(config: SimulationConfig) -> Iterator[Finding]:
                 name = f"equivalence within a factor {ODDS:g} of odds, pair tests"
                 counter.add(name, drop["p_equivalence_odds"] <= ALPHA)
             yield from counter.findings()
+
+
+def seeds(config: SimulationConfig) -> Iterator[Finding]:
+    """Judge intervals about a network, whatever seed it was trained from, from a few seeds.
+
+    Those of one model hold it too rarely where seeds differ, which shows that the count can fail.
+    """
+    conditions = ("unaltered", "same", "different")
+    for code, (setting, like) in enumerate(with_donors([MOST])):
+        mean = np.array([0.0, -0.1, -0.7])
+        answers = replace(like, conditions=conditions, shifts=tuple(mean))
+        for pair, probe in ((True, "pair tests"), (False, "multi-class probe")):
+            for strong, (between, (level, change)) in enumerate(SEED_EFFECTS.items()):
+                # Over seeds, logits spread by that much more, which proteins do not see.
+                truth = _true_quantities(
+                    replace(
+                        answers,
+                        condition_sd=float(np.hypot(answers.condition_sd, np.hypot(level, change))),
+                    ),
+                    pair,
+                )
+                here = f"{setting}, {SEEDS} seeds{between}"
+                counter = Counter(here, "intervals that hold the truth", DIFFERENCES_HELD)
+                alone = Counter(here, "intervals that hold the truth", (None, None))
+                for number, rng in config.each(25, code, pair, strong):
+                    off = level * rng.standard_normal((SEEDS, 1))
+                    off = off + change * rng.standard_normal((SEEDS, len(conditions)))
+                    models = [replace(answers, shifts=tuple(mean + each)) for each in off]
+                    some = _answers(models, SHARES["models alike"], pair, rng)
+                    drawn = _draws(answers, config, number)
+                    held: dict[str, list[bool]] = {str(q): [] for q in Quantity}
+                    for row in training_seed_rows(some, answers.names, drawn):
+                        aim = truth[row["quantity"], row["condition"]]
+                        held[row["quantity"]].append(row["ci_low"] <= aim <= row["ci_high"])
+                    counter.add_all(
+                        {f"mean {q} of a network's seeds, {probe}": e for q, e in held.items()}
+                    )
+                    first = next(iter(some.values()))
+                    one = next(joint_estimates([first], (1.0,), answers.names, drawn))
+                    low, high = share_interval(
+                        one.estimate, one.draws, one.freedom, added=one.added.variance
+                    )
+                    aim = truth[str(one.quantity), one.condition]
+                    alone.add(f"{one.quantity} of one seed's model, {probe}", low <= aim <= high)
+                yield from counter.findings()
+                yield from alone.findings()
 
 
 def _plain(answers: AnswersConfig, rng: np.random.Generator) -> Answered:

@@ -8,7 +8,10 @@ prints what `docs/method.md` shows.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 
 import pandas as pd
@@ -36,6 +39,7 @@ SIMULATIONS: dict[str, Callable[[SimulationConfig], Iterator[Finding]]] = {
     "all drops at once": claims.simultaneous,
     "differences of models": claims.differences,
     "equivalence of odds": claims.odds,
+    "seeds of training": claims.seeds,
 }
 """Every simulation by name."""
 
@@ -44,6 +48,7 @@ def measure_statistics(
     config: SimulationConfig | None = None,
     *,
     names: Iterable[str] = tuple(SIMULATIONS),
+    workers: int = 1,
     out: Path | str | None = None,
 ) -> Iterator[Row]:
     """Check on simulated data that intervals hold the truth and tests keep their level.
@@ -54,6 +59,8 @@ def measure_statistics(
         How many data sets, and of which seed; `SimulationConfig()` by default.
     names
         Keys of `SIMULATIONS`; all by default.
+    workers
+        Simulations at a time, each in a process of its own; by default 1, in this process.
     out
         CSV file that gets the findings too, a row each; none by default.
 
@@ -69,12 +76,28 @@ def measure_statistics(
     """
     config = SimulationConfig() if config is None else config
     found = []
-    for name in names:
-        for finding in SIMULATIONS[name](config):
+    for findings in _simulate(config, list(names), workers):
+        for finding in findings:
             found.append({**asdict(finding), "met": finding.met})
             yield as_row(finding)
     if out is not None:
         pd.DataFrame(found).round(4).to_csv(out, index=False)
+
+
+def _simulate(
+    config: SimulationConfig, names: list[str], workers: int
+) -> Iterator[Iterable[Finding]]:
+    """Yield what each simulation finds, in the order of `names`."""
+    if workers == 1:
+        yield from (SIMULATIONS[name](config) for name in names)
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        yield from pool.map(_findings, repeat(config), names)
+
+
+def _findings(config: SimulationConfig, name: str) -> list[Finding]:
+    """Return what one simulation finds."""
+    return list(SIMULATIONS[name](config))
 
 
 def as_row(finding: Finding) -> Row:

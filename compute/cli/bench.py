@@ -140,6 +140,7 @@ def statistics(
         SimulationConfig.data_sets
     ),
     seed: Seed = SimulationConfig.seed,
+    workers: Annotated[int, typer.Option(min=1, help="Simulations at a time.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Also write the table here, as CSV.")] = None,
 ) -> None:
     """Check on simulated data that intervals hold the truth and tests keep their level.
@@ -148,7 +149,8 @@ def statistics(
     """
     from compute.bench.statistics import measure_statistics
 
-    _print(measure_statistics(SimulationConfig(data_sets=data_sets, seed=seed), out=out))
+    config = SimulationConfig(data_sets=data_sets, seed=seed)
+    _print(measure_statistics(config, workers=workers, out=out))
 
 
 @bench.command()

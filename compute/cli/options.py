@@ -114,6 +114,13 @@ MarginOdds = Annotated[
         "such as 1.25. Default: not tested."
     ),
 ]
+SeedsOf = Annotated[
+    str,
+    typer.Option(
+        help="Networks of which --models has several weights, trained from different seeds; by "
+        "commas. Their means get intervals that take in how seeds differ."
+    ),
+]
 Examples = Annotated[int, typer.Option(help="Cells per protein whose crops are kept to look at.")]
 DropEmbeddings = Annotated[
     bool, typer.Option("--drop-embeddings", help="Delete embeddings when the run is finished.")

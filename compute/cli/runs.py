@@ -44,6 +44,7 @@ from compute.cli.options import (
     Repeats,
     SecondReadings,
     Seed,
+    SeedsOf,
     Split,
     StoreArgument,
     StorePlace,
@@ -185,6 +186,7 @@ def run(
     exchanges: Exchanges = BootstrapConfig.exchanges,
     probes: Probes = USUAL_PROBES,
     margin_odds: MarginOdds = BootstrapConfig.margin_odds,
+    seeds_of: SeedsOf = "",
     examples: Examples = RunConfig.examples,
     drop_embeddings: DropEmbeddings = not RunConfig.keep_embeddings,
     batch_size: BatchSize = EmbedConfig.batch_size,
@@ -233,6 +235,7 @@ def run(
             draws=draws, seed=seed, margin=margin, exchanges=exchanges, margin_odds=margin_odds
         ),
         probes=tuple(names(probes)),
+        seeds_of=tuple(names(seeds_of)) if seeds_of else (),
         examples=examples,
         keep_embeddings=not drop_embeddings,
     )

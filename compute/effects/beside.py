@@ -21,7 +21,7 @@ from compute.statistics.donors import DonorInfluence, side_by_side
 from compute.statistics.effect_rows import effect_rows
 from compute.statistics.effects import Tallies
 from compute.statistics.f1 import LabelTallies, f1_rows
-from compute.statistics.model_differences import Answered
+from compute.statistics.joint_answers import Answered
 from compute.statistics.resampling_units import Units
 from compute.storage.run_directory import RunDirectory
 

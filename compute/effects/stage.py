@@ -39,10 +39,12 @@ from compute.statistics.dose import dose_rows
 from compute.statistics.effect_rows import adjust, effect_rows, pair_tallies
 from compute.statistics.effects import Tallies
 from compute.statistics.flips import flip_rows
-from compute.statistics.model_differences import Answered, adjust_differences, model_difference_rows
+from compute.statistics.joint_answers import Answered
+from compute.statistics.model_differences import adjust_differences, model_difference_rows
 from compute.statistics.protein_shifts import Nulls
 from compute.statistics.resampling_units import Units
 from compute.statistics.rescaling import rescaling_rows
+from compute.statistics.training_seeds import training_seed_rows
 from compute.statistics.truth import Truth
 from compute.statistics.variation import mixed_rows
 from compute.statistics.worst_case import worst_rows
@@ -73,6 +75,7 @@ def summarise(
     *,
     truth: pd.DataFrame | None = None,
     embed: EmbedConfig = ONCE,
+    seeds: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Write every summary table that is not there yet.
 
@@ -95,6 +98,8 @@ def summarise(
         The store's `truth`, on simulated cells; by default None.
     embed
         How trials were composed and read, and read again; by default once, and scaled by the crop.
+    seeds
+        Models that are one network trained from several seeds, by its name; none by default.
 
     Raises
     ------
@@ -105,7 +110,7 @@ def summarise(
         _copy(run, name, models, conditions)
     if all(run.summary(name).is_file() for name in MADE):
         return
-    stage = _Stage(run, cells, table, models, conditions, config, truth, embed)
+    stage = _Stage(run, cells, table, models, conditions, config, truth, embed, seeds or {})
     stage.gather(progress)
     for name, tables in stage.tables():
         expected = schema.SUMMARY_TABLES[name]
@@ -136,7 +141,9 @@ class _Stage:
         config: BootstrapConfig,
         truth: pd.DataFrame | None,
         embed: EmbedConfig,
+        seeds: Mapping[str, Sequence[str]],
     ) -> None:
+        self.seeds = seeds
         self.run, self.cells, self.table, self.config = run, cells, table, config
         self.models, self.conditions = models, conditions
         self.composed = [c for c in schema.COMPOSED if c in conditions]
@@ -184,6 +191,7 @@ class _Stage:
         accuracy, effects = self._effects()
         frames = {
             "accuracy": accuracy, "effects": effects, "model_differences": self._differences(),
+            "training_seeds": self._training_seeds(),
         }  # fmt: skip
         for name in MADE:
             if name in BY_PROTEIN:
@@ -434,6 +442,18 @@ class _Stage:
             rows += [{**row, **key} for row in found]
         frame = pd.DataFrame(rows)
         return adjust_differences(frame) if len(frame) else frame
+
+    def _training_seeds(self) -> pd.DataFrame:
+        """Return the table `training_seeds`; ask after `_effects`."""
+        rows: list[dict[str, Any]] = []
+        for (protocol, probe), answers in self.compared.items():
+            key = {"protocol": str(protocol), "probe": str(probe), "unit": self.units.kind}
+            for network, models in self.seeds.items():
+                mine = {model: answers[model] for model in models if model in answers}
+                if len(mine) == len(models):
+                    found = training_seed_rows(mine, self.names, self._draws)
+                    rows += [{"network": network, **row, **key} for row in found]
+        return pd.DataFrame(rows)
 
     def _decomposition(self, model: str, protocol: Protocol) -> None:
         """Collect what one model's drop is made of, in both probes."""

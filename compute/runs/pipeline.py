@@ -30,6 +30,7 @@ from compute.runs.example_crops import write_examples
 from compute.runs.prepare import prepare, with_fold
 from compute.runs.provenance import describe, flagged_trials, moved_masks, plain, seen_donors
 from compute.runs.stages import embed_stage, probe_stage
+from compute.runs.training_seeds import trained_again
 from compute.storage.atomic_files import Progress, silent, write_stream
 from compute.storage.paths import SECOND, WORK
 from compute.storage.run_directory import Notice, RunDirectory, begin, unheard
@@ -101,6 +102,7 @@ def run_store(
     loaded = [load_model(path, where) for path in cards]
     if len({model.name for model in loaded}) < len(loaded):
         raise UsageError("Two models have the same name.", "Change `name` in one of the cards.")
+    trained_again([model.card for model in loaded], config.seeds_of)
     header = {
         "configuration": plain(asdict(config)),
         "store": store.fingerprint,
@@ -175,6 +177,7 @@ class _Stages:
         summarise(
             run, cells, store.cells, names, conditions, config.bootstrap, self._progress,
             truth=store.truth, embed=config.embed,
+            seeds=trained_again([model.card for model in self._models], config.seeds_of),
         )  # fmt: skip
         self._lap("effects")
         write_examples(

@@ -41,7 +41,10 @@ _NAMES = {
 _SINGLE = {**schema.SUMMARY_TABLES, **schema.ADDED_TABLES}
 """Tables of one file each, with their schemas."""
 
-_OTHERWISE = {"model_differences": {"other": "models"}}
+_OTHERWISE = {
+    "model_differences": {"other": "models"},
+    "training_seeds": {"models": "models"},
+}
 """The same for columns that name something else in one summary table."""
 
 
@@ -268,10 +271,11 @@ def _check_summary(run: RunDirectory, name: str) -> int:
     """Check that a summary table has the run's own names; return the number of its rows."""
     path = run.summary(name)
     known = {**run.meta.get("tables", {}), **run.meta.get("added", {})}
-    columns = [c for c in _SINGLE[name].names if c in _NAMES]
+    of = _NAMES | _OTHERWISE.get(name, {})
+    columns = [c for c in _SINGLE[name].names if c in of]
     if name in known and columns:
         for rows in _read(path, columns):
-            _known_names(run, path, rows, _NAMES | _OTHERWISE.get(name, {}))
+            _known_names(run, path, rows, of)
     return pq.read_metadata(path).num_rows
 
 
@@ -296,8 +300,11 @@ def _known_names(
         "protocols": [str(protocol) for protocol in Protocol],
     }
     for column in rows.schema.names:
-        if column in of and pa.types.is_string(rows.schema.field(column).type):
-            found = set(pc.unique(rows.column(column)).to_pylist()) - {None}
+        values = rows.column(column)
+        if pa.types.is_list(values.type):
+            values = pc.list_flatten(values)
+        if column in of and pa.types.is_string(values.type):
+            found = set(pc.unique(values).to_pylist()) - {None}
             unknown = sorted(found - set(listed[of[column]]))
             if unknown:
                 raise InputError(f"{path}: unknown {column} {unknown[0]!r}.", ANEW)

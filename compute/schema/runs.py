@@ -274,6 +274,34 @@ is adjusted over all pairs of models × the conditions `CLAIMED` (and for accura
 within one probe, protocol and quantity, and null under the other conditions.
 """
 
+TRAINING_SEEDS = pa.schema(
+    [
+        ("network", _string),
+        ("models", pa.list_(_string)),
+        ("quantity", _string),
+        ("condition", _string),
+        ("protocol", _string),
+        ("probe", _string),
+        ("scope", _string),
+        ("estimates", pa.list_(_f64)),
+        ("estimate", _f64),
+        ("ci_low", _f64),
+        ("ci_high", _f64),
+        ("sampling_sd", _f64),
+        ("seed_sd", _f64),
+        ("unit", _string),
+        ("n_cells", _int64),
+        ("n_proteins", _int64),
+    ]
+)
+"""One network trained from several seeds (`RunConfig.seeds_of`): means over its models.
+
+`estimates` are those of the `models`, in their order, over the tests that all of them have;
+`estimate` is their mean. Its interval is about the network as it comes out of training, whatever
+the seed: its variance is `sampling_sd`² (proteins and donors) + `seed_sd`² / number of models,
+where `seed_sd` is the standard deviation between models.
+"""
+
 SHIFTS = pa.schema(
     [
         ("model", _string),
@@ -601,6 +629,7 @@ SUMMARY_TABLES: dict[str, pa.Schema] = {
     "accuracy": ACCURACY,
     "effects": EFFECTS,
     "model_differences": MODEL_DIFFERENCES,
+    "training_seeds": TRAINING_SEEDS,
     "flips": FLIPS,
     "backgrounds": BACKGROUNDS,
     "rescaling": RESCALING,

@@ -12,6 +12,7 @@ from dashboard.charts import accuracy as charts
 from dashboard.charts import compare as bars
 from dashboard.charts import mixed_proteins
 from dashboard.charts import sensitivity as settings
+from dashboard.charts import training_seeds as seeds
 from dashboard.charts.description import Chart
 from dashboard.charts.measure import capitalised, in_words_of
 from dashboard.figures import parameters, tables
@@ -273,13 +274,38 @@ SENSITIVITY = Figure(
 )
 
 
+TRAINING_SEEDS = Figure(
+    "training_seeds",
+    "The finding over seeds of training",
+    query=lambda asked: asked.query(accuracy.training_seeds, asked.accuracy),
+    chart=lambda asked, table: seeds.by_seed(table, settings_sentence(asked)),
+    columns=lambda asked, table: {
+        "network": Column("Network"),
+        "quantity": Column("What"),
+        "condition": tables.CONDITION,
+        "estimate": Column("Mean over seeds, points", Written.POINTS),
+        "ci_low": Column("from", Written.POINTS),
+        "ci_high": Column("to", Written.POINTS),
+        "seed_sd": Column("Between seeds (SD)", Written.POINTS),
+        "sampling_sd": Column("Proteins and donors (SD)", Written.POINTS),
+        "n_cells": tables.CELLS,
+        "n_proteins": tables.PROTEINS,
+    },
+    defines=lambda asked, table: table["condition"],
+    filters=("protocol", "probe", "models", "conditions"),
+    tables=("training_seeds",),
+    added="`bystander run … --models a.toml,b.toml --seeds-of NETWORK` takes several weights of "
+    "one network, trained from different seeds, and shows how much its findings vary with these",
+)
+
+
 def settings_sentence(asked: Request) -> str:
     """Say in English how accuracies are measured, whichever average a page shows."""
     return replace(asked.accuracy, aggregation=str(Aggregation.ALL)).sentence()
 
 
-FIGURES = (FINDING, ACCURACY, GAP, BY_CLASS, PROTOCOLS, GRID, SENSITIVITY)
+FIGURES = (FINDING, ACCURACY, GAP, BY_CLASS, PROTOCOLS, GRID, SENSITIVITY, TRAINING_SEEDS)
 
-PLAIN: tuple[Figure[Chart], ...] = (RESCALING, PROTOCOLS, SENSITIVITY)
+PLAIN: tuple[Figure[Chart], ...] = (RESCALING, PROTOCOLS, SENSITIVITY, TRAINING_SEEDS)
 """Shown on the page Accuracy one after the other, with no choice of their own: a new metric's
 figure stands here."""

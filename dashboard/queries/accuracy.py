@@ -7,6 +7,7 @@ import pandas as pd
 from compute.schema import UNUSABLE, Choice, Condition
 from dashboard.queries.filters import AccuracyFilter, PairFilter
 from dashboard.queries.open_runs import Run
+from dashboard.theme import in_order
 
 PAIR_ORDERS = {
     "largest drop": "drop_estimate DESC NULLS LAST",
@@ -314,6 +315,37 @@ def sensitivity(run: Run, chosen: AccuracyFilter, quantity: str, condition: str)
             "condition": condition,
             "order": [str(choice) for choice in Choice],
         },
+    )
+
+
+def training_seeds(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
+    """Return the drops and the gap of networks that were trained from several seeds.
+
+    Parameters
+    ----------
+    run
+        The run that is asked.
+    chosen
+        Protocol, probe, models and conditions; a network is left out if none of its models is
+        chosen.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``network, models, quantity, condition, estimates, estimate, ci_low, ci_high, sampling_sd,
+        seed_sd, unit, n_cells, n_proteins``, drops in the order of conditions and then the gap.
+    """
+    return run.query(
+        """
+        SELECT network, models, quantity, condition, estimates, estimate, ci_low, ci_high,
+               sampling_sd, seed_sd, unit, n_cells, n_proteins
+        FROM {training_seeds}
+        WHERE protocol = $protocol AND probe = $probe AND list_has_any(models, $models)
+          AND (quantity = 'gap' OR (quantity = 'drop' AND condition IN $conditions))
+        ORDER BY network, quantity, list_position($conditions, condition)
+        """,
+        ("training_seeds",),
+        {**chosen.clause().values, "conditions": in_order(chosen.conditions)},
     )
 
 

@@ -22,7 +22,8 @@ from compute.statistics.bootstrap import BootstrapConfig, Resampling
 from compute.statistics.donors import DonorInfluence, DonorSums, side_by_side
 from compute.statistics.effect_rows import pair_tallies
 from compute.statistics.effects import Tallies
-from compute.statistics.model_differences import Answered, adjust_differences, model_difference_rows
+from compute.statistics.joint_answers import Answered
+from compute.statistics.model_differences import adjust_differences, model_difference_rows
 from dashboard.queries.comparable_runs import Ask, Entry, comparison, directly
 from dashboard.queries.open_runs import MissingTableError, Run, open_runs
 from dashboard.queries.ranking import measured

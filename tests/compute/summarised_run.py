@@ -65,7 +65,8 @@ class Made:
     def summarise(self, **options):
         conditions = self.plan.config.conditions
         summarise(self.run, self.cells, self.table, list(MODELS), conditions, BOOTSTRAP,
-                  truth=self.truth, **{"embed": EMBED, **options})  # fmt: skip
+                  truth=self.truth, seeds={"network": list(MODELS)},
+                  **{"embed": EMBED, **options})  # fmt: skip
 
 
 def place(condition):

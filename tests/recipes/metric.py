@@ -93,7 +93,11 @@ TOY = Toy(
         Edit("dashboard/queries/accuracy.py", QUERY, before="def equivalence(run: Run"),
         Edit("dashboard/charts/accuracy.py", CHART, before="def protocols(table"),
         Edit("dashboard/figures/accuracy.py", FIGURE, before="FIGURES = (FINDING"),
-        Edit("dashboard/figures/accuracy.py", "HALF_WIDTHS, ", before="SENSITIVITY)\n"),
+        Edit(
+            "dashboard/figures/accuracy.py",
+            "HALF_WIDTHS, ",
+            before="SENSITIVITY, TRAINING_SEEDS)\n",
+        ),
         Edit(
             "dashboard/figures/accuracy.py",
             ", HALF_WIDTHS",

@@ -1,6 +1,7 @@
 """Intervals hold the truth and tests keep their level; what they are judged by is right itself."""
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from compute.bench.intervals import _held
 from compute.bench.judging import (
     ALPHA,
     FEW,
+    FIRST,
     HELD,
     MOST,
     Counter,
@@ -285,17 +287,20 @@ def test_percentiles_of_a_plain_bootstrap_hold_the_truth_too_rarely():
     assert np.mean(held) < 0.90
 
 
+@cache
+def briefly(name):
+    return list(SIMULATIONS[name](SimulationConfig(data_sets=2, draws=100, flips=100)))
+
+
 @pytest.mark.parametrize("name", SIMULATIONS)
 def test_every_simulation_counts_every_data_set(name):
-    config = SimulationConfig(data_sets=2, draws=100, flips=100)
-    found = list(SIMULATIONS[name](config))
+    found = briefly(name)
     assert found
     assert len({(f.estimator, f.setting, f.counted) for f in found}) == len(found)
     for finding in found:
         assert finding.data_sets == 2
         assert 0 <= finding.share <= 1
-    again = list(SIMULATIONS[name](config))
-    assert again == found
+    assert briefly.__wrapped__(name) == found
 
 
 def test_promises():
@@ -307,7 +312,7 @@ def test_promises():
     assert finding.error == pytest.approx(np.std([1, 0, 0.5, 0], ddof=1) / 2)
 
     def made(share, least, most):
-        return Finding("a", "b", "c", share, 0.01, 100, least, most)
+        return Finding("a", "b", "c", share, share, 0.01, 100, least, most)
 
     assert made(0.94, *HELD).met
     assert not made(0.929, *HELD).met
@@ -351,11 +356,23 @@ def test_what_is_documented_keeps_its_promises():
     assert rows["met"].all(), rows[~rows["met"]]
 
 
+def test_simulations_side_by_side_find_the_same():
+    config, names = SimulationConfig(data_sets=2, draws=100), ["backgrounds", "sign flips"]
+    alone = list(measure_statistics(config, names=names))
+    assert list(measure_statistics(config, names=names, workers=2)) == alone
+
+
+def test_what_is_documented_is_all_that_is_simulated():
+    names = {(f.estimator, f.setting, f.counted) for name in SIMULATIONS for f in briefly(name)}
+    rows = pd.read_csv(COVERAGE)
+    assert {*zip(rows["estimator"], rows["setting"], rows["counted"], strict=True)} == names
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("name", SIMULATIONS)
-def test_promises_are_kept_over_a_thousand_data_sets(name):
-    documented = pd.read_csv(COVERAGE).set_index(["estimator", "setting", "counted"])["share"]
-    for finding in SIMULATIONS[name](SimulationConfig()):
-        assert finding.met, finding
+def test_what_is_documented_is_what_is_found(name):
+    """The first data sets of each simulation come out as they did among a thousand; one may not."""
+    documented = pd.read_csv(COVERAGE).set_index(["estimator", "setting", "counted"])["first"]
+    for finding in SIMULATIONS[name](SimulationConfig(data_sets=FIRST)):
         said = documented[finding.estimator, finding.setting, finding.counted]
-        assert finding.share == pytest.approx(said, abs=0.004), f"{COVERAGE} is out of date"
+        assert finding.share == pytest.approx(said, abs=1.01 / FIRST), f"{COVERAGE} is out of date"

@@ -163,6 +163,21 @@ def test_models_differ_by_the_difference_of_their_accuracies_drops_and_gaps(made
         assert np.allclose(family["p_holm"], expected)
 
 
+def test_a_network_from_two_seeds_has_their_mean(made):
+    found, accuracy = made.frame("training_seeds"), made.frame("accuracy")
+    assert set(found["network"]) == {"network"}
+    value = accuracy[accuracy["scope"] == "overall"].set_index(
+        ["model", "condition", "protocol", "probe"]
+    )["estimate"]
+    some = found[found["quantity"] == "accuracy"]
+    assert len(some) == len(value) / 2
+    for row in some.itertuples():
+        key = row.condition, row.protocol, row.probe
+        assert row.estimates == pytest.approx([value[model, *key] for model in MODELS])
+        assert row.estimate == pytest.approx(np.mean(row.estimates))
+    assert ((found["seed_sd"] > 0) & (found["ci_low"] < found["ci_high"])).any()
+
+
 # Again
 
 

@@ -9,7 +9,6 @@ from statsmodels.stats.multitest import multipletests
 
 from compute.schema import Quantity
 from compute.statistics.bootstrap import BootstrapConfig, Resampling, resample
-from compute.statistics.donor_differences import difference_part
 from compute.statistics.donors import (
     DonorInfluence,
     DonorPart,
@@ -18,13 +17,9 @@ from compute.statistics.donors import (
     side_by_side,
 )
 from compute.statistics.effects import Tallies, accuracies
-from compute.statistics.model_differences import (
-    Answered,
-    adjust_differences,
-    model_difference_rows,
-    quantities,
-    together,
-)
+from compute.statistics.joint_answers import Answered, quantities, together
+from compute.statistics.joint_donors import joint_part
+from compute.statistics.model_differences import adjust_differences, model_difference_rows
 from compute.statistics.sketch import BUCKETS, add_to_sketch
 from tests.compute.statistics.test_donors import CLASSES, K, draw, influences, naive_component
 
@@ -158,6 +153,10 @@ def test_units_are_those_that_both_models_have():
 
 
 # Donors
+
+
+def difference_part(first, second, weights):
+    return joint_part((first, weights[0]), (second, -weights[1]))
 
 
 def multiclass(answers, value):

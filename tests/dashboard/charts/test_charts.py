@@ -17,6 +17,7 @@ from dashboard.charts import calibration, compare, plotly
 from dashboard.charts import protein_lists as lists
 from dashboard.charts import proteins as shifts
 from dashboard.charts import sensitivity as settings
+from dashboard.charts import training_seeds as seeds
 from dashboard.charts.description import Axis, Chart, Panel, Points, pick, picked
 from dashboard.queries import accuracy, answers, proteins
 from dashboard.queries.filters import AccuracyFilter, ShiftFilter
@@ -49,6 +50,7 @@ def every_chart(run: Run) -> list[Chart]:
         settings.by_setting(
             accuracy.sensitivity(run, chosen, "gap", "different"), "gap", "different", "Said."
         ),
+        seeds.by_seed(accuracy.training_seeds(run, chosen), "Said."),
         changes.flips(answers.flips(run, chosen)),
         changes.rescaling(answers.rescaling(run, chosen.models, chosen.conditions)),
         changes.backgrounds(grid, run.models[0], "different"),
@@ -395,3 +397,27 @@ def test_a_run_without_other_settings_says_how_to_try_them(made):
     chosen = AccuracyFilter(models=MODELS, conditions=tuple(without.conditions))
     with pytest.raises(MissingTableError, match="`bystander sensitivity STORE RUN` adds it"):
         accuracy.sensitivity(without, chosen, "gap", "different")
+
+
+def test_findings_over_seeds_show_every_seed_and_name_where_they_differ_most(run):
+    chosen = AccuracyFilter(models=MODELS, conditions=tuple(run.conditions))
+    table = accuracy.training_seeds(run, chosen)
+    chart = seeds.by_seed(table, "Said.")
+    (panel,) = chart.panels
+    assert panel.y.categories[-1] == "Background gap"
+    single, mean = (layer for layer in panel.layers if isinstance(layer, Points))
+    assert len(mean.y) == len(panel.y.categories) == len(table)
+    assert len(single.y) == 3 * len(table)
+    most = table.loc[table["seed_sd"].idxmax(), "estimates"]
+    assert wording.points(min(most)) in chart.title
+    assert wording.points(max(most)) in chart.title
+    effects = run.query(
+        "SELECT model, condition, estimate FROM {effects} WHERE probe = $probe AND "
+        "protocol = $protocol AND aggregation = 'all' AND scope = 'overall' AND effect = 'drop'",
+        ("effects",),
+        {"probe": chosen.probe, "protocol": chosen.protocol},
+    ).set_index(["model", "condition"])["estimate"]
+    for row in table[table["quantity"] == "drop"].itertuples():
+        for model, value in zip(row.models, row.estimates, strict=True):
+            assert value == pytest.approx(effects[model, row.condition], abs=0.02)
+    assert seeds.title(table[:0]) == seeds.QUESTION
