@@ -25,7 +25,7 @@ WITH_DONORS = [c for c, spec in CONDITIONS.items() if spec.donors != "none"]
 def stage(made):
     found = _Stage(
         made.run, made.cells, made.table, list(MODELS), made.plan.config.conditions, BOOTSTRAP,
-        made.truth, EMBED,
+        made.truth, EMBED, {},
     )  # fmt: skip
     found.gather(silent)
     return found
