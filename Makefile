@@ -1,11 +1,12 @@
 # make demo: the whole analysis, computed and opened in a browser
 # make test: every test
+# make coverage: the fast ones again, and which lines none of them runs (half as long again)
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: environment demo test check docs convert ray remote weights demo-data figures statistics screenshots clean
+.PHONY: environment demo test coverage check docs convert ray remote weights demo-data figures statistics screenshots clean
 
 environment: $(READY)
 
@@ -13,8 +14,11 @@ demo: $(READY)
 	$(BIN)/bystander demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --cov -m "not long and not browser"
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m "not long and not browser"
 	$(BIN)/python -m pytest -m "long or browser"
+
+coverage: $(READY)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --cov -m "not long and not browser"
 
 check: $(READY)
 	$(BIN)/ruff check .
