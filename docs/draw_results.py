@@ -226,10 +226,10 @@ def calibration(demo: Path) -> Figure:
 
 
 def coverage(table: Path) -> Figure:
-    """Show how many simulated intervals hold the truth."""
+    """Show how many simulated intervals hold the truth, where one model is looked at."""
     rows = pd.read_csv(table)
     rows = rows[(rows["counted"] == HOLDS) & rows["least"].notna()]
-    rows = rows[~rows["setting"].str.contains("very proteins")]
+    rows = rows[~rows["setting"].str.contains("very proteins|models|seeds")]
     shared, most = (rows["setting"].str.contains(words) for words in ("donors", MOST))
     rows.loc[most, "estimator"] += ", unlike donors"
     rows = rows[most | ~shared]

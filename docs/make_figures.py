@@ -36,7 +36,8 @@ def measured(table: Path) -> str:
     for row in shown.itertuples():
         promised = "" if pd.isna(row.most) else f"≤ {row.most:.0%}"
         if not pd.isna(row.least):
-            promised = f"{row.least:.0%} to {row.most:.0%}"
+            most = "" if pd.isna(row.most) else f" to {row.most:.0%}"
+            promised = f"{row.least:.0%}{most}" if most else f"≥ {row.least:.0%}"
         share = f"{row.share:.1%} ± {row.error:.1%}"
         share += "" if row.data_sets == USUAL else f" ({row.data_sets} data sets)"
         lines.append(f"| {row.estimator} | {row.setting} | {row.counted} | {share} | {promised} |")
