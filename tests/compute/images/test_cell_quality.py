@@ -1,5 +1,7 @@
 """Flags from masks, against a naive twin and at the edges of what is allowed."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from compute.images.cell_quality import (
     LEAST_MEDIUM,
     OFF_CENTRE,
     SMALLEST_AREA,
+    SMALLEST_SHARE,
     border_pixels,
     flag_cells,
 )
@@ -26,16 +29,25 @@ def naive_ring(mask):
     )
 
 
+def by_size(share, side, area):
+    """At most a share of the side, but in large crops not more than the cell's radius."""
+    limit = share * side
+    radius = math.sqrt(area / math.pi)
+    if side > 64 and limit > radius:
+        limit = max(radius, share * 64)
+    return limit
+
+
 def naive_flags(mask, foreground):
     side, flags = len(mask), 0
     area = int(mask.sum())
-    if area < SMALLEST_AREA * side * side:
+    if area < min(SMALLEST_AREA, SMALLEST_SHARE * side * side):
         flags |= CellFlag.EMPTY_MASK
     else:
         y, x = (np.argwhere(mask) + 0.5).mean(0) - side / 2
-        if np.sqrt(x**2 + y**2) > OFF_CENTRE * side:
+        if np.sqrt(x**2 + y**2) > by_size(OFF_CENTRE, side, area):
             flags |= CellFlag.OFF_CENTRE
-    if naive_ring(mask) > BORDER_LENGTH * side:
+    if naive_ring(mask) > by_size(BORDER_LENGTH, side, area):
         flags |= CellFlag.TOUCHES_BORDER
     if (~foreground).sum() < LEAST_MEDIUM * side * side:
         flags |= CellFlag.LITTLE_MEDIUM
