@@ -89,28 +89,28 @@ def survey_masks(
     Raises
     ------
     InputError
-        Not one of those that could be read can be used as a mask; says what was seen in the first.
+        Most of those that could be read cannot be used as masks; says what was seen in one.
     """
-    masks, first = [], None
+    masks: list[tuple[Path, NDArray[Any]]] = []
     for path in islice(paths, SURVEYED):
         try:
-            masks.append(read_labels(path))
+            masks.append((path, read_labels(path)))
         except CropRejected:
             continue
-        first = first or path
-    coding = survey(masks, threshold, whole_fields=whole_fields, split=split)
-    reason = None
-    for mask in masks:
+    shown = [mask for _, mask in masks]
+    coding = survey(shown, threshold, whole_fields=whole_fields, split=split)
+    refused: list[tuple[Path, NDArray[Any], str]] = []
+    for path, mask in masks:
         try:
             understand(mask, coding)
         except CropRejected as rejected:
-            reason = reason or rejected.reason
-        else:
-            return coding
-    if reason is not None and first is not None:
+            refused.append((path, mask, rejected.reason))
+    # The few of them that pass may be as wrong as the rest.
+    if len(refused) > len(masks) / 2:
+        path, mask, reason = refused[0]
         raise InputError(
-            f"Not one of the {len(masks)} {coding.what}s looked at first can be used. The first, "
-            f"{printable(first)}: {reason}; it has {what_was_seen(masks[0])}.",
+            f"{len(refused)} of the {len(masks)} {coding.what}s looked at first cannot be used. "
+            f"{printable(path)}: {reason}; it has {what_was_seen(mask)}.",
             "A mask is 0 outside of cells and one whole number in each. Maps of probabilities: "
             "give the value from which a pixel is a cell with --mask-threshold.",
         )

@@ -13,6 +13,7 @@ from scipy import ndimage
 from skimage.segmentation import watershed
 
 from compute.images.cell_quality import SMALLEST_AREA
+from compute.images.dilation import grow_square
 from compute.importers.tiff import CropRejected
 
 ENCLOSED = 0.9
@@ -62,7 +63,7 @@ def fill(cells: Labels, one_value: bool, largest_hole: float) -> Filled:
     """
     pieces = connected(cells > 0, TOUCHING) if one_value else cells
     regions, owner = _enclosed(pieces)
-    thin = _thin(pieces)
+    thin = _thin(pieces, owner)
     area = np.bincount(pieces.ravel(), minlength=len(thin))
     hole = np.bincount(regions.ravel(), minlength=len(owner)) * (owner > 0)
     room = np.bincount(owner, weights=hole, minlength=len(thin))
@@ -232,18 +233,21 @@ def _enclosed(pieces: Labels) -> tuple[Labels, NDArray[np.int64]]:
     return regions, owner
 
 
-def _thin(pieces: Labels) -> NDArray[np.bool_]:
-    """Return which pieces, by number, are nowhere thicker than 4 pixels, or hardly anywhere."""
-    core = np.zeros(int(pieces.max()) + 1)
-    for number, box in enumerate(ndimage.find_objects(pieces), 1):
-        if box is not None:
-            inside = np.pad(pieces[box] == number, 2)
-            core[number] = ndimage.binary_erosion(inside, np.ones((5, 5), bool)).sum()
-    return core <= 0.05 * np.bincount(pieces.ravel(), minlength=len(core))
+def _thin(pieces: Labels, owner: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which pieces with holes, by number, are hardly anywhere thicker than 4 pixels."""
+    area = np.bincount(pieces.ravel())
+    thin = np.zeros(len(area), bool)
+    boxes = ndimage.find_objects(pieces)
+    for number in np.unique(owner[owner > 0]).tolist():
+        inside = np.pad(pieces[boxes[number - 1]] == number, 2)
+        # What is left is where all that lies within 2 pixels belongs to the piece.
+        core = inside & ~grow_square(~inside, 2)
+        thin[number] = core.sum() <= 0.05 * area[number]
+    return thin
 
 
 def _lines(found: NDArray[np.bool_]) -> bool:
     """Whether all that was found is long and at most 2 pixels thick."""
     area = int(found.sum())
-    thick = ndimage.binary_erosion(found, TOUCHING).sum()
+    thick = (found & ~grow_square(~found, 1)).sum()
     return area >= SMALLEST_AREA and bool(thick <= 0.02 * area)

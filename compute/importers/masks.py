@@ -33,8 +33,7 @@ from compute.importers.mask_shapes import (
 from compute.importers.tiff import CropRejected
 
 MANY_VALUES = 8
-"""Values beside the background that may be small pieces; with more, and most of them small, a mask
-is a grey image."""
+"""Values beside the background from which a mask may be a grey image."""
 
 LARGEST_HOLE, LARGEST_HOLE_OF_PIECES = 1.0, 0.1
 """Largest hole that is filled, in areas of the cell: a nucleus that was left out. Where one value
@@ -43,8 +42,9 @@ marks every cell a larger one may be medium among cells that touch."""
 MANY_LAYERS = 3
 """Values that may lie in each other like an onion's layers: a cell, its nucleus, a nucleolus."""
 
-SMALL_VALUE = 16
-"""Pixels below which a value of a mask is a small piece."""
+GREY, ORDERED = 0.6, 0.8
+"""From which share of neighbouring pixels with another value (the median over values), or with a
+value next to it in order, a mask of many values is a grey image."""
 
 PROBABILITY = "grey levels or fractions (probabilities?), used only with --mask-threshold"
 """Why a mask of many values is refused."""
@@ -249,7 +249,7 @@ def what_was_seen(mask: NDArray[Any]) -> str:
     )  # fmt: skip
 
 
-def mask_notes(counts: Counter[str], what: str = "masks") -> list[str]:
+def mask_notes(counts: Counter[str], what: str = MaskCoding().what) -> list[str]:
     """Say how many masks were understood in which way.
 
     Parameters
@@ -257,7 +257,7 @@ def mask_notes(counts: Counter[str], what: str = "masks") -> list[str]:
     counts
         Has `counted` keys.
     what
-        What they are; ``"masks"`` by default.
+        What one of them is; ``"mask"`` by default.
 
     Returns
     -------
@@ -265,7 +265,7 @@ def mask_notes(counts: Counter[str], what: str = "masks") -> list[str]:
         Sentences; none for masks that were plain.
     """
     return [
-        f"{count:,} {what} {words}."
+        f"{count:,} {what}(s) {words}."
         for key, words in UNDERSTOOD.items()
         for name, count in sorted(counts.items())
         if name.split("|")[0] == f"mask: {key}"
@@ -294,15 +294,31 @@ def _whole_numbers(mask: NDArray[Any]) -> NDArray[Any]:
     values = _finite(mask)
     if values.dtype.kind == "b":
         return values.astype(np.uint8)
-    distinct, counts = np.unique(values, return_counts=True)
-    if len(distinct) > 2 and (distinct != np.floor(distinct)).any():
-        raise CropRejected(PROBABILITY)
-    small = counts < SMALL_VALUE
-    if len(distinct) > MANY_VALUES + 1 and small.sum() > len(distinct) / 2:
-        raise CropRejected(PROBABILITY)
-    if _layers(values, distinct) > MANY_LAYERS:
+    distinct, inverse = np.unique(values, return_inverse=True)
+    fractions = len(distinct) > 2 and bool((distinct != np.floor(distinct)).any())
+    grey = len(distinct) > MANY_VALUES + 1 and _is_grey(inverse.reshape(values.shape))
+    if fractions or grey or _layers(values, distinct) > MANY_LAYERS:
         raise CropRejected(PROBABILITY)
     return values
+
+
+def _is_grey(ranks: NDArray[np.int64]) -> bool:
+    """Whether a mask is a grey image, from its values' ranks (0 for the lowest), shape (H, W).
+
+    A label lies beside itself; a grey level lies beside others, and most often the next one.
+    """
+    count = int(ranks.max()) + 1
+    first = np.concatenate([ranks[:, 1:].ravel(), ranks[1:].ravel()])
+    second = np.concatenate([ranks[:, :-1].ravel(), ranks[:-1].ravel()])
+    inside = (first > 0) & (second > 0)
+    first, second = first[inside], second[inside]
+    other = first != second
+    pairs = np.bincount(first, minlength=count) + np.bincount(second, minlength=count)
+    mixed = np.bincount(first[other], minlength=count) + np.bincount(second[other], minlength=count)
+    share = mixed[1:] / np.maximum(pairs[1:], 1)
+    steps = np.abs(first[other] - second[other])
+    ordered = len(steps) > 0 and float((steps <= 2).mean()) >= ORDERED
+    return bool(np.median(share) >= GREY or (ordered and (mixed[1:] > 0).mean() >= ORDERED))
 
 
 def _layers(values: NDArray[Any], distinct: NDArray[Any]) -> int:

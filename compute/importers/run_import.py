@@ -238,7 +238,7 @@ def run_import(
         judged(counts)
         notes = [
             *listing.notes,
-            *mask_notes(counts, "label images" if spec.compared == "field" else "masks"),
+            *mask_notes(counts, "label image" if spec.compared == "field" else "mask"),
             *listing.closing(counts),
             *judgement_notes(counts, store_format.channels),
             *_window_notes(counts),
