@@ -42,7 +42,7 @@ marks every cell a larger one may be medium among cells that touch."""
 MANY_LAYERS = 3
 """Values that may lie in each other like an onion's layers: a cell, its nucleus, a nucleolus."""
 
-GREY, ORDERED = 0.6, 0.8
+GREY, ORDERED = 0.6, 0.95
 """From which share of neighbouring pixels with another value (the median over values), or with a
 value next to it in order, a mask of many values is a grey image."""
 
