@@ -154,8 +154,9 @@ def refuse(
             "tested, and a run would find that no model uses any.",
             "Cut the crops again from the images without masking: scPortrait masks every crop, so "
             "take the cells' positions from it and cut windows of the images; DeepProfiler with "
-            '"mask_objects": false; HPA Cell Segmentation\'s label images with `bystander import '
-            "fields`. --no-surroundings takes them as they are, for runs that test no background.",
+            '"mask_objects": false (train, sampling); for label images, such as those of HPA Cell '
+            "Segmentation, `bystander import fields` cuts whole crops. --no-surroundings takes "
+            "them as they are, for runs that test no background.",
         )
     n = counts["contrast: judged"]
     if n < least or n == 0 or unchecked_masks:

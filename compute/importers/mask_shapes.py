@@ -160,26 +160,51 @@ def renumber(cells: Labels) -> Labels:
 def enclosing(cells: Labels) -> dict[int, int]:
     """Return which labels lie inside another one, and in which."""
     count = int(cells.max())
-    if count < 2:
-        return {}
-    hosts = {}
-    for number, box in enumerate(ndimage.find_objects(cells), 1):
-        if box is None:
-            continue
-        grown = tuple(
-            slice(max(side.start - 1, 0), min(side.stop + 1, length))
-            for side, length in zip(box, cells.shape, strict=True)
-        )
-        inside = cells[grown] == number
-        rim = cells[grown][ndimage.binary_dilation(inside, TOUCHING) & ~inside]
-        # A part that the crop's edge cuts has a shorter rim, but still one.
-        if len(rim) == 0:
-            continue
-        counts = np.bincount(rim, minlength=count + 1)
-        host = int(counts[1:].argmax()) + 1
-        if counts[host] >= ENCLOSED * len(rim):
-            hosts[number] = host
+    boxes = ndimage.find_objects(cells)
+    hosts: dict[int, int] = {}
+    found = count > 1
+    while found:
+        found = False
+        for number, box in enumerate(boxes, 1):
+            if box is None or number in hosts:
+                continue
+            grown = tuple(
+                slice(max(side.start - 1, 0), min(side.stop + 1, length))
+                for side, length in zip(box, cells.shape, strict=True)
+            )
+            # Whatever lies in it has no say in where it lies itself.
+            inner = _descendants(number, hosts)
+            inside = np.isin(cells[grown], inner)
+            rim = cells[grown][ndimage.binary_dilation(inside, TOUCHING) & ~inside]
+            counts = np.bincount(rim, minlength=2)
+            host = int(counts[1:].argmax()) + 1
+            # What the crop's edge cuts has a shorter rim.
+            if counts[host] > 0 and counts[host] >= ENCLOSED * len(rim):
+                hosts[number] = host
+                found = True
     return hosts
+
+
+def _descendants(number: int, hosts: dict[int, int]) -> list[int]:
+    """Return a label and all that lie inside of it, or in one of these."""
+    found = [number]
+    for one in found:
+        found += [part for part, host in hosts.items() if host == one]
+    return found
+
+
+def merge_rims(cells: Labels) -> Labels:
+    """Give one number to all labels that are lines of 1 or 2 pixels: borders, or smoothed edges."""
+    areas = np.bincount(cells.ravel())
+    boxes = ndimage.find_objects(cells)
+    rims = [
+        number
+        for number, box in enumerate(boxes, 1)
+        if box is not None
+        and areas[number] >= SPECK
+        and _lines(np.pad(cells[box] == number, 1), SPECK)
+    ]
+    return np.where(np.isin(cells, rims), rims[0], cells).astype(np.int32) if rims else cells
 
 
 def join_parts(cells: Labels) -> Labels:
@@ -197,6 +222,7 @@ def join_parts(cells: Labels) -> Labels:
         Whole cells, numbered anew. Where a piece holds several parts (cells that touch), it is
         separated by these.
     """
+    cells = merge_rims(cells)
     hosts = enclosing(cells)
     if not hosts:
         return cells_of_pieces(cells > 0) if cells.max() <= 2 else cells
@@ -208,7 +234,7 @@ def join_parts(cells: Labels) -> Labels:
             host = hosts[host]
         root[part] = host
     whole = root[cells].astype(np.int32)
-    inner = np.isin(cells, [part for part, host in hosts.items() if host not in hosts])
+    inner = (cells > 0) & (root[cells] != cells)
     result = np.zeros_like(cells)
     for number in np.unique(whole[whole > 0]):
         pieces = cells_of_pieces(whole == number)
@@ -246,8 +272,8 @@ def _thin(pieces: Labels, owner: NDArray[np.int64]) -> NDArray[np.bool_]:
     return thin
 
 
-def _lines(found: NDArray[np.bool_]) -> bool:
-    """Whether all that was found is long and at most 2 pixels thick."""
+def _lines(found: NDArray[np.bool_], least: int = SMALLEST_AREA) -> bool:
+    """Whether what was found has at least so many pixels, and is at most 2 pixels thick."""
     area = int(found.sum())
     thick = (found & ~grow_square(~found, 1)).sum()
-    return area >= SMALLEST_AREA and bool(thick <= 0.02 * area)
+    return area >= least and bool(thick <= 0.02 * area)

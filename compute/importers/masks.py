@@ -10,16 +10,13 @@ out from many files of a source (`survey`) and holds for all of them.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from compute.images.cell_quality import SMALLEST_AREA
 from compute.importers.mask_shapes import (
-    ENCLOSED,
     TOUCHING,
     Labels,
     cells_of_pieces,
@@ -28,6 +25,7 @@ from compute.importers.mask_shapes import (
     enclosing,
     fill,
     join_parts,
+    merge_rims,
     separate_touching,
 )
 from compute.importers.tiff import CropRejected
@@ -42,9 +40,10 @@ marks every cell a larger one may be medium among cells that touch."""
 MANY_LAYERS = 3
 """Values that may lie in each other like an onion's layers: a cell, its nucleus, a nucleolus."""
 
-GREY, ORDERED = 0.6, 0.95
-"""From which share of neighbouring pixels with another value (the median over values), or with a
-value next to it in order, a mask of many values is a grey image."""
+GREY, THIN, ORDERED = 0.6, 0.2, 0.95
+"""A mask of many values is a grey image if, in the median over values, at least the first share of
+neighbouring pixels have another value. So it is with the second share if at least the third share
+of steps are to the next value or the one after."""
 
 PROBABILITY = "grey levels or fractions (probabilities?), used only with --mask-threshold"
 """Why a mask of many values is refused."""
@@ -296,8 +295,8 @@ def _whole_numbers(mask: NDArray[Any]) -> NDArray[Any]:
         return values.astype(np.uint8)
     distinct, inverse = np.unique(values, return_inverse=True)
     fractions = len(distinct) > 2 and bool((distinct != np.floor(distinct)).any())
-    grey = len(distinct) > MANY_VALUES + 1 and _is_grey(inverse.reshape(values.shape))
-    if fractions or grey or _layers(values, distinct) > MANY_LAYERS:
+    grey = len(distinct) > MANY_LAYERS + 1 and _is_grey(inverse.reshape(values.shape))
+    if fractions or grey:
         raise CropRejected(PROBABILITY)
     return values
 
@@ -310,29 +309,26 @@ def _is_grey(ranks: NDArray[np.int64]) -> bool:
     count = int(ranks.max()) + 1
     first = np.concatenate([ranks[:, 1:].ravel(), ranks[1:].ravel()])
     second = np.concatenate([ranks[:, :-1].ravel(), ranks[:-1].ravel()])
+    steps = np.abs(first - second)
+    layers = _mixed(first, second, count) >= THIN
+    if np.median(layers) == 1 and (steps[steps > 0] <= 2).mean() >= ORDERED:
+        return True
+    if count <= MANY_VALUES + 1:
+        return False
     inside = (first > 0) & (second > 0)
-    first, second = first[inside], second[inside]
+    mixed = _mixed(first[inside], second[inside], count)
+    steps = steps[inside & (steps > 0)]
+    ordered = len(steps) > 0 and float((steps <= 2).mean()) >= ORDERED
+    return bool(np.median(mixed) >= GREY or (ordered and (mixed > 0).mean() >= ORDERED))
+
+
+def _mixed(first: NDArray[np.int64], second: NDArray[np.int64], count: int) -> NDArray[np.float64]:
+    """Return for each rank from 1 in which share of its pairs the other one differs."""
     other = first != second
     pairs = np.bincount(first, minlength=count) + np.bincount(second, minlength=count)
-    mixed = np.bincount(first[other], minlength=count) + np.bincount(second[other], minlength=count)
-    share = mixed[1:] / np.maximum(pairs[1:], 1)
-    steps = np.abs(first[other] - second[other])
-    ordered = len(steps) > 0 and float((steps <= 2).mean()) >= ORDERED
-    return bool(np.median(share) >= GREY or (ordered and (mixed[1:] > 0).mean() >= ORDERED))
-
-
-def _layers(values: NDArray[Any], distinct: NDArray[Any]) -> int:
-    """Return how many values, from the second lowest, each lie inside the one before."""
-    if not MANY_LAYERS + 1 < len(distinct) <= MANY_VALUES + 1:
-        return 0
-    inside = 0
-    for low, high in pairwise(distinct):
-        above = values >= high
-        rim = ndimage.binary_dilation(above, TOUCHING) & ~above
-        if not rim.any() or (values[rim] == low).mean() < ENCLOSED:
-            break
-        inside += 1
-    return inside
+    mixed = np.bincount(first[other], minlength=count)
+    mixed += np.bincount(second[other], minlength=count)
+    return np.asarray(mixed[1:] / np.maximum(pairs[1:], 1))
 
 
 def _background(values: NDArray[Any]) -> float | None:
@@ -388,8 +384,9 @@ def _numbered(values: NDArray[Any], background: float) -> tuple[Labels, NDArray[
 
 def _mostly_parts(cells: Labels) -> bool:
     """Whether at least half of a mask's labels lie in another, or hold one."""
+    cells = merge_rims(cells)
     hosts = enclosing(cells)
-    return len({*hosts, *hosts.values()}) >= max(2.0, int(cells.max()) / 2)
+    return len({*hosts, *hosts.values()}) >= max(2.0, (len(np.unique(cells)) - 1) / 2)
 
 
 def _has_several(cells: Labels) -> bool:
