@@ -41,8 +41,9 @@ def contrasts(
     contrast, difference
         Shape (N, C). The share of the pixels in the ring around a cell (`GAP` to `REACH` pixels
         from it, without other cells) that are darker than the cell's median: 1 for a bright cell, 0
-        for a dark one, around 0.5 where there is none. And the cell's mean less that of the ring.
-        NaN where the cell or its ring has fewer than `LEAST_PIXELS`.
+        for a dark one, around 0.5 where there is none. And the cell's mean less that of the ring,
+        in standard errors of this difference (Welch's t). NaN where the cell or its ring has fewer
+        than `LEAST_PIXELS`.
     """
     rings = grow_square(masks, REACH) & ~grow_square(masks, GAP)
     rings &= ~grow_square(foregrounds & ~masks, GAP)
@@ -54,7 +55,8 @@ def contrasts(
         cell, around = images[i][:, mask].astype(np.float64), images[i][:, ring].astype(np.float64)
         middle = np.median(cell, 1)[:, None]
         contrast[i] = (around < middle).mean(1) + (around == middle).mean(1) / 2
-        difference[i] = cell.mean(1) - around.mean(1)
+        error = np.sqrt(cell.var(1) / cell.shape[1] + around.var(1) / around.shape[1])
+        difference[i] = (cell.mean(1) - around.mean(1)) / np.maximum(error, 1e-12)
     return contrast, difference
 
 

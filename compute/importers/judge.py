@@ -18,8 +18,10 @@ ON_CELL = 0.6
 """Least contrast (`compute.images.contrast`) of a cell's marker; 0.5 is that of a mask beside any
 cell. Of real yeast cells 99% have more than 0.9."""
 
-ON_CELL_UNMARKED = 0.35
-"""The same in the best channel of a source without a marker, whose neighbours may not be known."""
+ON_CELL_UNMARKED, STANDARD_ERRORS = 0.65, 4.0
+"""In a source without a marker, whose cells may be dark and show only nuclei: least contrast, or 1
+less it, in the best channel; and from how many standard errors between the means of a cell and its
+ring a mask with less than that lies on a cell all the same."""
 
 FITS = 0.75
 """Contrast from which a mask clearly lies on a cell."""
@@ -28,8 +30,8 @@ LEAST_FITTING = 0.5
 """Least share of masks that clearly lie on a cell; transposed and shifted label images have 0.1."""
 
 BRIGHTER = 0.9
-"""Or the least share of at least `ENOUGH_JUDGED` masks whose mean is above that of their ring, as
-where only nuclei are bright."""
+"""Or, in a source without a marker, the least share of at least `ENOUGH_JUDGED` masks whose mean is
+above that of their ring, as where only nuclei are bright."""
 
 GONE_IN_ALL, GONE_IN_ONE = 0.5, 0.9
 """Shares of crops without surroundings in all channels, or in one, from which a source is refused.
@@ -75,20 +77,22 @@ def judge(
     contrast, difference = contrasts(images[known, channels], masks[known], foregrounds[known])
     judged = ~np.isnan(contrast[:, 0])
     contrast, difference = contrast[judged], difference[judged]
+    counts["contrast: given"] += len(known)
     counts["contrast: judged"] += len(contrast)
     for channel in range(contrast.shape[1]):
         name = f"in {marker if marker is not None else channel}"
         values, more = contrast[:, channel], difference[:, channel]
         counts[f"contrast: bright {name}"] += int((values >= FITS).sum())
         counts[f"contrast: thousandths {name}"] += round(1000 * float(values.sum()))
-        counts[f"contrast: above {name}"] += int((more > 0).sum())
         if marker is None:
             counts[f"contrast: dark {name}"] += int((values <= 1 - FITS).sum())
-            counts[f"contrast: below {name}"] += int((more < 0).sum())
-    best = contrast.max(1)
-    if marker is None:
-        best = np.maximum(best, 1 - contrast.min(1))
-    off = best < (ON_CELL if marker is not None else 1 - ON_CELL_UNMARKED)
+            counts[f"contrast: above {name}"] += int((more > STANDARD_ERRORS).sum())
+            counts[f"contrast: below {name}"] += int((more < -STANDARD_ERRORS).sum())
+    if marker is not None:
+        off = np.asarray(contrast[:, 0] < ON_CELL)
+    else:
+        like_medium = np.maximum(contrast, 1 - contrast) < ON_CELL_UNMARKED
+        off = np.all(like_medium & (np.abs(difference) < STANDARD_ERRORS), axis=1)
     flags[known[judged]] = np.where(off, int(CellFlag.OFF_CELL), 0)
     return flags
 
@@ -196,6 +200,12 @@ def judgement_notes(counts: Counter[str], channels: Sequence[str]) -> list[str]:
         notes.append(
             f"{counts['surroundings: gone in all']} of {counts['surroundings: judged']} crops have "
             "nothing around their cell, no noise either: they show no effect of any background."
+        )
+    if counts["contrast: judged"] < counts["contrast: given"] / 2:
+        notes.append(
+            f"{counts['contrast: given'] - counts['contrast: judged']} of "
+            f"{counts['contrast: given']} masks have no medium around them, so nothing tells "
+            "whether they lie on cells."
         )
     if counts["contrast: judged"]:
         share, contrast, channel = share_on_cells(counts)

@@ -94,9 +94,12 @@ def survey_masks(
     masks: list[tuple[Path, NDArray[Any]]] = []
     for path in islice(paths, SURVEYED):
         try:
-            masks.append((path, read_labels(path)))
+            mask = read_labels(path)
         except CropRejected:
             continue
+        # An empty one says nothing of the others.
+        if mask.any():
+            masks.append((path, mask))
     shown = [mask for _, mask in masks]
     coding = survey(shown, threshold, whole_fields=whole_fields, split=split)
     refused: list[tuple[Path, NDArray[Any], str]] = []

@@ -14,6 +14,7 @@ from compute.images.cell_quality import (
     SMALLEST_AREA,
     SMALLEST_SHARE,
     border_pixels,
+    by_cell,
     flag_cells,
 )
 from compute.schema import CELL_FLAGS, UNUSABLE, CellFlag
@@ -129,3 +130,25 @@ def test_no_cells_give_no_flags():
 def test_every_flag_is_explained():
     assert set(CELL_FLAGS) == set(CellFlag) - {CellFlag.NONE}
     assert set(CellFlag(UNUSABLE)) <= set(CELL_FLAGS)
+
+
+@pytest.mark.parametrize("radius", [11.5, 13, 14.3])
+def test_in_a_large_crop_the_cell_decides_not_the_crop(radius):
+    """Cells of 400 to 650 pixels in 256×256 crops."""
+
+    def found(y, x):
+        rows, columns = np.ogrid[:256, :256]
+        return one((rows - y) ** 2 + (columns - x) ** 2 <= radius**2)
+
+    assert found(127.5, 127.5) == CellFlag.NONE
+    assert found(127.5, 127.5 + radius - 2) == CellFlag.NONE
+    assert found(127.5, 127.5 + radius + 2) == CellFlag.OFF_CENTRE
+    assert found(127.5, 0) & CellFlag.TOUCHES_BORDER
+
+
+@given(st.integers(8, 300), st.floats(0, 200), st.floats(0, 1))
+def test_limits_by_the_cell_are_never_larger_than_by_the_crop(side, radius, share):
+    limit = float(by_cell(share, side, np.float64(radius)))
+    assert limit <= share * side
+    assert side > 64 or limit == share * side
+    assert limit >= min(share * side, radius)

@@ -6,8 +6,10 @@ from scipy import ndimage
 SIDE = 64
 
 
-def labels_of(seed, side=SIDE, most=4):
-    """A cell in the middle (number 3), and up to `most` others apart from it (5, 7, 9 and so on).
+def labels_of(seed, side=SIDE, least=1, most=4):
+    """A cell in the middle (number 3), and others apart from it (5, 7, 9 and so on).
+
+    Of `least` to `most` others those stay that touch none.
 
     Returns
     -------
@@ -22,7 +24,7 @@ def labels_of(seed, side=SIDE, most=4):
         return ((rows - y) / tall) ** 2 + ((columns - x) / wide) ** 2 <= 1
 
     labels[disc(*rng.uniform(side / 2 - 2, side / 2 + 2, 2), *rng.uniform(8, 12, 2))] = 3
-    for number in range(rng.integers(1, most + 1)):
+    for number in range(rng.integers(least, most + 1)):
         cell = disc(*rng.uniform(0, side, 2), *rng.uniform(7, 11, 2))
         # Two pixels at least between any two cells, so that pieces and outlines are apart.
         if not (ndimage.binary_dilation(cell, iterations=3) & (labels > 0)).any():

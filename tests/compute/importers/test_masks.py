@@ -211,14 +211,14 @@ def test_pieces_of_a_cell_of_its_own_number_are_neighbours(tmp_path):
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32))
 def test_label_images_keep_every_pixel_and_name(seed):
-    labels = labels_of(seed, side=160, most=30)
+    labels = labels_of(seed, side=160, least=5, most=30)
     understood = understand(labels, survey([labels], whole_fields=True))
     assert np.array_equal(np.concatenate([[0], understood.names])[understood.labels], labels)
 
 
 @pytest.mark.parametrize("kind", [bool, np.uint8, np.float32])
 def test_a_binary_field_is_its_pieces(kind):
-    labels = labels_of(5, side=160, most=30)
+    labels = labels_of(5, side=160, least=5, most=30)
     mask = (labels > 0).astype(kind)
     coding = survey([mask], whole_fields=True)
     understood = understand(mask, coding)
