@@ -32,10 +32,9 @@ from numpy.typing import NDArray
 
 from compute.errors import InputError, UsageError
 from compute.importers.chunks import Chunk, ImportSpec
-from compute.importers.config import CENTRES, ENOUGH_LABELS, FIELD_CHANNELS, MARKER
+from compute.importers.config import CENTRES, FIELD_CHANNELS, MARKER
 from compute.importers.cut_fields import (
     CuttingConfig,
-    Labels,
     find_cells,
     find_nuclei,
     find_traces,
@@ -45,7 +44,7 @@ from compute.importers.cut_fields import (
     window_at,
 )
 from compute.importers.field_table import Strain, read_strains
-from compute.importers.judge import LEAST_FITTING, judge, share_on_cells
+from compute.importers.judge_fields import check_labels
 from compute.importers.localization_table import read_class_names, read_localizations
 from compute.importers.mask_files import SURVEYED_FIELDS, read_labels, spread, survey_masks
 from compute.importers.masks import MaskCoding, Understood, counted, understand
@@ -129,7 +128,7 @@ class _Reader:
                 seeds = None if self.nuclei is None else find_nuclei(image[self.nuclei])
                 marked = understand(labels, self.coding, seeds)
                 if not self.unchecked:
-                    _check_labels(image, marked.labels, self.marker, self.config.size)
+                    check_labels(image, marked.labels, self.marker, self.config.size)
             except CropRejected as rejected:
                 builder.part.found += 1
                 builder.part.reject(rejected.reason, printable(item.name))
@@ -353,51 +352,6 @@ def _read(item: _Files, channels: int) -> tuple[NDArray[Any], NDArray[Any]]:
         sizes = [f"{height}×{width}" for height, width in (labels.shape, image.shape[1:])]
         raise CropRejected(f"a label image of {sizes[0]} pixels; its channels have {sizes[1]}")
     return image, labels
-
-
-def _check_labels(image: NDArray[Any], labels: Labels, marker: int | None, size: int) -> None:
-    """Refuse a label image most of whose labels do not lie on cells.
-
-    Too few labels for that are judged with those of other fields.
-    """
-    share, n = _share_on_cells(image, labels, marker, size)
-    if n < ENOUGH_LABELS or share >= LEAST_FITTING:
-        return
-    for way, other in (
-        ("transposed", labels.T),
-        ("turned upside down", labels[::-1]),
-        ("mirrored", labels[:, ::-1]),
-        ("turned by a half", labels[::-1, ::-1]),
-    ):
-        if other.shape != labels.shape:
-            continue
-        fits, many = _share_on_cells(image, np.ascontiguousarray(other), marker, size)
-        if many >= ENOUGH_LABELS and fits >= LEAST_FITTING:
-            raise CropRejected(f"labels that do not lie on cells, but would if {way}")
-    raise CropRejected("labels that do not lie on cells (shifted, or of another field?)")
-
-
-def _share_on_cells(
-    image: NDArray[Any], labels: Labels, marker: int | None, size: int
-) -> tuple[float, int]:
-    """Return the share of labels that clearly lie on cells, and how many could be judged."""
-    cells = find_cells(labels, np.zeros(int(labels.max()), bool), size)
-    boxes = [window_at(cell.corner, size) for cell in cells if cell.corner is not None]
-    numbers = [cell.label for cell in cells if cell.corner is not None]
-    if not boxes:
-        return 0.0, 0
-    counts: Counter[str] = Counter()
-    masks = np.stack([labels[box] == number for box, number in zip(boxes, numbers, strict=True)])
-    judge(
-        np.stack([image[:, *box] for box in boxes]),
-        masks,
-        np.stack([labels[box] > 0 for box in boxes]),
-        np.ones(len(boxes), bool),
-        marker,
-        counts,
-    )
-    n = counts["contrast: judged"]
-    return (share_on_cells(counts)[0] if n else 0.0), n
 
 
 def _cut(
