@@ -32,6 +32,24 @@ ImportJobs = Annotated[
     int | None, typer.Option("--jobs", help="Processes that read crops; default: all cores.")
 ]
 
+UncheckedMasks = Annotated[
+    bool,
+    typer.Option("--unchecked-masks", help="Take masks although they do not lie on cells."),
+]
+NoSurroundings = Annotated[
+    bool,
+    typer.Option(
+        "--no-surroundings",
+        help="Take crops whose surroundings were removed; no background can be tested with them.",
+    ),
+]
+MaskThreshold = Annotated[
+    float | None,
+    typer.Option(
+        "--mask-threshold", help="Of masks that are probabilities: least value of a cell's pixel."
+    ),
+]
+
 app = typer.Typer()
 imports = typer.Typer(help="Make a crop store from images.", no_args_is_help=True)
 app.add_typer(imports, name="import")
@@ -99,6 +117,8 @@ def import_paired_cell(
     overwrite: Overwrite = False,
     fresh: FreshImport = False,
     jobs: ImportJobs = None,
+    unchecked_masks: UncheckedMasks = False,
+    no_surroundings: NoSurroundings = False,
 ) -> None:
     """Import crops in the layout of Paired Cell Inpainting (GENE/GENE_1_rfp_1_gfp.tif).
 
@@ -109,6 +129,7 @@ def import_paired_cell(
     _import(
         read, source, store, localizations=localizations, class_names=class_names,
         train_share=train_share, overwrite=overwrite, fresh=fresh, jobs=jobs,
+        unchecked_masks=unchecked_masks, no_surroundings=no_surroundings,
     )  # fmt: skip
 
 
@@ -124,10 +145,13 @@ def import_pifia(
     ] = config.FIELD_CELLS,
     localizations: Localizations = None,
     class_names: ClassNames = None,
+    mask_threshold: MaskThreshold = None,
     train_share: TrainShare = None,
     overwrite: Overwrite = False,
     fresh: FreshImport = False,
     jobs: ImportJobs = None,
+    unchecked_masks: UncheckedMasks = False,
+    no_surroundings: NoSurroundings = False,
 ) -> None:
     """Import crops in the layout of PIFiA (GENE/GENE_ch1_1.tiff) or Chong (GENE_1_gfp.tiff).
 
@@ -138,7 +162,8 @@ def import_pifia(
     _import(
         read, source, store, splits=splits, field_cells=field_cells, localizations=localizations,
         class_names=class_names, train_share=train_share, overwrite=overwrite, fresh=fresh,
-        jobs=jobs,
+        jobs=jobs, mask_threshold=mask_threshold,
+        unchecked_masks=unchecked_masks, no_surroundings=no_surroundings,
     )  # fmt: skip
 
 
@@ -154,6 +179,8 @@ def import_chong(
     overwrite: Overwrite = False,
     fresh: FreshImport = False,
     jobs: ImportJobs = None,
+    unchecked_masks: UncheckedMasks = False,
+    no_surroundings: NoSurroundings = False,
 ) -> None:
     """Import DeepLoc's HDF5 files of labelled cells of Chong and others.
 
@@ -164,6 +191,7 @@ def import_chong(
     _import(
         read, source, store, parts=parts, class_names=class_names, train_share=train_share,
         overwrite=overwrite, fresh=fresh, jobs=jobs,
+        unchecked_masks=unchecked_masks, no_surroundings=no_surroundings,
     )  # fmt: skip
 
 
@@ -195,12 +223,21 @@ def import_fields(
         CuttingConfig.margin
     ),
     seed: Annotated[int, typer.Option(help="Decides where windows lie.")] = CuttingConfig.seed,
+    split_cells: Annotated[
+        str | None,
+        typer.Option(
+            help="Separate touching cells of 0/1 label images: `centres`, or a channel of nuclei."
+        ),
+    ] = None,
     localizations: Localizations = None,
     class_names: ClassNames = None,
+    mask_threshold: MaskThreshold = None,
     train_share: TrainShare = None,
     overwrite: Overwrite = False,
     fresh: FreshImport = False,
     jobs: ImportJobs = None,
+    unchecked_masks: UncheckedMasks = False,
+    no_surroundings: NoSurroundings = False,
 ) -> None:
     """Cut whole fields with label images into crops and windows without cells.
 
@@ -214,6 +251,8 @@ def import_fields(
         config=CuttingConfig(size=size, windows=windows, margin=margin, seed=seed),
         localizations=localizations, class_names=class_names, train_share=train_share,
         overwrite=overwrite, fresh=fresh, jobs=jobs,
+        split_cells=split_cells, mask_threshold=mask_threshold,
+        unchecked_masks=unchecked_masks, no_surroundings=no_surroundings,
     )  # fmt: skip
 
 
@@ -228,10 +267,13 @@ def import_manifest(
         str, typer.Option(help="Channel that shows whole cells, for missing masks.")
     ] = config.MARKER,
     localizations: Localizations = None,
+    mask_threshold: MaskThreshold = None,
     train_share: TrainShare = None,
     overwrite: Overwrite = False,
     fresh: FreshImport = False,
     jobs: ImportJobs = None,
+    unchecked_masks: UncheckedMasks = False,
+    no_surroundings: NoSurroundings = False,
 ) -> None:
     """Import crops listed in a table: paths, protein, localization, optional mask and field.
 
@@ -242,6 +284,8 @@ def import_manifest(
     _import(
         read, table, store, channels=names(channels), marker=marker, localizations=localizations,
         train_share=train_share, overwrite=overwrite, fresh=fresh, jobs=jobs,
+        mask_threshold=mask_threshold,
+        unchecked_masks=unchecked_masks, no_surroundings=no_surroundings,
     )  # fmt: skip
 
 

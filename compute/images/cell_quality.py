@@ -5,14 +5,21 @@ from numpy.typing import NDArray
 
 from compute.schema import CellFlag
 
-SMALLEST_AREA = 1 / 100
-"""Least area of a cell's mask, share of the crop (41 pixels of 64×64); less is debris."""
+SMALLEST_AREA = 41
+"""Least area of a cell's mask, pixels; less is debris."""
+
+SMALLEST_SHARE = 1 / 100
+"""In crops smaller than 64×64 the least area is this share of the crop."""
 
 OFF_CENTRE = 1 / 6
 """Largest distance of the mask's centroid from the crop's centre, in crop sides."""
 
 BORDER_LENGTH = 1 / 8
 """Largest number of mask pixels on the crop's outermost ring, in crop sides."""
+
+LARGE_CROP = 64
+"""Side from which distances and lengths go by the cell's size: a crop may be far larger than the
+cell in its middle."""
 
 LEAST_MEDIUM = 1 / 40
 """Least share of the crop that must be medium to fill holes from it (102 pixels of 64×64)."""
@@ -42,18 +49,44 @@ def flag_cells(masks: NDArray[np.bool_], foregrounds: NDArray[np.bool_]) -> NDAr
     if n == 0:
         return flags
     area = masks.sum((1, 2))
-    empty = area < SMALLEST_AREA * height * width
+    empty = area < smallest_area(height, width)
     rows, columns = np.arange(height) + 0.5, np.arange(width) + 0.5
     safe = np.maximum(area, 1)
-    y = masks.sum(2) @ rows / safe / height - 0.5
-    x = masks.sum(1) @ columns / safe / width - 0.5
+    y = masks.sum(2) @ rows / safe - height / 2
+    x = masks.sum(1) @ columns / safe - width / 2
     ring = border_pixels(masks)
     medium = height * width - foregrounds.sum((1, 2))
+    side, radius = min(height, width), np.sqrt(area / np.pi)
     flags[empty] |= CellFlag.EMPTY_MASK
-    flags[~empty & (np.hypot(x, y) > OFF_CENTRE)] |= CellFlag.OFF_CENTRE
-    flags[ring > BORDER_LENGTH * min(height, width)] |= CellFlag.TOUCHES_BORDER
+    flags[~empty & (np.hypot(x, y) > by_cell(OFF_CENTRE, side, radius))] |= CellFlag.OFF_CENTRE
+    flags[ring > by_cell(BORDER_LENGTH, side, radius)] |= CellFlag.TOUCHES_BORDER
     flags[medium < LEAST_MEDIUM * height * width] |= CellFlag.LITTLE_MEDIUM
     return flags
+
+
+def smallest_area(height: int, width: int) -> float:
+    """Return the least area of a cell in a crop of this size, pixels."""
+    return min(SMALLEST_AREA, SMALLEST_SHARE * height * width)
+
+
+def by_cell(share: float, side: int, radius: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a share of the crop's side, but in large crops no more than the cell's size allows.
+
+    Parameters
+    ----------
+    share
+        The limit in crop sides.
+    side
+        Of the crop, pixels. Up to `LARGE_CROP` it alone decides.
+    radius
+        Of a disc of the cell's area, pixels, any shape.
+
+    Returns
+    -------
+    ndarray
+        Pixels: the share of the side, or of `LARGE_CROP` or the radius where these are less.
+    """
+    return np.minimum(share * side, np.maximum(share * LARGE_CROP, radius))
 
 
 def border_pixels(masks: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -20,6 +20,7 @@ from skimage.morphology import convex_hull_image, reconstruction
 from skimage.segmentation import watershed
 
 from compute.errors import InputError, UsageError
+from compute.images.cell_quality import by_cell
 
 # scikit-image ships these without types.
 _otsu: Callable[..., float] = threshold_otsu
@@ -163,8 +164,9 @@ def label_cells(
 def centre_label(labels: NDArray[np.int32]) -> int:
     """Return the number of the cell at the centre of a label image, or 0 if there is none.
 
-    That is the nearest cell within an eighth of the crop's side, as a vacuole or a rounding of the
-    crop's position may leave the very middle uncovered.
+    That is the nearest cell within an eighth of the crop's side (in large crops: of 64 pixels, or
+    within the cell's radius), as a vacuole or a rounding of the crop's position may leave the very
+    middle uncovered.
     """
     height, width = labels.shape
     here = int(labels[height // 2, width // 2])
@@ -174,7 +176,10 @@ def centre_label(labels: NDArray[np.int32]) -> int:
     distance = np.hypot(y + 0.5 - height / 2, x + 0.5 - width / 2)
     distance = np.where(labels > 0, distance, np.inf)
     nearest = np.unravel_index(int(np.argmin(distance)), labels.shape)
-    return int(labels[nearest]) if distance[nearest] <= min(height, width) / 8 else 0
+    number = int(labels[nearest])
+    radius = np.sqrt(np.count_nonzero(labels == number) / np.pi)
+    near = distance[nearest] <= by_cell(1 / 8, min(height, width), radius)
+    return number if near else 0
 
 
 def _label_one(

@@ -66,6 +66,8 @@ class ImportSpec:
         See `compute.importers.part_builder.PartBuilder`.
     compared
         What the images are of which none may occur twice: ``"crop"`` (the default) or ``"field"``.
+    shows, unchecked_masks
+        See `compute.importers.part_builder.PartBuilder`.
     """
 
     kind: str
@@ -74,6 +76,8 @@ class ImportSpec:
     marker: int | None
     interleaved: bool = False
     compared: str = "crop"
+    shows: int | None = None
+    unchecked_masks: bool = False
 
 
 def read_chunk(spec: ImportSpec, items: Sequence[Any], before: Collection[int] = ()) -> Part:
@@ -98,6 +102,8 @@ def read_chunk(spec: ImportSpec, items: Sequence[Any], before: Collection[int] =
         spec.marker,
         interleaved=spec.interleaved,
         duplicates=DuplicateCheck(spec.compared, before),
+        shows=spec.shows,
+        unchecked_masks=spec.unchecked_masks,
     )
     spec.reader.read(items, builder)
     return builder.finish()

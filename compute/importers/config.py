@@ -18,6 +18,18 @@ MANIFEST_CHANNELS = ("GFP", "RFP")
 PARTS = 5
 """Parts into which each class of one of DeepLoc's files is divided, to stand for proteins."""
 
+ENOUGH_JUDGED = 20
+"""Crops from which a source is judged by shares of them that are near 1."""
+
+ENOUGH_LABELS = 10
+"""Labels of a field from which it is judged by itself."""
+
+CENTRES = "centres"
+"""Touching cells are separated by a watershed from the middles of what is thick."""
+
+JUDGED_EARLY = 256
+"""Crops after which a source that must be refused is refused at once, not at its end."""
+
 FIELD_CELLS = 50
 """Cells of a protein with consecutive numbers that count as one field in PIFiA's layout."""
 

@@ -5,16 +5,21 @@ is no medium, though: it must neither fill a hole nor stand in a window "without
 channel shows whole cells, what is bright there without a label counts as a cell too.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.filters import threshold_otsu
 
 from compute.images.cell_quality import FAR
 from compute.images.fill_holes import medium_mask
 from compute.importers.config import CuttingConfig as CuttingConfig
+
+# scikit-image ships it without types.
+_otsu: Callable[..., float] = threshold_otsu
 
 _TOUCHING = np.ones((3, 3), bool)
 
@@ -29,7 +34,7 @@ class Cell:
     Parameters
     ----------
     label
-        Its number, from 1, as `number_labels` gives it.
+        Its number, from 1, as `compute.importers.masks.understand` gives it.
     corner
         First row and column of the crop around its centroid; None where no whole crop fits.
     fragmented
@@ -41,26 +46,6 @@ class Cell:
     fragmented: bool
 
 
-def number_labels(labels: NDArray[Any]) -> tuple[Labels, NDArray[Any]]:
-    """Renumber labels from 1 without gaps.
-
-    Parameters
-    ----------
-    labels
-        Whole numbers of at least 0, 0 for background, shape (H, W).
-
-    Returns
-    -------
-    numbered, names
-        Labels, int32, shape (H, W), 0 for background; and what each of them, from 1, was called
-        in `labels`, shape (n,).
-    """
-    names, inverse = np.unique(labels, return_inverse=True)
-    first = 0 if names[0] == 0 else 1
-    numbered: Labels = (inverse.reshape(labels.shape) + first).astype(np.int32)
-    return numbered, names[1 - first :]
-
-
 def separate(labels: Labels) -> tuple[Labels, NDArray[np.bool_]]:
     """Keep each label's largest connected component; the others get numbers of their own.
 
@@ -69,7 +54,7 @@ def separate(labels: Labels) -> tuple[Labels, NDArray[np.bool_]]:
     Parameters
     ----------
     labels
-        From `number_labels`.
+        From `compute.importers.masks.understand`: numbered from 1 without gaps, 0 for background.
 
     Returns
     -------
@@ -121,6 +106,23 @@ def find_cells(separated: Labels, fragmented: NDArray[np.bool_], size: int) -> l
         fits = 0 <= top <= height - size and 0 <= left <= width - size
         cells.append(Cell(i + 1, (top, left) if fits else None, bool(fragmented[i])))
     return cells
+
+
+def find_nuclei(channel: NDArray[Any]) -> Mask:
+    """Find the bright spots of a channel that shows nuclei, by one threshold (Otsu's).
+
+    Parameters
+    ----------
+    channel
+        Shape (H, W), finite.
+
+    Returns
+    -------
+    ndarray
+        Booleans of shape (H, W).
+    """
+    smooth = ndimage.gaussian_filter(channel.astype(np.float32), 2.0, mode="nearest")
+    return np.asarray(smooth > _otsu(smooth), bool)
 
 
 def find_unlabelled(

@@ -3,7 +3,8 @@
 What is in it
     A grey image per channel and field, ``<field>-ch1<anything>.tiff`` (Harmony's names, such as
     ``r01c01f01p01-ch1sk1fk1fl1.tiff``: row, column, field, plane), and a label image of the same
-    size, ``<field>_labeled.tiff``: 0 for background, one number per cell. In CycleNET's example
+    size, ``<field>_labeled.tiff``: 0 for background, one number per cell (or as
+    `compute.importers.masks` understands it). PNG files are read too. In CycleNET's example
     (16-bit, 1080×1080): ch1 the GFP-tagged protein, ch2 a nuclear and a septin marker, ch3 a
     marker in the cytosol, called RFP here as in the other sources, so that models that read a
     cytosolic marker find it. Its label images leave out about a sixth of the cells (dim, dead,
@@ -31,19 +32,22 @@ from numpy.typing import NDArray
 
 from compute.errors import InputError, UsageError
 from compute.importers.chunks import Chunk, ImportSpec
-from compute.importers.config import FIELD_CHANNELS, MARKER
+from compute.importers.config import CENTRES, FIELD_CHANNELS, MARKER
 from compute.importers.cut_fields import (
     CuttingConfig,
     find_cells,
+    find_nuclei,
     find_traces,
     find_unlabelled,
-    number_labels,
     place_windows,
     separate,
     window_at,
 )
 from compute.importers.field_table import Strain, read_strains
+from compute.importers.judge_fields import check_labels
 from compute.importers.localization_table import read_class_names, read_localizations
+from compute.importers.mask_files import SURVEYED_FIELDS, read_labels, spread, survey_masks
+from compute.importers.masks import MaskCoding, Understood, counted, understand
 from compute.importers.part_builder import Crop, PartBuilder
 from compute.importers.run_import import (
     ImportOptions,
@@ -57,8 +61,10 @@ from compute.importers.text_table import is_clean, printable, short_list
 from compute.importers.tiff import CropRejected, as_stored, check_crop, read_image, stack_channels
 from compute.store.part import StoreFormat
 
-_IMAGE = re.compile(r"(?P<field>.+)-ch(?P<channel>\d+)(?:[a-z].*)?\.tiff?", re.DOTALL | re.I)
-_LABELS = re.compile(r"(?P<field>.+)_labell?ed\.tiff?", re.DOTALL | re.I)
+_IMAGE = re.compile(
+    r"(?P<field>.+)-ch(?P<channel>\d+)(?:[a-z].*)?\.(?:tiff?|png)", re.DOTALL | re.I
+)
+_LABELS = re.compile(r"(?P<field>.+)_labell?ed\.(?:tiff?|png)", re.DOTALL | re.I)
 
 
 @dataclass
@@ -81,12 +87,31 @@ class _Field:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Cuts fields; `marker` is the number of the channel that shows whole cells, if any does."""
+    """Cuts fields.
+
+    Parameters
+    ----------
+    channels, dtype
+        Number of channels, and the pixel type of all.
+    config
+        How fields are cut.
+    marker
+        Number of the channel that shows whole cells, if any does.
+    coding
+        How label images are coded.
+    nuclei
+        Number of the channel whose bright spots separate touching cells; None for none.
+    unchecked
+        Whether labels that do not lie on cells are taken.
+    """
 
     channels: int
     dtype: np.dtype[Any]
     config: CuttingConfig
     marker: int | None
+    coding: MaskCoding
+    nuclei: int | None
+    unchecked: bool
 
     def read(self, items: Sequence[_Field], builder: PartBuilder) -> None:
         """Add the crops of the fields that can be cut; count and reject the others."""
@@ -96,14 +121,19 @@ class _Reader:
                     raise CropRejected(item.problem or "a field without a strain")
                 if not is_clean(item.name):
                     raise CropRejected("a name that is not valid UTF-8")
-                image, marked = _read(item.files, self.channels)
+                image, labels = _read(item.files, self.channels)
                 if image.dtype != self.dtype:
                     raise CropRejected(f"pixels of type {image.dtype}; {self.dtype} expected")
                 builder.duplicates.check(image)
+                seeds = None if self.nuclei is None else find_nuclei(image[self.nuclei])
+                marked = understand(labels, self.coding, seeds)
+                if not self.unchecked:
+                    check_labels(image, marked.labels, self.marker, self.config.size)
             except CropRejected as rejected:
                 builder.part.found += 1
                 builder.part.reject(rejected.reason, printable(item.name))
                 continue
+            builder.part.counts.update(counted(marked.how, self.coding))
             builder.part.found += _cut(
                 image, marked, item.name, item.strain, self.config, self.marker, builder
             )
@@ -121,6 +151,8 @@ def import_fields(
     config: CuttingConfig | None = None,
     localizations: Path | str | None = None,
     class_names: Path | str | None = None,
+    mask_threshold: float | None = None,
+    split_cells: str | None = None,
     **options: Unpack[ImportOptions],
 ) -> ImportReport:
     """Write a crop store from whole fields.
@@ -151,6 +183,13 @@ def import_fields(
         (`compute.importers.localization_table`).
     class_names
         Table of what class names stand for (`compute.importers.class_names`).
+    mask_threshold
+        Least value of a pixel of a cell in label images that are maps of probabilities; None, the
+        default, refuses these.
+    split_cells
+        What separates touching cells in label images that are 0 and one other value: ``"centres"``
+        (a watershed from the middles of what is thick) or the name of a channel with nuclei (a
+        watershed from its bright spots). None, the default, takes each connected piece as a cell.
     **options
         Those of every importer: `compute.importers.run_import.run_import`. Progress counts
         ``"fields"``.
@@ -167,7 +206,7 @@ def import_fields(
         There is no such folder, no field with a label image or none that can be read, or a table
         is not as it should be.
     UsageError
-        Names of channels are missing or repeated.
+        Names of channels are missing or repeated, or `split_cells` is none of them.
     BystanderError
         See `compute.importers.run_import.run_import`.
 
@@ -183,6 +222,11 @@ def import_fields(
     refuse_early(out, options.get("overwrite", False))
     if not channels or len(set(channels)) != len(channels):
         raise UsageError(f"Channels {list(channels)}: names must be there and differ.")
+    if split_cells not in (None, CENTRES, *channels):
+        raise UsageError(
+            f"split_cells = {split_cells!r} cannot be used.",
+            f"Allowed: {', '.join((CENTRES, *channels))}.",
+        )
     files, unplaced = _find(source, Path(labels) if labels is not None else None)
     names = read_class_names(class_names)
     known = read_localizations(localizations, names)
@@ -213,13 +257,35 @@ def import_fields(
             "table": identity(table),
             "localizations": identity(localizations),
             "class_names": identity(class_names),
+            "mask_threshold": mask_threshold,
+            "split_cells": split_cells,
         },
         notes,
         _notes,
     )
     store_format = StoreFormat(channels, config.size, dtype.name)
-    reader = _Reader(len(channels), dtype, config, marker_number)
-    spec = ImportSpec("fields", store_format, reader, None, compared="field")
+    labelled = [item.labels for item in files.values() if item.labels is not None]
+    coding = survey_masks(
+        spread(labelled, len(labelled), SURVEYED_FIELDS),
+        mask_threshold,
+        whole_fields=True,
+        split=split_cells if split_cells == CENTRES else None,
+    )
+    if split_cells is not None and not coding.binary:
+        raise UsageError(
+            "The label images number their cells, so there is nothing to separate.",
+            "Leave out --split-cells.",
+        )
+    reader = _Reader(
+        len(channels),
+        dtype,
+        config,
+        marker_number,
+        coding,
+        channels.index(split_cells) if split_cells in channels else None,
+        options.get("unchecked_masks", False),
+    )
+    spec = ImportSpec("fields", store_format, reader, None, compared="field", shows=marker_number)
     return run_import(out, spec, listing, **options)
 
 
@@ -246,7 +312,7 @@ def _find(source: Path, labels: Path | None) -> tuple[dict[str, _Files], list[tu
             raise InputError(f"{folder}: no such folder.", "Give the folder that holds fields.")
         for path in sorted(folder.iterdir()):
             name = path.name
-            if name.startswith(".") or path.suffix.lower() not in (".tif", ".tiff"):
+            if name.startswith(".") or path.suffix.lower() not in (".tif", ".tiff", ".png"):
                 continue
             if match := _LABELS.fullmatch(name):
                 item = fields.setdefault(match["field"], _Files())
@@ -281,28 +347,16 @@ def _read(item: _Files, channels: int) -> tuple[NDArray[Any], NDArray[Any]]:
     if len({image.dtype for image in images}) > 1:
         raise CropRejected("the channels differ in pixel type")
     image = as_stored(stack_channels(images, channels))
-    try:
-        labels = read_image(item.labels)
-    except CropRejected as rejected:
-        raise CropRejected(f"label image: {rejected.reason}") from rejected
-    if labels.shape[0] != 1:
-        raise CropRejected(f"a label image of {labels.shape[0]} channels; 1 expected")
-    if labels.shape[1:] != image.shape[1:]:
-        sizes = [f"{height}×{width}" for height, width in (labels.shape[1:], image.shape[1:])]
+    labels = read_labels(item.labels, "label image")
+    if labels.shape != image.shape[1:]:
+        sizes = [f"{height}×{width}" for height, width in (labels.shape, image.shape[1:])]
         raise CropRejected(f"a label image of {sizes[0]} pixels; its channels have {sizes[1]}")
-    marked = labels[0]
-    if marked.dtype.kind not in "uif" or not np.isfinite(marked).all():
-        raise CropRejected("a label image that does not hold numbers")
-    if (marked < 0).any() or (marked != np.floor(marked)).any():
-        raise CropRejected("a label image with negative or fractional numbers")
-    if not marked.any():
-        raise CropRejected("a label image without a label")
-    return image, marked
+    return image, labels
 
 
 def _cut(
     image: NDArray[Any],
-    marked: NDArray[Any],
+    marked: Understood,
     name: str,
     strain: Strain,
     config: CuttingConfig,
@@ -311,7 +365,7 @@ def _cut(
 ) -> int:
     """Add a field's crops and windows to the builder; return the number of labels."""
     counts = builder.part.counts
-    labels, numbers = number_labels(marked)
+    labels, numbers = marked.labels, marked.names
     separated, fragmented = separate(labels)
     every = labels > 0
     if marker is not None and np.isfinite(image[marker]).all():

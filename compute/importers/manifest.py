@@ -5,8 +5,9 @@ What is in it
     like the channel (one grey TIFF or PNG each), or one column `path` (TIFFs with every channel).
     Optional columns: `localization` (any class names; empty if unknown; several separated by
     ``;``), `orf`, `mask` (an image of the crop's size, 0 = background: one other value marks the
-    centre cell, several mark every cell), `field`, `replicate`, `split`. Relative paths start at
-    the table's folder. Pixels are uint8, uint16 or float32, all alike.
+    centre cell, several mark every cell; other ways are in `compute.importers.masks`), `field`,
+    `replicate`, `split`. Relative paths start at the table's folder. Pixels are uint8,
+    uint16 or float32, all alike.
 Publication, licence, address
     Those of the crops; nothing here comes from any data set.
 """
@@ -23,6 +24,8 @@ from compute.errors import InputError, UsageError
 from compute.importers.chunks import ImportSpec
 from compute.importers.config import MANIFEST_CHANNELS, MARKER
 from compute.importers.localization_table import LocalizationTable, read_localizations, split_labels
+from compute.importers.mask_files import read_mask, spread, survey_masks
+from compute.importers.masks import MaskCoding
 from compute.importers.part_builder import Crop, PartBuilder, common_size
 from compute.importers.run_import import (
     ImportOptions,
@@ -40,7 +43,6 @@ from compute.importers.tiff import (
     as_stored,
     check_crop,
     read_image,
-    read_mask,
     stack_channels,
 )
 from compute.schema import LOCALIZATIONS
@@ -92,21 +94,23 @@ class _Reader:
     format: StoreFormat
     known: LocalizationTable
     first_row: int
+    coding: MaskCoding
 
     def read(self, items: Sequence[_Item], builder: PartBuilder) -> None:
         """Add the rows that can be taken; count and reject the others."""
         for item in items:
             builder.part.found += 1
             try:
-                crop = self._crop(item)
+                crop, how = self._crop(item)
                 builder.add(crop)
+                builder.part.counts.update(how)
             except CropRejected as rejected:
                 path = item.record[self.images.columns[0]]
                 where = f"row {item.number} ({printable(path) if path else 'no path'})"
                 builder.part.reject(rejected.reason, where)
 
-    def _crop(self, item: _Item) -> Crop:
-        """Read and check one row."""
+    def _crop(self, item: _Item) -> tuple[Crop, list[str]]:
+        """Read and check one row; say how its mask was understood."""
         record, labels = item.record, _labels(item.record, self.known)
         texts = [value for value in (*record.values(), *(labels or ())) if value is not None]
         if not all(is_clean(value) for value in texts):
@@ -117,24 +121,29 @@ class _Reader:
         image = self.images.read(record)
         check_crop(image, self.format.size)
         path = record.get("mask")
-        given = read_mask(self.images.root / path, self.format.size) if path else (None, None)
+        mask = foreground = None
+        how: list[str] = []
+        if path:
+            where = self.images.root / path
+            mask, foreground, how = read_mask(where, self.format.size, self.coding)
         if image.dtype != self.format.dtype:
             raise InputError(
                 f"{self.table}, row {item.number}: pixels of type {image.dtype}, but row "
                 f"{self.first_row} has {self.format.dtype}.",
                 "Convert the images to one type, or import them into two stores.",
             )
-        return Crop(
+        crop = Crop(
             image,
             protein,
             _field(record),
-            mask=given[0],
-            foreground=given[1],
+            mask=mask,
+            foreground=foreground,
             orf=record.get("orf"),
             labels=labels,
             replicate=record.get("replicate"),
             split=record.get("split"),
         )
+        return crop, how
 
 
 def import_manifest(
@@ -145,6 +154,7 @@ def import_manifest(
     root: Path | str | None = None,
     marker: str = MARKER,
     localizations: Path | str | None = None,
+    mask_threshold: float | None = None,
     **options: Unpack[ImportOptions],
 ) -> ImportReport:
     """Write a crop store from a table of crops.
@@ -167,6 +177,9 @@ def import_manifest(
     localizations
         Table of proteins for rows that have no `localization` of their own
         (`compute.importers.localization_table`).
+    mask_threshold
+        Least value of a pixel of a cell in masks that are maps of probabilities, in the masks' own
+        numbers (0.5, or 128 of 255). None, the default, refuses such masks.
     **options
         Those of every importer: `compute.importers.run_import.run_import`. Progress counts
         ``"crops"``. A resumed import notices another table, but not other images under the same
@@ -237,10 +250,17 @@ def import_manifest(
             "root": printable(root.resolve()),
             "marker": marker,
             "localizations": identity(localizations),
+            "mask_threshold": mask_threshold,
         },
         notes,
     )
-    reader = _Reader(table, images, store_format, known, first_row)
+    masks = (
+        images.root / path
+        for _, values in rows.rows()
+        if (path := dict(zip(rows.columns, values, strict=True)).get("mask")) is not None
+    )
+    coding = survey_masks(spread(masks, len(rows) - scan.without_mask), mask_threshold)
+    reader = _Reader(table, images, store_format, known, first_row, coding)
     return run_import(out, ImportSpec("manifest", store_format, reader, number), listing, **options)
 
 

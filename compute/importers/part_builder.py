@@ -20,6 +20,7 @@ from compute.images.cell_quality import FAR, LEAST_MEDIUM
 from compute.images.fill_holes import medium_mask, windows_from_crops
 from compute.images.segmentation import DEFAULT, HALO, SegmentationConfig, segment
 from compute.importers.duplicates import DuplicateCheck, pixel_digest
+from compute.importers.judge import judge
 from compute.schema import UNUSABLE
 from compute.store.part import Part
 
@@ -96,6 +97,11 @@ class PartBuilder:
         field are kept until the end. False by default.
     duplicates
         Refuses images that occurred before; by default it knows of none before this chunk.
+    shows
+        Number of the channel that shows whole cells, by which given masks are judged; `marker` by
+        default, and any channel where there is neither.
+    unchecked_masks
+        Whether masks that do not lie on cells are left unflagged. False by default.
     """
 
     def __init__(
@@ -106,12 +112,16 @@ class PartBuilder:
         *,
         interleaved: bool = False,
         duplicates: DuplicateCheck | None = None,
+        shows: int | None = None,
+        unchecked_masks: bool = False,
     ) -> None:
         self.part = part
         self.marker = marker
         self.config = config
         self.interleaved = interleaved
         self.duplicates = duplicates or DuplicateCheck()
+        self.shows = marker if marker is not None else shows
+        self.unchecked_masks = unchecked_masks
         self._waiting: list[Crop] = []
         self._added = 0
         self._candidates: dict[str, list[tuple[int, int, Crop]]] = {}
@@ -167,6 +177,13 @@ class PartBuilder:
             if crop.foreground is not None:
                 foregrounds[i] |= crop.foreground
         foregrounds |= masks
+        given = np.array([crop.mask is not None for crop in crops])
+        found = judge(images, masks, foregrounds, given, self.shows, self.part.counts)
+        if not self.unchecked_masks:
+            crops = [
+                replace(crop, flags=crop.flags | flag)
+                for crop, flag in zip(crops, found.tolist(), strict=True)
+            ]
         cells = pd.DataFrame(
             {
                 name: pd.Series([getattr(crop, name) for crop in crops], dtype=object)

@@ -43,6 +43,8 @@ from compute.importers.localization_table import (
     read_class_names,
     read_localizations,
 )
+from compute.importers.mask_files import SURVEYED, read_mask, spread, survey_masks
+from compute.importers.masks import MaskCoding
 from compute.importers.part_builder import SAMPLED, Crop, PartBuilder, common_size
 from compute.importers.run_import import (
     ImportOptions,
@@ -60,7 +62,6 @@ from compute.importers.tiff import (
     as_stored,
     check_crop,
     read_image,
-    read_mask,
     stack_channels,
 )
 from compute.store.part import StoreFormat
@@ -106,13 +107,14 @@ class _Reader:
     source: Path
     format: StoreFormat
     table: LocalizationTable
+    coding: MaskCoding
 
     def read(self, items: Sequence[_Found], builder: PartBuilder) -> None:
         """Add the cells that can be taken; count and reject the others."""
         for item in items:
             builder.part.found += 1
             try:
-                image, mask, foreground = self._crop(item)
+                image, mask, foreground, how = self._crop(item)
                 crop = Crop(
                     image,
                     item.gene,
@@ -127,23 +129,25 @@ class _Reader:
             except CropRejected as rejected:
                 builder.part.reject(rejected.reason, item.where)
                 continue
+            builder.part.counts.update(how)
             builder.part.counts["no mask"] += mask is None
             builder.part.counts["split"] += item.split is not None
 
     def _crop(
         self, item: _Found
-    ) -> tuple[NDArray[Any], NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
-        """Read and check a cell: image, mask and foreground."""
+    ) -> tuple[NDArray[Any], NDArray[np.bool_] | None, NDArray[np.bool_] | None, list[str]]:
+        """Read and check a cell: image, mask, foreground, and how the mask was understood."""
         image = _image(self.source, item, self.format.channels)
         if image.dtype != self.format.dtype:
             raise CropRejected(f"pixels of type {image.dtype}; {self.format.dtype} expected")
         check_crop(image, self.format.size)
         name = (item.files or {}).get("mask")
         if name is not None:
-            return image, *read_mask(self.source / item.gene / name, self.format.size)
+            path = self.source / item.gene / name
+            return image, *read_mask(path, self.format.size, self.coding)
         if "RFP" not in self.format.channels:
             raise CropRejected("no mask, and no cytosol channel to find the cell in")
-        return image, None, None
+        return image, None, None, []
 
 
 def import_pifia(
@@ -154,6 +158,7 @@ def import_pifia(
     field_cells: int = FIELD_CELLS,
     localizations: Path | str | None = None,
     class_names: Path | str | None = None,
+    mask_threshold: float | None = None,
     **options: Unpack[ImportOptions],
 ) -> ImportReport:
     """Write a crop store from a folder of PIFiA's crops.
@@ -175,6 +180,9 @@ def import_pifia(
     class_names
         Table of what its localizations stand for (`compute.importers.class_names`), before the
         built-in names.
+    mask_threshold
+        Least value of a pixel of a cell in masks that are maps of probabilities; None, the default,
+        refuses such masks.
     **options
         Those of every importer: `compute.importers.run_import.run_import`. Progress counts
         ``"proteins"``.
@@ -260,13 +268,27 @@ def import_pifia(
             "splits": identity(splits),
             "localizations": identity(localizations),
             "class_names": identity(class_names),
+            "mask_threshold": mask_threshold,
         },
         notes,
         lambda counts: list(closing(counts)),
     )
     marker = channels.index("RFP") if "RFP" in channels else None
-    spec = ImportSpec("pifia", store_format, _Reader(source, store_format, table), marker)
+    coding = survey_masks(_some_masks(source, genes), mask_threshold)
+    spec = ImportSpec("pifia", store_format, _Reader(source, store_format, table, coding), marker)
     return run_import(out, spec, listing, **options)
+
+
+def _some_masks(source: Path, genes: list[str]) -> Iterator[Path]:
+    """Yield paths of masks from as many proteins as are looked at, as many of each."""
+    each = -(-SURVEYED // max(1, len(genes)))
+    for gene in spread(genes, len(genes)):
+        masks = (
+            name
+            for name in sorted(os.listdir(source / gene))
+            if _is_image(name) and "mask" in name.lower()
+        )
+        yield from (source / gene / name for name in islice(masks, each))
 
 
 def _cells(source: Path, gene: str, field_cells: int) -> Iterator[_Found]:

@@ -11,7 +11,8 @@ byte by byte, whatever the number of processes and interruptions, and memory hol
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
@@ -20,7 +21,10 @@ import numpy as np
 
 from compute.errors import UsageError
 from compute.importers.chunks import Chunk, ImportSpec, read_all, read_chunk
+from compute.importers.config import JUDGED_EARLY
 from compute.importers.duplicates import DigestSet
+from compute.importers.judge import channels_gone, judgement_notes, refuse
+from compute.importers.masks import mask_notes
 from compute.importers.part_builder import NO_WINDOW
 from compute.importers.text_table import printable
 from compute.storage.atomic_files import Progress, sha256, silent
@@ -49,6 +53,8 @@ class ImportOptions(TypedDict, total=False):
     fresh: bool
     jobs: int | None
     progress: Progress | None
+    unchecked_masks: bool
+    no_surroundings: bool
 
 
 @dataclass(frozen=True)
@@ -125,6 +131,8 @@ def run_import(
     fresh: bool = False,
     jobs: int | None = None,
     progress: Progress | None = None,
+    unchecked_masks: bool = False,
+    no_surroundings: bool = False,
 ) -> ImportReport:
     """Write a crop store from a source, or resume an interrupted import.
 
@@ -150,6 +158,12 @@ def run_import(
         ``if __name__ == "__main__":``.
     progress
         Called with the listing's unit, units done and units in all; nobody is told by default.
+    unchecked_masks
+        Take masks that do not lie on cells (`compute.importers.judge`); the store says so. By
+        default a source of such masks is refused, and single ones are flagged.
+    no_surroundings
+        Take crops whose surroundings were removed; the store says so, and no background can be
+        tested with it. By default they are refused.
 
     Returns
     -------
@@ -163,13 +177,21 @@ def run_import(
     ChangedError
         An import was begun there with another source or other options; names what changed.
     InputError
-        Not one cell could be taken.
+        Not one cell could be taken, or most masks do not lie on cells, or the surroundings of
+        most crops were removed.
     UsageError
         Something is at `out` already, or a parameter is out of range.
     """
     if jobs is not None and jobs < 1:
         raise UsageError(f"jobs = {jobs} cannot be used.", "Allowed: 1 or more.")
     out, report, store_format = Path(out), progress or silent, spec.format
+    spec = replace(spec, unchecked_masks=unchecked_masks)
+    judged = partial(
+        refuse,
+        channels=store_format.channels,
+        unchecked_masks=unchecked_masks,
+        no_surroundings=no_surroundings,
+    )
     header = {
         "kind": spec.kind,
         "channels": list(store_format.channels),
@@ -177,6 +199,8 @@ def run_import(
         "dtype": store_format.dtype,
         "localizations": list(store_format.localizations),
         "train_share": train_share,
+        "unchecked_masks": unchecked_masks,
+        "no_surroundings": no_surroundings,
         **listing.depends_on,
     }
     with CropStoreWriter(
@@ -204,14 +228,24 @@ def run_import(
             counts.update(part.counts)
             done["chunks"] += 1
             done["found"] += part.found
+            judged(counts, least=JUDGED_EARLY)
             if chunk.done < listing.total:
                 report(listing.unit, chunk.done, listing.total)
             if done["found"] - committed >= most:
                 writer.commit({"done": done, "counts": counts})
                 committed = done["found"]
         report(listing.unit, listing.total, listing.total)
-        notes = [*listing.notes, *listing.closing(counts), *_window_notes(counts)]
+        judged(counts)
+        notes = [
+            *listing.notes,
+            *mask_notes(counts, "label image" if spec.compared == "field" else "mask"),
+            *listing.closing(counts),
+            *judgement_notes(counts, store_format.channels),
+            *_window_notes(counts),
+        ]
         writer.source["notes"] = notes
+        if gone := channels_gone(counts, store_format.channels):
+            writer.source["without_surroundings"] = gone
     stored = CropStore(out).meta["counts"]
     return ImportReport(
         out,

@@ -14,7 +14,6 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from compute.images.segmentation import centre_label
 from compute.store.part import DTYPES
 
 # What tifffile would print about a broken file is counted as a rejection instead.
@@ -140,48 +139,6 @@ def as_stored(image: NDArray[Any]) -> NDArray[Any]:
     if image.dtype.name not in DTYPES:
         raise CropRejected(f"pixels of type {image.dtype}; {', '.join(DTYPES)} expected")
     return image
-
-
-def read_mask(path: Path, size: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Read a crop's mask: 0 is background, one other value the centre cell, several every cell.
-
-    Parameters
-    ----------
-    path
-        A TIFF or PNG, as for `read_image`.
-    size
-        Side of the crop, pixels.
-
-    Returns
-    -------
-    mask, foreground
-        Booleans of shape (size, size): the centre cell, and every cell that the image shows.
-
-    Raises
-    ------
-    CropRejected
-        The mask is unreadable, of another shape, not finite, empty, or without a cell at the
-        centre.
-    """
-    try:
-        image = read_image(path)
-    except CropRejected as rejected:
-        raise CropRejected(f"mask: {rejected.reason}") from rejected
-    if image.shape != (1, size, size):
-        raise CropRejected("a mask of another shape than the crop")
-    if not np.isfinite(image).all():
-        raise CropRejected("a mask with values that are not finite")
-    values, labels = np.unique(image[0], return_inverse=True)
-    # Number 0 must be the background, also where every pixel is a cell.
-    cells = np.where(image[0] == 0, 0, labels.reshape(size, size) + 1).astype(np.int32)
-    if not cells.any():
-        raise CropRejected("an empty mask")
-    if np.count_nonzero(values) == 1:
-        return cells > 0, cells > 0
-    centre = centre_label(cells)
-    if centre == 0:
-        raise CropRejected("a mask without a cell at the centre")
-    return cells == centre, cells > 0
 
 
 def check_crop(image: NDArray[Any], size: int) -> None:

@@ -11,9 +11,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from compute.backgrounds.plan import Plan
-from compute.errors import InputError
+from compute.errors import InputError, UsageError
 from compute.probes.cells import Cells, Mixed
 from compute.runs.config import RunConfig
+from compute.schema import Condition
 from compute.store.reader import CropStore
 
 
@@ -39,8 +40,17 @@ def prepare(store: CropStore, config: RunConfig) -> tuple[Plan, Cells]:
     InputError
         The store has no usable cell, or fewer than two classes can be tested.
     UsageError
-        The split does not exist, or there would be too many trials.
+        The split does not exist, there would be too many trials, or backgrounds were to be tested
+        with crops whose surroundings were removed.
     """
+    gone = store.meta["source"].get("without_surroundings")
+    if gone and set(config.plan.conditions) != {Condition.UNALTERED}:
+        raise UsageError(
+            f"{store.path}: its crops have nothing around their cells in {', '.join(gone)}, so no "
+            "background can be tested: no model could lose by a change of what is not there.",
+            "Import crops with their surroundings, or show the models without testing backgrounds: "
+            "--conditions unaltered.",
+        )
     plan = Plan(store.cells, store.usable, store.windows, store.localizations, config.plan)
     label = pd.Categorical(store.cells["localization"], categories=store.localizations)
     classes = label.codes.astype(np.int64)

@@ -441,6 +441,7 @@ class CellFlag(IntFlag):
     TOUCHES_BORDER = 4
     LITTLE_MEDIUM = 8
     NOT_A_CELL = 16
+    OFF_CELL = 32
 
 
 CELL_FLAGS: dict[CellFlag, str] = {
@@ -449,8 +450,15 @@ CELL_FLAGS: dict[CellFlag, str] = {
     CellFlag.TOUCHES_BORDER: "the cell is cut by the border of its crop",
     CellFlag.LITTLE_MEDIUM: "hardly any medium in the crop, so holes are filled from little",
     CellFlag.NOT_A_CELL: "dead, a ghost or no cell at all, as its source says",
+    CellFlag.OFF_CELL: "the mask does not lie on a cell: it looks like what is around it",
 }
-UNUSABLE = CellFlag.EMPTY_MASK | CellFlag.OFF_CENTRE | CellFlag.TOUCHES_BORDER | CellFlag.NOT_A_CELL
+UNUSABLE = (
+    CellFlag.EMPTY_MASK
+    | CellFlag.OFF_CENTRE
+    | CellFlag.TOUCHES_BORDER
+    | CellFlag.NOT_A_CELL
+    | CellFlag.OFF_CELL
+)
 
 
 class TrialFlag(IntFlag):

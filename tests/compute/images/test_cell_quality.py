@@ -1,5 +1,7 @@
 """Flags from masks, against a naive twin and at the edges of what is allowed."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,9 @@ from compute.images.cell_quality import (
     LEAST_MEDIUM,
     OFF_CENTRE,
     SMALLEST_AREA,
+    SMALLEST_SHARE,
     border_pixels,
+    by_cell,
     flag_cells,
 )
 from compute.schema import CELL_FLAGS, UNUSABLE, CellFlag
@@ -26,16 +30,25 @@ def naive_ring(mask):
     )
 
 
+def by_size(share, side, area):
+    """At most a share of the side, but in large crops not more than the cell's radius."""
+    limit = share * side
+    radius = math.sqrt(area / math.pi)
+    if side > 64 and limit > radius:
+        limit = max(radius, share * 64)
+    return limit
+
+
 def naive_flags(mask, foreground):
     side, flags = len(mask), 0
     area = int(mask.sum())
-    if area < SMALLEST_AREA * side * side:
+    if area < min(SMALLEST_AREA, SMALLEST_SHARE * side * side):
         flags |= CellFlag.EMPTY_MASK
     else:
         y, x = (np.argwhere(mask) + 0.5).mean(0) - side / 2
-        if np.sqrt(x**2 + y**2) > OFF_CENTRE * side:
+        if np.sqrt(x**2 + y**2) > by_size(OFF_CENTRE, side, area):
             flags |= CellFlag.OFF_CENTRE
-    if naive_ring(mask) > BORDER_LENGTH * side:
+    if naive_ring(mask) > by_size(BORDER_LENGTH, side, area):
         flags |= CellFlag.TOUCHES_BORDER
     if (~foreground).sum() < LEAST_MEDIUM * side * side:
         flags |= CellFlag.LITTLE_MEDIUM
@@ -117,3 +130,25 @@ def test_no_cells_give_no_flags():
 def test_every_flag_is_explained():
     assert set(CELL_FLAGS) == set(CellFlag) - {CellFlag.NONE}
     assert set(CellFlag(UNUSABLE)) <= set(CELL_FLAGS)
+
+
+@pytest.mark.parametrize("radius", [11.5, 13, 14.3])
+def test_in_a_large_crop_the_cell_decides_not_the_crop(radius):
+    """Cells of 400 to 650 pixels in 256×256 crops."""
+
+    def found(y, x):
+        rows, columns = np.ogrid[:256, :256]
+        return one((rows - y) ** 2 + (columns - x) ** 2 <= radius**2)
+
+    assert found(127.5, 127.5) == CellFlag.NONE
+    assert found(127.5, 127.5 + radius - 2) == CellFlag.NONE
+    assert found(127.5, 127.5 + radius + 2) == CellFlag.OFF_CENTRE
+    assert found(127.5, 0) & CellFlag.TOUCHES_BORDER
+
+
+@given(st.integers(8, 300), st.floats(0, 200), st.floats(0, 1))
+def test_limits_by_the_cell_are_never_larger_than_by_the_crop(side, radius, share):
+    limit = float(by_cell(share, side, np.float64(radius)))
+    assert limit <= share * side
+    assert side > 64 or limit == share * side
+    assert limit >= min(share * side, radius)

@@ -11,7 +11,6 @@ from compute.importers.cut_fields import (
     CuttingConfig,
     find_cells,
     find_unlabelled,
-    number_labels,
     place_windows,
     separate,
 )
@@ -193,8 +192,8 @@ def test_bad_fields_are_counted_and_the_rest_goes_on(tmp_path):
         "unreadable or cut-off image file": 1,
         "label image: unreadable or cut-off image file": 1,
         "a label image of 100×120 pixels; its channels have 160×160": 1,
-        "a label image without a label": 1,
-        "a label image with negative or fractional numbers": 1,
+        "label image: no cell in it": 1,
+        "label image: negative values, down to -1": 1,
         "pixels of type uint8; uint16 expected": 1,
         "the same pixels as an earlier field": 2,
         "a second file for the same field and channel": 1,
@@ -259,13 +258,6 @@ def test_pieces_of_a_label_are_parted_unless_they_nearly_touch():
     assert (parted == 1).sum() == disc(40, 40, 8).sum()
     assert (parted == 3).sum() == disc(120, 120, 4).sum()
     assert find_cells(parted, split, SIZE)[0].corner == (24, 24)
-
-
-@pytest.mark.parametrize("first", [0, 7])
-def test_numbering(first):
-    numbered, names = number_labels(np.array([[first, 9], [9, 30_000]], np.int16))
-    assert names.tolist() == [n for n in (first, 9, 30_000) if n]
-    assert np.array_equal(np.concatenate([[0], names])[numbered], [[first, 9], [9, 30_000]])
 
 
 def test_windows_lie_apart_where_there_is_room():

@@ -209,7 +209,7 @@ def test_bad_crops_are_counted_and_the_rest_goes_on(source, tmp_path):
         "unreadable or cut-off image file": 1,
         "60×60 pixels; 64×64 expected": 1,
         "pixels of type float32; uint16 expected": 1,
-        "an empty mask": 1,
+        "mask: no cell in it": 1,
         "a mask of another shape than the crop": 1,
         "mask: unreadable or cut-off image file": 1,
         "the same pixels as an earlier crop": 2,

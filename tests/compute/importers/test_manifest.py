@@ -218,7 +218,7 @@ def test_bad_rows_are_counted_and_the_rest_goes_on(rows, tmp_path):
         "the channels differ in pixel type": 1,
         "no protein name": 1,
         "the same pixels as an earlier crop": 1,
-        "an empty mask": 1,
+        "mask: no cell in it": 1,
         "a mask of another shape than the crop": 1,
         "mask: no such file": 1,
         "a mask without a cell at the centre": 1,

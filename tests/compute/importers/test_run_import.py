@@ -48,7 +48,8 @@ class Source:
                 os.kill(os.getpid(), signal.SIGKILL)
             builder.part.found += 1
             same = self.repeats.get(number, number)
-            image = np.random.default_rng(same).integers(0, 999, (1, SIZE, SIZE)).astype("uint16")
+            image = np.random.default_rng(same).integers(0, 999, (1, SIZE, SIZE))
+            image = (image + 900 * MASK).astype("uint16")
             protein = f"P{number * 6 // self.cells}"
             try:
                 if number in self.bad:
@@ -244,7 +245,7 @@ def write_source(folder, proteins=5, cells=40):
         (folder / f"ABC{p}").mkdir(parents=True)
         for n in range(cells):
             rng = np.random.default_rng(zlib.crc32(f"{p} {n}".encode()))
-            image = rng.integers(0, 999, (SIZE, SIZE)).astype(np.uint16)
+            image = (rng.integers(0, 999, (SIZE, SIZE)) + 900 * MASK).astype(np.uint16)
             tifffile.imwrite(folder / f"ABC{p}" / f"ABC{p}_ch1_{n}.tiff", image)
             tifffile.imwrite(folder / f"ABC{p}" / f"ABC{p}_mask_{n}.tiff", masks)
     return folder

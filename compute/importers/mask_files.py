@@ -1,0 +1,215 @@
+"""Reads files of masks and label images: palettes and colours as labels, a source's coding.
+
+`compute.importers.tiff` reads the pixels, `compute.importers.masks` understands them.
+"""
+
+import zlib
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+
+from compute.errors import InputError
+from compute.images.segmentation import centre_label
+from compute.importers.cut_fields import separate
+from compute.importers.masks import MaskCoding, counted, survey, understand, what_was_seen
+from compute.importers.text_table import printable
+from compute.importers.tiff import LARGEST, CropRejected, read_image
+
+SURVEYED, SURVEYED_FIELDS = 64, 16
+"""Masks, and label images of fields, that are looked at first, to find out how all are coded."""
+
+_HEADER = 33
+"""Bytes of a PNG up to the end of its first chunk, IHDR."""
+
+_PALETTE, _GREY = 3, 0
+
+
+def read_labels(path: Path, what: str = "mask") -> NDArray[Any]:
+    """Read a mask or a label image as it is in its file.
+
+    Parameters
+    ----------
+    path
+        A TIFF or PNG, as for `compute.importers.tiff.read_image`. Of an image with a palette the
+        numbers of its colours are read, not these; of one in colours each colour becomes a
+        number, and black 0.
+    what
+        What it is called in reasons; ``"mask"`` by default.
+
+    Returns
+    -------
+    ndarray
+        Shape (H, W).
+
+    Raises
+    ------
+    CropRejected
+        It is unreadable, or has several planes.
+    """
+    try:
+        image = _indices(path)
+        image = read_image(path) if image is None else image[None]
+    except CropRejected as rejected:
+        raise CropRejected(f"{what}: {rejected.reason}") from rejected
+    if image.shape[0] in (3, 4) and image.dtype.kind == "u":
+        return _colours(image)
+    if image.shape[0] == 2 and image.dtype.kind == "u":  # Grey and opacity.
+        return np.asarray(image[0])
+    if image.shape[0] != 1:
+        raise CropRejected(f"{what}: {image.shape[0]} planes; 1 expected")
+    return np.asarray(image[0])
+
+
+def survey_masks(
+    paths: Iterable[Path],
+    threshold: float | None,
+    *,
+    whole_fields: bool = False,
+    split: str | None = None,
+) -> MaskCoding:
+    """Find out from a source's files how its masks are coded.
+
+    Parameters
+    ----------
+    paths
+        Of its masks, spread over it (`spread`); no more than `SURVEYED` are read.
+    threshold, whole_fields, split
+        See `compute.importers.masks.survey`.
+
+    Returns
+    -------
+    MaskCoding
+        That of all its masks.
+
+    Raises
+    ------
+    InputError
+        Most of those that could be read cannot be used as masks; says what was seen in one.
+    """
+    masks: list[tuple[Path, NDArray[Any]]] = []
+    for path in islice(paths, SURVEYED):
+        try:
+            mask = read_labels(path)
+        except CropRejected:
+            continue
+        # An empty one says nothing of the others.
+        if mask.any():
+            masks.append((path, mask))
+    shown = [mask for _, mask in masks]
+    coding = survey(shown, threshold, whole_fields=whole_fields, split=split)
+    refused: list[tuple[Path, NDArray[Any], str]] = []
+    for path, mask in masks:
+        try:
+            understand(mask, coding)
+        except CropRejected as rejected:
+            refused.append((path, mask, rejected.reason))
+    # The few of them that pass may be as wrong as the rest.
+    if len(refused) > len(masks) / 2:
+        path, mask, reason = refused[0]
+        raise InputError(
+            f"{len(refused)} of the {len(masks)} {coding.what}s looked at first cannot be used. "
+            f"{printable(path)}: {reason}; it has {what_was_seen(mask)}.",
+            "A mask is 0 outside of cells and one whole number in each. Maps of probabilities: "
+            "give the value from which a pixel is a cell with --mask-threshold.",
+        )
+    return coding
+
+
+def spread(items: Iterable[Any], total: int, most: int = SURVEYED) -> Iterator[Any]:
+    """Take `most` of the items at most (`SURVEYED` by default), evenly spread over `total`."""
+    return islice(islice(items, 0, None, max(1, total // most)), most)
+
+
+def read_mask(
+    path: Path, size: int, coding: MaskCoding
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], list[str]]:
+    """Read a crop's mask.
+
+    Parameters
+    ----------
+    path
+        A TIFF or PNG, as for `read_labels`.
+    size
+        Side of the crop, pixels.
+    coding
+        How the source's masks are coded (`survey_masks`).
+
+    Returns
+    -------
+    mask, foreground, how
+        Booleans of shape (size, size): the centre cell, and every cell that the image shows; and
+        the names under which to count how it was understood.
+
+    Raises
+    ------
+    CropRejected
+        The mask is unreadable, of another shape, cannot be understood, is empty, or has no cell at
+        the centre.
+    """
+    image = read_labels(path)
+    if image.shape != (size, size):
+        raise CropRejected("a mask of another shape than the crop")
+    understood = understand(image, coding)
+    cells, how = understood.labels, understood.how
+    foreground = cells > 0
+    if not coding.binary:
+        # One value is one cell, so what lies elsewhere with the same value is another one.
+        cells, _ = separate(cells)
+    centre = centre_label(cells)
+    if centre == 0 and cells.max() > 1:
+        raise CropRejected("a mask without a cell at the centre")
+    mask = cells == centre if centre else foreground
+    if not coding.binary and len(understood.names) == 1 and (foreground & ~mask).any():
+        how |= {"rest"}
+    return mask, foreground, counted(how, coding)
+
+
+def _indices(path: Path) -> NDArray[Any] | None:
+    """Return the numbers of the colours of a PNG with a palette; None for any other file."""
+    try:
+        with path.open("rb") as handle:
+            start = handle.read(_HEADER)
+            if start[:8] != b"\x89PNG\r\n\x1a\n" or len(start) < _HEADER or start[25] != _PALETTE:
+                return None
+            rest = handle.read()
+    except (OSError, ValueError):
+        return None
+    width, height = (int.from_bytes(start[at : at + 4], "big") for at in (16, 20))
+    if width * height > LARGEST:
+        raise CropRejected("far larger than a crop")
+    depth = start[24]
+    # The pixels of a palette image are coded as those of a grey one; only the header differs.
+    head = start[12:25] + bytes([_GREY]) + start[26:29]
+    encoded = start[:12] + head + zlib.crc32(head).to_bytes(4, "big") + _without_palette(rest)
+    try:
+        image = np.asarray(imagecodecs.png_decode(encoded))
+    except Exception as error:
+        raise CropRejected("unreadable or cut-off image file") from error
+    # Fewer than 8 bits come stretched to 0–255.
+    return image // (255 // (2**depth - 1))
+
+
+def _without_palette(chunks: bytes) -> bytes:
+    """Leave out the chunks that a grey PNG cannot have: colours and their opacity."""
+    kept, at = [], 0
+    while at + 12 <= len(chunks):
+        end = at + 12 + int.from_bytes(chunks[at : at + 4], "big")
+        if chunks[at + 4 : at + 8] not in (b"PLTE", b"tRNS", b"bKGD", b"hIST", b"sBIT"):
+            kept.append(chunks[at:end])
+        at = end
+    return b"".join(kept)
+
+
+def _colours(image: NDArray[Any]) -> NDArray[Any]:
+    """Return numbers for the colours of an image, shape (3 or 4, H, W): 0 for black."""
+    red, green, blue = image[:3]
+    if np.array_equal(red, green) and np.array_equal(red, blue):
+        empty = red.min() == red.max() and image.shape[0] == 4
+        return np.asarray(image[3] if empty else red)
+    wide = image[:3].astype(np.int64)
+    return np.asarray((wide[0] << 32) + (wide[1] << 16) + wide[2])

@@ -1,0 +1,279 @@
+"""Shapes of numbered cells: outlines filled, parts joined, touching cells separated. Pure arrays.
+
+What `compute.importers.masks` does with a mask whose values it has understood.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.segmentation import watershed
+
+from compute.images.cell_quality import SMALLEST_AREA
+from compute.images.dilation import grow_square
+from compute.importers.tiff import CropRejected
+
+ENCLOSED = 0.9
+"""Least share of a label's rim that lies on one other label of which it is then a part."""
+
+SPECK = 10
+"""Pixels below which a piece is no cell, nor the seed of one, beside larger ones."""
+
+TOUCHING = np.ones((3, 3), bool)
+"""Pixels that touch by a corner are connected."""
+
+_watershed: Callable[..., NDArray[np.int32]] = watershed
+
+Labels = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Filled:
+    """Numbered cells of shape (H, W), and whether outlines, or holes, were filled."""
+
+    cells: Labels
+    outlines: bool
+    holes: bool
+
+
+def fill(cells: Labels, one_value: bool, largest_hole: float) -> Filled:
+    """Fill outlines, and holes that only one cell encloses.
+
+    Parameters
+    ----------
+    cells
+        Numbered, 0 for background, shape (H, W).
+    one_value
+        Whether all have the same value, so that every region that an outline closes is a cell.
+    largest_hole
+        Largest area of a hole, in areas of the cell around it.
+
+    Returns
+    -------
+    Filled
+        The cells. An outline is nowhere thicker than 4 pixels and encloses at least half its area.
+
+    Raises
+    ------
+    CropRejected
+        The mask is thin lines that close nothing.
+    """
+    pieces = connected(cells > 0, TOUCHING) if one_value else cells
+    regions, owner = _enclosed(pieces)
+    thin = _thin(pieces, owner)
+    area = np.bincount(pieces.ravel(), minlength=len(thin))
+    hole = np.bincount(regions.ravel(), minlength=len(owner)) * (owner > 0)
+    room = np.bincount(owner, weights=hole, minlength=len(thin))
+    outline = thin & (room >= area / 2) & (area > 0)
+    outline[0] = False
+    if not outline.any() and _lines(cells > 0):
+        raise CropRejected("thin lines that enclose nothing (outlines with gaps?)")
+    closed = outline[owner] & (owner > 0)
+    small = (owner > 0) & ~closed & (hole <= largest_hole * area[owner])
+    number = np.zeros(len(owner), np.int32)
+    value = np.zeros(len(area), np.int32)
+    value[pieces] = cells
+    number[small] = value[owner[small]]
+    if one_value:
+        number[closed] = int(cells.max()) + 1 + np.arange(int(closed.sum()))
+    else:
+        number[closed] = owner[closed]
+    filled: Labels = np.where(pieces == 0, number[regions], cells).astype(np.int32)
+    if closed.any() and one_value:
+        # Lines that two cells share go to the nearer one; those that close nothing are left out.
+        lines = outline[pieces]
+        nearest = ndimage.distance_transform_edt(
+            (filled == 0) | lines, return_distances=False, return_indices=True
+        )
+        filled = renumber(np.where(lines, filled[tuple(nearest)], filled))
+    return Filled(filled, bool(closed.any()), bool(small.any()))
+
+
+def separate_touching(cells: Labels, seeds: NDArray[np.bool_] | None = None) -> tuple[Labels, int]:
+    """Separate cells that touch, by a watershed.
+
+    Parameters
+    ----------
+    cells
+        Numbered pieces, shape (H, W).
+    seeds
+        One piece for each cell, such as nuclei, shape (H, W); None, the default, takes the middles
+        of what is thick.
+
+    Returns
+    -------
+    cells, count
+        Numbered anew, and how many pieces were separated.
+    """
+    found = cells > 0
+    distance = ndimage.gaussian_filter(ndimage.distance_transform_edt(found), 1.0)
+    if seeds is None:
+        width = 2 * int(max(3, np.median(distance[found]))) + 1
+        peaks = (distance == ndimage.maximum_filter(distance, width)) & (distance > 1)
+    else:
+        peaks = seeds
+    marks = connected(peaks & found, TOUCHING)
+    if seeds is not None:
+        marks[(np.bincount(marks.ravel()) < SPECK)[marks]] = 0
+    # A piece without a seed is a cell as it is.
+    bare = np.setdiff1d(np.unique(cells), np.append(np.unique(cells[marks > 0]), 0))
+    for number, piece in enumerate(bare, int(marks.max()) + 1):
+        marks[cells == piece] = number
+    apart: Labels = np.asarray(_watershed(-distance, marks, mask=found), np.int32)
+    return apart, int(apart.max()) - len(np.unique(cells[found]))
+
+
+def edge_pixels(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the outermost pixels of an image of shape (H, W)."""
+    return np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
+
+
+def connected(found: NDArray[np.bool_], structure: NDArray[np.bool_] | None = None) -> Labels:
+    """Give numbers from 1 to connected pieces; those that only share a corner are two."""
+    labels: NDArray[Any] = ndimage.label(found, structure)[0]
+    return np.asarray(labels, np.int32)
+
+
+def cells_of_pieces(found: NDArray[np.bool_]) -> Labels:
+    """Give numbers from 1 to connected pieces; specks belong to what they share a corner with."""
+    pieces = connected(found)
+    large = np.bincount(pieces.ravel()) >= SPECK
+    large[0] = False
+    if large[1:].all():
+        return pieces
+    seeds = np.where(large[pieces], pieces, 0)
+    grown = np.asarray(_watershed(np.zeros(found.shape), seeds, mask=found, connectivity=2))
+    # Specks by themselves stay what they are.
+    return renumber(np.where(grown > 0, grown, pieces))
+
+
+def renumber(cells: Labels) -> Labels:
+    """Renumber cells from 1 without gaps, 0 stays 0."""
+    there = np.bincount(cells.ravel()) > 0
+    there[0] = False
+    return np.asarray((there.cumsum() * there)[cells], np.int32)
+
+
+def enclosing(cells: Labels) -> dict[int, int]:
+    """Return which labels lie inside another one, and in which."""
+    count = int(cells.max())
+    boxes = ndimage.find_objects(cells)
+    hosts: dict[int, int] = {}
+    found = count > 1
+    while found:
+        found = False
+        for number, box in enumerate(boxes, 1):
+            if box is None or number in hosts:
+                continue
+            grown = tuple(
+                slice(max(side.start - 1, 0), min(side.stop + 1, length))
+                for side, length in zip(box, cells.shape, strict=True)
+            )
+            # Whatever lies in it has no say in where it lies itself.
+            inner = _descendants(number, hosts)
+            inside = np.isin(cells[grown], inner)
+            rim = cells[grown][ndimage.binary_dilation(inside, TOUCHING) & ~inside]
+            counts = np.bincount(rim, minlength=2)
+            host = int(counts[1:].argmax()) + 1
+            # What the crop's edge cuts has a shorter rim.
+            if counts[host] > 0 and counts[host] >= ENCLOSED * len(rim):
+                hosts[number] = host
+                found = True
+    return hosts
+
+
+def _descendants(number: int, hosts: dict[int, int]) -> list[int]:
+    """Return a label and all that lie inside of it, or in one of these."""
+    found = [number]
+    for one in found:
+        found += [part for part, host in hosts.items() if host == one]
+    return found
+
+
+def merge_rims(cells: Labels) -> Labels:
+    """Give one number to all labels that are lines of 1 or 2 pixels: borders, or smoothed edges."""
+    areas = np.bincount(cells.ravel())
+    boxes = ndimage.find_objects(cells)
+    rims = [
+        number
+        for number, box in enumerate(boxes, 1)
+        if box is not None
+        and areas[number] >= SPECK
+        and _lines(np.pad(cells[box] == number, 1), SPECK)
+    ]
+    return np.where(np.isin(cells, rims), rims[0], cells).astype(np.int32) if rims else cells
+
+
+def join_parts(cells: Labels) -> Labels:
+    """Join labels that lie inside others to whole cells.
+
+    Parameters
+    ----------
+    cells
+        Numbered, 0 for background, shape (H, W), such as cells and nuclei. One number may stand for
+        the same part of every cell.
+
+    Returns
+    -------
+    ndarray
+        Whole cells, numbered anew. Where a piece holds several parts (cells that touch), it is
+        separated by these.
+    """
+    cells = merge_rims(cells)
+    hosts = enclosing(cells)
+    if not hosts:
+        return cells_of_pieces(cells > 0) if cells.max() <= 2 else cells
+    root = np.arange(int(cells.max()) + 1)
+    for part, host in hosts.items():
+        seen = {part}
+        while host in hosts and host not in seen:
+            seen.add(host)
+            host = hosts[host]
+        root[part] = host
+    whole = root[cells].astype(np.int32)
+    inner = (cells > 0) & (root[cells] != cells)
+    result = np.zeros_like(cells)
+    for number in np.unique(whole[whole > 0]):
+        pieces = cells_of_pieces(whole == number)
+        apart, _ = separate_touching(pieces, inner & (whole == number))
+        result[apart > 0] = apart[apart > 0] + result.max()
+    return result
+
+
+def _enclosed(pieces: Labels) -> tuple[Labels, NDArray[np.int64]]:
+    """Find regions of background, and for each, by number, the one piece that encloses it, or 0."""
+    regions = connected(pieces == 0)
+    open_to_edge = set(np.unique(edge_pixels(regions)).tolist())
+    owner = np.zeros(int(regions.max()) + 1, np.int64)
+    for number, box in enumerate(ndimage.find_objects(regions), 1):
+        if number in open_to_edge or box is None:
+            continue
+        grown = tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in box)
+        inside = regions[grown] == number
+        around = np.unique(pieces[grown][ndimage.binary_dilation(inside) & ~inside])
+        if len(around) == 1:
+            owner[number] = around[0]
+    return regions, owner
+
+
+def _thin(pieces: Labels, owner: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which pieces with holes, by number, are hardly anywhere thicker than 4 pixels."""
+    area = np.bincount(pieces.ravel())
+    thin = np.zeros(len(area), bool)
+    boxes = ndimage.find_objects(pieces)
+    for number in np.unique(owner[owner > 0]).tolist():
+        inside = np.pad(pieces[boxes[number - 1]] == number, 2)
+        # What is left is where all that lies within 2 pixels belongs to the piece.
+        core = inside & ~grow_square(~inside, 2)
+        thin[number] = core.sum() <= 0.05 * area[number]
+    return thin
+
+
+def _lines(found: NDArray[np.bool_], least: int = SMALLEST_AREA) -> bool:
+    """Whether what was found has at least so many pixels, and is at most 2 pixels thick."""
+    area = int(found.sum())
+    thick = (found & ~grow_square(~found, 1)).sum()
+    return area >= least and bool(thick <= 0.02 * area)
