@@ -14,7 +14,10 @@ from compute.cli.options import (
     ClassNames,
     Localizations,
     NewStore,
+    OneField,
     Overwrite,
+    Project,
+    Separators,
     TrainShare,
     names,
 )
@@ -95,7 +98,10 @@ def import_paired_cell(
     store: NewStore,
     localizations: Localizations = None,
     class_names: ClassNames = None,
+    separators: Separators = "",
+    project: Project = None,
     train_share: TrainShare = None,
+    one_field: OneField = None,
     overwrite: Overwrite = False,
     fresh: FreshImport = False,
     jobs: ImportJobs = None,
@@ -108,7 +114,8 @@ def import_paired_cell(
 
     _import(
         read, source, store, localizations=localizations, class_names=class_names,
-        train_share=train_share, overwrite=overwrite, fresh=fresh, jobs=jobs,
+        separators=separators, project=project, train_share=train_share, one_field=one_field,
+        overwrite=overwrite, fresh=fresh, jobs=jobs,
     )  # fmt: skip
 
 
@@ -124,7 +131,10 @@ def import_pifia(
     ] = config.FIELD_CELLS,
     localizations: Localizations = None,
     class_names: ClassNames = None,
+    separators: Separators = "",
+    project: Project = None,
     train_share: TrainShare = None,
+    one_field: OneField = None,
     overwrite: Overwrite = False,
     fresh: FreshImport = False,
     jobs: ImportJobs = None,
@@ -137,8 +147,8 @@ def import_pifia(
 
     _import(
         read, source, store, splits=splits, field_cells=field_cells, localizations=localizations,
-        class_names=class_names, train_share=train_share, overwrite=overwrite, fresh=fresh,
-        jobs=jobs,
+        class_names=class_names, separators=separators, project=project, train_share=train_share,
+        one_field=one_field, overwrite=overwrite, fresh=fresh, jobs=jobs,
     )  # fmt: skip
 
 
@@ -151,6 +161,7 @@ def import_chong(
     ] = config.PARTS,
     class_names: ClassNames = None,
     train_share: TrainShare = None,
+    one_field: OneField = None,
     overwrite: Overwrite = False,
     fresh: FreshImport = False,
     jobs: ImportJobs = None,
@@ -163,7 +174,7 @@ def import_chong(
 
     _import(
         read, source, store, parts=parts, class_names=class_names, train_share=train_share,
-        overwrite=overwrite, fresh=fresh, jobs=jobs,
+        one_field=one_field, overwrite=overwrite, fresh=fresh, jobs=jobs,
     )  # fmt: skip
 
 
@@ -197,7 +208,10 @@ def import_fields(
     seed: Annotated[int, typer.Option(help="Decides where windows lie.")] = CuttingConfig.seed,
     localizations: Localizations = None,
     class_names: ClassNames = None,
+    separators: Separators = "",
+    project: Project = None,
     train_share: TrainShare = None,
+    one_field: OneField = None,
     overwrite: Overwrite = False,
     fresh: FreshImport = False,
     jobs: ImportJobs = None,
@@ -210,10 +224,10 @@ def import_fields(
 
     _import(
         read, source, store, labels=labels, channels=names(channels), marker=marker, table=table,
-        protein=protein,
-        config=CuttingConfig(size=size, windows=windows, margin=margin, seed=seed),
-        localizations=localizations, class_names=class_names, train_share=train_share,
-        overwrite=overwrite, fresh=fresh, jobs=jobs,
+        protein=protein, config=CuttingConfig(size=size, windows=windows, margin=margin, seed=seed),
+        localizations=localizations, class_names=class_names, separators=separators,
+        project=project, train_share=train_share, one_field=one_field, overwrite=overwrite,
+        fresh=fresh, jobs=jobs,
     )  # fmt: skip
 
 
@@ -228,7 +242,11 @@ def import_manifest(
         str, typer.Option(help="Channel that shows whole cells, for missing masks.")
     ] = config.MARKER,
     localizations: Localizations = None,
+    class_names: ClassNames = None,
+    separators: Separators = "",
+    project: Project = None,
     train_share: TrainShare = None,
+    one_field: OneField = None,
     overwrite: Overwrite = False,
     fresh: FreshImport = False,
     jobs: ImportJobs = None,
@@ -241,7 +259,8 @@ def import_manifest(
 
     _import(
         read, table, store, channels=names(channels), marker=marker, localizations=localizations,
-        train_share=train_share, overwrite=overwrite, fresh=fresh, jobs=jobs,
+        class_names=class_names, separators=separators, project=project, train_share=train_share,
+        one_field=one_field, overwrite=overwrite, fresh=fresh, jobs=jobs,
     )  # fmt: skip
 
 

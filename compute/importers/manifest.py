@@ -1,16 +1,19 @@
 """Imports crops that a table lists: a row per crop, with its image files and what is known of it.
 
 What is in it
-    A CSV or Parquet table with `protein` and the paths of the images: a column per channel, named
-    like the channel (one grey TIFF or PNG each), or one column `path` (TIFFs with every channel).
-    Optional columns: `localization` (any class names; empty if unknown; several separated by
+    A CSV, Parquet or Excel table with `protein` and the paths of the images: a column per channel,
+    named like the channel (one grey image each), or one column `path` (files with every channel).
+    Optional columns: `localization` (any class names; empty or NA if unknown; several separated by
     ``;``), `orf`, `mask` (an image of the crop's size, 0 = background: one other value marks the
-    centre cell, several mark every cell), `field`, `replicate`, `split`. Relative paths start at
-    the table's folder. Pixels are uint8, uint16 or float32, all alike.
+    centre cell, several mark every cell), `field`, `replicate`, `split`. Columns are known by any
+    case and by common other names (`compute.importers.columns`). Relative paths start at the
+    table's folder. Images are TIFF, PNG, JPEG, BMP or ``.npy``, with pixels of the same type in all
+    files of a channel.
 Publication, licence, address
     Those of the crops; nothing here comes from any data set.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +24,20 @@ from numpy.typing import NDArray
 
 from compute.errors import InputError, UsageError
 from compute.importers.chunks import ImportSpec
+from compute.importers.class_names import ClassNames, class_set, is_missing
+from compute.importers.columns import nearest
 from compute.importers.config import MANIFEST_CHANNELS, MARKER
-from compute.importers.localization_table import LocalizationTable, read_localizations, split_labels
-from compute.importers.part_builder import Crop, PartBuilder, common_size
+from compute.importers.find_files import find_file
+from compute.importers.first_crops import FIELDS_INSTEAD, Unread, common_size
+from compute.importers.localization_table import (
+    LocalizationTable,
+    check_names,
+    names_identity,
+    read_class_names,
+    read_localizations,
+    settle_spellings,
+)
+from compute.importers.part_builder import Crop, PartBuilder
 from compute.importers.run_import import (
     ImportOptions,
     ImportReport,
@@ -37,14 +51,13 @@ from compute.importers.run_import import (
 from compute.importers.text_table import RowFile, is_clean, printable
 from compute.importers.tiff import (
     CropRejected,
-    as_stored,
     check_crop,
-    read_image,
+    check_projection,
+    check_types,
+    read_channels,
     read_mask,
-    stack_channels,
 )
-from compute.schema import LOCALIZATIONS
-from compute.store.part import StoreFormat
+from compute.store.part import DTYPES, StoreFormat
 
 PATH = "path"
 """Column of images that hold every channel."""
@@ -71,26 +84,56 @@ class _Images:
     root: Path
     columns: tuple[str, ...]
     channels: int
+    project: str | None
 
-    def read(self, record: Record) -> NDArray[Any]:
-        """Read a row's channels, shape (C, H, W)."""
+    def read(self, record: Record, counts: Counter[str]) -> tuple[NDArray[Any], tuple[str, ...]]:
+        """Read a row's channels, shape (C, H, W), and its files' pixel types."""
         paths = [path for name in self.columns if (path := record[name]) is not None]
         if len(paths) < len(self.columns):
             raise CropRejected("an image without a path")
-        images = [read_image(self.root / path) for path in paths]
-        if len({image.dtype for image in images}) > 1:
-            raise CropRejected("the channels differ in pixel type")
-        return as_stored(stack_channels(images, self.channels))
+        files = [self.find(path, counts) for path in paths]
+        return read_channels(files, self.channels, counts, self.project)
+
+    def find(self, path: str, counts: Counter[str]) -> Path:
+        """Find the file that a path of the table means."""
+        file, other = find_file(self.root, path)
+        counts.update(["other spelling"] * other)
+        return file
+
+
+@dataclass(frozen=True)
+class _Classes:
+    """How a row's `localization` becomes labels: what names stand for, in one spelling each."""
+
+    names: ClassNames
+    known: LocalizationTable
+    spelling: dict[str, str]
+
+    def of(self, record: Record) -> tuple[list[str] | None, int]:
+        """Return a row's labels, None where it has none, and its flags."""
+        meanings = [self.names.of(name) for name in self.names.split(record.get("localization"))]
+        flags = 0
+        labels: list[str] = []
+        for meaning in meanings:
+            flags |= int(meaning.flags) if meaning is not None else 0
+            if meaning is None or meaning.localization is None:
+                continue
+            labels.append(self.spelling.get(meaning.localization, meaning.localization))
+        if len(labels) < len(meanings):
+            # In a place outside the classes too, so purely in none of them.
+            return None, flags
+        return list(dict.fromkeys(labels)) or self.known.labels.get(record["protein"] or ""), flags
 
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads rows; `first_row` is the number of the one that gave the store its pixel type."""
+    """Reads rows; `first_row` is the number of the one that gave the store its pixel `types`."""
 
     table: Path
     images: _Images
     format: StoreFormat
-    known: LocalizationTable
+    classes: _Classes
+    types: tuple[str, ...]
     first_row: int
 
     def read(self, items: Sequence[_Item], builder: PartBuilder) -> None:
@@ -98,43 +141,56 @@ class _Reader:
         for item in items:
             builder.part.found += 1
             try:
-                crop = self._crop(item)
+                crop = self._crop(item, builder.part.counts)
                 builder.add(crop)
             except CropRejected as rejected:
                 path = item.record[self.images.columns[0]]
-                where = f"row {item.number} ({printable(path) if path else 'no path'})"
-                builder.part.reject(rejected.reason, where)
+                builder.part.reject(rejected.reason, _where(item.number, path))
 
-    def _crop(self, item: _Item) -> Crop:
+    def _crop(self, item: _Item, counts: Counter[str]) -> Crop:
         """Read and check one row."""
-        record, labels = item.record, _labels(item.record, self.known)
+        record = item.record
+        labels, flags = self.classes.of(record)
         texts = [value for value in (*record.values(), *(labels or ())) if value is not None]
         if not all(is_clean(value) for value in texts):
             raise CropRejected("a value that is not valid UTF-8")
         protein = record["protein"]
         if protein is None:
             raise CropRejected("no protein name")
-        image = self.images.read(record)
+        image, types = self.images.read(record, counts)
         check_crop(image, self.format.size)
-        path = record.get("mask")
-        given = read_mask(self.images.root / path, self.format.size) if path else (None, None)
-        if image.dtype != self.format.dtype:
+        mask, foreground = self._mask(record.get("mask"), counts)
+        if image.dtype != self.format.dtype and set(types) <= set(DTYPES):
             raise InputError(
                 f"{self.table}, row {item.number}: pixels of type {image.dtype}, but row "
                 f"{self.first_row} has {self.format.dtype}.",
                 "Convert the images to one type, or import them into two stores.",
             )
+        check_types(types, self.types)
         return Crop(
             image,
             protein,
             _field(record),
-            mask=given[0],
-            foreground=given[1],
+            mask=mask,
+            foreground=foreground,
             orf=record.get("orf"),
             labels=labels,
             replicate=record.get("replicate"),
             split=record.get("split"),
+            flags=flags,
         )
+
+    def _mask(
+        self, path: str | None, counts: Counter[str]
+    ) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
+        """Read a row's mask and foreground, None where it has no mask."""
+        if path is None:
+            return None, None
+        try:
+            file = self.images.find(path, counts)
+        except CropRejected as rejected:
+            raise CropRejected(f"mask: {rejected.reason}") from rejected
+        return read_mask(file, self.format.size)
 
 
 def import_manifest(
@@ -145,6 +201,9 @@ def import_manifest(
     root: Path | str | None = None,
     marker: str = MARKER,
     localizations: Path | str | None = None,
+    class_names: Path | str | None = None,
+    separators: str = "",
+    project: str | None = None,
     **options: Unpack[ImportOptions],
 ) -> ImportReport:
     """Write a crop store from a table of crops.
@@ -167,6 +226,14 @@ def import_manifest(
     localizations
         Table of proteins for rows that have no `localization` of their own
         (`compute.importers.localization_table`).
+    class_names
+        Table of what class names stand for, or ``built-in`` for the names that Bystander knows
+        (`compute.importers.localization_table.read_class_names`). Names that are not in the table
+        stay as they are, and by default all do, but for case and spaces.
+    separators
+        Characters, of ``|`` and ``,``, that stand between several classes in a cell, beside ``;``.
+    project
+        ``max`` takes the brightest of the planes of a Z stack; None, the default, refuses stacks.
     **options
         Those of every importer: `compute.importers.run_import.run_import`. Progress counts
         ``"crops"``. A resumed import notices another table, but not other images under the same
@@ -182,7 +249,8 @@ def import_manifest(
     ------
     InputError
         There is no such table, columns are missing, rows have no mask and there is no marker
-        channel, pixel types are mixed, or not one crop can be taken; names the row.
+        channel, pixel types are mixed, rows name whole fields, class names are unknown, or not one
+        crop can be taken; names the row.
     UsageError
         Names of channels are missing, repeated, or those of other columns.
     BystanderError
@@ -198,11 +266,14 @@ def import_manifest(
     table, out, channels = Path(table), Path(out), tuple(channels)
     refuse_early(out, options.get("overwrite", False))
     _check_channels(channels)
-    rows = RowFile(table, ("protein",), out.parent)
+    check_projection(project)
+    rows = RowFile(table, ("protein",), out.parent, (*OPTIONAL, PATH), channels)
     root = Path(root) if root is not None else table.parent
-    images = _Images(root, _image_columns(table, rows, channels), len(channels))
-    known = read_localizations(localizations)
-    scan = _scan(rows, known)
+    images = _Images(root, _image_columns(table, rows, channels), len(channels), project)
+    names = read_class_names(class_names, separators, keep=True)
+    known = read_localizations(localizations, names)
+    scan = _scan(table, rows, names, images.columns)
+    _refuse_fields(table, rows, scan)
     number = channels.index(marker) if marker in channels else None
     if number is None and scan.without_mask:
         raise InputError(
@@ -211,20 +282,25 @@ def import_manifest(
             f"(channels: {', '.join(channels)}).",
             "Add a column `mask`, or name the channel that shows every cell with --marker.",
         )
-    size = common_size((image for _, image in _first_images(rows, images)), table)
-    dtype, first_row = next(
-        (image.dtype, row) for row, image in _first_images(rows, images) if image is not None
+    size = common_size((item[1] for item in _first_images(rows, images)), table)
+    dtype, types, first_row = next(
+        (image.dtype, types, row)
+        for row, image, types in _first_images(rows, images)
+        if not isinstance(image, Unread)
     )
-    notes = LocalizationTable({**known.labels, **scan.own}).notes(scan.proteins)
-    if "field" not in rows.columns:
-        notes.append("No column `field`: all crops of a protein count as one field.")
-    # The paper's 15 if they cover every name, else the names found.
-    names = LOCALIZATIONS if not scan.names - set(LOCALIZATIONS) else sorted(scan.names)
-    store_format = StoreFormat(channels, size, dtype.name, tuple(names))
+    counts = scan.names + Counter(name for labels in known.labels.values() for name in labels)
+    spelling, spelled = settle_spellings(counts, names)
+    classes = _Classes(names, known.respelled(spelling), spelling)
+    notes = _notes(rows, scan, classes) + spelled
+    occurring = {spelling[name] for name in scan.names if name in spelling}
+    occurring.update(
+        name for protein in scan.unlabelled for name in classes.known.labels.get(protein, ())
+    )
+    store_format = StoreFormat(channels, size, dtype.name, class_set(filter(is_clean, occurring)))
 
     def items() -> Iterator[_Item]:
         for place, (row, values) in enumerate(rows.rows(scan.order), 1):
-            yield _Item(row, dict(zip(rows.columns, values, strict=True)), place)
+            yield _Item(row, _record(rows, values), place)
 
     listing = Listing(
         lambda: in_chunks(
@@ -237,10 +313,13 @@ def import_manifest(
             "root": printable(root.resolve()),
             "marker": marker,
             "localizations": identity(localizations),
+            "class_names": names_identity(class_names),
+            "separators": separators,
+            "project": project,
         },
         notes,
     )
-    reader = _Reader(table, images, store_format, known, first_row)
+    reader = _Reader(table, images, store_format, classes, types, first_row)
     return run_import(out, ImportSpec("manifest", store_format, reader, number), listing, **options)
 
 
@@ -248,39 +327,100 @@ def import_manifest(
 class _Scan:
     """What the whole table says, without its images.
 
-    `own` has the localizations that rows give their proteins, `names` all names that occur.
-    `order`, shape (N,), has the rows' places with those of a field together, in the order in which
-    fields first occur.
+    `own` has the class names that rows give their proteins, `unlabelled` the proteins of rows that
+    give none, `names` how often every class name occurs, `missing` the rows whose localization is
+    written as missing. `shared` counts rows that name the image of another row but are of another
+    cell, `distinct` the different rows. `order`, shape (N,), has the rows' places with those of a
+    field together, in the order in which fields first occur.
     """
 
     proteins: set[str]
+    unlabelled: set[str]
     own: dict[str, list[str]]
-    names: set[str]
+    names: Counter[str]
+    missing: int
     without_mask: int
     first_without: int
+    shared: int
+    distinct: int
     order: NDArray[np.int64]
 
 
-def _scan(rows: RowFile, known: LocalizationTable) -> _Scan:
-    """Read all rows once; memory holds what is per protein and field, and a number per row."""
+def _scan(table: Path, rows: RowFile, names: ClassNames, columns: tuple[str, ...]) -> _Scan:
+    """Read all rows once; memory holds what is per protein and field, and numbers per row."""
     proteins: set[str] = set()
+    unlabelled: set[str] = set()
     own: dict[str, list[str]] = {}
-    names: set[str] = set()
+    classes: Counter[str] = Counter()
     fields: dict[str, int] = {}
+    used: list[tuple[int, str]] = []
     rank = np.empty(len(rows), np.int64)
-    without = first = 0
+    hashes = np.empty((2, len(rows)), np.int64)
+    missing = without = first = 0
     for place, (number, values) in enumerate(rows.rows()):
-        record = dict(zip(rows.columns, values, strict=True))
+        record = _record(rows, values)
         protein = str(record["protein"])
         proteins.add(protein)
-        labels = _labels(record, known)
-        if labels:
+        text = record.get("localization")
+        missing += text is not None and is_missing(text)
+        given = [(name, names.of(name)) for name in names.split(text)]
+        used += [(number, name) for name, meaning in given if meaning is None]
+        labels = [m.localization for _, m in given if m is not None and m.localization is not None]
+        if labels and len(labels) == len(given):
             own[protein] = labels
-            names.update(filter(is_clean, labels))
+            classes.update(labels)
+        elif not given:
+            unlabelled.add(protein)
         rank[place] = fields.setdefault(_field(record), len(fields))
+        hashes[:, place] = hash(tuple(record[name] for name in columns)), hash(values)
         if record.get("mask") is None:
             without, first = without + 1, first or number
-    return _Scan(proteins, own, names, without, first, np.argsort(rank, kind="stable"))
+    check_names(used, (), table, names.remedy())
+    distinct, where = np.unique(hashes[1], return_index=True)
+    shared = len(distinct) - len(np.unique(hashes[0][where]))
+    order = np.argsort(rank, kind="stable")
+    return _Scan(
+        proteins, unlabelled, own, classes, missing, without, first, shared, len(distinct), order
+    )
+
+
+def _record(rows: RowFile, values: Sequence[str | None]) -> Record:
+    """Return a row by column; what R writes for a missing value is none, but for a protein."""
+    record = dict(zip(rows.columns, values, strict=True))
+    for name in OPTIONAL[1:]:
+        if (value := record.get(name)) is not None and is_missing(value):
+            record[name] = None
+    return record
+
+
+def _notes(rows: RowFile, scan: _Scan, classes: _Classes) -> list[str]:
+    """Return what a person should know of the table, in sentences."""
+    own = {
+        protein: list(dict.fromkeys(classes.spelling.get(name, name) for name in labels))
+        for protein, labels in scan.own.items()
+    }
+    known = classes.known
+    notes = LocalizationTable({**known.labels, **own}, said=rows.notes + known.said).notes(
+        scan.proteins
+    )
+    if scan.missing:
+        notes.append(f"{scan.missing} row(s) have no localization: NA, or the like, is written.")
+    if "field" not in rows.columns:
+        notes.append("No column `field`: all crops of a protein count as one field.")
+    return notes
+
+
+def _refuse_fields(table: Path, rows: RowFile, scan: _Scan) -> None:
+    """Refuse a table of cells in whole fields: most rows name an image that others name too."""
+    if 2 * scan.shared < scan.distinct:
+        return
+    places = [name for name in rows.columns if name.casefold() in ("x", "y")]
+    hint = f" Its columns {' and '.join(places)} say where cells lie." if places else ""
+    raise InputError(
+        f"{table}: {scan.distinct} rows name {scan.distinct - scan.shared} different image(s), so "
+        f"these are whole fields, not crops of one cell.{hint}",
+        FIELDS_INSTEAD,
+    )
 
 
 def _check_channels(channels: tuple[str, ...]) -> None:
@@ -298,16 +438,11 @@ def _image_columns(table: Path, rows: RowFile, channels: tuple[str, ...]) -> tup
     if missing and PATH not in rows.columns:
         raise InputError(
             f"{table}: missing column(s) {', '.join(missing)}; it has "
-            f"{', '.join(map(printable, rows.columns))}.",
+            f"{', '.join(map(printable, rows.columns))}.{nearest(missing, rows.columns)}",
             f"Give a column of paths per channel ({', '.join(channels)}), or one called `{PATH}` "
             "for images with every channel, or name your channels with --channels.",
         )
     return (PATH,) if missing else channels
-
-
-def _labels(record: Record, known: LocalizationTable) -> list[str] | None:
-    own = split_labels(record.get("localization"))
-    return own or known.labels.get(record["protein"] or "")
 
 
 def _field(record: Record) -> str:
@@ -315,10 +450,17 @@ def _field(record: Record) -> str:
     return record.get("field") or record["protein"] or ""
 
 
-def _first_images(rows: RowFile, images: _Images) -> Iterator[tuple[int, NDArray[Any] | None]]:
-    """Yield every crop's row and image, None where it cannot be read."""
+def _where(number: int, path: str | None) -> str:
+    return f"row {number} ({printable(path) if path else 'no path'})"
+
+
+def _first_images(
+    rows: RowFile, images: _Images
+) -> Iterator[tuple[int, NDArray[Any] | Unread, tuple[str, ...]]]:
+    """Yield every crop's row, image and pixel types, or why it cannot be read."""
     for number, values in rows.rows():
+        record = _record(rows, values)
         try:
-            yield number, images.read(dict(zip(rows.columns, values, strict=True)))
-        except CropRejected:
-            yield number, None
+            yield number, *images.read(record, Counter())
+        except CropRejected as rejected:
+            yield number, Unread(_where(number, record[images.columns[0]]), rejected), ()

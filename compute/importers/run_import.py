@@ -23,6 +23,7 @@ from compute.importers.chunks import Chunk, ImportSpec, read_all, read_chunk
 from compute.importers.duplicates import DigestSet
 from compute.importers.part_builder import NO_WINDOW
 from compute.importers.text_table import printable
+from compute.importers.tiff import reading_notes
 from compute.storage.atomic_files import Progress, sha256, silent
 from compute.store.part import Part, StoreFormat
 from compute.store.reader import CropStore
@@ -45,6 +46,7 @@ class ImportOptions(TypedDict, total=False):
     """Options of every importer; `run_import` explains them."""
 
     train_share: float | None
+    one_field: str | None
     overwrite: bool
     fresh: bool
     jobs: int | None
@@ -121,6 +123,7 @@ def run_import(
     listing: Listing,
     *,
     train_share: float | None = None,
+    one_field: str | None = None,
     overwrite: bool = False,
     fresh: bool = False,
     jobs: int | None = None,
@@ -140,6 +143,9 @@ def run_import(
         Share of every protein's fields that become split ``train``, 0 to 1; the others become
         ``test`` (`compute.store.writer.CropStoreWriter`). None, the default, leaves splits as the
         source has them.
+    one_field
+        What is dealt out of proteins with one field only, ``cells`` or ``proteins``; None, the
+        default, leaves all cells of such a protein in one split, and says so.
     overwrite
         Replace a store that is there already; by default it is refused.
     fresh
@@ -177,6 +183,7 @@ def run_import(
         "dtype": store_format.dtype,
         "localizations": list(store_format.localizations),
         "train_share": train_share,
+        "one_field": one_field,
         **listing.depends_on,
     }
     with CropStoreWriter(
@@ -187,6 +194,7 @@ def run_import(
         localizations=store_format.localizations,
         source={"kind": spec.kind, "simulated": False},
         train_share=train_share,
+        one_field=one_field,
         overwrite=overwrite,
         header=header,
         fresh=fresh,
@@ -210,7 +218,8 @@ def run_import(
                 writer.commit({"done": done, "counts": counts})
                 committed = done["found"]
         report(listing.unit, listing.total, listing.total)
-        notes = [*listing.notes, *listing.closing(counts), *_window_notes(counts)]
+        notes = [*listing.notes, *listing.closing(counts)]
+        notes += [*reading_notes(counts), *_window_notes(counts)]
         writer.source["notes"] = notes
     stored = CropStore(out).meta["counts"]
     return ImportReport(
@@ -220,7 +229,7 @@ def run_import(
         stored["usable"],
         stored["windows"],
         tuple(writer.rejections),
-        tuple(notes),
+        tuple(writer.source["notes"]),
         counts,
     )
 

@@ -52,7 +52,7 @@ def test_what_is_not_utf8_comes_out_as_it_went_in(tmp_path):
 def test_errors_come_when_their_row_is_reached(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("protein,x\nA,b\nC\n")
-    _, rows = stream_rows(path, ("protein",))
+    rows = stream_rows(path, ("protein",)).rows
     assert next(rows) == (2, ("A", "b"))
     with pytest.raises(InputError, match="line 3: 1 values; the header has 2"):
         next(rows)
