@@ -25,7 +25,6 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "replicate": ("rep", "batch"),
     "split": ("set", "subset"),
     "path": ("paths", "file", "file name", "file path", "image", "image path", "image file"),
-    "source": ("class name", "original name"),
 }  # fmt: skip
 """Column → other names that are taken for it, the likeliest first. All are compared `folded`."""
 

@@ -82,7 +82,9 @@ def find_file(root: Path, text: str) -> tuple[Path, bool]:
 def _missing(folder: Path, name: str, text: str) -> CropRejected:
     """Say what is in the folder in which there is no file of this name."""
     names = sorted(printable(name) for some in _listing(folder).values() for name in some)
-    near = get_close_matches(printable(name), names, n=1)
+    stem = Path(printable(name)).stem
+    near = [other for other in names if Path(other).stem == stem]
+    near = near or get_close_matches(printable(name), names, n=1)
     holds = short_list(names, _SHOWN) if names else "nothing"
     hint = f"; nearest: {near[0]}" if near else ""
     return CropRejected(

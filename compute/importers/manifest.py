@@ -24,18 +24,27 @@ from numpy.typing import NDArray
 
 from compute.errors import InputError, UsageError
 from compute.importers.chunks import ImportSpec
-from compute.importers.class_names import ClassNames, class_set, is_missing
+from compute.importers.class_names import class_set
 from compute.importers.columns import nearest
 from compute.importers.config import MANIFEST_CHANNELS, MARKER
 from compute.importers.find_files import find_file
-from compute.importers.first_crops import FIELDS_INSTEAD, Unread, common_size
+from compute.importers.first_crops import Unread, common_size
 from compute.importers.localization_table import (
-    LocalizationTable,
-    check_names,
     names_identity,
     read_class_names,
     read_localizations,
     settle_spellings,
+)
+from compute.importers.manifest_table import (
+    OPTIONAL,
+    PATH,
+    Classes,
+    Record,
+    field_of,
+    record_of,
+    refuse_fields,
+    scan_rows,
+    table_notes,
 )
 from compute.importers.part_builder import Crop, PartBuilder
 from compute.importers.run_import import (
@@ -58,14 +67,6 @@ from compute.importers.tiff import (
     read_mask,
 )
 from compute.store.part import DTYPES, StoreFormat
-
-PATH = "path"
-"""Column of images that hold every channel."""
-
-Record = dict[str, str | None]
-"""A row: column → text, None where empty."""
-
-OPTIONAL = ("localization", "orf", "mask", "field", "replicate", "split")
 
 
 @dataclass(frozen=True)
@@ -102,37 +103,13 @@ class _Images:
 
 
 @dataclass(frozen=True)
-class _Classes:
-    """How a row's `localization` becomes labels: what names stand for, in one spelling each."""
-
-    names: ClassNames
-    known: LocalizationTable
-    spelling: dict[str, str]
-
-    def of(self, record: Record) -> tuple[list[str] | None, int]:
-        """Return a row's labels, None where it has none, and its flags."""
-        meanings = [self.names.of(name) for name in self.names.split(record.get("localization"))]
-        flags = 0
-        labels: list[str] = []
-        for meaning in meanings:
-            flags |= int(meaning.flags) if meaning is not None else 0
-            if meaning is None or meaning.localization is None:
-                continue
-            labels.append(self.spelling.get(meaning.localization, meaning.localization))
-        if len(labels) < len(meanings):
-            # In a place outside the classes too, so purely in none of them.
-            return None, flags
-        return list(dict.fromkeys(labels)) or self.known.labels.get(record["protein"] or ""), flags
-
-
-@dataclass(frozen=True)
 class _Reader:
     """Reads rows; `first_row` is the number of the one that gave the store its pixel `types`."""
 
     table: Path
     images: _Images
     format: StoreFormat
-    classes: _Classes
+    classes: Classes
     types: tuple[str, ...]
     first_row: int
 
@@ -170,7 +147,7 @@ class _Reader:
         return Crop(
             image,
             protein,
-            _field(record),
+            field_of(record),
             mask=mask,
             foreground=foreground,
             orf=record.get("orf"),
@@ -272,8 +249,8 @@ def import_manifest(
     images = _Images(root, _image_columns(table, rows, channels), len(channels), project)
     names = read_class_names(class_names, separators, keep=True)
     known = read_localizations(localizations, names)
-    scan = _scan(table, rows, names, images.columns)
-    _refuse_fields(table, rows, scan)
+    scan = scan_rows(table, rows, names, images.columns)
+    refuse_fields(table, rows, scan)
     number = channels.index(marker) if marker in channels else None
     if number is None and scan.without_mask:
         raise InputError(
@@ -290,8 +267,8 @@ def import_manifest(
     )
     counts = scan.names + Counter(name for labels in known.labels.values() for name in labels)
     spelling, spelled = settle_spellings(counts, names)
-    classes = _Classes(names, known.respelled(spelling), spelling)
-    notes = _notes(rows, scan, classes) + spelled
+    classes = Classes(names, known.respelled(spelling), spelling)
+    notes = table_notes(rows, scan, classes) + spelled
     occurring = {spelling[name] for name in scan.names if name in spelling}
     occurring.update(
         name for protein in scan.unlabelled for name in classes.known.labels.get(protein, ())
@@ -300,11 +277,11 @@ def import_manifest(
 
     def items() -> Iterator[_Item]:
         for place, (row, values) in enumerate(rows.rows(scan.order), 1):
-            yield _Item(row, _record(rows, values), place)
+            yield _Item(row, record_of(rows, values), place)
 
     listing = Listing(
         lambda: in_chunks(
-            items(), chunk_size(store_format), lambda i: _field(i.record), lambda item: item.place
+            items(), chunk_size(store_format), lambda i: field_of(i.record), lambda item: item.place
         ),
         "crops",
         len(rows),
@@ -321,106 +298,6 @@ def import_manifest(
     )
     reader = _Reader(table, images, store_format, classes, types, first_row)
     return run_import(out, ImportSpec("manifest", store_format, reader, number), listing, **options)
-
-
-@dataclass(frozen=True)
-class _Scan:
-    """What the whole table says, without its images.
-
-    `own` has the class names that rows give their proteins, `unlabelled` the proteins of rows that
-    give none, `names` how often every class name occurs, `missing` the rows whose localization is
-    written as missing. `shared` counts rows that name the image of another row but are of another
-    cell, `distinct` the different rows. `order`, shape (N,), has the rows' places with those of a
-    field together, in the order in which fields first occur.
-    """
-
-    proteins: set[str]
-    unlabelled: set[str]
-    own: dict[str, list[str]]
-    names: Counter[str]
-    missing: int
-    without_mask: int
-    first_without: int
-    shared: int
-    distinct: int
-    order: NDArray[np.int64]
-
-
-def _scan(table: Path, rows: RowFile, names: ClassNames, columns: tuple[str, ...]) -> _Scan:
-    """Read all rows once; memory holds what is per protein and field, and numbers per row."""
-    proteins: set[str] = set()
-    unlabelled: set[str] = set()
-    own: dict[str, list[str]] = {}
-    classes: Counter[str] = Counter()
-    fields: dict[str, int] = {}
-    used: list[tuple[int, str]] = []
-    rank = np.empty(len(rows), np.int64)
-    hashes = np.empty((2, len(rows)), np.int64)
-    missing = without = first = 0
-    for place, (number, values) in enumerate(rows.rows()):
-        record = _record(rows, values)
-        protein = str(record["protein"])
-        proteins.add(protein)
-        text = record.get("localization")
-        missing += text is not None and is_missing(text)
-        given = [(name, names.of(name)) for name in names.split(text)]
-        used += [(number, name) for name, meaning in given if meaning is None]
-        labels = [m.localization for _, m in given if m is not None and m.localization is not None]
-        if labels and len(labels) == len(given):
-            own[protein] = labels
-            classes.update(labels)
-        elif not given:
-            unlabelled.add(protein)
-        rank[place] = fields.setdefault(_field(record), len(fields))
-        hashes[:, place] = hash(tuple(record[name] for name in columns)), hash(values)
-        if record.get("mask") is None:
-            without, first = without + 1, first or number
-    check_names(used, (), table, names.remedy())
-    distinct, where = np.unique(hashes[1], return_index=True)
-    shared = len(distinct) - len(np.unique(hashes[0][where]))
-    order = np.argsort(rank, kind="stable")
-    return _Scan(
-        proteins, unlabelled, own, classes, missing, without, first, shared, len(distinct), order
-    )
-
-
-def _record(rows: RowFile, values: Sequence[str | None]) -> Record:
-    """Return a row by column; what R writes for a missing value is none, but for a protein."""
-    record = dict(zip(rows.columns, values, strict=True))
-    for name in OPTIONAL[1:]:
-        if (value := record.get(name)) is not None and is_missing(value):
-            record[name] = None
-    return record
-
-
-def _notes(rows: RowFile, scan: _Scan, classes: _Classes) -> list[str]:
-    """Return what a person should know of the table, in sentences."""
-    own = {
-        protein: list(dict.fromkeys(classes.spelling.get(name, name) for name in labels))
-        for protein, labels in scan.own.items()
-    }
-    known = classes.known
-    notes = LocalizationTable({**known.labels, **own}, said=rows.notes + known.said).notes(
-        scan.proteins
-    )
-    if scan.missing:
-        notes.append(f"{scan.missing} row(s) have no localization: NA, or the like, is written.")
-    if "field" not in rows.columns:
-        notes.append("No column `field`: all crops of a protein count as one field.")
-    return notes
-
-
-def _refuse_fields(table: Path, rows: RowFile, scan: _Scan) -> None:
-    """Refuse a table of cells in whole fields: most rows name an image that others name too."""
-    if 2 * scan.shared < scan.distinct:
-        return
-    places = [name for name in rows.columns if name.casefold() in ("x", "y")]
-    hint = f" Its columns {' and '.join(places)} say where cells lie." if places else ""
-    raise InputError(
-        f"{table}: {scan.distinct} rows name {scan.distinct - scan.shared} different image(s), so "
-        f"these are whole fields, not crops of one cell.{hint}",
-        FIELDS_INSTEAD,
-    )
 
 
 def _check_channels(channels: tuple[str, ...]) -> None:
@@ -445,11 +322,6 @@ def _image_columns(table: Path, rows: RowFile, channels: tuple[str, ...]) -> tup
     return (PATH,) if missing else channels
 
 
-def _field(record: Record) -> str:
-    """Return the field of a crop: its protein, where the table does not say."""
-    return record.get("field") or record["protein"] or ""
-
-
 def _where(number: int, path: str | None) -> str:
     return f"row {number} ({printable(path) if path else 'no path'})"
 
@@ -459,7 +331,7 @@ def _first_images(
 ) -> Iterator[tuple[int, NDArray[Any] | Unread, tuple[str, ...]]]:
     """Yield every crop's row, image and pixel types, or why it cannot be read."""
     for number, values in rows.rows():
-        record = _record(rows, values)
+        record = record_of(rows, values)
         try:
             yield number, *images.read(record, Counter())
         except CropRejected as rejected:

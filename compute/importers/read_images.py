@@ -284,7 +284,8 @@ def _read_bmp(path: Path) -> Read:
         table = np.frombuffer(encoded[start:first], np.uint8)
         colours = table[: len(table) // 4 * 4].reshape(-1, 4)[:, 2::-1]
         if len(colours) > int(image.max()):
-            image = colours[image]
+            grey = bool((colours == colours[:, :1]).all())
+            image = colours[image, 0] if grey else colours[image]
     return image, _colours(image), False
 
 
