@@ -230,7 +230,7 @@ def one_spelling(names: Mapping[str, int]) -> dict[str, str]:
     --------
     >>> from compute.importers.class_names import one_spelling
     >>> one_spelling({"Nucleus": 3, "NUCLEUS": 1, "Cilium": 2})
-    {'NUCLEUS': 'nucleus', 'Nucleus': 'nucleus', 'Cilium': 'Cilium'}
+    {'Cilium': 'Cilium', 'NUCLEUS': 'nucleus', 'Nucleus': 'nucleus'}
     """
     groups: dict[str, list[str]] = {}
     for name in sorted(names):

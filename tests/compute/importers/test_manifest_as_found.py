@@ -144,10 +144,8 @@ def test_whole_fields_are_refused_at_once(tmp_path):
     begin = time.monotonic()
     with pytest.raises(InputError, match=r"50 rows name 1 different.*x and y.*import fields"):
         import_manifest(tmp_path / "t.csv", tmp_path / "store")
-    with pytest.raises(
-        InputError, match=r"1500×1500 pixels, which are whole fields.*import fields"
-    ):
-        pd.DataFrame(cells[:1]).to_csv(tmp_path / "t.csv", index=False)
+    pd.DataFrame(cells[:1]).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(InputError, match=r"1500×1500 pixels, which are whole.*import fields"):
         import_manifest(tmp_path / "t.csv", tmp_path / "store")
     assert time.monotonic() - begin < 5
 
