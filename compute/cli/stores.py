@@ -233,7 +233,7 @@ def import_fields(
 
 @imports.command(name="manifest")
 def import_manifest(
-    table: Annotated[Path, typer.Argument(help="CSV or Parquet, a row per crop.")],
+    table: Annotated[Path, typer.Argument(help="CSV, Parquet or Excel, a row per crop.")],
     store: NewStore,
     channels: Annotated[
         str, typer.Option(help="Channel columns (or `path` with that many), by commas.")
