@@ -24,12 +24,28 @@ TrainShare = Annotated[
         "(0 to 1)."
     ),
 ]
+OneField = Annotated[
+    str | None,
+    typer.Option(
+        help="Of proteins with one field only, --train-share deals out cells or proteins; default: "
+        "all cells of each are in one split."
+    ),
+]
 Localizations = Annotated[
     Path | None, typer.Option(help="CSV with the columns protein,localization.")
 ]
 ClassNames = Annotated[
     Path | None,
-    typer.Option(help="CSV with the columns source,localization: what class names stand for."),
+    typer.Option(
+        help="CSV with the columns source,localization: what class names stand for; or keep to "
+        "take them as they are, built-in for the names that Bystander knows."
+    ),
+]
+Separators = Annotated[
+    str, typer.Option(help="Between several classes in one cell of a table, beside ;: any of | ,")
+]
+Project = Annotated[
+    str | None, typer.Option(help="Take planes of a Z stack as one: max. Default: refused.")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Jobs = Annotated[int | None, typer.Option(help="Processes for the pair tests; default: all cores.")]

@@ -14,7 +14,10 @@ from compute.cli.options import (
     ClassNames,
     Localizations,
     NewStore,
+    OneField,
     Overwrite,
+    Project,
+    Separators,
     TrainShare,
     names,
 )
@@ -113,7 +116,10 @@ def import_paired_cell(
     store: NewStore,
     localizations: Localizations = None,
     class_names: ClassNames = None,
+    separators: Separators = "",
+    project: Project = None,
     train_share: TrainShare = None,
+    one_field: OneField = None,
     overwrite: Overwrite = False,
     fresh: FreshImport = False,
     jobs: ImportJobs = None,
@@ -128,7 +134,8 @@ def import_paired_cell(
 
     _import(
         read, source, store, localizations=localizations, class_names=class_names,
-        train_share=train_share, overwrite=overwrite, fresh=fresh, jobs=jobs,
+        separators=separators, project=project, train_share=train_share, one_field=one_field,
+        overwrite=overwrite, fresh=fresh, jobs=jobs,
         unchecked_masks=unchecked_masks, no_surroundings=no_surroundings,
     )  # fmt: skip
 
@@ -146,7 +153,10 @@ def import_pifia(
     localizations: Localizations = None,
     class_names: ClassNames = None,
     mask_threshold: MaskThreshold = None,
+    separators: Separators = "",
+    project: Project = None,
     train_share: TrainShare = None,
+    one_field: OneField = None,
     overwrite: Overwrite = False,
     fresh: FreshImport = False,
     jobs: ImportJobs = None,
@@ -161,9 +171,10 @@ def import_pifia(
 
     _import(
         read, source, store, splits=splits, field_cells=field_cells, localizations=localizations,
-        class_names=class_names, train_share=train_share, overwrite=overwrite, fresh=fresh,
-        jobs=jobs, mask_threshold=mask_threshold,
-        unchecked_masks=unchecked_masks, no_surroundings=no_surroundings,
+        class_names=class_names, separators=separators, project=project, train_share=train_share,
+        one_field=one_field, overwrite=overwrite, fresh=fresh, jobs=jobs,
+        mask_threshold=mask_threshold, unchecked_masks=unchecked_masks,
+        no_surroundings=no_surroundings,
     )  # fmt: skip
 
 
@@ -176,6 +187,7 @@ def import_chong(
     ] = config.PARTS,
     class_names: ClassNames = None,
     train_share: TrainShare = None,
+    one_field: OneField = None,
     overwrite: Overwrite = False,
     fresh: FreshImport = False,
     jobs: ImportJobs = None,
@@ -190,7 +202,7 @@ def import_chong(
 
     _import(
         read, source, store, parts=parts, class_names=class_names, train_share=train_share,
-        overwrite=overwrite, fresh=fresh, jobs=jobs,
+        one_field=one_field, overwrite=overwrite, fresh=fresh, jobs=jobs,
         unchecked_masks=unchecked_masks, no_surroundings=no_surroundings,
     )  # fmt: skip
 
@@ -232,7 +244,10 @@ def import_fields(
     localizations: Localizations = None,
     class_names: ClassNames = None,
     mask_threshold: MaskThreshold = None,
+    separators: Separators = "",
+    project: Project = None,
     train_share: TrainShare = None,
+    one_field: OneField = None,
     overwrite: Overwrite = False,
     fresh: FreshImport = False,
     jobs: ImportJobs = None,
@@ -247,10 +262,10 @@ def import_fields(
 
     _import(
         read, source, store, labels=labels, channels=names(channels), marker=marker, table=table,
-        protein=protein,
-        config=CuttingConfig(size=size, windows=windows, margin=margin, seed=seed),
-        localizations=localizations, class_names=class_names, train_share=train_share,
-        overwrite=overwrite, fresh=fresh, jobs=jobs,
+        protein=protein, config=CuttingConfig(size=size, windows=windows, margin=margin, seed=seed),
+        localizations=localizations, class_names=class_names, separators=separators,
+        project=project, train_share=train_share, one_field=one_field, overwrite=overwrite,
+        fresh=fresh, jobs=jobs,
         split_cells=split_cells, mask_threshold=mask_threshold,
         unchecked_masks=unchecked_masks, no_surroundings=no_surroundings,
     )  # fmt: skip
@@ -258,7 +273,7 @@ def import_fields(
 
 @imports.command(name="manifest")
 def import_manifest(
-    table: Annotated[Path, typer.Argument(help="CSV or Parquet, a row per crop.")],
+    table: Annotated[Path, typer.Argument(help="CSV, Parquet or Excel, a row per crop.")],
     store: NewStore,
     channels: Annotated[
         str, typer.Option(help="Channel columns (or `path` with that many), by commas.")
@@ -268,7 +283,11 @@ def import_manifest(
     ] = config.MARKER,
     localizations: Localizations = None,
     mask_threshold: MaskThreshold = None,
+    class_names: ClassNames = None,
+    separators: Separators = "",
+    project: Project = None,
     train_share: TrainShare = None,
+    one_field: OneField = None,
     overwrite: Overwrite = False,
     fresh: FreshImport = False,
     jobs: ImportJobs = None,
@@ -283,7 +302,8 @@ def import_manifest(
 
     _import(
         read, table, store, channels=names(channels), marker=marker, localizations=localizations,
-        train_share=train_share, overwrite=overwrite, fresh=fresh, jobs=jobs,
+        class_names=class_names, separators=separators, project=project, train_share=train_share,
+        one_field=one_field, overwrite=overwrite, fresh=fresh, jobs=jobs,
         mask_threshold=mask_threshold,
         unchecked_masks=unchecked_masks, no_surroundings=no_surroundings,
     )  # fmt: skip

@@ -37,16 +37,15 @@ from numpy.typing import NDArray
 
 from compute.errors import InputError, UsageError
 from compute.importers.chunks import Chunk, ImportSpec
-from compute.importers.class_names import ClassNames, Meaning
+from compute.importers.class_names import ClassNames, Meaning, class_set
 from compute.importers.config import PARTS
-from compute.importers.localization_table import read_class_names
+from compute.importers.localization_table import names_identity, read_class_names
 from compute.importers.part_builder import Crop, PartBuilder
 from compute.importers.run_import import (
     ImportOptions,
     ImportReport,
     Listing,
     chunk_size,
-    identity,
     refuse_early,
     run_import,
 )
@@ -195,7 +194,8 @@ def import_chong(
         raise UsageError(f"parts is {parts}; it must lie between 1 and 1000.")
     files = [_open(path) for path in _paths(source)]
     meanings = _meanings(files, read_class_names(class_names))
-    store_format = StoreFormat(CHANNELS, SIZE, "float32")
+    classes = class_set(m.localization for m in meanings.values() if m.localization is not None)
+    store_format = StoreFormat(CHANNELS, SIZE, "float32", classes)
     listing = Listing(
         lambda: _spans(files, parts, chunk_size(store_format)),
         "cells",
@@ -204,7 +204,7 @@ def import_chong(
             "source": printable(source.resolve()),
             "files": [_version(file.path) for file in files],
             "parts": parts,
-            "class_names": identity(class_names),
+            "class_names": names_identity(class_names),
         },
         [
             "The source names neither proteins nor images: each class of a file is dealt into "

@@ -2,7 +2,8 @@
 
 Names are compared without case, spaces, hyphens and punctuation, so `SPINDLEPOLE` and "spindle
 pole" are the same. A name can also stand for a place outside the 15 (`OUTSIDE`: such cells are kept
-without a label) or for something that is no cell (`NO_CELL`: kept, flagged, never in trials).
+without a label) or for something that is no cell (`NO_CELL`: kept, flagged, never in trials). Other
+sets of classes than the 15 are kept as they are (`KEEP`), or come from a table.
 
 Sources of the names
     Chong: the 19 classes of DeepLoc's data (Kraus and others, Molecular Systems Biology 13: 924,
@@ -14,11 +15,13 @@ Sources of the names
 """
 
 import re
-from collections.abc import Collection, Iterable
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from compute.errors import InputError
+from compute.errors import InputError, UsageError
+from compute.importers.wording import printable
 from compute.schema import LOCALIZATIONS, CellFlag
 
 OUTSIDE = "unlabelled"
@@ -26,6 +29,18 @@ OUTSIDE = "unlabelled"
 
 NO_CELL = "not a cell"
 """Stands, in a mapping table, for dead cells, ghosts and debris."""
+
+KEEP = "keep"
+"""Given instead of a table: names stay as they are, but for case and spaces."""
+
+BUILT_IN = "built-in"
+"""Given instead of a table: the names below, and no others."""
+
+MISSING = frozenset({"na", "n/a", "nan", "<na>", "null", "#n/a"})
+"""What R, pandas and Excel write where there is no value, in lower case."""
+
+SEPARATORS = ";|,"
+"""What may stand between several classes in one cell of a table; ``;`` always does."""
 
 MEANINGS = (*LOCALIZATIONS, OUTSIDE, NO_CELL)
 """What a name can stand for."""
@@ -87,7 +102,8 @@ class Meaning:
     Parameters
     ----------
     localization
-        One of the 15; None for a place outside them and for what is no cell.
+        One of the 15, or a class of another set; None for a place outside them and for what is no
+        cell.
     flags
         `CellFlag.NOT_A_CELL` for what is no cell, else none.
     """
@@ -103,14 +119,35 @@ class ClassNames:
     Parameters
     ----------
     own
-        Names of the table, as `folded` returns them → one of `MEANINGS`; none by default. They
+        Names of the table, as `folded` returns them → what they stand for; none by default. They
         come before the built-in names.
     path
         The table's path; None, the default, if there is no table.
+    keep
+        Whether names that the table does not have stay as they are, so that none is unknown;
+        otherwise, by default, they must be built in.
+    separators
+        Which of `SEPARATORS` stand between several classes in one cell, beside ``;``.
     """
 
     own: dict[str, str] = field(default_factory=dict)
     path: Path | None = None
+    keep: bool = False
+    separators: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the separators."""
+        if set(self.separators) - set(SEPARATORS):
+            raise UsageError(
+                f"Separators {self.separators!r} cannot be used.",
+                f"Allowed: any of {' '.join(SEPARATORS)}.",
+            )
+
+    def split(self, text: str | None) -> list[str]:
+        """Return the names in one cell of a table: trimmed, each once, without `MISSING` ones."""
+        names = re.split(f"[{re.escape(';' + self.separators)}]", text or "")
+        trimmed = (name.strip() for name in names)
+        return list(dict.fromkeys(name for name in trimmed if name and not is_missing(name)))
 
     def of(self, name: str) -> Meaning | None:
         """Return what a name stands for, or None if it is not known.
@@ -118,8 +155,9 @@ class ClassNames:
         The table comes first, then the exact name of one of the 15, then the built-in names.
         """
         meaning = self.own.get(folded(name))
-        if meaning is None:
-            meaning = name if name in LOCALIZATIONS else _BUILT_IN.get(folded(name))
+        if meaning is None and (self.keep or name in LOCALIZATIONS):
+            return Meaning(name)
+        meaning = meaning or _BUILT_IN.get(folded(name))
         if meaning is None:
             return None
         if meaning == NO_CELL:
@@ -155,7 +193,101 @@ class ClassNames:
     def remedy(self) -> str:
         """Return a sentence that says how to make a name known."""
         where = self.path or "a CSV with the columns source,localization (--class-names)"
-        return f"Allowed: {', '.join(MEANINGS)}. Say what other names stand for in {where}."
+        return (
+            f"Allowed: {', '.join(MEANINGS)}. Say what other names stand for in {where}, where a "
+            f"name that stands for itself is a class of its own; or take all names as they are "
+            f"(--class-names {KEEP})."
+        )
+
+
+def is_missing(text: str) -> bool:
+    """Return whether a text is what programs write where there is no value."""
+    return text.casefold() in MISSING
+
+
+def spelled(name: str) -> str:
+    """Return what is compared of a name that is kept: all but case, spaces and forms of accents."""
+    composed = unicodedata.normalize("NFC", " ".join(name.split())).casefold()
+    return unicodedata.normalize("NFC", composed)
+
+
+def one_spelling(names: Mapping[str, int]) -> dict[str, str]:
+    """Choose one spelling of every class.
+
+    Parameters
+    ----------
+    names
+        Class names, with how often each occurs.
+
+    Returns
+    -------
+    dict
+        Name → the spelling to use: that of the 15 localizations if it is one of several spellings
+        of one of them, else the most frequent, the first in the alphabet of equally frequent ones.
+        A class with one spelling keeps it.
+
+    Examples
+    --------
+    >>> from compute.importers.class_names import one_spelling
+    >>> one_spelling({"Nucleus": 3, "NUCLEUS": 1, "Cilium": 2})
+    {'Cilium': 'Cilium', 'NUCLEUS': 'nucleus', 'Nucleus': 'nucleus'}
+    """
+    groups: dict[str, list[str]] = {}
+    for name in sorted(names):
+        groups.setdefault(spelled(name), []).append(name)
+    usual = {spelled(name): name for name in LOCALIZATIONS}
+    chosen = {}
+    for key, group in groups.items():
+        frequent = max(group, key=lambda name: names[name])
+        spelling = usual.get(key, frequent) if len(group) > 1 else frequent
+        chosen.update(dict.fromkeys(group, spelling))
+    return chosen
+
+
+def spelling_notes(chosen: Mapping[str, str], known: ClassNames) -> list[str]:
+    """Return sentences about the spellings that became one, and names that may mean one place.
+
+    Parameters
+    ----------
+    chosen
+        From `one_spelling`.
+    known
+        How the names were read.
+    """
+    groups: dict[str, list[str]] = {}
+    for name, spelling in chosen.items():
+        groups.setdefault(spelling, []).append(name)
+    notes = [
+        f"{', '.join(map(printable, sorted(group)))} are one class: {printable(spelling)}."
+        for spelling, group in sorted(groups.items())
+        if len(group) > 1
+    ]
+    if known.keep:
+        places: dict[str, list[str]] = {}
+        for spelling in sorted(groups):
+            place = _BUILT_IN.get(folded(spelling))
+            if place in LOCALIZATIONS:
+                places.setdefault(place, []).append(spelling)
+        notes += [
+            f"{', '.join(same)} may be one place, {place}, but are classes of their own: "
+            f"--class-names {BUILT_IN} makes them one."
+            for place, same in places.items()
+            if len(same) > 1
+        ]
+    unsplit = [mark for mark in SEPARATORS if any(mark in name for name in groups)]
+    if unsplit:
+        marks = " ".join(unsplit)
+        notes.append(
+            f"Names of classes hold {marks}: if it stands between several classes, give "
+            f"--separators '{''.join(unsplit)}'."
+        )
+    return notes
+
+
+def class_set(names: Iterable[str]) -> tuple[str, ...]:
+    """Return a store's classes: the 15 if they cover all that occur, else those, sorted."""
+    found = set(names)
+    return tuple(sorted(found)) if found - set(LOCALIZATIONS) else tuple(LOCALIZATIONS)
 
 
 def translate(

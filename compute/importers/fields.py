@@ -44,8 +44,13 @@ from compute.importers.cut_fields import (
     window_at,
 )
 from compute.importers.field_table import Strain, read_strains
+from compute.importers.first_crops import Unread, nothing_read
 from compute.importers.judge_fields import check_labels
-from compute.importers.localization_table import read_class_names, read_localizations
+from compute.importers.localization_table import (
+    names_identity,
+    read_class_names,
+    read_localizations,
+)
 from compute.importers.mask_files import SURVEYED_FIELDS, read_labels, spread, survey_masks
 from compute.importers.masks import MaskCoding, Understood, counted, understand
 from compute.importers.part_builder import Crop, PartBuilder
@@ -57,14 +62,20 @@ from compute.importers.run_import import (
     refuse_early,
     run_import,
 )
-from compute.importers.text_table import is_clean, printable, short_list
-from compute.importers.tiff import CropRejected, as_stored, check_crop, read_image, stack_channels
+from compute.importers.text_table import is_clean, printable
+from compute.importers.tiff import (
+    CropRejected,
+    check_crop,
+    check_projection,
+    check_types,
+    read_channels,
+)
 from compute.store.part import StoreFormat
 
-_IMAGE = re.compile(
-    r"(?P<field>.+)-ch(?P<channel>\d+)(?:[a-z].*)?\.(?:tiff?|png)", re.DOTALL | re.I
-)
-_LABELS = re.compile(r"(?P<field>.+)_labell?ed\.(?:tiff?|png)", re.DOTALL | re.I)
+_ENDS = r"\.(?:tiff?|png|jpe?g|bmp|npy)"
+
+_IMAGE = re.compile(rf"(?P<field>.+)-ch(?P<channel>\d+)(?:[a-z].*)?{_ENDS}", re.DOTALL | re.I)
+_LABELS = re.compile(rf"(?P<field>.+)_labell?ed{_ENDS}", re.DOTALL | re.I)
 
 
 @dataclass
@@ -106,12 +117,13 @@ class _Reader:
     """
 
     channels: int
-    dtype: np.dtype[Any]
+    types: tuple[str, ...]
     config: CuttingConfig
     marker: int | None
     coding: MaskCoding
     nuclei: int | None
     unchecked: bool
+    project: str | None
 
     def read(self, items: Sequence[_Field], builder: PartBuilder) -> None:
         """Add the crops of the fields that can be cut; count and reject the others."""
@@ -121,9 +133,9 @@ class _Reader:
                     raise CropRejected(item.problem or "a field without a strain")
                 if not is_clean(item.name):
                     raise CropRejected("a name that is not valid UTF-8")
-                image, labels = _read(item.files, self.channels)
-                if image.dtype != self.dtype:
-                    raise CropRejected(f"pixels of type {image.dtype}; {self.dtype} expected")
+                counts = builder.part.counts
+                image, labels, types = _read(item.files, self.channels, counts, self.project)
+                check_types(types, self.types)
                 builder.duplicates.check(image)
                 seeds = None if self.nuclei is None else find_nuclei(image[self.nuclei])
                 marked = understand(labels, self.coding, seeds)
@@ -151,6 +163,8 @@ def import_fields(
     config: CuttingConfig | None = None,
     localizations: Path | str | None = None,
     class_names: Path | str | None = None,
+    separators: str = "",
+    project: str | None = None,
     mask_threshold: float | None = None,
     split_cells: str | None = None,
     **options: Unpack[ImportOptions],
@@ -182,7 +196,12 @@ def import_fields(
         Table of proteins, for fields whose localization `table` does not give
         (`compute.importers.localization_table`).
     class_names
-        Table of what class names stand for (`compute.importers.class_names`).
+        Table of what class names stand for (`compute.importers.class_names`), before the built-in
+        names; ``keep`` takes names as they are.
+    separators
+        Characters, of ``|`` and ``,``, that stand between several classes in a cell, beside ``;``.
+    project
+        ``max`` takes the brightest of the planes of a Z stack; None, the default, refuses stacks.
     mask_threshold
         Least value of a pixel of a cell in label images that are maps of probabilities; None, the
         default, refuses these.
@@ -228,10 +247,11 @@ def import_fields(
             f"Allowed: {', '.join((CENTRES, *channels))}.",
         )
     files, unplaced = _find(source, Path(labels) if labels is not None else None)
-    names = read_class_names(class_names)
+    check_projection(project)
+    names = read_class_names(class_names, separators)
     known = read_localizations(localizations, names)
-    strains, notes = read_strains(list(files), table, protein, known, names)
-    dtype = _dtype(files, len(channels), source)
+    strains, notes, classes = read_strains(list(files), table, protein, known, names)
+    dtype, types = _types(files, len(channels), source, project)
     marker_number = channels.index(marker) if marker in channels else None
     if marker_number is None:
         notes.append(
@@ -256,14 +276,16 @@ def import_fields(
             "config": asdict(config),
             "table": identity(table),
             "localizations": identity(localizations),
-            "class_names": identity(class_names),
+            "class_names": names_identity(class_names),
+            "separators": separators,
+            "project": project,
             "mask_threshold": mask_threshold,
             "split_cells": split_cells,
         },
         notes,
         _notes,
     )
-    store_format = StoreFormat(channels, config.size, dtype.name)
+    store_format = StoreFormat(channels, config.size, dtype.name, classes)
     labelled = [item.labels for item in files.values() if item.labels is not None]
     coding = survey_masks(
         spread(labelled, len(labelled), SURVEYED_FIELDS),
@@ -278,12 +300,13 @@ def import_fields(
         )
     reader = _Reader(
         len(channels),
-        dtype,
+        types,
         config,
         marker_number,
         coding,
         channels.index(split_cells) if split_cells in channels else None,
         options.get("unchecked_masks", False),
+        project,
     )
     spec = ImportSpec("fields", store_format, reader, None, compared="field", shows=marker_number)
     return run_import(out, spec, listing, **options)
@@ -305,53 +328,57 @@ def _find(source: Path, labels: Path | None) -> tuple[dict[str, _Files], list[tu
     fields: dict[str, _Files] = {}
     unplaced = []
     twice = "a second file for the same field and channel"
-    for folder in (source, labels):
-        if folder is None or (folder is labels and labels == source):
-            continue
+    folders = [source] if labels is None or labels == source else [source, labels]
+    for folder in folders:
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder.", "Give the folder that holds fields.")
-        for path in sorted(folder.iterdir()):
-            name = path.name
-            if name.startswith(".") or path.suffix.lower() not in (".tif", ".tiff", ".png"):
-                continue
-            if match := _LABELS.fullmatch(name):
-                item = fields.setdefault(match["field"], _Files())
-                if item.labels is not None:
-                    unplaced.append((printable(name), twice))
-                item.labels = item.labels or path
-            elif match := _IMAGE.fullmatch(name):
-                item = fields.setdefault(match["field"], _Files())
-                if int(match["channel"]) in item.channels:
-                    unplaced.append((printable(name), twice))
-                item.channels.setdefault(int(match["channel"]), path)
-            else:
-                reason = "a name that is neither <field>-ch<n> nor <field>_labeled"
-                unplaced.append((printable(name), reason))
+    paths = [path for folder in folders for path in sorted(folder.iterdir())]
+    # TIFFs first: images of other formats beside them are often previews, and left aside.
+    for tiff, path in [(True, path) for path in paths] + [(False, path) for path in paths]:
+        name = path.name
+        if name.startswith(".") or (path.suffix.lower() in (".tif", ".tiff")) != tiff:
+            continue
+        if match := _LABELS.fullmatch(name):
+            item = fields.setdefault(match["field"], _Files())
+            if item.labels is not None and tiff:
+                unplaced.append((printable(name), twice))
+            item.labels = item.labels or path
+        elif match := _IMAGE.fullmatch(name):
+            item = fields.setdefault(match["field"], _Files())
+            if int(match["channel"]) in item.channels and tiff:
+                unplaced.append((printable(name), twice))
+            item.channels.setdefault(int(match["channel"]), path)
+        elif tiff:
+            reason = "a name that is neither <field>-ch<n> nor <field>_labeled"
+            unplaced.append((printable(name), reason))
     if not any(item.labels for item in fields.values()):
         raise InputError(
             f"{source}: no field with a label image found.",
-            "Expected <field>-ch1….tiff, <field>-ch2….tiff and <field>_labeled.tiff; label images "
-            "may be in another folder (--labels).",
+            "Expected <field>-ch1….tiff, <field>-ch2….tiff and <field>_labeled.tiff (or .png, "
+            ".jpg, .bmp, .npy); label images may be in another folder (--labels).",
         )
     return dict(sorted(fields.items())), unplaced
 
 
-def _read(item: _Files, channels: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Read a field's channels, shape (C, H, W), and its label image, shape (H, W)."""
+def _read(
+    item: _Files, channels: int, counts: Counter[str], project: str | None
+) -> tuple[NDArray[Any], NDArray[Any], tuple[str, ...]]:
+    """Read a field's channels, shape (C, H, W), its label image, shape (H, W), and its types."""
     missing = [f"ch{n}" for n in range(1, channels + 1) if n not in item.channels]
     if missing:
-        raise CropRejected(f"a field without its image of {', '.join(missing)}")
+        raise CropRejected(
+            f"a field without its image of {', '.join(missing)}",
+            remedy="Check its files, and the names of the channels (--channels).",
+        )
     if item.labels is None:
         raise CropRejected("a field without a label image")
-    images = [read_image(item.channels[n]) for n in range(1, channels + 1)]
-    if len({image.dtype for image in images}) > 1:
-        raise CropRejected("the channels differ in pixel type")
-    image = as_stored(stack_channels(images, channels))
+    paths = [item.channels[n] for n in range(1, channels + 1)]
+    image, types = read_channels(paths, channels, counts, project)
     labels = read_labels(item.labels, "label image")
     if labels.shape != image.shape[1:]:
         sizes = [f"{height}×{width}" for height, width in (labels.shape, image.shape[1:])]
         raise CropRejected(f"a label image of {sizes[0]} pixels; its channels have {sizes[1]}")
-    return image, labels
+    return image, labels, types
 
 
 def _cut(
@@ -418,18 +445,19 @@ def _cut(
     return len(numbers)
 
 
-def _dtype(files: dict[str, _Files], channels: int, source: Path) -> np.dtype[Any]:
-    """Return the pixel type of the first field that can be read."""
-    reasons = []
+def _types(
+    files: dict[str, _Files], channels: int, source: Path, project: str | None
+) -> tuple[np.dtype[Any], tuple[str, ...]]:
+    """Return the pixel type of the first field that can be read, and those of its files."""
+    unread = []
     for name, item in files.items():
         try:
-            return _read(item, channels)[0].dtype
+            image, _, types = _read(item, channels, Counter(), project)
         except CropRejected as rejected:
-            reasons.append(f"{printable(name)}: {rejected.reason}")
-    raise InputError(
-        f"{source}: not one field could be read ({short_list(reasons, 3)}).",
-        "Check its files, and the number of channels (--channels).",
-    )
+            unread.append(Unread(printable(name), rejected))
+        else:
+            return image.dtype, types
+    raise nothing_read(source, "field", unread)
 
 
 def _notes(counts: Counter[str]) -> list[str]:

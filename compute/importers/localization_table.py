@@ -1,18 +1,32 @@
 """Reads tables of proteins' localizations, and of what class names stand for. No pixels.
 
-A localization table is CSV (comma, semicolon or tab) or Parquet with the columns `protein` and
-`localization`, and optionally `orf`. A protein at several places has several rows, or names
-separated by ``;`` in one.
+A localization table is CSV (comma, semicolon or tab), Parquet or Excel with the columns `protein`
+and `localization`, and optionally `orf`. A protein at several places has several rows, or names
+separated by ``;`` in one (further separators by option). NA is no localization.
 """
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
 
 from compute.errors import InputError
-from compute.importers.class_names import MEANINGS, ClassNames, folded, translate
-from compute.importers.text_table import SEPARATOR, is_clean, printable, read_rows, short_list
+from compute.importers.class_names import (
+    BUILT_IN,
+    KEEP,
+    MEANINGS,
+    ClassNames,
+    class_set,
+    folded,
+    one_spelling,
+    spelled,
+    spelling_notes,
+    translate,
+)
+from compute.importers.run_import import identity
+from compute.importers.text_table import is_clean, printable, read_rows, short_list
 
 
 @dataclass(frozen=True)
@@ -27,11 +41,22 @@ class LocalizationTable:
         Protein → systematic name, where the table has one.
     outside
         Protein → names of places outside the 15, because of which it has no label.
+    said
+        Sentences about how the table was read.
     """
 
     labels: dict[str, list[str]] = field(default_factory=dict)
     orf: dict[str, str] = field(default_factory=dict)
     outside: dict[str, list[str]] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+
+    def respelled(self, spelling: Mapping[str, str]) -> "LocalizationTable":
+        """Return the table with its classes in the spellings of `one_spelling`."""
+        labels = {
+            protein: list(dict.fromkeys(spelling.get(name, name) for name in names))
+            for protein, names in self.labels.items()
+        }
+        return replace(self, labels=labels)
 
     def notes(self, proteins: Iterable[str]) -> list[str]:
         """Return sentences, with counts, about what does not match a source's proteins."""
@@ -40,7 +65,7 @@ class LocalizationTable:
         unlabelled = sorted(there - set(self.labels) - set(outside))
         unknown = sorted({*self.labels, *self.outside} - there)
         several = sum(len(self.labels.get(protein, ())) > 1 for protein in there)
-        notes = []
+        notes = list(self.said)
         if unlabelled:
             notes.append(
                 f"{len(unlabelled)} of {len(there)} proteins have no localization: "
@@ -76,8 +101,7 @@ def read_localizations(
         CSV or Parquet with `protein`, `localization` and optionally `orf`; None gives an empty
         table.
     names
-        What class names stand for, to translate them to the 15; None, the default, leaves them as
-        they are.
+        What class names stand for; None, the default, leaves them as they are.
 
     Raises
     ------
@@ -88,8 +112,9 @@ def read_localizations(
     """
     if path is None:
         return LocalizationTable()
-    path = Path(path)
-    frame = read_rows(path, required=("protein", "localization"))
+    path, names = Path(path), names or ClassNames(keep=True)
+    said: list[str] = []
+    frame = read_rows(path, ("protein", "localization"), ("orf",), said)
     labels: dict[str, list[str]] = {}
     orf: dict[str, str] = {}
     used: list[tuple[int, str]] = []
@@ -105,13 +130,11 @@ def read_localizations(
             )
         if name is not None:
             orf[protein] = name
-        for place in split_labels(places):
+        for place in names.split(places):
             used.append((row, place))
             known = labels.setdefault(protein, [])
             if place not in known:
                 known.append(place)
-    if names is None:
-        return LocalizationTable(labels, orf)
     known = [place for _, place in used if names.of(place) is not None]
     check_names(used, [*MEANINGS, *known], path, names.remedy())
     mapped: dict[str, list[str]] = {}
@@ -122,17 +145,71 @@ def read_localizations(
             mapped[protein] = places
         elif others:
             outside[protein] = others
-    return LocalizationTable(mapped, orf, outside)
+    return LocalizationTable(mapped, orf, outside, said)
 
 
-def read_class_names(path: Path | str | None) -> ClassNames:
+def settle_spellings(
+    counts: Mapping[str, int], known: ClassNames
+) -> tuple[dict[str, str], list[str]]:
+    """Choose one spelling of every class of a source, and say which became one.
+
+    Parameters
+    ----------
+    counts
+        Class names, with how often each occurs; those that are not UTF-8 are left out.
+    known
+        How the names were read.
+
+    Returns
+    -------
+    spelling, notes
+        See `one_spelling` and `spelling_notes`.
+    """
+    spelling = one_spelling({name: count for name, count in counts.items() if is_clean(name)})
+    return spelling, spelling_notes(spelling, known)
+
+
+def settle(
+    table: LocalizationTable, known: ClassNames, proteins: Collection[str]
+) -> tuple[LocalizationTable, tuple[str, ...]]:
+    """Give the classes of a source's proteins one spelling each.
+
+    Parameters
+    ----------
+    table
+        As it was read.
+    known
+        How the names were read.
+    proteins
+        The source's proteins.
+
+    Returns
+    -------
+    table, classes
+        The table in those spellings, which says what became one; and the store's classes.
+    """
+    names = [names for protein, names in table.labels.items() if protein in proteins]
+    spelling, notes = settle_spellings(Counter(chain(*names)), known)
+    respelled = replace(table.respelled(spelling), said=table.said + notes)
+    return respelled, class_set(spelling.values())
+
+
+def read_class_names(
+    path: Path | str | None, separators: str = "", *, keep: bool = False
+) -> ClassNames:
     """Read a table of what class names stand for.
 
     Parameters
     ----------
     path
-        CSV or Parquet with the columns `source` (a class name) and `localization` (one of
-        `MEANINGS`); None gives the built-in names alone.
+        CSV, Parquet or Excel with the columns `source` (a class name) and `localization` (one of
+        `MEANINGS`, or a class of another set, which must also stand for itself in a row); ``keep``
+        for names as they are; ``built-in`` or None for the built-in names alone.
+    separators
+        See `ClassNames`.
+    keep
+        Whether names that are not in the table stay as they are, and all do without a table; by
+        default they must be built in.
 
     Raises
     ------
@@ -140,23 +217,36 @@ def read_class_names(path: Path | str | None) -> ClassNames:
         The file or a column is missing, a row has an empty cell, a name has two meanings, or a
         localization is not allowed; names the rows.
     """
-    if path is None:
-        return ClassNames()
+    if path is None or str(path) in (KEEP, BUILT_IN):
+        return ClassNames(keep=keep if path is None else str(path) == KEEP, separators=separators)
     path = Path(path)
-    rows = read_rows(path, required=("source", "localization"))
+    rows = read_rows(path, ("source", "localization"))
     own: dict[str, str] = {}
     used: list[tuple[int, str]] = []
+    itself: list[str] = []
     for row, source, meaning in zip(rows.index, rows["source"], rows["localization"], strict=True):
         if source is None or meaning is None or not folded(source):
             raise InputError(f"{path}, row {row}: an empty cell.", "Fill or remove the row.")
         used.append((row, meaning))
+        if spelled(source) == spelled(meaning):
+            itself.append(meaning)
         if own.setdefault(folded(source), meaning) != meaning:
             raise InputError(
                 f"{path}, row {row}: {source!r} stands for {own[folded(source)]!r} already.",
                 "Keep one of the rows.",
             )
-    check_names(used, MEANINGS, path)
-    return ClassNames(own, path)
+    allowed = [*MEANINGS, *itself]
+    remedy = (
+        f"Allowed: {', '.join(dict.fromkeys(allowed))}. A class of another set stands for itself "
+        "in a row of its own, such as: Cilium,Cilium."
+    )
+    check_names(used, allowed, path, remedy)
+    return ClassNames(own, path, keep, separators)
+
+
+def names_identity(path: Path | str | None) -> str | None:
+    """Return what was given as a table of class names, for `Listing.depends_on`."""
+    return str(path) if str(path) in (KEEP, BUILT_IN) else identity(path)
 
 
 def check_names(
@@ -197,12 +287,6 @@ def check_names(
             f"{path}: unknown localization(s) {short_list(unknown)}.",
             remedy or f"Allowed: {', '.join(allowed)}.",
         )
-
-
-def split_labels(places: str | None) -> list[str]:
-    """Split localizations at ``;``: trimmed, each once, none for an empty text or None."""
-    labels = (label.strip() for label in (places or "").split(SEPARATOR))
-    return list(dict.fromkeys(label for label in labels if label))
 
 
 def _nearest(name: str, allowed: Collection[str]) -> str | None:

@@ -1,18 +1,21 @@
 """Imports crops that a table lists: a row per crop, with its image files and what is known of it.
 
 What is in it
-    A CSV or Parquet table with `protein` and the paths of the images: a column per channel, named
-    like the channel (one grey TIFF or PNG each), or one column `path` (TIFFs with every channel).
-    Optional columns: `localization` (any class names; empty if unknown; several separated by
+    A CSV, Parquet or Excel table with `protein` and the paths of the images: a column per channel,
+    named like the channel (one grey image each), or one column `path` (files with every channel).
+    Optional columns: `localization` (any class names; empty or NA if unknown; several separated by
     ``;``), `orf`, `mask` (an image of the crop's size, 0 = background: one other value marks the
     centre cell, several mark every cell; other ways are in `compute.importers.masks`), `field`,
-    `replicate`, `split`. Relative paths start at the table's folder. Pixels are uint8,
-    uint16 or float32, all alike.
+    `replicate`, `split`. Columns are known by any case and by common other names
+    (`compute.importers.columns`). Relative paths start at the table's folder. Images are TIFF, PNG,
+    JPEG, BMP or ``.npy``, with pixels of the same type in all files of a channel.
 Publication, licence, address
     Those of the crops; nothing here comes from any data set.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
@@ -22,11 +25,31 @@ from numpy.typing import NDArray
 
 from compute.errors import InputError, UsageError
 from compute.importers.chunks import ImportSpec
+from compute.importers.class_names import class_set
+from compute.importers.columns import nearest
 from compute.importers.config import MANIFEST_CHANNELS, MARKER
-from compute.importers.localization_table import LocalizationTable, read_localizations, split_labels
+from compute.importers.find_files import find_file
+from compute.importers.first_crops import Unread, common_size
+from compute.importers.localization_table import (
+    names_identity,
+    read_class_names,
+    read_localizations,
+    settle_spellings,
+)
+from compute.importers.manifest_table import (
+    OPTIONAL,
+    PATH,
+    Classes,
+    Record,
+    field_of,
+    record_of,
+    refuse_fields,
+    scan_rows,
+    table_notes,
+)
 from compute.importers.mask_files import read_mask, spread, survey_masks
 from compute.importers.masks import MaskCoding
-from compute.importers.part_builder import Crop, PartBuilder, common_size
+from compute.importers.part_builder import Crop, PartBuilder
 from compute.importers.run_import import (
     ImportOptions,
     ImportReport,
@@ -40,21 +63,12 @@ from compute.importers.run_import import (
 from compute.importers.text_table import RowFile, is_clean, printable
 from compute.importers.tiff import (
     CropRejected,
-    as_stored,
     check_crop,
-    read_image,
-    stack_channels,
+    check_projection,
+    check_types,
+    read_channels,
 )
-from compute.schema import LOCALIZATIONS
-from compute.store.part import StoreFormat
-
-PATH = "path"
-"""Column of images that hold every channel."""
-
-Record = dict[str, str | None]
-"""A row: column → text, None where empty."""
-
-OPTIONAL = ("localization", "orf", "mask", "field", "replicate", "split")
+from compute.store.part import DTYPES, StoreFormat
 
 
 @dataclass(frozen=True)
@@ -73,26 +87,32 @@ class _Images:
     root: Path
     columns: tuple[str, ...]
     channels: int
+    project: str | None
 
-    def read(self, record: Record) -> NDArray[Any]:
-        """Read a row's channels, shape (C, H, W)."""
+    def read(self, record: Record, counts: Counter[str]) -> tuple[NDArray[Any], tuple[str, ...]]:
+        """Read a row's channels, shape (C, H, W), and its files' pixel types."""
         paths = [path for name in self.columns if (path := record[name]) is not None]
         if len(paths) < len(self.columns):
             raise CropRejected("an image without a path")
-        images = [read_image(self.root / path) for path in paths]
-        if len({image.dtype for image in images}) > 1:
-            raise CropRejected("the channels differ in pixel type")
-        return as_stored(stack_channels(images, self.channels))
+        files = [self.find(path, counts) for path in paths]
+        return read_channels(files, self.channels, counts, self.project)
+
+    def find(self, path: str, counts: Counter[str]) -> Path:
+        """Find the file that a path of the table means."""
+        file, other = find_file(self.root, path)
+        counts.update(["other spelling"] * other)
+        return file
 
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads rows; `first_row` is the number of the one that gave the store its pixel type."""
+    """Reads rows; `first_row` is the number of the one that gave the store its pixel `types`."""
 
     table: Path
     images: _Images
     format: StoreFormat
-    known: LocalizationTable
+    classes: Classes
+    types: tuple[str, ...]
     first_row: int
     coding: MaskCoding
 
@@ -101,49 +121,67 @@ class _Reader:
         for item in items:
             builder.part.found += 1
             try:
-                crop, how = self._crop(item)
+                crop, how = self._crop(item, builder.part.counts)
                 builder.add(crop)
                 builder.part.counts.update(how)
             except CropRejected as rejected:
                 path = item.record[self.images.columns[0]]
-                where = f"row {item.number} ({printable(path) if path else 'no path'})"
-                builder.part.reject(rejected.reason, where)
+                builder.part.reject(rejected.reason, _where(item.number, path))
 
-    def _crop(self, item: _Item) -> tuple[Crop, list[str]]:
+    def _crop(self, item: _Item, counts: Counter[str]) -> tuple[Crop, list[str]]:
         """Read and check one row; say how its mask was understood."""
-        record, labels = item.record, _labels(item.record, self.known)
+        record = item.record
+        labels, flags = self.classes.of(record)
         texts = [value for value in (*record.values(), *(labels or ())) if value is not None]
         if not all(is_clean(value) for value in texts):
             raise CropRejected("a value that is not valid UTF-8")
         protein = record["protein"]
         if protein is None:
             raise CropRejected("no protein name")
-        image = self.images.read(record)
+        image, types = self.images.read(record, counts)
         check_crop(image, self.format.size)
-        path = record.get("mask")
-        mask = foreground = None
-        how: list[str] = []
-        if path:
-            where = self.images.root / path
-            mask, foreground, how = read_mask(where, self.format.size, self.coding)
-        if image.dtype != self.format.dtype:
+        mask, foreground, how = self._mask(record.get("mask"), counts)
+        if image.dtype != self.format.dtype and set(types) <= set(DTYPES):
             raise InputError(
                 f"{self.table}, row {item.number}: pixels of type {image.dtype}, but row "
                 f"{self.first_row} has {self.format.dtype}.",
                 "Convert the images to one type, or import them into two stores.",
             )
+        check_types(types, self.types)
         crop = Crop(
             image,
             protein,
-            _field(record),
+            field_of(record),
             mask=mask,
             foreground=foreground,
             orf=record.get("orf"),
             labels=labels,
             replicate=record.get("replicate"),
             split=record.get("split"),
+            flags=flags,
         )
         return crop, how
+
+    def _mask(
+        self, path: str | None, counts: Counter[str]
+    ) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None, list[str]]:
+        """Read a row's mask and foreground, None without one; say how it was understood."""
+        if path is None:
+            return None, None, []
+        try:
+            file = self.images.find(path, counts)
+        except CropRejected as rejected:
+            raise CropRejected(f"mask: {rejected.reason}") from rejected
+        return read_mask(file, self.format.size, self.coding)
+
+
+def _mask_files(rows: RowFile, images: _Images) -> Iterator[Path]:
+    """Yield the files of the masks that are there."""
+    for _, values in rows.rows():
+        path = record_of(rows, values).get("mask")
+        if path is not None:
+            with suppress(CropRejected):
+                yield images.find(path, Counter())
 
 
 def import_manifest(
@@ -154,6 +192,9 @@ def import_manifest(
     root: Path | str | None = None,
     marker: str = MARKER,
     localizations: Path | str | None = None,
+    class_names: Path | str | None = None,
+    separators: str = "",
+    project: str | None = None,
     mask_threshold: float | None = None,
     **options: Unpack[ImportOptions],
 ) -> ImportReport:
@@ -177,6 +218,14 @@ def import_manifest(
     localizations
         Table of proteins for rows that have no `localization` of their own
         (`compute.importers.localization_table`).
+    class_names
+        Table of what class names stand for, or ``built-in`` for the names that Bystander knows
+        (`compute.importers.localization_table.read_class_names`). Names that are not in the table
+        stay as they are, and by default all do, but for case and spaces.
+    separators
+        Characters, of ``|`` and ``,``, that stand between several classes in a cell, beside ``;``.
+    project
+        ``max`` takes the brightest of the planes of a Z stack; None, the default, refuses stacks.
     mask_threshold
         Least value of a pixel of a cell in masks that are maps of probabilities, in the masks' own
         numbers (0.5, or 128 of 255). None, the default, refuses such masks.
@@ -195,7 +244,8 @@ def import_manifest(
     ------
     InputError
         There is no such table, columns are missing, rows have no mask and there is no marker
-        channel, pixel types are mixed, or not one crop can be taken; names the row.
+        channel, pixel types are mixed, rows name whole fields, class names are unknown, or not one
+        crop can be taken; names the row.
     UsageError
         Names of channels are missing, repeated, or those of other columns.
     BystanderError
@@ -211,11 +261,14 @@ def import_manifest(
     table, out, channels = Path(table), Path(out), tuple(channels)
     refuse_early(out, options.get("overwrite", False))
     _check_channels(channels)
-    rows = RowFile(table, ("protein",), out.parent)
+    check_projection(project)
+    rows = RowFile(table, ("protein",), out.parent, (*OPTIONAL, PATH), channels)
     root = Path(root) if root is not None else table.parent
-    images = _Images(root, _image_columns(table, rows, channels), len(channels))
-    known = read_localizations(localizations)
-    scan = _scan(rows, known)
+    images = _Images(root, _image_columns(table, rows, channels), len(channels), project)
+    names = read_class_names(class_names, separators, keep=True)
+    known = read_localizations(localizations, names)
+    scan = scan_rows(table, rows, names, images.columns)
+    refuse_fields(table, rows, scan)
     number = channels.index(marker) if marker in channels else None
     if number is None and scan.without_mask:
         raise InputError(
@@ -224,24 +277,29 @@ def import_manifest(
             f"(channels: {', '.join(channels)}).",
             "Add a column `mask`, or name the channel that shows every cell with --marker.",
         )
-    size = common_size((image for _, image in _first_images(rows, images)), table)
-    dtype, first_row = next(
-        (image.dtype, row) for row, image in _first_images(rows, images) if image is not None
+    size = common_size((item[1] for item in _first_images(rows, images)), table)
+    dtype, types, first_row = next(
+        (image.dtype, types, row)
+        for row, image, types in _first_images(rows, images)
+        if not isinstance(image, Unread)
     )
-    notes = LocalizationTable({**known.labels, **scan.own}).notes(scan.proteins)
-    if "field" not in rows.columns:
-        notes.append("No column `field`: all crops of a protein count as one field.")
-    # The paper's 15 if they cover every name, else the names found.
-    names = LOCALIZATIONS if not scan.names - set(LOCALIZATIONS) else sorted(scan.names)
-    store_format = StoreFormat(channels, size, dtype.name, tuple(names))
+    counts = scan.names + Counter(name for labels in known.labels.values() for name in labels)
+    spelling, spelled = settle_spellings(counts, names)
+    classes = Classes(names, known.respelled(spelling), spelling)
+    notes = table_notes(rows, scan, classes) + spelled
+    occurring = {spelling[name] for name in scan.names if name in spelling}
+    occurring.update(
+        name for protein in scan.unlabelled for name in classes.known.labels.get(protein, ())
+    )
+    store_format = StoreFormat(channels, size, dtype.name, class_set(filter(is_clean, occurring)))
 
     def items() -> Iterator[_Item]:
         for place, (row, values) in enumerate(rows.rows(scan.order), 1):
-            yield _Item(row, dict(zip(rows.columns, values, strict=True)), place)
+            yield _Item(row, record_of(rows, values), place)
 
     listing = Listing(
         lambda: in_chunks(
-            items(), chunk_size(store_format), lambda i: _field(i.record), lambda item: item.place
+            items(), chunk_size(store_format), lambda i: field_of(i.record), lambda item: item.place
         ),
         "crops",
         len(rows),
@@ -250,57 +308,17 @@ def import_manifest(
             "root": printable(root.resolve()),
             "marker": marker,
             "localizations": identity(localizations),
+            "class_names": names_identity(class_names),
+            "separators": separators,
+            "project": project,
             "mask_threshold": mask_threshold,
         },
         notes,
     )
-    masks = (
-        images.root / path
-        for _, values in rows.rows()
-        if (path := dict(zip(rows.columns, values, strict=True)).get("mask")) is not None
-    )
+    masks = _mask_files(rows, images)
     coding = survey_masks(spread(masks, len(rows) - scan.without_mask), mask_threshold)
-    reader = _Reader(table, images, store_format, known, first_row, coding)
+    reader = _Reader(table, images, store_format, classes, types, first_row, coding)
     return run_import(out, ImportSpec("manifest", store_format, reader, number), listing, **options)
-
-
-@dataclass(frozen=True)
-class _Scan:
-    """What the whole table says, without its images.
-
-    `own` has the localizations that rows give their proteins, `names` all names that occur.
-    `order`, shape (N,), has the rows' places with those of a field together, in the order in which
-    fields first occur.
-    """
-
-    proteins: set[str]
-    own: dict[str, list[str]]
-    names: set[str]
-    without_mask: int
-    first_without: int
-    order: NDArray[np.int64]
-
-
-def _scan(rows: RowFile, known: LocalizationTable) -> _Scan:
-    """Read all rows once; memory holds what is per protein and field, and a number per row."""
-    proteins: set[str] = set()
-    own: dict[str, list[str]] = {}
-    names: set[str] = set()
-    fields: dict[str, int] = {}
-    rank = np.empty(len(rows), np.int64)
-    without = first = 0
-    for place, (number, values) in enumerate(rows.rows()):
-        record = dict(zip(rows.columns, values, strict=True))
-        protein = str(record["protein"])
-        proteins.add(protein)
-        labels = _labels(record, known)
-        if labels:
-            own[protein] = labels
-            names.update(filter(is_clean, labels))
-        rank[place] = fields.setdefault(_field(record), len(fields))
-        if record.get("mask") is None:
-            without, first = without + 1, first or number
-    return _Scan(proteins, own, names, without, first, np.argsort(rank, kind="stable"))
 
 
 def _check_channels(channels: tuple[str, ...]) -> None:
@@ -318,27 +336,24 @@ def _image_columns(table: Path, rows: RowFile, channels: tuple[str, ...]) -> tup
     if missing and PATH not in rows.columns:
         raise InputError(
             f"{table}: missing column(s) {', '.join(missing)}; it has "
-            f"{', '.join(map(printable, rows.columns))}.",
+            f"{', '.join(map(printable, rows.columns))}.{nearest(missing, rows.columns)}",
             f"Give a column of paths per channel ({', '.join(channels)}), or one called `{PATH}` "
             "for images with every channel, or name your channels with --channels.",
         )
     return (PATH,) if missing else channels
 
 
-def _labels(record: Record, known: LocalizationTable) -> list[str] | None:
-    own = split_labels(record.get("localization"))
-    return own or known.labels.get(record["protein"] or "")
+def _where(number: int, path: str | None) -> str:
+    return f"row {number} ({printable(path) if path else 'no path'})"
 
 
-def _field(record: Record) -> str:
-    """Return the field of a crop: its protein, where the table does not say."""
-    return record.get("field") or record["protein"] or ""
-
-
-def _first_images(rows: RowFile, images: _Images) -> Iterator[tuple[int, NDArray[Any] | None]]:
-    """Yield every crop's row and image, None where it cannot be read."""
+def _first_images(
+    rows: RowFile, images: _Images
+) -> Iterator[tuple[int, NDArray[Any] | Unread, tuple[str, ...]]]:
+    """Yield every crop's row, image and pixel types, or why it cannot be read."""
     for number, values in rows.rows():
+        record = record_of(rows, values)
         try:
-            yield number, images.read(dict(zip(rows.columns, values, strict=True)))
-        except CropRejected:
-            yield number, None
+            yield number, *images.read(record, Counter())
+        except CropRejected as rejected:
+            yield number, Unread(_where(number, record[images.columns[0]]), rejected), ()

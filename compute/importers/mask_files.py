@@ -17,8 +17,8 @@ from compute.errors import InputError
 from compute.images.segmentation import centre_label
 from compute.importers.cut_fields import separate
 from compute.importers.masks import MaskCoding, counted, survey, understand, what_was_seen
+from compute.importers.read_images import LARGEST, CropRejected, read_image
 from compute.importers.text_table import printable
-from compute.importers.tiff import LARGEST, CropRejected, read_image
 
 SURVEYED, SURVEYED_FIELDS = 64, 16
 """Masks, and label images of fields, that are looked at first, to find out how all are coded."""

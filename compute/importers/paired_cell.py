@@ -18,6 +18,7 @@ Address
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -29,12 +30,15 @@ from numpy.typing import NDArray
 
 from compute.errors import InputError
 from compute.importers.chunks import ImportSpec
+from compute.importers.first_crops import Unread, common_size
 from compute.importers.localization_table import (
     LocalizationTable,
+    names_identity,
     read_class_names,
     read_localizations,
+    settle,
 )
-from compute.importers.part_builder import Crop, PartBuilder, common_size
+from compute.importers.part_builder import Crop, PartBuilder
 from compute.importers.run_import import (
     ImportOptions,
     ImportReport,
@@ -46,7 +50,12 @@ from compute.importers.run_import import (
     run_import,
 )
 from compute.importers.text_table import is_clean, printable
-from compute.importers.tiff import CropRejected, check_crop, read_image, stack_channels
+from compute.importers.tiff import (
+    CropRejected,
+    check_crop,
+    check_projection,
+    read_channels,
+)
 from compute.store.part import StoreFormat
 
 CHANNELS = ("GFP", "RFP")
@@ -80,6 +89,7 @@ class _Reader:
     source: Path
     size: int
     table: LocalizationTable
+    project: str | None
 
     def read(self, items: Sequence[_Found], builder: PartBuilder) -> None:
         """Add the cells that can be taken; count and reject the others."""
@@ -87,7 +97,7 @@ class _Reader:
             builder.part.found += 1
             try:
                 crop = Crop(
-                    _read(self.source, item, self.size),
+                    _read(self.source, item, self.size, builder.part.counts, self.project),
                     item.gene,
                     item.field,
                     orf=self.table.orf.get(item.gene),
@@ -104,6 +114,8 @@ def import_paired_cell(
     *,
     localizations: Path | str | None = None,
     class_names: Path | str | None = None,
+    separators: str = "",
+    project: str | None = None,
     **options: Unpack[ImportOptions],
 ) -> ImportReport:
     """Write a crop store from a folder of Paired Cell Inpainting crops.
@@ -119,7 +131,11 @@ def import_paired_cell(
         it, by default, no cell is labelled.
     class_names
         Table of what its localizations stand for (`compute.importers.class_names`), before the
-        built-in names.
+        built-in names; ``keep`` takes names as they are.
+    separators
+        Characters, of ``|`` and ``,``, that stand between several classes in a cell, beside ``;``.
+    project
+        ``max`` takes the brightest of the planes of a Z stack; None, the default, refuses stacks.
     **options
         Those of every importer: `compute.importers.run_import.run_import`. Progress counts
         ``"genes"``.
@@ -149,11 +165,13 @@ def import_paired_cell(
     refuse_early(out, options.get("overwrite", False))
     if not source.is_dir():
         raise InputError(f"{source}: no such folder.", "Give the folder that holds the genes'.")
-    table = read_localizations(localizations, read_class_names(class_names))
+    check_projection(project)
     genes, loose = _genes(source)
-    size = common_size(_first_images(source, genes), source)
-    store_format = StoreFormat(CHANNELS, size, "float32")
     known = {gene for gene in genes if is_clean(gene)}
+    names = read_class_names(class_names, separators)
+    table, classes = settle(read_localizations(localizations, names), names, known)
+    size = common_size(_first_images(source, genes, project), source)
+    store_format = StoreFormat(CHANNELS, size, "float32", classes)
     notes = table.notes(known) if localizations is not None else []
     if localizations is None:
         notes.append(f"No localization table was given: {len(known)} proteins have no label.")
@@ -178,11 +196,13 @@ def import_paired_cell(
             "source": printable(source.resolve()),
             "files": _survey(source, genes),
             "localizations": identity(localizations),
-            "class_names": identity(class_names),
+            "class_names": names_identity(class_names),
+            "separators": separators,
+            "project": project,
         },
         notes,
     )
-    spec = ImportSpec("paired-cell", store_format, _Reader(source, size, table), MARKER)
+    spec = ImportSpec("paired-cell", store_format, _Reader(source, size, table, project), MARKER)
     return run_import(out, spec, listing, **options)
 
 
@@ -231,27 +251,28 @@ def _cells(source: Path, gene: str) -> Iterator[_Found]:
         yield _Found(gene, field, where, names, problem)
 
 
-def _read(source: Path, item: _Found, size: int | None) -> NDArray[np.float32]:
+def _read(
+    source: Path, item: _Found, size: int | None, counts: Counter[str], project: str | None
+) -> NDArray[np.float32]:
     """Read a cell's channels, float32, shape (2, H, W); with `size` None they are not checked."""
     if item.problem is not None:
         raise CropRejected(item.problem)
-    image = stack_channels(
-        [read_image(source / item.gene / name) for name in item.files], len(CHANNELS)
-    )
-    if image.dtype.kind not in "uif":
-        raise CropRejected(f"pixels of type {image.dtype}")
+    paths = [source / item.gene / name for name in item.files]
+    image, _ = read_channels(paths, len(CHANNELS), counts, project)
     if size is not None:
         check_crop(image, size)
     return image.astype(np.float32)
 
 
-def _first_images(source: Path, genes: list[str]) -> Iterator[NDArray[Any] | None]:
+def _first_images(
+    source: Path, genes: list[str], project: str | None
+) -> Iterator[NDArray[Any] | Unread]:
     for gene in genes:
         for item in _cells(source, gene):
             try:
-                yield _read(source, item, None)
-            except CropRejected:
-                yield None
+                yield _read(source, item, None, Counter(), project)
+            except CropRejected as rejected:
+                yield Unread(item.where, rejected)
 
 
 def _survey(source: Path, genes: list[str]) -> str:

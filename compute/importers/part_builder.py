@@ -4,18 +4,13 @@ Crops come one at a time, ordered by field. Some hundred are segmented together,
 crops with the most medium become its windows without cells.
 """
 
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from compute.errors import InputError
 from compute.images.cell_quality import FAR, LEAST_MEDIUM
 from compute.images.fill_holes import medium_mask, windows_from_crops
 from compute.images.segmentation import DEFAULT, HALO, SegmentationConfig, segment
@@ -29,9 +24,6 @@ SEGMENTED_AT_ONCE = 256
 
 WINDOWS_PER_FIELD = 3
 """Windows without cells made from each field's crops, at most."""
-
-SAMPLED = 64
-"""Crops that are read first: the most common size among them is that of the store."""
 
 NO_WINDOW = "fields without a window"
 """Name of a count: fields of a part none of whose crops has enough medium for a window."""
@@ -244,34 +236,3 @@ class PartBuilder:
             replicate=first.replicate,
             filled=True,
         )
-
-
-def common_size(images: Iterable[NDArray[Any] | None], source: Path) -> int:
-    """Return the side, in pixels, of most of the first `SAMPLED` crops.
-
-    Parameters
-    ----------
-    images
-        Pixels of shape (C, H, W); None for a crop that could not be read.
-    source
-        Folder or table that they are from, for the message.
-
-    Raises
-    ------
-    InputError
-        Most crops are not square, or none of the first could be read.
-    """
-    readable = (image.shape[1:] for image in images if image is not None)
-    sizes = Counter(islice(readable, SAMPLED))
-    if not sizes:
-        raise InputError(
-            f"{source}: not one crop could be read.", "Check that its files are TIFF images."
-        )
-    (height, width), count = sizes.most_common(1)[0]
-    if height != width:
-        raise InputError(
-            f"{source}: most crops ({count} of the first {sum(sizes.values())}) are "
-            f"{height}×{width} pixels; a store needs square crops.",
-            "Cut or pad them to squares.",
-        )
-    return int(height)

@@ -38,14 +38,17 @@ from numpy.typing import NDArray
 from compute.errors import InputError, UsageError
 from compute.importers.chunks import ImportSpec
 from compute.importers.config import FIELD_CELLS
+from compute.importers.first_crops import SAMPLED, Unread, common_size
 from compute.importers.localization_table import (
     LocalizationTable,
+    names_identity,
     read_class_names,
     read_localizations,
+    settle,
 )
 from compute.importers.mask_files import SURVEYED, read_mask, spread, survey_masks
 from compute.importers.masks import MaskCoding
-from compute.importers.part_builder import SAMPLED, Crop, PartBuilder, common_size
+from compute.importers.part_builder import Crop, PartBuilder
 from compute.importers.run_import import (
     ImportOptions,
     ImportReport,
@@ -59,10 +62,10 @@ from compute.importers.run_import import (
 from compute.importers.text_table import is_clean, printable, read_rows, short_list
 from compute.importers.tiff import (
     CropRejected,
-    as_stored,
     check_crop,
-    read_image,
-    stack_channels,
+    check_projection,
+    check_types,
+    read_channels,
 )
 from compute.store.part import StoreFormat
 
@@ -108,13 +111,16 @@ class _Reader:
     format: StoreFormat
     table: LocalizationTable
     coding: MaskCoding
+    types: tuple[str, ...]
+    project: str | None
 
     def read(self, items: Sequence[_Found], builder: PartBuilder) -> None:
         """Add the cells that can be taken; count and reject the others."""
         for item in items:
             builder.part.found += 1
             try:
-                image, mask, foreground, how = self._crop(item)
+                counts = builder.part.counts
+                image, mask, foreground, how = self._crop(item, counts)
                 crop = Crop(
                     image,
                     item.gene,
@@ -134,12 +140,11 @@ class _Reader:
             builder.part.counts["split"] += item.split is not None
 
     def _crop(
-        self, item: _Found
+        self, item: _Found, counts: Counter[str]
     ) -> tuple[NDArray[Any], NDArray[np.bool_] | None, NDArray[np.bool_] | None, list[str]]:
         """Read and check a cell: image, mask, foreground, and how the mask was understood."""
-        image = _image(self.source, item, self.format.channels)
-        if image.dtype != self.format.dtype:
-            raise CropRejected(f"pixels of type {image.dtype}; {self.format.dtype} expected")
+        image, types = _image(self.source, item, self.format.channels, counts, self.project)
+        check_types(types, self.types)
         check_crop(image, self.format.size)
         name = (item.files or {}).get("mask")
         if name is not None:
@@ -158,6 +163,8 @@ def import_pifia(
     field_cells: int = FIELD_CELLS,
     localizations: Path | str | None = None,
     class_names: Path | str | None = None,
+    separators: str = "",
+    project: str | None = None,
     mask_threshold: float | None = None,
     **options: Unpack[ImportOptions],
 ) -> ImportReport:
@@ -179,7 +186,11 @@ def import_pifia(
         is labelled.
     class_names
         Table of what its localizations stand for (`compute.importers.class_names`), before the
-        built-in names.
+        built-in names; ``keep`` takes names as they are.
+    separators
+        Characters, of ``|`` and ``,``, that stand between several classes in a cell, beside ``;``.
+    project
+        ``max`` takes the brightest of the planes of a Z stack; None, the default, refuses stacks.
     mask_threshold
         Least value of a pixel of a cell in masks that are maps of probabilities; None, the default,
         refuses such masks.
@@ -217,12 +228,14 @@ def import_pifia(
     if not source.is_dir():
         raise InputError(f"{source}: no such folder.", "Give the folder of the proteins' folders.")
     genes = sorted(e.name for e in source.iterdir() if e.is_dir() and not e.name.startswith("."))
-    table = read_localizations(localizations, read_class_names(class_names))
+    check_projection(project)
+    known = {gene for gene in genes if is_clean(gene)}
+    names = read_class_names(class_names, separators)
+    table, classes = settle(read_localizations(localizations, names), names, known)
     split_of = _splits(splits)
     channels = _channels(source, genes)
-    size, dtype = _size_and_dtype(source, genes, channels)
-    store_format = StoreFormat(channels, size, dtype.name)
-    known = {gene for gene in genes if is_clean(gene)}
+    size, dtype, types = _size_and_types(source, genes, channels, project)
+    store_format = StoreFormat(channels, size, dtype.name, classes)
     notes = table.notes(known) if localizations is not None else []
     if localizations is None:
         notes.append(f"No localization table was given: {len(known)} proteins have no label.")
@@ -267,7 +280,9 @@ def import_pifia(
             "field_cells": field_cells,
             "splits": identity(splits),
             "localizations": identity(localizations),
-            "class_names": identity(class_names),
+            "class_names": names_identity(class_names),
+            "separators": separators,
+            "project": project,
             "mask_threshold": mask_threshold,
         },
         notes,
@@ -275,7 +290,8 @@ def import_pifia(
     )
     marker = channels.index("RFP") if "RFP" in channels else None
     coding = survey_masks(_some_masks(source, genes), mask_threshold)
-    spec = ImportSpec("pifia", store_format, _Reader(source, store_format, table, coding), marker)
+    reader = _Reader(source, store_format, table, coding, types, project)
+    spec = ImportSpec("pifia", store_format, reader, marker)
     return run_import(out, spec, listing, **options)
 
 
@@ -333,18 +349,22 @@ def _place(gene: str, before: str, after: str) -> tuple[str, int, str]:
     return match["before"] or gene, int(match["number"]), cell
 
 
-def _image(source: Path, item: _Found, channels: tuple[str, ...]) -> NDArray[Any]:
-    """Read a cell's channels, shape (C, H, W)."""
+def _image(
+    source: Path,
+    item: _Found,
+    channels: tuple[str, ...],
+    counts: Counter[str],
+    project: str | None,
+) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Read a cell's channels, shape (C, H, W), and its files' pixel types."""
     if item.problem is not None:
         raise CropRejected(item.problem)
     files = item.files or {}
     missing = [name for name in channels if name not in files]
     if missing:
         raise CropRejected(f"a cell without its {' and '.join(missing)} image")
-    images = [read_image(source / item.gene / files[name]) for name in channels]
-    if len({image.dtype for image in images}) > 1:
-        raise CropRejected("the channels differ in pixel type")
-    return as_stored(stack_channels(images, len(channels)))
+    paths = [source / item.gene / files[name] for name in channels]
+    return read_channels(paths, len(channels), counts, project)
 
 
 def _split(item: _Found, split_of: dict[str, str]) -> str | None:
@@ -370,32 +390,32 @@ def _channels(source: Path, genes: list[str]) -> tuple[str, ...]:
     return channels
 
 
-def _size_and_dtype(
-    source: Path, genes: list[str], channels: tuple[str, ...]
-) -> tuple[int, np.dtype[Any]]:
-    """Return the side of most of the first crops, pixels, and their most common pixel type."""
-    types: Counter[np.dtype[Any]] = Counter()
+def _size_and_types(
+    source: Path, genes: list[str], channels: tuple[str, ...], project: str | None
+) -> tuple[int, np.dtype[Any], tuple[str, ...]]:
+    """Return the side of most of the first crops, pixels, and their most common pixel types."""
+    found: Counter[tuple[np.dtype[Any], tuple[str, ...]]] = Counter()
 
-    def images() -> Iterator[NDArray[Any] | None]:
+    def images() -> Iterator[NDArray[Any] | Unread]:
         for gene in genes:
             for item in _cells(source, gene, FIELD_CELLS):
                 try:
-                    image = _image(source, item, channels)
-                except CropRejected:
-                    yield None
+                    image, types = _image(source, item, channels, Counter(), project)
+                except CropRejected as rejected:
+                    yield Unread(item.where, rejected)
                     continue
-                types[image.dtype] += 1
+                found[image.dtype, types] += 1
                 yield image
 
     size = common_size(images(), source)
-    return size, types.most_common(1)[0][0]
+    return size, *found.most_common(1)[0][0]
 
 
 def _splits(path: Path | str | None) -> dict[str, str]:
     """Read the table of splits: a dictionary from protein or file to split."""
     if path is None:
         return {}
-    rows = read_rows(Path(path), required=("split",))
+    rows = read_rows(Path(path), ("split",), ("file", "protein"))
     column = next((name for name in ("file", "protein") if name in rows), None)
     if column is None:
         raise InputError(f"{path}: no column `file` or `protein`.", "Add one of them to `split`.")

@@ -27,6 +27,7 @@ from compute.importers.judge import channels_gone, judgement_notes, refuse
 from compute.importers.masks import mask_notes
 from compute.importers.part_builder import NO_WINDOW
 from compute.importers.text_table import printable
+from compute.importers.tiff import reading_notes
 from compute.storage.atomic_files import Progress, sha256, silent
 from compute.store.part import Part, StoreFormat
 from compute.store.reader import CropStore
@@ -49,6 +50,7 @@ class ImportOptions(TypedDict, total=False):
     """Options of every importer; `run_import` explains them."""
 
     train_share: float | None
+    one_field: str | None
     overwrite: bool
     fresh: bool
     jobs: int | None
@@ -127,6 +129,7 @@ def run_import(
     listing: Listing,
     *,
     train_share: float | None = None,
+    one_field: str | None = None,
     overwrite: bool = False,
     fresh: bool = False,
     jobs: int | None = None,
@@ -148,6 +151,9 @@ def run_import(
         Share of every protein's fields that become split ``train``, 0 to 1; the others become
         ``test`` (`compute.store.writer.CropStoreWriter`). None, the default, leaves splits as the
         source has them.
+    one_field
+        What is dealt out of proteins with one field only, ``cells`` or ``proteins``; None, the
+        default, leaves all cells of such a protein in one split, and says so.
     overwrite
         Replace a store that is there already; by default it is refused.
     fresh
@@ -201,6 +207,7 @@ def run_import(
         "train_share": train_share,
         "unchecked_masks": unchecked_masks,
         "no_surroundings": no_surroundings,
+        "one_field": one_field,
         **listing.depends_on,
     }
     with CropStoreWriter(
@@ -211,6 +218,7 @@ def run_import(
         localizations=store_format.localizations,
         source={"kind": spec.kind, "simulated": False},
         train_share=train_share,
+        one_field=one_field,
         overwrite=overwrite,
         header=header,
         fresh=fresh,
@@ -240,6 +248,7 @@ def run_import(
             *listing.notes,
             *mask_notes(counts, "label image" if spec.compared == "field" else "mask"),
             *listing.closing(counts),
+            *reading_notes(counts),
             *judgement_notes(counts, store_format.channels),
             *_window_notes(counts),
         ]
@@ -254,7 +263,7 @@ def run_import(
         stored["usable"],
         stored["windows"],
         tuple(writer.rejections),
-        tuple(notes),
+        tuple(writer.source["notes"]),
         counts,
     )
 

@@ -1,10 +1,12 @@
-"""Reads tables of text that people make, CSV or Parquet: whole, or row by row in flat memory."""
+"""Reads tables of text that people make (CSV, Parquet, Excel), whole or row by row."""
 
 import csv
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -15,6 +17,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from compute.errors import InputError
+from compute.importers.columns import match_columns, nearest
+from compute.importers.excel import SUFFIXES, excel_rows
+from compute.importers.wording import is_clean as is_clean
+from compute.importers.wording import printable as printable
+from compute.importers.wording import short_list as short_list
 from compute.storage.atomic_files import disk_error
 
 SEPARATOR = ";"
@@ -26,22 +33,50 @@ ROWS_AT_ONCE = 10_000
 Row = tuple[str | None, ...]
 
 
-def read_rows(path: Path, required: Sequence[str]) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Rows:
+    """A table's rows, one by one.
+
+    Parameters
+    ----------
+    columns
+        Names of the columns, the documented ones where they are meant
+        (`compute.importers.columns`).
+    rows
+        Rows with their numbers, as a person would count them.
+    notes
+        Sentences about columns that are called otherwise, or not used.
+    """
+
+    columns: tuple[str, ...]
+    rows: Iterator[tuple[int, Row]]
+    notes: list[str]
+
+
+def read_rows(
+    path: Path,
+    required: Sequence[str],
+    optional: Sequence[str] = (),
+    said: list[str] | None = None,
+) -> pd.DataFrame:
     """Read a table of text.
 
     Parameters
     ----------
     path
-        ``.parquet``, or anything else as CSV in UTF-8 (comma, semicolon or tab).
-    required
-        Columns that must be there.
+        ``.parquet``, a workbook of Excel (``.xlsx``), or anything else as CSV in UTF-8 (comma,
+        semicolon or tab).
+    required, optional
+        Columns that must and that may be there.
+    said
+        Gets sentences about columns that are called otherwise, or not used; None drops them.
 
     Returns
     -------
     DataFrame
         The file's columns as trimmed `str`, None where empty. The index is the row as a person
-        would count it: the line of a CSV file, the row from 1 of a Parquet file. Bytes that are
-        not UTF-8 become surrogate escapes, which `is_clean` finds.
+        would count it: the line of a CSV file, the row of a sheet, the row from 1 of a Parquet
+        file. Bytes that are not UTF-8 become surrogate escapes, which `is_clean` finds.
 
     Raises
     ------
@@ -49,28 +84,30 @@ def read_rows(path: Path, required: Sequence[str]) -> pd.DataFrame:
         There is no such file, it is no table, a line has more or fewer values than the header, a
         column is missing, or there are no rows.
     """
-    columns, rows = stream_rows(path, required)
+    table = stream_rows(path, required, optional)
+    if said is not None:
+        said += [f"{path}: {note}" for note in table.notes]
     numbers, values = [], []
-    for number, row in rows:
+    for number, row in table.rows:
         numbers.append(number)
         values.append(row)
-    return pd.DataFrame(values, index=numbers, columns=list(columns), dtype=object)
+    return pd.DataFrame(values, index=numbers, columns=list(table.columns), dtype=object)
 
 
 def stream_rows(
-    path: Path, required: Sequence[str]
-) -> tuple[tuple[str, ...], Iterator[tuple[int, Row]]]:
+    path: Path,
+    required: Sequence[str],
+    optional: Sequence[str] = (),
+    channels: Sequence[str] = (),
+) -> Rows:
     """Read a table of text row by row.
 
     Parameters
     ----------
-    path, required
+    path, required, optional
         See `read_rows`.
-
-    Returns
-    -------
-    columns, rows
-        The columns' names; and an iterator over rows, each with its number.
+    channels
+        Names of channels, whose columns may hold paths of images; none by default.
 
     Raises
     ------
@@ -80,15 +117,22 @@ def stream_rows(
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file.", "Check the path.")
-    columns, rows = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
-    missing = [name for name in required if name not in columns]
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        columns, rows = _parquet(path)
+    elif suffix in SUFFIXES:
+        columns, rows = _checked(path, *excel_rows(path, required), "row")
+    else:
+        columns, rows = _csv(path)
+    names, notes = match_columns(columns, (*required, *optional), channels)
+    missing = [name for name in required if name not in names.values()]
     if missing:
         raise InputError(
             f"{path}: missing column(s) {', '.join(missing)}; it has "
-            f"{', '.join(map(printable, columns)) or 'none'}.",
+            f"{', '.join(map(printable, columns)) or 'none'}.{nearest(missing, columns)}",
             f"Needed: {', '.join(required)}.",
         )
-    return columns, _some(path, rows)
+    return Rows(tuple(names.get(name, name) for name in columns), _some(path, rows), notes)
 
 
 class RowFile:
@@ -96,16 +140,16 @@ class RowFile:
 
     Parameters
     ----------
-    path, required
-        See `read_rows`.
+    path, required, optional, channels
+        See `stream_rows`.
     folder
         Where the temporary file lies. It has no name there and goes with the process, but on
         Windows, where a file that is mapped keeps its name, it stays as ``.rows.….tmp``.
 
     Attributes
     ----------
-    columns
-        Names of the columns.
+    columns, notes
+        See `Rows`.
 
     Raises
     ------
@@ -115,8 +159,16 @@ class RowFile:
         The temporary file cannot be written.
     """
 
-    def __init__(self, path: Path, required: Sequence[str], folder: Path) -> None:
-        self.columns, rows = stream_rows(path, required)
+    def __init__(
+        self,
+        path: Path,
+        required: Sequence[str],
+        folder: Path,
+        optional: Sequence[str] = (),
+        channels: Sequence[str] = (),
+    ) -> None:
+        table = stream_rows(path, required, optional, channels)
+        self.columns, self.notes, rows = table.columns, table.notes, table.rows
         # Bytes, because text that is not UTF-8 must come out as it went in.
         names = [pa.field(printable(name), pa.binary()) for name in self.columns]
         layout = pa.schema([pa.field("", pa.int64()), *names])
@@ -170,26 +222,6 @@ def _decoded(batch: pa.RecordBatch) -> Iterator[tuple[int, Row]]:
     return zip(numbers, zip(*texts, strict=True), strict=True)
 
 
-def is_clean(name: str) -> bool:
-    """Return whether a name that was read from a file or folder is valid UTF-8."""
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def printable(name: object) -> str:
-    r"""Return a name with what is not UTF-8 as ``\x`` escapes, for messages and files."""
-    return str(name).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def short_list(names: Sequence[str], most: int = 10) -> str:
-    """Join names by commas; beyond `most`, say how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
-
-
 def _some(path: Path, rows: Iterator[tuple[int, Row]]) -> Iterator[tuple[int, Row]]:
     there = False
     for row in rows:
@@ -202,10 +234,21 @@ def _some(path: Path, rows: Iterator[tuple[int, Row]]) -> Iterator[tuple[int, Ro
 def _csv(path: Path) -> tuple[tuple[str, ...], Iterator[tuple[int, Row]]]:
     lines = _csv_lines(path)
     _, header = next(lines, (0, []))
-    columns = tuple(name.strip() for name in header)
+    columns = [name.strip() for name in header]
     if not all(is_clean(name) for name in columns):
         # Also what a file that is no table at all looks like.
         raise InputError(f"{path}: its first line is not UTF-8.", "Give a CSV table in UTF-8.")
+    trimmed = ((number, tuple(cell.strip() or None for cell in line)) for number, line in lines)
+    return _checked(path, columns, trimmed, "line")
+
+
+def _checked(
+    path: Path, header: list[str], lines: Iterator[tuple[int, Row]], what: str
+) -> tuple[tuple[str, ...], Iterator[tuple[int, Row]]]:
+    """Return the columns, and the rows that are not empty; empty cells behind the last are cut."""
+    columns = tuple(header)
+    while columns and not columns[-1]:
+        columns = columns[:-1]
     repeated = {name for name in columns if columns.count(name) > 1}
     if repeated:
         raise InputError(
@@ -214,14 +257,14 @@ def _csv(path: Path) -> tuple[tuple[str, ...], Iterator[tuple[int, Row]]]:
 
     def rows() -> Iterator[tuple[int, Row]]:
         for number, line in lines:
-            if not any(cell.strip() for cell in line):
+            if not any(line):
                 continue
-            if len(line) != len(columns):
+            if len(line) < len(columns) or any(line[len(columns) :]):
                 raise InputError(
-                    f"{path}, line {number}: {len(line)} values; the header has {len(columns)}.",
+                    f"{path}, {what} {number}: {len(line)} values; the header has {len(columns)}.",
                     "Quote values that hold the separator.",
                 )
-            yield number, tuple(cell.strip() or None for cell in line)
+            yield number, line[: len(columns)]
 
     return columns, rows()
 
@@ -230,11 +273,17 @@ def _csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the number and values of every line, the header's too."""
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as handle:
-            head = handle.readline()
-            handle.seek(0)
-            reader = csv.reader(handle, delimiter=max(",;\t", key=head.count), strict=True)
+            head, before = handle.readline(), 0
+            # Excel's first line that says which separator follows.
+            said = re.fullmatch(r'"?sep=(.)"?\s*', head)
+            if said is None:
+                handle.seek(0)
+            else:
+                before = 1
+            delimiter = said[1] if said else max(",;\t", key=head.count)
+            reader = csv.reader(handle, delimiter=delimiter, strict=True)
             for line in reader:
-                yield reader.line_num, line
+                yield reader.line_num + before, line
     except (OSError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as CSV: {error}.", "Check the file.") from error
 

@@ -1,82 +1,134 @@
-"""Reads one image file (TIFF or PNG), or says in a few words why it cannot be taken.
+"""What importers do with an image file that was read: channels of one crop, its mask, checks.
 
-A source holds many thousand files and a few broken ones. So what is wrong with one file is a
-`CropRejected`, whose reason the importers count, and never the end of the import. Nothing here
-unpickles: TIFF by tifffile with imagecodecs, PNG by imagecodecs.
+Files are read by `compute.importers.read_images`. What is wrong with one of them is a
+`CropRejected`, whose reason the importers count.
 """
 
-import logging
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import imagecodecs
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
+from compute.errors import unknown_value
+from compute.importers.read_images import PROJECTIONS, Planes, read_planes
+from compute.importers.read_images import CropRejected as CropRejected
+from compute.importers.read_images import read_image as read_image
 from compute.store.part import DTYPES
 
-# What tifffile would print about a broken file is counted as a rejection instead.
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+_EXACT = 2**24
+"""Up to here float32 holds every whole number."""
 
-LARGEST = 4096 * 4096 * 8
-"""Most values in an image that is read; a movie has more."""
-
-_PNG = b"\x89PNG\r\n\x1a\n"
-
-
-class CropRejected(Exception):
-    """A crop that cannot be taken; it is counted, and the import continues.
-
-    Parameters
-    ----------
-    reason
-        Why, in words that are the same for every crop rejected alike, so they can be counted.
-    """
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-        super().__init__(reason)
+READ_AS = {
+    "grey colours": "image(s) in colour have the same grey in red, green and blue: read as grey.",
+    "one colour": "image(s) in colour have one colour only: its values are read as grey.",
+    "alpha": "image(s) have transparency (alpha), which is left out.",
+    "projected": "image(s) are Z stacks: the brightest of their planes is taken at every pixel.",
+    "lossy": "image(s) are JPEG, whose compression has changed pixels.",
+    "other spelling": "path(s) were found under another spelling (backslashes, ~, case, accents).",
+}
+"""Count of a part → what was done to so many images, for the store's notes."""
 
 
-def read_image(path: Path) -> NDArray[Any]:
-    """Read one image with its channels first.
+def read_channels(
+    paths: Sequence[Path], channels: int, counts: Counter[str], project: str | None = None
+) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Read the channels of one crop or field in a type that a store can hold.
 
     Parameters
     ----------
-    path
-        A TIFF (any compression that imagecodecs knows, one series) or a PNG.
+    paths
+        One file with every channel, or a grey image per channel.
+    channels
+        Number of channels that there must be in all.
+    counts
+        Gets what was done, by the names of `READ_AS`.
+    project
+        See `compute.importers.read_images.read_planes`.
 
     Returns
     -------
-    ndarray
-        Shape (C, H, W), the file's dtype; a grey image has C = 1.
+    image, types
+        Shape (channels, H, W), of the smallest type of a store that holds all files; and the name
+        of every file's own type, where float64 counts as float32.
 
     Raises
     ------
     CropRejected
-        There is no such file, or it is unreadable, cut off, far larger than a crop, or of more
-        than three dimensions.
+        A file cannot be read, or the files are not the channels of one image.
     """
-    try:
-        with path.open("rb") as handle:
-            start = handle.read(len(_PNG))
-    except FileNotFoundError as error:
-        raise CropRejected("no such file") from error
-    except (OSError, ValueError) as error:
-        raise CropRejected("the file cannot be opened") from error
-    try:
-        image, axes = _read_png(path) if start == _PNG else _read_tiff(path)
-    except CropRejected:
-        raise
-    # Decoders of a damaged file fail in every way there is: struct, index, value, codec errors.
-    except Exception as error:
-        raise CropRejected("unreadable or cut-off image file") from error
-    if image.ndim == 2:
-        return image[None]
-    if image.ndim != 3:
-        raise CropRejected(f"an image of {image.ndim} dimensions; 2 or 3 expected")
-    return np.moveaxis(image, -1, 0) if axes.endswith("S") else image
+    each = channels if len(paths) == 1 else 1
+    images = [_fit(read_planes(path, project), each, counts, project) for path in paths]
+    stored = stack_channels([as_stored(image) for image in images], channels)
+    return stored, tuple("float32" if i.dtype == np.float64 else i.dtype.name for i in images)
+
+
+def check_projection(project: str | None) -> None:
+    """Refuse a way to project Z stacks that does not exist; None is to project none."""
+    if project is not None and project not in PROJECTIONS:
+        raise unknown_value("projection", project, PROJECTIONS)
+
+
+def reading_notes(counts: Counter[str]) -> list[str]:
+    """Return a sentence for all that was done to images, with how many (`READ_AS`)."""
+    return [f"{counts[name]} {words}" for name, words in READ_AS.items() if counts[name]]
+
+
+def check_types(types: Iterable[str], expected: Iterable[str]) -> None:
+    """Refuse files of other pixel types than those of the same channels elsewhere.
+
+    Parameters
+    ----------
+    types, expected
+        From `read_channels`: of this crop, and of the one that gave the store its type.
+
+    Raises
+    ------
+    CropRejected
+        They differ. A brightness of 200 means another thing among 256 than among 65,536.
+    """
+    types, expected = tuple(types), tuple(expected)
+    if types != expected:
+        given, wanted = (
+            ", ".join(dict.fromkeys(names) if len(set(names)) == 1 else names)
+            for names in (types, expected)
+        )
+        raise CropRejected(
+            f"pixels of type {given}; {wanted} expected",
+            remedy="Convert the images to one type, or import them into two stores.",
+        )
+
+
+def _fit(planes: Planes, channels: int, counts: Counter[str], project: str | None) -> NDArray[Any]:
+    """Return the pixels of a file that should have so many channels, where one reading is right."""
+    pixels = planes.pixels
+    counts.update(["projected"] * planes.projected + ["lossy"] * planes.lossy)
+    if len(pixels) == channels:
+        return pixels
+    if planes.alpha:
+        pixels = pixels[:-1]
+        counts["alpha"] += 1
+    if channels != 1 or len(pixels) == 1:
+        return pixels
+    if planes.named and len(pixels) == 3:
+        if (pixels == pixels[:1]).all():
+            counts["grey colours"] += 1
+            return pixels[:1]
+        seen = pixels.any((1, 2))
+        if seen.sum() == 1:
+            counts["one colour"] += 1
+            return pixels[seen]
+        raise CropRejected(
+            "3 channels in a file, which differ; 1 expected",
+            remedy="Save a grey image per channel, or name the file in a column `path` and its "
+            "colours with --channels.",
+        )
+    if project is not None and not planes.named:
+        counts["projected"] += 1
+        return pixels.max(0, keepdims=True)
+    return pixels
 
 
 def stack_channels(images: list[NDArray[Any]], channels: int) -> NDArray[Any]:
@@ -105,40 +157,67 @@ def stack_channels(images: list[NDArray[Any]], channels: int) -> NDArray[Any]:
         if image.shape[0] != channels and image.shape[2] == channels:
             image = np.moveaxis(image, 2, 0)
         if image.shape[0] != channels:
-            raise CropRejected(f"{image.shape[0]} channels; {channels} expected")
+            raise CropRejected(
+                f"{image.shape[0]} channels; {channels} expected",
+                remedy="Name as many channels as the files have (--channels).",
+            )
         return image
     for image in images:
         if image.shape[0] != 1:
-            raise CropRejected(f"{image.shape[0]} channels in a file; 1 expected")
+            raise CropRejected(
+                f"{image.shape[0]} channels in a file; 1 expected",
+                remedy="Save a grey image per channel, or name the file in a column `path` and its "
+                "channels with --channels. Planes of a Z stack: --project max.",
+            )
     if len({image.shape for image in images}) > 1:
-        raise CropRejected("the channels differ in size")
+        raise CropRejected(
+            "the channels differ in size",
+            ", ".join(f"{image.shape[1]}×{image.shape[2]}" for image in images),
+        )
     return np.concatenate(images)
 
 
 def as_stored(image: NDArray[Any]) -> NDArray[Any]:
-    """Convert pixels to a type that a store can hold, in native byte order.
+    """Convert pixels to a type that a store can hold, in native byte order, without a loss.
 
     Parameters
     ----------
     image
-        Any shape; uint8, uint16, float32, or float64, which becomes float32.
+        Any shape; whole numbers, floats or booleans of any width.
 
     Returns
     -------
     ndarray
-        The same shape.
+        The same shape: uint8 and uint16 as they are, booleans as uint8, all else as float32.
 
     Raises
     ------
     CropRejected
-        The pixels are of any other type.
+        The pixels are no numbers, or float32 cannot hold them: whole numbers above 16,777,216, or
+        values beyond 3.4e38.
     """
-    if image.dtype == np.float64:
-        image = image.astype(np.float32)
-    image = image.astype(image.dtype.newbyteorder("="), copy=False)
-    if image.dtype.name not in DTYPES:
-        raise CropRejected(f"pixels of type {image.dtype}; {', '.join(DTYPES)} expected")
-    return image
+    if image.dtype.kind == "b":
+        return image.astype(np.uint8)
+    if image.dtype.kind not in "uif":
+        raise CropRejected(
+            f"pixels of type {image.dtype}; whole numbers or floats expected",
+            remedy="Save grey values as uint8, uint16 or float32.",
+        )
+    if image.dtype.name in DTYPES:
+        return image.astype(image.dtype.newbyteorder("="), copy=False)
+    with np.errstate(over="ignore"):
+        stored = image.astype(np.float32)
+    if image.dtype.kind == "f":
+        lost = bool((np.isinf(stored) & np.isfinite(image)).any())
+    else:
+        lost = image.size > 0 and bool(image.max() > _EXACT or image.min() < -_EXACT)
+    if lost:
+        raise CropRejected(
+            f"pixels of type {image.dtype} beyond what float32 holds",
+            f"{image.min()} to {image.max()}",
+            "Scale them to fewer bits.",
+        )
+    return stored
 
 
 def check_crop(image: NDArray[Any], size: int) -> None:
@@ -164,21 +243,3 @@ def check_crop(image: NDArray[Any], size: int) -> None:
         raise CropRejected("pixels that are not finite (NaN or infinite)")
     if (image.min((1, 2)) == image.max((1, 2))).any():
         raise CropRejected("a channel whose pixels are all the same")
-
-
-def _read_tiff(path: Path) -> tuple[NDArray[Any], str]:
-    # Without OME: its metadata may name further files, which nobody has asked to read.
-    with tifffile.TiffFile(path, is_ome=False) as file:
-        series = file.series[0]
-        if series.size > LARGEST:
-            raise CropRejected("far larger than a crop")
-        return np.asarray(series.asarray()), str(series.axes)
-
-
-def _read_png(path: Path) -> tuple[NDArray[Any], str]:
-    encoded = path.read_bytes()
-    width, height = (int.from_bytes(encoded[at : at + 4], "big") for at in (16, 20))
-    if width * height > LARGEST:
-        raise CropRejected("far larger than a crop")
-    image = np.asarray(imagecodecs.png_decode(encoded))
-    return image, "YXS" if image.ndim == 3 else "YX"

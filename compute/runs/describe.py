@@ -1,9 +1,11 @@
 """What stores, runs and models are: checked, with values for scripts and sentences for people."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from compute import schema
@@ -25,15 +27,24 @@ def describe_store(path: Path) -> Iterator[str]:
     words = "simulated cells" if store.simulated else "cells"
     names: set[str] = set()
     unlabelled = 0
+    several = 0
+    classes: Counter[str] = Counter()
     cells = pq.ParquetFile(store.paths.cells)
     for rows in cells.iter_batches(columns=["protein", "labels"]):
         names.update(rows["protein"].unique().to_pylist())
         unlabelled += rows["labels"].null_count
+        labels = rows["labels"].drop_null()
+        classes.update(labels.flatten().to_pylist())
+        several += int((pc.list_value_length(labels).to_numpy(zero_copy_only=False) > 1).sum())
     proteins = len(names)
     yield (
         f"{path}: {counts['cells']} {words} of {proteins} proteins, {counts['usable']} usable, "
         f"{counts['windows']} windows without cells, channels {', '.join(store.channels)}"
     )
+    if classes:
+        counted = ", ".join(f"{name} {classes[name]}" for name in sorted(classes, key=str.casefold))
+        more = f"; {several} cells are in several" if several else ""
+        yield f"  cells by class: {counted}{more}"
     for name, count in counts["flags"].items():
         if count:
             yield f"  {count} × {schema.CELL_FLAGS[schema.CellFlag[name]]}"

@@ -7,7 +7,6 @@ outlives an interruption: the next writer with the same header resumes after the
 
 import os
 import shutil
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -23,8 +22,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from compute import __version__, schema
-from compute.errors import ChangedError, InputError, UsageError
-from compute.hashing import Stream, mix
+from compute.errors import ChangedError, InputError, UsageError, unknown_value
 from compute.storage.atomic_files import (
     disk_error,
     fingerprint,
@@ -39,6 +37,7 @@ from compute.storage.paths import StorePaths
 from compute.storage.run_directory import differences
 from compute.store.part import Part, Rejections, StoreFormat
 from compute.store.reader import CROP_ROW_GROUP
+from compute.store.splits import ONE_FIELD, draw_splits, fill_splits
 
 FILE_ROWS = 4096
 """Crops per Parquet file (about 70 MB of 2×64×64 16-bit pixels)."""
@@ -67,6 +66,10 @@ class CropStoreWriter:
         Share of every protein's fields that become split ``train``, between 0 and 1; the others
         become ``test``. Cells that were given a split keep it. One row per field is held in memory.
         None, the default, leaves the splits that were not given empty.
+    one_field
+        What is dealt instead of fields for proteins that have one field only: ``cells`` (a row per
+        such cell is held in memory) or ``proteins``; None, the default, leaves all cells of such
+        a protein in one split, and says so in the notes of `source`.
     overwrite
         Replace a store that is there already; by default it is refused.
     header
@@ -100,6 +103,7 @@ class CropStoreWriter:
         source: Mapping[str, Any],
         localizations: Sequence[str] = schema.LOCALIZATIONS,
         train_share: float | None = None,
+        one_field: str | None = None,
         overwrite: bool = False,
         header: Mapping[str, Any] | None = None,
         fresh: bool = False,
@@ -107,7 +111,11 @@ class CropStoreWriter:
         self.path = Path(path)
         if train_share is not None and not 0 < train_share < 1:
             raise UsageError(f"train_share is {train_share}; it must lie between 0 and 1.")
-        self._train_share = train_share
+        if one_field is not None and one_field not in ONE_FIELD:
+            raise unknown_value("choice for proteins with one field", one_field, ONE_FIELD)
+        if one_field is not None and train_share is None:
+            raise UsageError("A choice for proteins with one field needs a share.", "Give both.")
+        self._train_share, self._one_field = train_share, one_field
         self.format = StoreFormat(tuple(channels), size, dtype, tuple(localizations))
         refuse_to_replace(self.path, overwrite)
         self.source = dict(source)
@@ -309,7 +317,10 @@ class CropStoreWriter:
         cells = StorePaths(self._folder).cells
         staged = self.staged("cells")
         if self._train_share is not None:
-            staged = _fill_splits(staged, _draw_splits(self.staged("cells"), self._train_share))
+            drawn = draw_splits(self.staged("cells"), self._train_share, self._one_field)
+            staged = fill_splits(staged, drawn)
+            if drawn.note:
+                self.source["notes"] = [*self.source.get("notes", []), drawn.note]
         write_stream(cells, _counted(staged, flags), schema.cells_schema(), STAGED_ROWS)
         self._record("cells", cells, self._count["cells"])
         if self._staged["truth"]:
@@ -383,36 +394,3 @@ def _counted(tables: Iterator[pa.Table], flags: Counter[str]) -> Iterator[pa.Tab
         for flag in schema.CELL_FLAGS:
             flags[str(flag.name)] += int(((given & int(flag)) != 0).sum())
         yield table
-
-
-def _draw_splits(tables: Iterator[pa.Table], share: float) -> pd.DataFrame:
-    """Draw by hash which of every protein's fields are ``train``, a share, and which ``test``.
-
-    Returns
-    -------
-    DataFrame
-        A row per field: `protein`, `field`, `split`.
-    """
-    names = ["protein", "field"]
-    known = pa.schema([pa.field(name, pa.string()) for name in names]).empty_table()
-    for table in tables:
-        both = pa.concat_tables([known, table.select(names).cast(known.schema)])
-        known = both.group_by(names, use_threads=False).aggregate([])
-    pairs = known.to_pandas()
-    names_hashed = [zlib.crc32(name.encode()) for name in pairs["field"]]
-    pairs["hash"] = mix(Stream.TRAIN_FIELDS, np.asarray(names_hashed))
-    pairs = pairs.sort_values(["protein", "hash"])
-    rank = pairs.groupby("protein").cumcount()
-    many = pairs.groupby("protein")["field"].transform("size")
-    pairs["split"] = np.where(rank < np.rint(share * many), "train", "test")
-    return pairs[["protein", "field", "split"]]
-
-
-def _fill_splits(tables: Iterator[pa.Table], drawn: pd.DataFrame) -> Iterator[pa.Table]:
-    """Pass on `cells` with their empty splits filled from `_draw_splits`."""
-    for table in tables:
-        frame = table.select(["protein", "field", "split"]).to_pandas()
-        own = frame.merge(drawn, on=["protein", "field"], how="left", suffixes=("", "_drawn"))
-        split = own["split"].where(own["split"].notna(), own["split_drawn"])
-        place = table.schema.get_field_index("split")
-        yield table.set_column(place, table.schema.field(place), pa.array(split, pa.string()))

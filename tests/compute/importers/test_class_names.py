@@ -1,10 +1,29 @@
 """Class names of the sources, mapping tables, and what becomes of proteins outside the 15."""
 
-import pytest
+from collections import Counter
 
-from compute.errors import InputError
-from compute.importers.class_names import MEANINGS, NAMES, NO_CELL, OUTSIDE, ClassNames, translate
-from compute.importers.localization_table import read_class_names, read_localizations
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compute.errors import InputError, UsageError
+from compute.importers.class_names import (
+    MEANINGS,
+    NAMES,
+    NO_CELL,
+    OUTSIDE,
+    ClassNames,
+    class_set,
+    one_spelling,
+    spelled,
+    translate,
+)
+from compute.importers.localization_table import (
+    read_class_names,
+    read_localizations,
+    settle,
+    settle_spellings,
+)
 from compute.schema import LOCALIZATIONS, CellFlag
 
 CHONG = [
@@ -101,3 +120,77 @@ def test_localization_tables_are_translated(tmp_path):
     assert any("1 of 4 proteins have no localization: D" in note for note in notes)
     # Without names, as manifests of other organisms need it, every name stays.
     assert read_localizations(tmp_path / "t.csv").labels["A"] == ["mitochondria"]
+
+
+def test_any_class_set(tmp_path):
+    text = "source,localization\nActin filaments,Actin filaments\nF-actin,Actin filaments\n"
+    known = read_class_names(write(tmp_path / "names.csv", text))
+    assert known.of("actin FILAMENTS").localization == "Actin filaments"
+    assert known.of("f-actin").localization == "Actin filaments"
+    assert known.of("nuclei").localization == "nucleus"
+    text = "source,localization\nF-actin,Actin filaments\n"
+    with pytest.raises(InputError, match=r"unknown localization.*stands for itself in a row"):
+        read_class_names(write(tmp_path / "names.csv", text))
+    kept = read_class_names("keep")
+    assert kept.of("Cilium").localization == "Cilium"
+    assert kept.of("nuclei").localization == "nuclei"
+    assert read_class_names("built-in", keep=True) == BUILT_IN
+    with pytest.raises(InputError, match="--class-names keep"):
+        BUILT_IN.check(["Cilium"], "x")
+
+
+def test_one_spelling_of_every_class():
+    names = Counter({"Nucleus": 3, "nucleus": 1, "NUCLEUS ": 1, "Cilium": 2, "CILIUM": 1, "ER": 1})
+    assert one_spelling(names) == {
+        "Nucleus": "nucleus", "nucleus": "nucleus", "NUCLEUS ": "nucleus",
+        "Cilium": "Cilium", "CILIUM": "Cilium", "ER": "ER",
+    }  # fmt: skip
+    # A class with one spelling keeps it, also where it is one of the 15 in another case.
+    assert one_spelling({"Nucleus": 2}) == {"Nucleus": "Nucleus"}
+    _, notes = settle_spellings(Counter(["Nucleus", "nucleus", "nuclear"]), ClassNames(keep=True))
+    assert notes[0] == "Nucleus, nucleus are one class: nucleus."
+    assert "nuclear, nucleus may be one place, nucleus" in notes[1]
+    _, notes = settle_spellings(Counter(["ER|Golgi"]), ClassNames(keep=True))
+    assert "--separators '|'" in notes[0]
+
+
+@given(
+    st.dictionaries(st.text(max_size=6) | st.sampled_from(("ER", "er", "E r")), st.integers(1, 9))
+)
+def test_folding_is_idempotent_and_parts_only_by_letters(names):
+    chosen = one_spelling(names)
+    assert set(chosen) == set(names)
+    assert one_spelling(Counter(chosen.values())) == {name: name for name in chosen.values()}
+    for name, spelling in chosen.items():
+        assert spelled(name) == spelled(spelling)
+        assert spelled(spelled(name)) == spelled(name)
+    assert len(set(chosen.values())) == len({spelled(name) for name in names})
+
+
+def test_separators_and_missing_names():
+    assert ClassNames().split(" ER ; Golgi;ER") == ["ER", "Golgi"]
+    assert ClassNames().split("ER|Golgi, late") == ["ER|Golgi, late"]
+    assert ClassNames(separators="|").split("ER|Golgi, late;x") == ["ER", "Golgi, late", "x"]
+    assert ClassNames(separators="|,").split("ER|Golgi, late") == ["ER", "Golgi", "late"]
+    for missing in ("NA", "N/A", "nan", "<NA>", "NULL", "#N/A", "", None, " ; "):
+        assert ClassNames().split(missing) == []
+    with pytest.raises(UsageError, match="Separators '/'"):
+        ClassNames(separators="/")
+
+
+def test_na_is_a_protein_but_no_localization(tmp_path):
+    text = "Gene,Label\nNA,nucleus\nB,NA\nC,Nucleus\nD,Cilium\n"
+    names = read_class_names("keep")
+    read = read_localizations(write(tmp_path / "t.csv", text), names)
+    table, classes = settle(read, names, {"NA", "B", "C"})
+    assert table.labels == {"NA": ["nucleus"], "C": ["nucleus"], "D": ["Cilium"]}
+    assert classes == tuple(LOCALIZATIONS)
+    assert settle(read, names, {"D", "C"})[1] == ("Cilium", "Nucleus")
+    notes = table.notes(["NA", "B", "C"])
+    assert any("Column `Gene` is taken as `protein`" in note for note in notes)
+    assert "Nucleus, nucleus are one class: nucleus." in notes
+
+
+def test_class_set():
+    assert class_set(["ER", "nucleus"]) == tuple(LOCALIZATIONS)
+    assert class_set(["b", "ER", "a", "b"]) == ("ER", "a", "b")

@@ -1,5 +1,8 @@
 """The importer of whole fields: crops, masks, windows, tables, and fields that cannot be taken."""
 
+import unicodedata
+
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -7,6 +10,7 @@ from scipy import ndimage
 
 from compute.errors import InputError, UsageError
 from compute.importers import part_builder
+from compute.importers.class_names import ClassNames
 from compute.importers.cut_fields import (
     CuttingConfig,
     find_cells,
@@ -14,7 +18,9 @@ from compute.importers.cut_fields import (
     place_windows,
     separate,
 )
+from compute.importers.field_table import plate_well, read_strains
 from compute.importers.fields import import_fields
+from compute.importers.localization_table import LocalizationTable
 from compute.store.reader import CropStore
 
 SIDE, SIZE = 160, 32
@@ -306,3 +312,64 @@ def test_real_fields(shared, tmp_path):
             assert not around.any()
             # Nor a cell without a label: cells stand at about 3,700 in the marker, medium at 300.
             assert window[2].max() < 600
+
+
+def test_other_formats_and_previews(tmp_path):
+    source = tmp_path / "s"
+    labels = field()[1]
+    write_field(source)
+    report = import_fields(source, tmp_path / "tiff", config=CONFIG)
+    (source / "r01c01f01p01_labeled.tiff").unlink()
+    (source / "r01c01f01p01_labeled.png").write_bytes(imagecodecs.png_encode(labels.astype("u2")))
+    (source / "r01c01f01p01-ch1.png").write_bytes(b"a preview beside the TIFF")
+    (source / "overview.png").write_bytes(b"no field")
+    other = import_fields(source, tmp_path / "png", config=CONFIG)
+    assert (other.found, other.stored, other.rejections) == (
+        report.found, report.stored, report.rejections,
+    )  # fmt: skip
+    one, two = CropStore(tmp_path / "tiff"), CropStore(tmp_path / "png")
+    assert one.meta["fingerprint"] == two.meta["fingerprint"]
+
+
+def test_any_class_set(tmp_path):
+    write_field(tmp_path / "s")
+    table = tmp_path / "t.csv"
+    table.write_text("field,protein,localization\na1,ACTB,Actin filaments\n")
+    with pytest.raises(InputError, match=r"unknown class name.*'Actin filaments'"):
+        import_fields(tmp_path / "s", tmp_path / "store", table=table, config=CONFIG)
+    (tmp_path / "n.csv").write_text("source,localization\nActin filaments,Actin filaments\n")
+    for names in (tmp_path / "n.csv", "keep"):
+        import_fields(
+            tmp_path / "s", tmp_path / "store", table=table, class_names=names, config=CONFIG,
+            overwrite=True,
+        )  # fmt: skip
+        store = CropStore(tmp_path / "store")
+        assert store.localizations == ["Actin filaments"]
+        assert set(store.cells["localization"]) == {"Actin filaments"}
+
+
+def test_wells_and_names_of_fields_in_other_forms(tmp_path):
+    assert plate_well("A01") == plate_well("a1") == plate_well("r01c01f02") == (1, 1)
+    assert plate_well("AB12_s1") == (28, 12)
+    assert plate_well("NOP56x") is None
+    assert plate_well("A01_1", whole=True) is None
+    composed, apart = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
+    (tmp_path / "t.csv").write_text(f"well,gene\nb2,X\n{composed},Y\n")
+    known, names = LocalizationTable(), ClassNames()
+    fields = ["B02_site1", apart, "r02c02f01", "C1"]
+    strains, notes, _ = read_strains(fields, tmp_path / "t.csv", None, known, names)
+    assert [strains[name].protein for name in fields] == ["X", "Y", "X", "C1"]
+    assert any("`gene` is taken as `protein`" in note for note in notes)
+    (tmp_path / "t.csv").write_text("well,gene\nb2,X\nB02,Y\n")
+    with pytest.raises(InputError, match="b2 and B02 are the same well"):
+        read_strains(fields, tmp_path / "t.csv", None, known, names)
+
+
+def test_the_first_fields_reason_is_given(tmp_path):
+    stack = np.zeros((3, SIDE, SIDE), np.uint16)
+    write_field(tmp_path / "s")
+    for number in (1, 2, 3):
+        path = tmp_path / "s" / f"r01c01f01p01-ch{number}sk1fk1fl1.tiff"
+        tifffile.imwrite(path, stack, imagej=True, metadata={"axes": "ZYX"})
+    with pytest.raises(InputError, match=r"r01c01f01p01: a Z stack.*--project max"):
+        import_fields(tmp_path / "s", tmp_path / "store", config=CONFIG)

@@ -1,5 +1,8 @@
 """Tables of text: rows in any order from disk as from memory, values that are not UTF-8."""
 
+import sys
+from datetime import date
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -52,7 +55,7 @@ def test_what_is_not_utf8_comes_out_as_it_went_in(tmp_path):
 def test_errors_come_when_their_row_is_reached(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("protein,x\nA,b\nC\n")
-    _, rows = stream_rows(path, ("protein",))
+    rows = stream_rows(path, ("protein",)).rows
     assert next(rows) == (2, ("A", "b"))
     with pytest.raises(InputError, match="line 3: 1 values; the header has 2"):
         next(rows)
@@ -62,3 +65,73 @@ def test_errors_come_when_their_row_is_reached(tmp_path):
     with pytest.raises(InputError, match=r"missing column\(s\) y"):
         stream_rows(path, ("y",))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["t.csv"]
+
+
+@pytest.mark.parametrize("mark", [";", ",", "\t", "|"])
+@pytest.mark.parametrize("line", ["sep={}", '"sep={}"'])
+def test_excels_line_of_the_separator(tmp_path, mark, line):
+    path = tmp_path / "t.csv"
+    text = f"{line.format(mark)}\r\nprotein{mark}x\r\nA{mark}1\r\n"
+    for encoding in ("utf-8", "utf-8-sig"):
+        path.write_bytes(text.encode(encoding))
+        frame = read_rows(path, ("protein", "x"))
+        assert frame.to_dict("split")["data"] == [["A", "1"]]
+        assert list(frame.index) == [3]
+
+
+def test_empty_columns_at_the_end_are_cut(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("protein,x,,\nA,1,,\nB,2,,\n,,,\n")
+    assert read_rows(path, ("protein",)).to_numpy().tolist() == [["A", "1"], ["B", "2"]]
+    path.write_text("protein,x,,\nA,1,,\nB,2,3,\n")
+    with pytest.raises(InputError, match="line 3: 4 values; the header has 2"):
+        read_rows(path, ("protein",))
+
+
+def test_columns_are_known_by_other_names(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("GENE,Mask,Metadata_Well,GFP\nA,m,w,g\n")
+    said = []
+    frame = read_rows(path, ("protein",), ("mask", "field"), said)
+    assert list(frame.columns) == ["protein", "mask", "field", "GFP"]
+    assert len(said) == 4
+    assert "not used: GFP" in said[-1]
+    rows = RowFile(path, ("protein",), tmp_path, ("mask",), ("GFP",))
+    assert rows.columns == ("protein", "mask", "Metadata_Well", "GFP")
+    path.write_text("Protien,x\nA,b\n")
+    with pytest.raises(InputError, match="Did you mean 'Protien' for 'protein'"):
+        read_rows(path, ("protein",))
+
+
+def workbook(path, sheets):
+    xlsxwriter = pytest.importorskip("xlsxwriter")
+    with xlsxwriter.Workbook(path, {"default_date_format": "d-mmm"}) as book:
+        for rows in sheets:
+            sheet = book.add_worksheet()
+            for number, row in enumerate(rows):
+                sheet.write_row(number, 0, row)
+    return path
+
+
+def test_excel(tmp_path):
+    pytest.importorskip("python_calamine")
+    rows = [["Gene", "x", "y"], ["A", 1, 2.5], [], ["NA", "", True]]
+    path = workbook(tmp_path / "t.xlsx", [rows, []])
+    frame = read_rows(path, ("protein",))
+    assert frame.to_numpy().tolist() == [["A", "1", "2.5"], ["NA", None, "TRUE"]]
+    assert list(frame.index) == [2, 4]
+    with pytest.raises(InputError, match="2 sheets have content"):
+        read_rows(workbook(tmp_path / "two.xlsx", [rows, rows]), ("protein",))
+    dates = [["Gene", "day"], ["A", date(2026, 9, 7)], [date(2026, 9, 7), "x"]]
+    with pytest.raises(InputError, match=r"row 3, column Gene: a date \(2026-09-07\).*SEPT7"):
+        read_rows(workbook(tmp_path / "dates.xlsx", [dates]), ("protein",))
+    (tmp_path / "bad.xlsx").write_bytes(b"PK no")
+    with pytest.raises(InputError, match="cannot be read as Excel"):
+        read_rows(tmp_path / "bad.xlsx", ("protein",))
+
+
+def test_excel_without_its_extra(tmp_path, monkeypatch):
+    (tmp_path / "t.xlsx").write_bytes(b"x")
+    monkeypatch.setitem(sys.modules, "python_calamine", None)
+    with pytest.raises(InputError, match=r"bystander\[excel\].*CSV"):
+        read_rows(tmp_path / "t.xlsx", ("protein",))
