@@ -205,10 +205,21 @@ def is_missing(text: str) -> bool:
     return text.casefold() in MISSING
 
 
+_FORMS = {
+    "cytoplasmic": "cytoplasm", "endosomal": "endosome", "endosomes": "endosome",
+    "mitochondria": "mitochondrion", "mitochondrial": "mitochondrion", "nuclear": "nucleus",
+    "nuclei": "nucleus", "nucleolar": "nucleolus", "nucleoli": "nucleolus",
+    "peroxisomal": "peroxisome", "peroxisomes": "peroxisome", "vacuolar": "vacuole",
+    "vacuoles": "vacuole",
+}  # fmt: skip
+"""Adjectives and plurals → the word that they are a form of."""
+
+
 def spelled(name: str) -> str:
-    """Return what is compared of a name that is kept: all but case, spaces and forms of accents."""
+    """Return what is compared of a name that is kept: its word without case, spaces and forms."""
     composed = unicodedata.normalize("NFC", " ".join(name.split())).casefold()
-    return unicodedata.normalize("NFC", composed)
+    composed = unicodedata.normalize("NFC", composed)
+    return _FORMS.get(composed, composed)
 
 
 def one_spelling(names: Mapping[str, int]) -> dict[str, str]:

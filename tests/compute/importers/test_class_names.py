@@ -147,9 +147,10 @@ def test_one_spelling_of_every_class():
     }  # fmt: skip
     # A class with one spelling keeps it, also where it is one of the 15 in another case.
     assert one_spelling({"Nucleus": 2}) == {"Nucleus": "Nucleus"}
-    _, notes = settle_spellings(Counter(["Nucleus", "nucleus", "nuclear"]), ClassNames(keep=True))
-    assert notes[0] == "Nucleus, nucleus are one class: nucleus."
-    assert "nuclear, nucleus may be one place, nucleus" in notes[1]
+    names = Counter(["Nucleus", "nucleus", "nuclear", "early Golgi", "Golgi"])
+    _, notes = settle_spellings(names, ClassNames(keep=True))
+    assert notes[0] == "Nucleus, nuclear, nucleus are one class: nucleus."
+    assert "Golgi, early Golgi may be one place, Golgi" in notes[1]
     _, notes = settle_spellings(Counter(["ER|Golgi"]), ClassNames(keep=True))
     assert "--separators '|'" in notes[0]
 
