@@ -23,15 +23,15 @@ class RunConfig:
     probes
         Names from `Probe`; by default all but `network`, which takes long. `pair` and `multiclass`
         are always taken.
-    seeds_of
-        Networks of which the run has several weights, trained from different seeds: their means
-        get intervals that take in how seeds differ. None by default.
     examples
         Cells of each protein whose crops are kept to look at, 0 to 1000.
     example_bits
         Bits of a pixel of these crops, 4 to 16; with 16, the default, integers are exact.
     keep_embeddings
         Whether `embeddings` stay in a finished run.
+    seeds_of
+        Networks of which the run has several weights, trained from different seeds: their means
+        get intervals that take in how seeds differ. None by default.
 
     Raises
     ------
@@ -50,10 +50,10 @@ class RunConfig:
     embed: EmbedConfig = field(default_factory=EmbedConfig)
     bootstrap: BootstrapConfig = field(default_factory=BootstrapConfig)
     probes: tuple[str, ...] = tuple(str(p) for p, spec in PROBES.items() if spec.usual)
-    seeds_of: tuple[str, ...] = ()
     examples: int = 4
     example_bits: int = 16
     keep_embeddings: bool = True
+    seeds_of: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check every value that no stage checks."""
