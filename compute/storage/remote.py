@@ -3,6 +3,7 @@
 Layer: knows nothing of what is in them; `compute.storage.mirror` copies stores and runs with it.
 """
 
+import asyncio
 import errno
 import random
 import time
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from compute.errors import BystanderError, InputError, UsageError
 
@@ -35,6 +36,15 @@ T = TypeVar("T")
 def is_url(place: str) -> bool:
     """Return whether a place is a URL, not a path."""
     return "://" in place
+
+
+def _unless_broken(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Tell of what went wrong in a task that nobody waits for, but for connections that broke.
+
+    The request that one of these belonged to fails by itself, and is tried again.
+    """
+    if not isinstance(context.get("exception"), OSError):
+        loop.default_exception_handler(context)
 
 
 class Remote:
@@ -70,6 +80,8 @@ class Remote:
             # Of s3fs and gcsfs. Within ours they would multiply: a server that is silent for 15 s
             # each time would be waited for over half an hour.
             self._fs.retries = 1
+        if (loop := getattr(self._fs, "loop", None)) is not None:
+            loop.set_exception_handler(_unless_broken)
         self._root = str(root).rstrip("/")
 
     def sizes(self) -> dict[str, int]:

@@ -368,3 +368,19 @@ def test_a_run_behind_urls_is_interrupted_goes_on_elsewhere_and_has_the_same_tab
     expected = {name: raw for name, raw in files(run).items() if name != RUN_FILE}
     assert {name: raw for name, raw in there.items() if name != RUN_FILE} == expected
     assert work(tmp_path / "third")[1] is False
+
+
+@pytest.mark.parametrize(
+    ("error", "told"), [(ConnectionResetError(), 0), (ValueError(), 1), (None, 1)]
+)
+def test_tasks_that_nobody_waits_for_tell_all_but_broken_connections(error, told):
+    class Loop:
+        def __init__(self):
+            self.contexts = []
+
+        def default_exception_handler(self, context):
+            self.contexts.append(context)
+
+    loop = Loop()
+    remote._unless_broken(loop, {"exception": error} if error else {"message": "?"})
+    assert len(loop.contexts) == told
