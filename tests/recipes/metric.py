@@ -96,7 +96,7 @@ TOY = Toy(
         Edit(
             "dashboard/figures/accuracy.py",
             "HALF_WIDTHS, ",
-            before="SENSITIVITY, TRAINING_SEEDS)\n",
+            before="GRID, SENSITIVITY",
         ),
         Edit(
             "dashboard/figures/accuracy.py",
