@@ -89,12 +89,10 @@ def title(table: pd.DataFrame) -> str:
     if table.empty:
         return QUESTION
     row = next(iter(wording.records(table.loc[[table["seed_sd"].idxmax()]])))
-    low, high = min(row.estimates), max(row.estimates)
+    low, high = (wording.points(end(row.estimates)) for end in (min, max))
     what = "background gap" if row.quantity == Effect.GAP else f"drop, {_named(row).lower()},"
-    return (
-        f"{QUESTION} {model_title(row.network, short=True)}'s {what} lies between "
-        f"{wording.points(low)} and {wording.points(high)}"
-    )
+    start = f"{QUESTION} {model_title(row.network, short=True)}'s {what} "
+    return start + (f"is {low} for every seed" if low == high else f"lies between {low} and {high}")
 
 
 def _named(row: Any) -> str:

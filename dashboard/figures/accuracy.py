@@ -278,7 +278,9 @@ TRAINING_SEEDS = Figure(
     "training_seeds",
     "The finding over seeds of training",
     query=lambda asked: asked.query(accuracy.training_seeds, asked.accuracy),
-    chart=lambda asked, table: seeds.by_seed(table, settings_sentence(asked)),
+    chart=lambda asked, table: in_words_of(
+        asked.accuracy.measure, seeds.by_seed(table, settings_sentence(asked))
+    ),
     columns=lambda asked, table: {
         "network": Column("Network"),
         "quantity": Column("What"),

@@ -421,3 +421,5 @@ def test_findings_over_seeds_show_every_seed_and_name_where_they_differ_most(run
         for model, value in zip(row.models, row.estimates, strict=True):
             assert value == pytest.approx(effects[model, row.condition], abs=0.02)
     assert seeds.title(table[:0]) == seeds.QUESTION
+    alike = table.assign(estimates=[[0.03, 0.03]] * len(table))
+    assert seeds.title(alike).endswith("is 3.0 points for every seed")
