@@ -3,13 +3,22 @@
 Layer: reads options, calls `compute.simulation` and `compute.importers`, prints lines.
 """
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from compute.cli import console
+from compute.cli.field_imports import add_field_imports
+from compute.cli.import_options import (
+    FreshImport,
+    ImportJobs,
+    MaskThreshold,
+    NoSurroundings,
+    UncheckedMasks,
+    describe,
+    import_with,
+)
 from compute.cli.options import (
     ClassNames,
     Localizations,
@@ -22,40 +31,12 @@ from compute.cli.options import (
     names,
 )
 from compute.importers import config
-from compute.importers.config import CuttingConfig
 from compute.simulation.config import StudyDesign
-
-if TYPE_CHECKING:
-    from compute.importers.run_import import ImportReport
-
-FreshImport = Annotated[
-    bool, typer.Option("--fresh", help="Delete what an interrupted import left, and begin anew.")
-]
-ImportJobs = Annotated[
-    int | None, typer.Option("--jobs", help="Processes that read crops; default: all cores.")
-]
-
-UncheckedMasks = Annotated[
-    bool,
-    typer.Option("--unchecked-masks", help="Take masks although they do not lie on cells."),
-]
-NoSurroundings = Annotated[
-    bool,
-    typer.Option(
-        "--no-surroundings",
-        help="Take crops whose surroundings were removed; no background can be tested with them.",
-    ),
-]
-MaskThreshold = Annotated[
-    float | None,
-    typer.Option(
-        "--mask-threshold", help="Of masks that are probabilities: least value of a cell's pixel."
-    ),
-]
 
 app = typer.Typer()
 imports = typer.Typer(help="Make a crop store from images.", no_args_is_help=True)
 app.add_typer(imports, name="import")
+add_field_imports(imports)
 
 
 @app.command()
@@ -107,7 +88,7 @@ def simulate(
             overwrite=overwrite,
             progress=report,
         )
-    _describe(store)
+    describe(store)
 
 
 @imports.command(name="paired-cell")
@@ -132,7 +113,7 @@ def import_paired_cell(
     """
     from compute.importers.paired_cell import import_paired_cell as read
 
-    _import(
+    import_with(
         read, source, store, localizations=localizations, class_names=class_names,
         separators=separators, project=project, train_share=train_share, one_field=one_field,
         overwrite=overwrite, fresh=fresh, jobs=jobs,
@@ -169,7 +150,7 @@ def import_pifia(
     """
     from compute.importers.pifia import import_pifia as read
 
-    _import(
+    import_with(
         read, source, store, splits=splits, field_cells=field_cells, localizations=localizations,
         class_names=class_names, separators=separators, project=project, train_share=train_share,
         one_field=one_field, overwrite=overwrite, fresh=fresh, jobs=jobs,
@@ -200,73 +181,9 @@ def import_chong(
     """
     from compute.importers.chong import import_chong as read
 
-    _import(
+    import_with(
         read, source, store, parts=parts, class_names=class_names, train_share=train_share,
         one_field=one_field, overwrite=overwrite, fresh=fresh, jobs=jobs,
-        unchecked_masks=unchecked_masks, no_surroundings=no_surroundings,
-    )  # fmt: skip
-
-
-@imports.command(name="fields")
-def import_fields(
-    source: Annotated[Path, typer.Argument(help="Folder of <field>-ch1….tiff and so on.")],
-    store: NewStore,
-    labels: Annotated[
-        Path | None, typer.Option(help="Folder of <field>_labeled.tiff, if another.")
-    ] = None,
-    channels: Annotated[
-        str, typer.Option(help="Names of ch1, ch2 and so on, by commas.")
-    ] = ",".join(config.FIELD_CHANNELS),
-    marker: Annotated[
-        str, typer.Option(help="Channel that shows whole cells, to find unlabelled ones.")
-    ] = config.MARKER,
-    table: Annotated[
-        Path | None,
-        typer.Option(help="CSV: field (or well such as r01c01),protein, optional localization."),
-    ] = None,
-    protein: Annotated[
-        str | None, typer.Option(help="Of fields not in the table; default: their well.")
-    ] = None,
-    size: Annotated[int, typer.Option(help="Side of a crop, pixels.")] = CuttingConfig.size,
-    windows: Annotated[int, typer.Option(help="Windows without cells per field, at most.")] = (
-        CuttingConfig.windows
-    ),
-    margin: Annotated[int, typer.Option(help="Their least distance from cells, pixels.")] = (
-        CuttingConfig.margin
-    ),
-    seed: Annotated[int, typer.Option(help="Decides where windows lie.")] = CuttingConfig.seed,
-    split_cells: Annotated[
-        str | None,
-        typer.Option(
-            help="Separate touching cells of 0/1 label images: `centres`, or a channel of nuclei."
-        ),
-    ] = None,
-    localizations: Localizations = None,
-    class_names: ClassNames = None,
-    mask_threshold: MaskThreshold = None,
-    separators: Separators = "",
-    project: Project = None,
-    train_share: TrainShare = None,
-    one_field: OneField = None,
-    overwrite: Overwrite = False,
-    fresh: FreshImport = False,
-    jobs: ImportJobs = None,
-    unchecked_masks: UncheckedMasks = False,
-    no_surroundings: NoSurroundings = False,
-) -> None:
-    """Cut whole fields with label images into crops and windows without cells.
-
-    Example: bystander import fields images store --table fields.csv
-    """
-    from compute.importers.fields import import_fields as read
-
-    _import(
-        read, source, store, labels=labels, channels=names(channels), marker=marker, table=table,
-        protein=protein, config=CuttingConfig(size=size, windows=windows, margin=margin, seed=seed),
-        localizations=localizations, class_names=class_names, separators=separators,
-        project=project, train_share=train_share, one_field=one_field, overwrite=overwrite,
-        fresh=fresh, jobs=jobs,
-        split_cells=split_cells, mask_threshold=mask_threshold,
         unchecked_masks=unchecked_masks, no_surroundings=no_surroundings,
     )  # fmt: skip
 
@@ -300,25 +217,10 @@ def import_manifest(
     """
     from compute.importers.manifest import import_manifest as read
 
-    _import(
+    import_with(
         read, table, store, channels=names(channels), marker=marker, localizations=localizations,
         class_names=class_names, separators=separators, project=project, train_share=train_share,
         one_field=one_field, overwrite=overwrite, fresh=fresh, jobs=jobs,
         mask_threshold=mask_threshold,
         unchecked_masks=unchecked_masks, no_surroundings=no_surroundings,
     )  # fmt: skip
-
-
-def _import(read: Callable[..., "ImportReport"], source: Path, store: Path, **options: Any) -> None:
-    """Call an importer with a progress bar, then print what it made."""
-    with console.progress() as report:
-        read(source, store, progress=report, **options)
-    _describe(store)
-
-
-def _describe(path: Path) -> None:
-    """Print what a new crop store holds, and what could not be taken."""
-    from compute.runs.describe import describe_store
-
-    for line in describe_store(path):
-        console.out.print(line, markup=False)

@@ -21,7 +21,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     ),
     "orf": ("systematic name", "locus tag"),
     "mask": ("masks", "mask path", "mask file", "path mask", "file mask", "segmentation"),
-    "field": ("field of view", "fov", "well"),
+    "field": ("field of view", "fov", "field id", "image id", "well", "id"),
     "replicate": ("rep", "batch"),
     "split": ("set", "subset"),
     "path": ("paths", "file", "file name", "file path", "image", "image path", "image file"),

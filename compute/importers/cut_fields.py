@@ -23,6 +23,9 @@ _otsu: Callable[..., float] = threshold_otsu
 
 _TOUCHING = np.ones((3, 3), bool)
 
+SMALLEST_SHARE = 0.1
+"""Area of the smallest cell without a label, in median areas of those with one: a bud, no speck."""
+
 Labels = NDArray[np.int32]
 Mask = NDArray[np.bool_]
 
@@ -126,7 +129,7 @@ def find_nuclei(channel: NDArray[Any]) -> Mask:
 
 
 def find_unlabelled(
-    marker: NDArray[Any], labelled: Mask, config: CuttingConfig
+    marker: NDArray[Any], labels: Labels, config: CuttingConfig
 ) -> tuple[Mask, int] | None:
     """Find cells without a label.
 
@@ -134,8 +137,8 @@ def find_unlabelled(
     ----------
     marker
         A channel that shows whole cells, shape (H, W), finite.
-    labelled
-        Where there is a label, shape (H, W).
+    labels
+        Numbered cells, 0 for background, shape (H, W).
     config
         Its `cell` and `smallest`.
 
@@ -145,6 +148,9 @@ def find_unlabelled(
         Booleans of shape (H, W), and about how many cells they are. None instead of both where
         labelled cells are hardly brighter than the rest, so that the marker shows nothing.
     """
+    labelled = labels > 0
+    areas = np.bincount(labels.ravel())[1:]
+    median_area = float(np.median(areas[areas > 0])) if labelled.any() else 0.0
     smooth = ndimage.gaussian_filter(marker.astype(np.float32), 1.0, mode="nearest")
     away = medium_mask(labelled, 2 * FAR)
     outside = smooth[away] if away.mean() > 0.01 else smooth[~labelled]
@@ -158,7 +164,8 @@ def find_unlabelled(
     cells = (smooth > medium + max(config.cell * contrast, 5 * noise)) & medium_mask(labelled, 3)
     cells = ndimage.binary_opening(cells, iterations=2)
     components, count = ndimage.label(cells, _TOUCHING)
-    large = np.bincount(components.ravel(), minlength=count + 1) >= config.smallest
+    least = max(config.smallest, SMALLEST_SHARE * median_area)
+    large = np.bincount(components.ravel(), minlength=count + 1) >= least
     large[0] = False
     return large[components], int(large.sum())
 

@@ -3,12 +3,13 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from compute.errors import InputError
 from compute.importers.class_names import ClassNames, class_set, is_missing, translate
+from compute.importers.field_record import FieldRecord, Texts
 from compute.importers.localization_table import LocalizationTable, settle_spellings
 from compute.importers.text_table import is_clean, read_rows, short_list
 
@@ -43,35 +44,56 @@ class Strain:
     split: str | None = None
 
 
+@dataclass(frozen=True)
+class Strains:
+    """What every field, and every kind of cell in it, shows.
+
+    Parameters
+    ----------
+    of_field
+        Name of a field → its strain.
+    of_cells
+        Name of a field → the strains of its `CellRows.kinds`; fields without any are left out.
+    notes
+        What a person should know, in sentences.
+    classes
+        The store's classes.
+    """
+
+    of_field: dict[str, Strain]
+    of_cells: dict[str, tuple[Strain, ...]]
+    notes: list[str]
+    classes: tuple[str, ...]
+
+
 def read_strains(
-    fields: Sequence[str],
+    fields: Sequence[FieldRecord],
     table: Path | str | None,
     protein: str | None,
     known: LocalizationTable,
     names: ClassNames,
-) -> tuple[dict[str, Strain], list[str], tuple[str, ...]]:
-    """Find each field's strain.
+) -> Strains:
+    """Find each field's strain: from the table, else from what the source says of it.
 
     Parameters
     ----------
     fields
-        Names of the fields.
+        The fields.
     table
-        CSV, Parquet or Excel with `field` (or its well: r01c01, A01 or a1), `protein` and
-        optionally `localization`, `orf`, `replicate`, `split`; None if there is none.
+        CSV, Parquet or Excel with `field` (or its well: r01c01, A01 or a1) and optionally
+        `protein`, `localization`, `orf`, `replicate`, `split`; None if there is none.
     protein
-        The protein of fields that are not in the table; None calls them by their well, or by their
-        own name.
+        The protein of fields that are not in the table, and of which the source names none; None
+        calls them by their well, or by their own name.
     known
-        Localizations of proteins, used where the table gives none.
+        Localizations of proteins, used where neither gives one.
     names
-        What the table's class names stand for.
+        What class names stand for.
 
     Returns
     -------
-    strains, notes, classes
-        A dictionary from field to strain; what a person should know, in sentences; and the store's
-        classes.
+    Strains
+        Of all of them.
 
     Raises
     ------
@@ -82,36 +104,41 @@ def read_strains(
     rows = _rows(table, names, said)
     wells = _wells(table, rows)
     composed = {unicodedata.normalize("NFC", name): name for name in rows}
-    strains, listed, unnamed = {}, set(), []
-    for name in fields:
+    strains: dict[str, Strain] = {}
+    cells: dict[str, tuple[Strain, ...]] = {}
+    listed: set[str] = set()
+    unnamed = []
+    for record in fields:
+        name = record.name
         match = _WELL.match(name)
-        well = match[1] if match else None
+        well = record.well or (match[1] if match else None)
         same = composed.get(unicodedata.normalize("NFC", name))
-        place = plate_well(name)
+        place = plate_well(record.well or name)
         key = name if name in rows else same or (wells.get(place) if place else None)
+        said_of_it = _strain(record.known, record.known.get("protein"), names, f"field {name}")
         own = rows.get(key or "")
         if own is not None:
-            listed.add(key)
-        elif protein is None:
-            unnamed.append(name)
-        strain = own or Strain(protein or well or name)
-        if strain.labels is None and not strain.outside:
-            strain = Strain(
-                strain.protein,
-                known.labels.get(strain.protein),
-                known.outside.get(strain.protein, []),
-                strain.orf or known.orf.get(strain.protein),
-                strain.replicate,
-                strain.split,
+            listed.add(key or "")
+            strain = _filled(own, said_of_it)
+        else:
+            strain = said_of_it
+        if not strain.protein:
+            strain = replace(strain, protein=protein or well or name)
+            if protein is None:
+                unnamed.append(name)
+        strains[name] = _looked_up(strain, known)
+        if record.cells is not None and record.cells.kinds:
+            cells[name] = tuple(
+                _looked_up(_cell_strain(kind, strains[name], names, name), known)
+                for kind in record.cells.kinds
             )
-        strains[name] = strain
-    counts = Counter(name for strain in strains.values() for name in strain.labels or ())
+    every = [*strains.values(), *(one for kinds in cells.values() for one in kinds)]
+    counts = Counter(name for strain in every for name in strain.labels or ())
     spelling, spelled = settle_spellings(counts, names)
-    for name, strain in strains.items():
-        if strain.labels is not None:
-            labels = list(dict.fromkeys(spelling.get(label, label) for label in strain.labels))
-            strains[name] = replace(strain, labels=labels)
+    strains = {name: _spelled(strain, spelling) for name, strain in strains.items()}
+    cells = {n: tuple(_spelled(one, spelling) for one in kinds) for n, kinds in cells.items()}
     used = [strain for name, strain in strains.items() if is_clean(name)]
+    used += [one for name, kinds in cells.items() if is_clean(name) for one in kinds]
     notes = said + LocalizationTable(
         {**known.labels, **{s.protein: s.labels for s in used if s.labels}},
         outside={**known.outside, **{s.protein: s.outside for s in used if s.outside}},
@@ -126,7 +153,58 @@ def read_strains(
     spare = sorted(set(rows) - listed)
     if spare:
         notes.append(f"{len(spare)} row(s) of the table name no field here: {short_list(spare)}.")
-    return strains, notes, class_set(spelling.values())
+    return Strains(strains, cells, notes, class_set(spelling.values()))
+
+
+def _strain(row: Texts, protein: str | None, names: ClassNames, what: str) -> Strain:
+    """Return what a row says; without a protein it is called by the empty text."""
+    if not all(is_clean(value or "") for value in row.values()):
+        return Strain(protein or "")
+    places, outside = translate(names.split(row.get("localization")), names, what)
+    rest = (None if is_missing(row.get(key) or "") else row.get(key) for key in _OPTIONAL)
+    return Strain(protein or "", places, outside, *rest)
+
+
+def _cell_strain(kind: Texts, of_field: Strain, names: ClassNames, field: str) -> Strain:
+    """Return what a row about a cell says; what it has no column for is its field's."""
+    own = _strain(kind, kind.get("protein") or of_field.protein, names, f"a cell of {field}")
+    if "localization" not in kind and own.protein == of_field.protein:
+        own = replace(own, labels=of_field.labels, outside=of_field.outside)
+    return _filled(own, of_field, labels=False)
+
+
+def _filled(strain: Strain, other: Strain, *, labels: bool = True) -> Strain:
+    """Return a strain with what it lacks from another one."""
+    given = strain.labels is not None or bool(strain.outside) or not labels
+    same = labels and (not strain.protein or other.protein in ("", strain.protein))
+    return replace(
+        strain,
+        protein=strain.protein or other.protein,
+        labels=strain.labels if given or not same else other.labels,
+        outside=strain.outside if given or not same else other.outside,
+        orf=strain.orf or (other.orf if same or not labels else None),
+        replicate=strain.replicate or other.replicate,
+        split=strain.split or other.split,
+    )
+
+
+def _looked_up(strain: Strain, known: LocalizationTable) -> Strain:
+    """Return a strain with the localization that is known of its protein, if it has none."""
+    if strain.labels is not None or strain.outside:
+        return strain
+    return replace(
+        strain,
+        labels=known.labels.get(strain.protein),
+        outside=known.outside.get(strain.protein, []),
+        orf=strain.orf or known.orf.get(strain.protein),
+    )
+
+
+def _spelled(strain: Strain, spelling: Mapping[str, str]) -> Strain:
+    if strain.labels is None:
+        return strain
+    labels = list(dict.fromkeys(spelling.get(label, label) for label in strain.labels))
+    return replace(strain, labels=labels)
 
 
 def plate_well(name: str, *, whole: bool = False) -> tuple[int, int] | None:
@@ -174,19 +252,15 @@ def _rows(table: Path | str | None, names: ClassNames, said: list[str]) -> dict[
     if table is None:
         return {}
     rows: dict[str, Strain] = {}
-    optional = ("localization", *_OPTIONAL)
-    frame = read_rows(Path(table), ("field", "protein"), optional, said)
+    optional = ("protein", "localization", *_OPTIONAL)
+    frame = read_rows(Path(table), ("field",), optional, said)
     for line, row in zip(frame.index, frame.to_dict("records"), strict=True):
-        name, protein = row["field"], row["protein"]
-        if name is None or protein is None:
-            raise InputError(f"{table}, row {line}: no field or no protein.", "Fill the row.")
+        name, texts = row["field"], {str(key): value for key, value in row.items()}
+        if name is None:
+            raise InputError(f"{table}, row {line}: no field.", "Fill the row.")
         if not all(is_clean(value or "") for value in row.values()):
             raise InputError(f"{table}, row {line} is not UTF-8.", "Save the table as UTF-8.")
         if name in rows:
             raise InputError(f"{table}, row {line}: {name} is there already.", "Keep one row.")
-        places, outside = translate(
-            names.split(row.get("localization")), names, f"{table}, row {line}"
-        )
-        rest = (None if is_missing(row.get(key) or "") else row.get(key) for key in _OPTIONAL)
-        rows[name] = Strain(protein, places, outside, *rest)
+        rows[name] = _strain(texts, row.get("protein"), names, f"{table}, row {line}")
     return rows

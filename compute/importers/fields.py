@@ -1,59 +1,37 @@
-"""Imports whole fields with label images: a crop around every label, windows where no cell is.
+"""Imports whole fields of any layout: a crop around every cell, windows where no cell is.
 
-What is in it
-    A grey image per channel and field, ``<field>-ch1<anything>.tiff`` (Harmony's names, such as
-    ``r01c01f01p01-ch1sk1fk1fl1.tiff``: row, column, field, plane), and a label image of the same
-    size, ``<field>_labeled.tiff``: 0 for background, one number per cell (or as
-    `compute.importers.masks` understands it). PNG files are read too. In CycleNET's example
-    (16-bit, 1080×1080): ch1 the GFP-tagged protein, ch2 a nuclear and a septin marker, ch3 a
-    marker in the cytosol, called RFP here as in the other sources, so that models that read a
-    cytosolic marker find it. Its label images leave out about a sixth of the cells (dim, dead,
-    odd ones): see `compute.importers.cut_fields`. Localizations come from a table.
-Publication
-    Litsios and others, "Proteome-scale movements and compartment connectivity during the
-    eukaryotic cell cycle", Cell 187: 1490, 2024, doi:10.1016/j.cell.2024.02.014.
-Licence
-    BSD-3-Clause (code and example fields).
-Address
-    https://github.com/BooneAndrewsLab/CycleNET
+A layout (`compute.importers.presets`) lists the fields: files of their channels, and a label image,
+or masks with nuclei, or centres around which cells are segmented. Tables say which protein or
+compound each field, or cell, shows.
 """
 
-import re
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
-from numpy.typing import NDArray
 
-from compute.errors import InputError, UsageError
+from compute.errors import UsageError
+from compute.importers.cell_rows import attach_cells
 from compute.importers.chunks import Chunk, ImportSpec
-from compute.importers.config import CENTRES, FIELD_CHANNELS, MARKER
-from compute.importers.cut_fields import (
-    CuttingConfig,
-    find_cells,
-    find_nuclei,
-    find_traces,
-    find_unlabelled,
-    place_windows,
-    separate,
-    window_at,
-)
-from compute.importers.field_table import Strain, read_strains
+from compute.importers.config import CENTRES, MARKER, CuttingConfig
+from compute.importers.field_reader import DARK, NO_ROW, SEGMENTED, FieldItem, FieldReader
+from compute.importers.field_record import FieldRecord, choose_channels
+from compute.importers.field_table import read_strains
 from compute.importers.first_crops import Unread, nothing_read
-from compute.importers.judge_fields import check_labels
 from compute.importers.localization_table import (
     names_identity,
     read_class_names,
     read_localizations,
 )
-from compute.importers.mask_files import SURVEYED_FIELDS, read_labels, spread, survey_masks
-from compute.importers.masks import MaskCoding, Understood, counted, understand
-from compute.importers.part_builder import Crop, PartBuilder
+from compute.importers.mask_files import SURVEYED_FIELDS, spread, survey_masks
+from compute.importers.presets.options import PresetOptions
+from compute.importers.presets.registry import FIELDS, list_fields
+from compute.importers.read_refs import read_field, read_field_labels
+from compute.importers.resample import choose_resampling
 from compute.importers.run_import import (
     ImportOptions,
     ImportReport,
@@ -62,105 +40,30 @@ from compute.importers.run_import import (
     refuse_early,
     run_import,
 )
-from compute.importers.text_table import is_clean, printable
-from compute.importers.tiff import (
-    CropRejected,
-    check_crop,
-    check_projection,
-    check_types,
-    read_channels,
-)
+from compute.importers.text_table import printable
+from compute.importers.tiff import CropRejected, check_projection
 from compute.store.part import StoreFormat
-
-_ENDS = r"\.(?:tiff?|png|jpe?g|bmp|npy)"
-
-_IMAGE = re.compile(rf"(?P<field>.+)-ch(?P<channel>\d+)(?:[a-z].*)?{_ENDS}", re.DOTALL | re.I)
-_LABELS = re.compile(rf"(?P<field>.+)_labell?ed{_ENDS}", re.DOTALL | re.I)
-
-
-@dataclass
-class _Files:
-    """The files of one field: its images by channel number, from 1, and its label image."""
-
-    channels: dict[int, Path] = field(default_factory=dict)
-    labels: Path | None = None
-
-
-@dataclass(frozen=True)
-class _Field:
-    """One field to cut, or a file that belongs to no field; `problem` says why."""
-
-    name: str
-    files: _Files | None = None
-    strain: Strain | None = None
-    problem: str | None = None
-
-
-@dataclass(frozen=True)
-class _Reader:
-    """Cuts fields.
-
-    Parameters
-    ----------
-    channels, dtype
-        Number of channels, and the pixel type of all.
-    config
-        How fields are cut.
-    marker
-        Number of the channel that shows whole cells, if any does.
-    coding
-        How label images are coded.
-    nuclei
-        Number of the channel whose bright spots separate touching cells; None for none.
-    unchecked
-        Whether labels that do not lie on cells are taken.
-    """
-
-    channels: int
-    types: tuple[str, ...]
-    config: CuttingConfig
-    marker: int | None
-    coding: MaskCoding
-    nuclei: int | None
-    unchecked: bool
-    project: str | None
-
-    def read(self, items: Sequence[_Field], builder: PartBuilder) -> None:
-        """Add the crops of the fields that can be cut; count and reject the others."""
-        for item in items:
-            try:
-                if item.problem is not None or item.files is None or item.strain is None:
-                    raise CropRejected(item.problem or "a field without a strain")
-                if not is_clean(item.name):
-                    raise CropRejected("a name that is not valid UTF-8")
-                counts = builder.part.counts
-                image, labels, types = _read(item.files, self.channels, counts, self.project)
-                check_types(types, self.types)
-                builder.duplicates.check(image)
-                seeds = None if self.nuclei is None else find_nuclei(image[self.nuclei])
-                marked = understand(labels, self.coding, seeds)
-                if not self.unchecked:
-                    check_labels(image, marked.labels, self.marker, self.config.size)
-            except CropRejected as rejected:
-                builder.part.found += 1
-                builder.part.reject(rejected.reason, printable(item.name))
-                continue
-            builder.part.counts.update(counted(marked.how, self.coding))
-            builder.part.found += _cut(
-                image, marked, item.name, item.strain, self.config, self.marker, builder
-            )
 
 
 def import_fields(
     source: Path | str,
     out: Path | str,
     *,
+    preset: str = FIELDS,
+    images: Path | str | None = None,
     labels: Path | str | None = None,
-    channels: Sequence[str] = FIELD_CHANNELS,
-    marker: str = MARKER,
+    objects: str | None = None,
+    channels: Sequence[str] | None = None,
+    marker: str | None = None,
     table: Path | str | None = None,
+    cells: Path | str | None = None,
     protein: str | None = None,
+    protein_column: str | None = None,
+    class_column: str | None = None,
     config: CuttingConfig | None = None,
+    pixel_size: float | None = None,
+    resample: float | None = None,
+    cell_diameter: float | None = None,
     localizations: Path | str | None = None,
     class_names: Path | str | None = None,
     separators: str = "",
@@ -174,30 +77,55 @@ def import_fields(
     Parameters
     ----------
     source
-        Folder of the fields' images.
+        Folder, table or file of the fields, as the preset says.
     out
         Folder of the store to make.
+    preset
+        Layout of the source, one of `compute.importers.presets.registry.PRESETS`; ``"fields"`` by
+        default: a folder of ``<field>-ch1.tiff`` and so on, or a table of fields.
+    images
+        Folder of the images that a table names, which may name folders of another computer; the
+        source's own folder by default.
     labels
-        Folder of the label images; `source` by default.
+        Folder of the label images, masks or outlines; the source's own by default.
+    objects
+        Which objects of a table are the cells, such as ``Cells`` or ``Nuclei``; None, the default,
+        leaves it to the preset.
     channels
-        Names of ch1, ch2 and so on, by default ``GFP``, ``nuclear`` and ``RFP``; images of further
-        channels are not read.
+        Names of the channels, in order; ``NEW=OLD`` renames one. None, the default, takes all that
+        the source names, and of ``"fields"`` ch1, ch2 and ch3 as ``GFP``, ``nuclear``, ``RFP``.
     marker
-        The channel that shows whole cells, to find those without a label; ``RFP`` by default.
+        The channel that shows whole cells, to find those without a label, and to segment cells
+        around centres; by default the one that the source names as such, or ``RFP``.
     table
-        CSV or Parquet with `field` (or the well, such as r01c01), `protein` and optionally
+        CSV, Parquet or Excel with `field` (or the well, such as r01c01), `protein` and optionally
         `localization`, `orf`, `replicate`, `split`.
+    cells
+        CSV, Parquet or Excel with `field` and a row per cell: its number in the label image
+        (`label`), or its centre (`x`, `y`, pixels), and optionally what it shows.
     protein
-        The protein of fields that are not in `table`; None, the default, calls them by their well,
-        or by their own name.
+        The protein of fields of which neither the table nor the source names one; None, the
+        default, calls them by their well, or by their own name.
+    protein_column, class_column
+        Columns of the source's tables that name the protein (or compound, gene, donor: what is held
+        out together) and the class; by default known by name.
     config
         How fields are cut; the defaults of `CuttingConfig` if None.
+    pixel_size
+        Micrometres from pixel to pixel in the images; by default as their files say it.
+    resample
+        Micrometres from pixel to pixel that the store should have; None, the default, leaves pixels
+        as they are.
+    cell_diameter
+        Of a usual cell, pixels of the images, where cells are segmented around centres; None, the
+        default, estimates it.
     localizations
-        Table of proteins, for fields whose localization `table` does not give
+        Table of proteins, for fields whose localization nothing else gives
         (`compute.importers.localization_table`).
     class_names
         Table of what class names stand for (`compute.importers.class_names`), before the built-in
-        names; ``keep`` takes names as they are.
+        names; ``keep`` takes names as they are, which is the default of all presets but
+        ``"fields"``.
     separators
         Characters, of ``|`` and ``,``, that stand between several classes in a cell, beside ``;``.
     project
@@ -208,7 +136,8 @@ def import_fields(
     split_cells
         What separates touching cells in label images that are 0 and one other value: ``"centres"``
         (a watershed from the middles of what is thick) or the name of a channel with nuclei (a
-        watershed from its bright spots). None, the default, takes each connected piece as a cell.
+        watershed from its bright spots). None, the default, uses images of nuclei where the source
+        has them, else takes each connected piece as a cell.
     **options
         Those of every importer: `compute.importers.run_import.run_import`. Progress counts
         ``"fields"``.
@@ -216,14 +145,14 @@ def import_fields(
     Returns
     -------
     ImportReport
-        What was stored, what was rejected and why. A label counts as one crop, and so does a field
-        that cannot be cut at all, and a file that belongs to no field.
+        What was stored, what was rejected and why. A label, or a centre, counts as one crop, and so
+        does a field that cannot be cut at all, and a file that belongs to no field.
 
     Raises
     ------
     InputError
-        There is no such folder, no field with a label image or none that can be read, or a table
-        is not as it should be.
+        There is no such source, no field with cells or none that can be read, or a table is not as
+        it should be.
     UsageError
         Names of channels are missing or repeated, or `split_cells` is none of them.
     BystanderError
@@ -237,224 +166,165 @@ def import_fields(
     (1200, 3)
     """
     config = config or CuttingConfig()
-    source, out, channels = Path(source), Path(out), tuple(channels)
+    source, out = Path(source), Path(out)
     refuse_early(out, options.get("overwrite", False))
-    if not channels or len(set(channels)) != len(channels):
-        raise UsageError(f"Channels {list(channels)}: names must be there and differ.")
-    if split_cells not in (None, CENTRES, *channels):
+    check_projection(project)
+    chosen = PresetOptions(
+        images=None if images is None else Path(images),
+        labels=None if labels is None else Path(labels),
+        objects=objects,
+        channels=None if channels is None else tuple(channels),
+        cells=None if cells is None else Path(cells),
+        protein_column=protein_column,
+        class_column=class_column,
+    )
+    listing = choose_channels(list_fields(preset, source, chosen), chosen.channels)
+    names = listing.channels or ()
+    fields = list(listing.fields)
+    attached: list[str] = []
+    if chosen.cells is not None:
+        fields, attached = attach_cells(fields, chosen.cells, protein_column, class_column)
+    if split_cells not in (None, CENTRES, *names):
         raise UsageError(
             f"split_cells = {split_cells!r} cannot be used.",
-            f"Allowed: {', '.join((CENTRES, *channels))}.",
+            f"Allowed: {', '.join((CENTRES, *names))}.",
         )
-    files, unplaced = _find(source, Path(labels) if labels is not None else None)
-    check_projection(project)
-    names = read_class_names(class_names, separators)
-    known = read_localizations(localizations, names)
-    strains, notes, classes = read_strains(list(files), table, protein, known, names)
-    dtype, types = _types(files, len(channels), source, project)
-    marker_number = channels.index(marker) if marker in channels else None
-    if marker_number is None:
-        notes.append(
-            f"No channel {marker!r} shows whole cells: cells without a label pass for medium."
-        )
+    known = read_class_names(class_names, separators, keep=preset != FIELDS)
+    strains = read_strains(
+        [one for one in fields if one.problem is None],
+        table,
+        protein,
+        read_localizations(localizations, known),
+        known,
+    )
+    notes = [*listing.notes, *attached, *strains.notes]
+    number, said = _marker(names, marker, listing.marker, fields)
+    notes += said
+    resampling = choose_resampling(listing.pixel_size, pixel_size, resample)
+    notes += resampling.notes()
+    dtype, types = _types(fields, names, source, project)
+    store_format = StoreFormat(names, config.size, dtype.name, strains.classes)
 
     def chunks() -> Iterator[Chunk]:
-        if unplaced:
-            yield Chunk([_Field(name, problem=reason) for name, reason in unplaced], 0)
-        for done, (name, item) in enumerate(files.items(), 1):
-            yield Chunk([_Field(name, item, strains[name])], done)
+        for done, record in enumerate(fields, 1):
+            strain = strains.of_field.get(record.name)
+            item = FieldItem(record, strain, strains.of_cells.get(record.name, ()))
+            yield Chunk([item], done)
 
-    listing = Listing(
-        chunks,
-        "fields",
-        len(files),
-        {
+    def depends_on() -> dict[str, Any]:
+        return {
             "source": printable(source.resolve()),
-            "files": _version(files, unplaced),
-            "marker": marker,
+            "preset": preset,
+            "files": _version(fields),
+            "marker": None if number is None else names[number],
             "protein": protein,
             "config": asdict(config),
+            "resampling": asdict(resampling),
+            "cell_diameter": cell_diameter,
             "table": identity(table),
+            "cells": identity(cells),
+            "columns": [protein_column, class_column, objects],
             "localizations": identity(localizations),
             "class_names": names_identity(class_names),
             "separators": separators,
             "project": project,
             "mask_threshold": mask_threshold,
             "split_cells": split_cells,
-        },
-        notes,
-        _notes,
-    )
-    store_format = StoreFormat(channels, config.size, dtype.name, classes)
-    labelled = [item.labels for item in files.values() if item.labels is not None]
+        }
+
+    labelled = [one for one in fields if one.labels is not None and one.problem is None]
+    split = split_cells if split_cells == CENTRES else None
+    shown = spread(labelled, len(labelled), SURVEYED_FIELDS)
     coding = survey_masks(
-        spread(labelled, len(labelled), SURVEYED_FIELDS),
-        mask_threshold,
-        whole_fields=True,
-        split=split_cells if split_cells == CENTRES else None,
-    )
-    if split_cells is not None and not coding.binary:
+        (one.labels for one in shown), mask_threshold, whole_fields=True, split=split,
+        read=read_field_labels,
+    )  # fmt: skip
+    with_nuclei = [one for one in labelled if one.nuclei is not None]
+    nuclei_coding = survey_masks(
+        (one.nuclei for one in spread(with_nuclei, len(with_nuclei), SURVEYED_FIELDS)),
+        None, whole_fields=True, read=read_field_labels,
+    )  # fmt: skip
+    if split_cells is not None and labelled and not coding.binary:
         raise UsageError(
             "The label images number their cells, so there is nothing to separate.",
             "Leave out --split-cells.",
         )
-    reader = _Reader(
-        len(channels),
+    reader = FieldReader(
+        names,
         types,
         config,
-        marker_number,
+        number,
         coding,
-        channels.index(split_cells) if split_cells in channels else None,
+        nuclei_coding,
+        names.index(split_cells) if split_cells in names else None,
         options.get("unchecked_masks", False),
         project,
+        resampling,
+        None if cell_diameter is None else cell_diameter * resampling.scale,
     )
-    spec = ImportSpec("fields", store_format, reader, None, compared="field", shows=marker_number)
-    return run_import(out, spec, listing, **options)
+    spec = ImportSpec(preset, store_format, reader, None, compared="field", shows=number)
+    listed = Listing(chunks, "fields", len(fields), depends_on(), notes, _notes)
+    return run_import(out, spec, listed, **options)
 
 
-def _version(files: dict[str, _Files], unplaced: Sequence[tuple[str, str]]) -> str:
+def _marker(
+    names: tuple[str, ...], asked: str | None, said: str | None, fields: Sequence[FieldRecord]
+) -> tuple[int | None, list[str]]:
+    """Return the number of the channel that shows whole cells, and what to say of it."""
+    marker = asked or said or MARKER
+    if asked is not None and asked not in names:
+        raise UsageError(
+            f"No channel {asked!r} to show whole cells (--marker).",
+            f"Allowed: {', '.join(names)}.",
+        )
+    if marker in names:
+        return names.index(marker), []
+    good = [one for one in fields if one.problem is None]
+    if good and all(one.labels is None for one in good):
+        raise UsageError(
+            "The fields have centres of cells but no label images, so cells must be found in a "
+            "channel that shows whole cells, and none is named.",
+            f"Name it with --marker, one of {', '.join(names)}; or give label images (--labels).",
+        )
+    return None, [
+        f"No channel {marker!r} shows whole cells: cells without a label pass for medium."
+    ]
+
+
+def _version(fields: Sequence[FieldRecord]) -> str:
     """Return a hash of the files' names, sizes and dates."""
-    digest = sha256(repr(unplaced).encode())
-    for item in files.values():
-        for path in (*(item.channels[n] for n in sorted(item.channels)), item.labels):
-            if path is not None:
+    digest = sha256(repr([(one.name, one.problem) for one in fields]).encode())
+    for record in fields:
+        for path in record.files():
+            try:
                 stat = path.stat()
-                digest.update(f"{path!r} {stat.st_size} {stat.st_mtime_ns}".encode())
+            except OSError:
+                digest.update(f"{path!r} is not there".encode())
+                continue
+            digest.update(f"{path!r} {stat.st_size} {stat.st_mtime_ns}".encode())
+        if record.cells is not None:
+            for values in (record.cells.centres, record.cells.numbers, record.cells.kind):
+                if values is not None:
+                    digest.update(np.ascontiguousarray(values).tobytes())
+            digest.update(repr(record.cells.kinds).encode())
+        digest.update(repr(sorted(record.known.items())).encode())
     return digest.hexdigest()[:16]
 
 
-def _find(source: Path, labels: Path | None) -> tuple[dict[str, _Files], list[tuple[str, str]]]:
-    """Return the fields with their files, and the images that belong to none, with reasons."""
-    fields: dict[str, _Files] = {}
-    unplaced = []
-    twice = "a second file for the same field and channel"
-    folders = [source] if labels is None or labels == source else [source, labels]
-    for folder in folders:
-        if not folder.is_dir():
-            raise InputError(f"{folder}: no such folder.", "Give the folder that holds fields.")
-    paths = [path for folder in folders for path in sorted(folder.iterdir())]
-    # TIFFs first: images of other formats beside them are often previews, and left aside.
-    for tiff, path in [(True, path) for path in paths] + [(False, path) for path in paths]:
-        name = path.name
-        if name.startswith(".") or (path.suffix.lower() in (".tif", ".tiff")) != tiff:
-            continue
-        if match := _LABELS.fullmatch(name):
-            item = fields.setdefault(match["field"], _Files())
-            if item.labels is not None and tiff:
-                unplaced.append((printable(name), twice))
-            item.labels = item.labels or path
-        elif match := _IMAGE.fullmatch(name):
-            item = fields.setdefault(match["field"], _Files())
-            if int(match["channel"]) in item.channels and tiff:
-                unplaced.append((printable(name), twice))
-            item.channels.setdefault(int(match["channel"]), path)
-        elif tiff:
-            reason = "a name that is neither <field>-ch<n> nor <field>_labeled"
-            unplaced.append((printable(name), reason))
-    if not any(item.labels for item in fields.values()):
-        raise InputError(
-            f"{source}: no field with a label image found.",
-            "Expected <field>-ch1….tiff, <field>-ch2….tiff and <field>_labeled.tiff (or .png, "
-            ".jpg, .bmp, .npy); label images may be in another folder (--labels).",
-        )
-    return dict(sorted(fields.items())), unplaced
-
-
-def _read(
-    item: _Files, channels: int, counts: Counter[str], project: str | None
-) -> tuple[NDArray[Any], NDArray[Any], tuple[str, ...]]:
-    """Read a field's channels, shape (C, H, W), its label image, shape (H, W), and its types."""
-    missing = [f"ch{n}" for n in range(1, channels + 1) if n not in item.channels]
-    if missing:
-        raise CropRejected(
-            f"a field without its image of {', '.join(missing)}",
-            remedy="Check its files, and the names of the channels (--channels).",
-        )
-    if item.labels is None:
-        raise CropRejected("a field without a label image")
-    paths = [item.channels[n] for n in range(1, channels + 1)]
-    image, types = read_channels(paths, channels, counts, project)
-    labels = read_labels(item.labels, "label image")
-    if labels.shape != image.shape[1:]:
-        sizes = [f"{height}×{width}" for height, width in (labels.shape, image.shape[1:])]
-        raise CropRejected(f"a label image of {sizes[0]} pixels; its channels have {sizes[1]}")
-    return image, labels, types
-
-
-def _cut(
-    image: NDArray[Any],
-    marked: Understood,
-    name: str,
-    strain: Strain,
-    config: CuttingConfig,
-    marker: int | None,
-    builder: PartBuilder,
-) -> int:
-    """Add a field's crops and windows to the builder; return the number of labels."""
-    counts = builder.part.counts
-    labels, numbers = marked.labels, marked.names
-    separated, fragmented = separate(labels)
-    every = labels > 0
-    if marker is not None and np.isfinite(image[marker]).all():
-        more = find_unlabelled(image[marker], every, config)
-        if more is not None:
-            every = every | more[0]
-            counts["unlabelled"] += more[1]
-    traces = find_traces(image, every, config)
-    corners = place_windows(every, traces, config, zlib.crc32(name.encode()))
-    windows = [image[:, *window_at(corner, config.size)] for corner in corners]
-    windows = [window for window in windows if np.isfinite(window).all()]
-    if windows:
-        counts["windows"] += len(windows)
-        builder.has_windows(name)
-        builder.part.add_windows(
-            np.stack(windows),
-            field=name,
-            protein=strain.protein,
-            localization=strain.labels[0] if strain.labels and len(strain.labels) == 1 else None,
-            replicate=strain.replicate,
-        )
-    for cell in find_cells(separated, fragmented, config.size):
-        where = f"{name}, label {numbers[cell.label - 1]:g}"
-        counts["fragmented"] += cell.fragmented
-        try:
-            if cell.corner is None:
-                raise CropRejected(
-                    f"too near the field's edge for a whole {config.size}×{config.size} crop"
-                )
-            box = window_at(cell.corner, config.size)
-            crop = image[:, *box]
-            check_crop(crop, config.size)
-        except CropRejected as rejected:
-            builder.part.reject(rejected.reason, where)
-            continue
-        builder.add(
-            Crop(
-                crop.copy(),
-                strain.protein,
-                name,
-                mask=separated[box] == cell.label,
-                foreground=every[box].copy(),
-                orf=strain.orf,
-                labels=strain.labels,
-                replicate=strain.replicate,
-                split=strain.split,
-            ),
-            compared=True,
-        )
-    return len(numbers)
-
-
 def _types(
-    files: dict[str, _Files], channels: int, source: Path, project: str | None
+    fields: Sequence[FieldRecord], channels: tuple[str, ...], source: Path, project: str | None
 ) -> tuple[np.dtype[Any], tuple[str, ...]]:
     """Return the pixel type of the first field that can be read, and those of its files."""
     unread = []
-    for name, item in files.items():
+    for record in fields:
         try:
-            image, _, types = _read(item, channels, Counter(), project)
+            if record.problem is not None:
+                raise CropRejected(record.problem)
+            image, types = read_field(record.images, channels, Counter(), project)
+            if record.labels is not None:
+                read_field_labels(record.labels)
         except CropRejected as rejected:
-            unread.append(Unread(printable(name), rejected))
+            unread.append(Unread(printable(record.name), rejected))
         else:
             return image.dtype, types
     raise nothing_read(source, "field", unread)
@@ -462,6 +332,16 @@ def _types(
 
 def _notes(counts: Counter[str]) -> list[str]:
     notes = []
+    if counts["diameter: fields"]:
+        mean = counts["diameter: hundredths"] / 100 / counts["diameter: fields"]
+        notes.append(
+            f"{counts[SEGMENTED]} cells were segmented around the centres that the table gives, as "
+            f"cells of about {mean:.0f} pixels across."
+        )
+    if counts[DARK]:
+        notes.append(f"{counts[DARK]} {DARK}: the marker shows no cell there.")
+    if counts[NO_ROW]:
+        notes.append(f"{counts[NO_ROW]} {NO_ROW} in the table of cells: they have no class.")
     if counts["fragmented"]:
         notes.append(
             f"{counts['fragmented']} label(s) are in several pieces: the largest is taken as the "

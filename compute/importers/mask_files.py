@@ -4,7 +4,7 @@
 """
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -66,11 +66,12 @@ def read_labels(path: Path, what: str = "mask") -> NDArray[Any]:
 
 
 def survey_masks(
-    paths: Iterable[Path],
+    paths: Iterable[Any],
     threshold: float | None,
     *,
     whole_fields: bool = False,
     split: str | None = None,
+    read: Callable[[Any], NDArray[Any]] = read_labels,
 ) -> MaskCoding:
     """Find out from a source's files how its masks are coded.
 
@@ -80,6 +81,8 @@ def survey_masks(
         Of its masks, spread over it (`spread`); no more than `SURVEYED` are read.
     threshold, whole_fields, split
         See `compute.importers.masks.survey`.
+    read
+        Reads one of them; `read_labels`, of paths, by default.
 
     Returns
     -------
@@ -91,10 +94,10 @@ def survey_masks(
     InputError
         Most of those that could be read cannot be used as masks; says what was seen in one.
     """
-    masks: list[tuple[Path, NDArray[Any]]] = []
+    masks: list[tuple[Any, NDArray[Any]]] = []
     for path in islice(paths, SURVEYED):
         try:
-            mask = read_labels(path)
+            mask = read(path)
         except CropRejected:
             continue
         # An empty one says nothing of the others.
@@ -102,7 +105,7 @@ def survey_masks(
             masks.append((path, mask))
     shown = [mask for _, mask in masks]
     coding = survey(shown, threshold, whole_fields=whole_fields, split=split)
-    refused: list[tuple[Path, NDArray[Any], str]] = []
+    refused: list[tuple[Any, NDArray[Any], str]] = []
     for path, mask in masks:
         try:
             understand(mask, coding)

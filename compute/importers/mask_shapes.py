@@ -22,6 +22,9 @@ ENCLOSED = 0.9
 SPECK = 10
 """Pixels below which a piece is no cell, nor the seed of one, beside larger ones."""
 
+SLIVER = 0.05
+"""Share of the median area of what lines enclose, below which it is a gap between two lines."""
+
 TOUCHING = np.ones((3, 3), bool)
 """Pixels that touch by a corner are connected."""
 
@@ -77,6 +80,8 @@ def fill(cells: Labels, one_value: bool, largest_hole: float) -> Filled:
     value = np.zeros(len(area), np.int32)
     value[pieces] = cells
     number[small] = value[owner[small]]
+    if one_value and closed.any():
+        closed &= hole >= SLIVER * np.median(hole[closed])
     if one_value:
         number[closed] = int(cells.max()) + 1 + np.arange(int(closed.sum()))
     else:
@@ -92,7 +97,7 @@ def fill(cells: Labels, one_value: bool, largest_hole: float) -> Filled:
     return Filled(filled, bool(closed.any()), bool(small.any()))
 
 
-def separate_touching(cells: Labels, seeds: NDArray[np.bool_] | None = None) -> tuple[Labels, int]:
+def separate_touching(cells: Labels, seeds: NDArray[Any] | None = None) -> tuple[Labels, int]:
     """Separate cells that touch, by a watershed.
 
     Parameters
@@ -100,8 +105,8 @@ def separate_touching(cells: Labels, seeds: NDArray[np.bool_] | None = None) -> 
     cells
         Numbered pieces, shape (H, W).
     seeds
-        One piece for each cell, such as nuclei, shape (H, W); None, the default, takes the middles
-        of what is thick.
+        Such as nuclei, shape (H, W): numbered, one for each cell, or booleans, of which each piece
+        is one. None, the default, takes the middles of what is thick.
 
     Returns
     -------
@@ -115,15 +120,19 @@ def separate_touching(cells: Labels, seeds: NDArray[np.bool_] | None = None) -> 
         peaks = (distance == ndimage.maximum_filter(distance, width)) & (distance > 1)
     else:
         peaks = seeds
-    marks = connected(peaks & found, TOUCHING)
+    numbered = seeds is not None and seeds.dtype != bool
+    marks = renumber(np.where(found, peaks, 0)) if numbered else connected(peaks & found, TOUCHING)
     if seeds is not None:
         marks[(np.bincount(marks.ravel()) < SPECK)[marks]] = 0
-    # A piece without a seed is a cell as it is.
-    bare = np.setdiff1d(np.unique(cells), np.append(np.unique(cells[marks > 0]), 0))
+    # A piece without a seed is a cell as it is; what shares a corner with a seeded one is not.
+    pieces = cells if seeds is None else connected(found, TOUCHING)
+    bare = np.setdiff1d(np.unique(pieces), np.append(np.unique(pieces[marks > 0]), 0))
     for number, piece in enumerate(bare, int(marks.max()) + 1):
-        marks[cells == piece] = number
-    apart: Labels = np.asarray(_watershed(-distance, marks, mask=found), np.int32)
-    return apart, int(apart.max()) - len(np.unique(cells[found]))
+        marks[pieces == piece] = number
+    corners = 1 if seeds is None else 2
+    grown = _watershed(-distance, marks, mask=found, connectivity=corners)
+    apart: Labels = np.asarray(grown, np.int32)
+    return apart, int(apart.max()) - len(np.unique(pieces[found]))
 
 
 def edge_pixels(values: NDArray[Any]) -> NDArray[Any]:

@@ -164,7 +164,7 @@ def survey(
 def understand(
     mask: NDArray[Any],
     coding: MaskCoding,
-    seeds: NDArray[np.bool_] | None = None,
+    seeds: NDArray[Any] | None = None,
 ) -> Understood:
     """Turn a mask or label image into numbered cells.
 
@@ -175,8 +175,8 @@ def understand(
     coding
         How the source's masks are coded.
     seeds
-        What separates touching cells of a binary mask, one piece for each cell, shape (H, W), such
-        as nuclei; None, the default, uses ``coding.split``.
+        What separates touching cells of a binary mask, such as nuclei, numbered or as booleans,
+        shape (H, W); None, the default, uses ``coding.split``.
 
     Returns
     -------
@@ -194,9 +194,7 @@ def understand(
         raise CropRejected(f"{coding.what}: {rejected.reason}") from rejected
 
 
-def _understand(
-    mask: NDArray[Any], coding: MaskCoding, seeds: NDArray[np.bool_] | None
-) -> Understood:
+def _understand(mask: NDArray[Any], coding: MaskCoding, seeds: NDArray[Any] | None) -> Understood:
     how: set[str] = set()
     if coding.threshold is not None:
         cells = (_finite(mask) >= coding.threshold).astype(np.int32)

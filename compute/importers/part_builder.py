@@ -50,6 +50,8 @@ class Crop:
         Every localization of the protein; None if it is not labelled.
     flags
         `compute.schema.CellFlag` bits that the source knows of; 0 by default.
+    found
+        Whether Bystander has found the mask; False by default, and so it is without a mask.
     """
 
     image: NDArray[Any]
@@ -62,6 +64,7 @@ class Crop:
     replicate: str | None = None
     split: str | None = None
     flags: int = 0
+    found: bool = False
 
     @property
     def localization(self) -> str | None:

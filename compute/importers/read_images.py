@@ -153,7 +153,7 @@ def read_planes(path: Path, project: str | None = None) -> Planes:
         raise CropRejected("unreadable or cut-off image file", detail) from error
     if image.size == 0:
         raise CropRejected("an image without pixels")
-    planes = _channels_first(image, axes, project)
+    planes = channels_first(image, axes, project)
     return Planes(
         planes.pixels, alpha, planes.named, planes.projected, start.startswith(b"\xff\xd8\xff")
     )
@@ -172,8 +172,23 @@ def _no_image(start: bytes) -> CropRejected:
     return CropRejected(f"{kind}; {FORMATS} expected", remedy=remedy)
 
 
-def _channels_first(image: NDArray[Any], axes: str, project: str | None) -> Planes:
-    """Bring an image whose axes have one letter each, as tifffile's, to shape (C, H, W)."""
+def channels_first(image: NDArray[Any], axes: str, project: str | None) -> Planes:
+    """Bring an image whose axes have one letter each, as tifffile's, to shape (C, H, W).
+
+    Parameters
+    ----------
+    image
+        As its file has it.
+    axes
+        A letter for each axis: X, Y, C or S for channels, Z, T; Q or I where nothing is known.
+    project
+        See `read_planes`.
+
+    Raises
+    ------
+    CropRejected
+        A Z stack that is not to be projected, a time series, or axes that are no image.
+    """
     if image.ndim < 2:
         raise CropRejected(f"an image of {image.ndim} dimensions; 2 or 3 expected")
     for i in reversed(range(image.ndim)):

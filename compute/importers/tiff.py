@@ -24,6 +24,7 @@ _EXACT = 2**24
 READ_AS = {
     "grey colours": "image(s) in colour have the same grey in red, green and blue: read as grey.",
     "one colour": "image(s) in colour have one colour only: its values are read as grey.",
+    "colour": "image(s) are in pseudo-colour: the plane of their own colour is taken.",
     "alpha": "image(s) have transparency (alpha), which is left out.",
     "projected": "image(s) are Z stacks: the brightest of their planes is taken at every pixel.",
     "lossy": "image(s) are JPEG, whose compression has changed pixels.",
@@ -60,7 +61,7 @@ def read_channels(
         A file cannot be read, or the files are not the channels of one image.
     """
     each = channels if len(paths) == 1 else 1
-    images = [_fit(read_planes(path, project), each, counts, project) for path in paths]
+    images = [fit_planes(read_planes(path, project), each, counts, project) for path in paths]
     stored = stack_channels([as_stored(image) for image in images], channels)
     return stored, tuple("float32" if i.dtype == np.float64 else i.dtype.name for i in images)
 
@@ -101,8 +102,32 @@ def check_types(types: Iterable[str], expected: Iterable[str]) -> None:
         )
 
 
-def _fit(planes: Planes, channels: int, counts: Counter[str], project: str | None) -> NDArray[Any]:
-    """Return the pixels of a file that should have so many channels, where one reading is right."""
+def fit_planes(
+    planes: Planes, channels: int, counts: Counter[str], project: str | None
+) -> NDArray[Any]:
+    """Return the pixels of a file that should have so many channels, where one reading is right.
+
+    Parameters
+    ----------
+    planes
+        The file's planes.
+    channels
+        How many it should have.
+    counts
+        Gets what was done (`READ_AS`).
+    project
+        See `compute.importers.read_images.read_planes`.
+
+    Returns
+    -------
+    ndarray
+        Shape (C, H, W); C is another number where no reading is right.
+
+    Raises
+    ------
+    CropRejected
+        One channel was expected, and its colours differ.
+    """
     pixels = planes.pixels
     counts.update(["projected"] * planes.projected + ["lossy"] * planes.lossy)
     if len(pixels) == channels:

@@ -18,6 +18,7 @@ from compute.importers.cut_fields import (
     place_windows,
     separate,
 )
+from compute.importers.field_record import FieldRecord
 from compute.importers.field_table import plate_well, read_strains
 from compute.importers.fields import import_fields
 from compute.importers.localization_table import LocalizationTable
@@ -244,10 +245,10 @@ def test_errors_say_what_to_do(tmp_path):
         CuttingConfig(size=4)
     table = tmp_path / "t.csv"
     for text, match in (
-        ("field,protein\na,\n", "row 2: no field or no protein"),
+        ("field,protein\n,P\n", "row 2: no field"),
         ("field,protein\na,P\na,Q\n", "row 3: a is there already"),
         ("field,protein,localization\na,P,lysosome\n", "row 2: unknown class name.*'lysosome'"),
-        ("field\na\n", "missing column"),
+        ("protein\na\n", "missing column"),
     ):
         table.write_text(text)
         with pytest.raises(InputError, match=match):
@@ -283,7 +284,7 @@ def test_windows_lie_apart_where_there_is_room():
 
 def test_a_marker_that_does_not_show_cells_tells_nothing():
     noise = np.random.default_rng(0).normal(100, 5, (SIDE, SIDE))
-    assert find_unlabelled(noise, disc(80, 80, 20), CONFIG) is None
+    assert find_unlabelled(noise, disc(80, 80, 20).astype(np.int32), CONFIG) is None
 
 
 def test_real_fields(shared, tmp_path):
@@ -357,12 +358,13 @@ def test_wells_and_names_of_fields_in_other_forms(tmp_path):
     (tmp_path / "t.csv").write_text(f"well,gene\nb2,X\n{composed},Y\n")
     known, names = LocalizationTable(), ClassNames()
     fields = ["B02_site1", apart, "r02c02f01", "C1"]
-    strains, notes, _ = read_strains(fields, tmp_path / "t.csv", None, known, names)
-    assert [strains[name].protein for name in fields] == ["X", "Y", "X", "C1"]
-    assert any("`gene` is taken as `protein`" in note for note in notes)
+    records = [FieldRecord(name) for name in fields]
+    strains = read_strains(records, tmp_path / "t.csv", None, known, names)
+    assert [strains.of_field[name].protein for name in fields] == ["X", "Y", "X", "C1"]
+    assert any("`gene` is taken as `protein`" in note for note in strains.notes)
     (tmp_path / "t.csv").write_text("well,gene\nb2,X\nB02,Y\n")
     with pytest.raises(InputError, match="b2 and B02 are the same well"):
-        read_strains(fields, tmp_path / "t.csv", None, known, names)
+        read_strains(records, tmp_path / "t.csv", None, known, names)
 
 
 def test_the_first_fields_reason_is_given(tmp_path):

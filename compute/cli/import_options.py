@@ -1,0 +1,57 @@
+"""What all verbs share that import crops: options, and how an import is run and described.
+
+Layer: reads options, calls importers, prints lines.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from compute.cli import console
+
+if TYPE_CHECKING:
+    from compute.importers.run_import import ImportReport
+
+FreshImport = Annotated[
+    bool, typer.Option("--fresh", help="Delete what an interrupted import left, and begin anew.")
+]
+ImportJobs = Annotated[
+    int | None, typer.Option("--jobs", help="Processes that read crops; default: all cores.")
+]
+
+UncheckedMasks = Annotated[
+    bool,
+    typer.Option("--unchecked-masks", help="Take masks although they do not lie on cells."),
+]
+NoSurroundings = Annotated[
+    bool,
+    typer.Option(
+        "--no-surroundings",
+        help="Take crops whose surroundings were removed; no background can be tested with them.",
+    ),
+]
+MaskThreshold = Annotated[
+    float | None,
+    typer.Option(
+        "--mask-threshold", help="Of masks that are probabilities: least value of a cell's pixel."
+    ),
+]
+
+
+def import_with(
+    read: Callable[..., "ImportReport"], source: Path, store: Path, **options: Any
+) -> None:
+    """Call an importer with a progress bar, then print what it made."""
+    with console.progress() as report:
+        read(source, store, progress=report, **options)
+    describe(store)
+
+
+def describe(path: Path) -> None:
+    """Print what a new crop store holds, and what could not be taken."""
+    from compute.runs.describe import describe_store
+
+    for line in describe_store(path):
+        console.out.print(line, markup=False)

@@ -1,0 +1,1 @@
+"""Layouts of whole fields, as microscopes and programs write them."""

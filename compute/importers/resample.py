@@ -1,0 +1,192 @@
+"""Brings images and masks to another pixel size, and crops to another side. Pure arrays.
+
+Brightness is interpolated between pixels, after smoothing where pixels become fewer; labels are
+those of the nearest pixel. A crop that is too small is padded with medium: single pixels of its own
+medium, as holes are filled (`compute.images.fill_holes`), so that no cell is mirrored into a
+neighbour.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.transform import resize
+
+from compute.errors import UsageError
+from compute.images.fill_holes import fill_batch
+from compute.importers.duplicates import pixel_digest
+
+_resize: Callable[..., NDArray[Any]] = resize
+
+LEAST_SCALE, MOST_SCALE = 0.05, 20.0
+"""Range of factors by which images are resampled."""
+
+NEARLY = 0.01
+"""Two pixel sizes that differ by less are one."""
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How pixels of a source become those of a store.
+
+    Parameters
+    ----------
+    scale
+        Pixels of the store for one of the source, along a side; 1, the default, resamples nothing.
+    pixel_size
+        Micrometres from pixel to pixel in the store; None, the default, where nobody says it.
+    """
+
+    scale: float = 1.0
+    pixel_size: float | None = None
+
+    def notes(self) -> list[str]:
+        """Say what was resampled, in sentences; none where nothing was."""
+        if self.scale == 1:
+            return []
+        return [
+            f"Images were resampled by {self.scale:.3g} to {self.pixel_size:g} µm a pixel "
+            f"(they had {self.pixel_size * self.scale:.4g})."
+            if self.pixel_size is not None
+            else f"Images were resampled by {self.scale:.3g}."
+        ]
+
+
+def choose_resampling(
+    said: float | None, pixel_size: float | None, resample: float | None
+) -> Resampling:
+    """Find out how a source's pixels become those of the store.
+
+    Parameters
+    ----------
+    said
+        Micrometres from pixel to pixel as the source's files say it; None if they do not.
+    pixel_size
+        As the reader says it, who knows better; None, if not.
+    resample
+        Micrometres from pixel to pixel that are wanted; None leaves pixels as they are.
+
+    Raises
+    ------
+    UsageError
+        A size is not positive, or nobody says that of the images, or they differ too much.
+    """
+    for name, value in (("pixel-size", pixel_size), ("resample", resample)):
+        if value is not None and not 0 < value < 1000:
+            raise UsageError(f"--{name} {value:g}: micrometres a pixel, above 0 and below 1000.")
+    known = pixel_size or said
+    if resample is None:
+        return Resampling(1.0, known)
+    if known is None:
+        raise UsageError(
+            f"To resample to {resample:g} µm a pixel, the images' own pixel size must be known.",
+            "Give it with --pixel-size, in µm.",
+        )
+    scale = known / resample
+    if not LEAST_SCALE <= scale <= MOST_SCALE:
+        raise UsageError(
+            f"From {known:g} to {resample:g} µm a pixel is a factor of {scale:.3g}.",
+            f"Allowed: {LEAST_SCALE:g} to {MOST_SCALE:g}. Are both in µm?",
+        )
+    return Resampling(1.0 if abs(scale - 1) < NEARLY else scale, resample)
+
+
+def resample_image(image: NDArray[Any], scale: float) -> NDArray[Any]:
+    """Resample an image, shape (C, H, W), by a factor; the dtype stays.
+
+    Parameters
+    ----------
+    image
+        Shape (C, H, W), any dtype of a store.
+    scale
+        Pixels of the result for one of the image, along a side.
+
+    Returns
+    -------
+    ndarray
+        Shape (C, round(H · scale), round(W · scale)), at least 1 pixel.
+    """
+    if scale == 1:
+        return image
+    height, width = (max(1, round(side * scale)) for side in image.shape[1:])
+    planes = [
+        _resize(
+            plane.astype(np.float32),
+            (height, width),
+            order=1,
+            mode="edge",
+            anti_aliasing=scale < 1,
+            preserve_range=True,
+        )
+        for plane in image
+    ]
+    new = np.stack(planes)
+    return (np.rint(new) if image.dtype.kind in "ui" else new).astype(image.dtype)
+
+
+def resample_labels(labels: NDArray[Any], scale: float) -> NDArray[Any]:
+    """Resample labels or masks, shape (H, W), by a factor: each pixel takes the nearest one's."""
+    if scale == 1:
+        return labels
+    rows, columns = (
+        np.minimum(((np.arange(max(1, round(side * scale))) + 0.5) * side
+                    / max(1, round(side * scale))).astype(int), side - 1)
+        for side in labels.shape
+    )  # fmt: skip
+    return labels[rows[:, None], columns]
+
+
+def resize_crop(
+    image: NDArray[Any],
+    mask: NDArray[np.bool_] | None,
+    foreground: NDArray[np.bool_] | None,
+    size: int,
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None, NDArray[np.bool_] | None, str]:
+    """Cut or pad a crop around its middle to a side.
+
+    Parameters
+    ----------
+    image
+        Shape (C, H, W).
+    mask, foreground
+        The centre cell and every cell, shape (H, W), or None.
+    size
+        Side of the result, pixels.
+
+    Returns
+    -------
+    image, mask, foreground, how
+        Of shape (C, size, size) and (size, size); and ``"cut"``, ``"padded"``, ``"cut and padded"``
+        or ``""``.
+    """
+    height, width = image.shape[1:]
+    if (height, width) == (size, size):
+        return image, mask, foreground, ""
+    top, left = (height - size) // 2, (width - size) // 2
+    rows = slice(max(top, 0), min(top + size, height))
+    columns = slice(max(left, 0), min(left + size, width))
+    inside = (
+        slice(max(-top, 0), max(-top, 0) + rows.stop - rows.start),
+        slice(max(-left, 0), max(-left, 0) + columns.stop - columns.start),
+    )
+
+    def placed(values: NDArray[Any]) -> NDArray[Any]:
+        new = np.zeros((*values.shape[:-2], size, size), values.dtype)
+        new[..., inside[0], inside[1]] = values[..., rows, columns]
+        return new
+
+    cut, pad = height > size or width > size, height < size or width < size
+    new = placed(image)
+    new_mask = None if mask is None else placed(mask)
+    new_foreground = None if foreground is None else placed(foreground)
+    if pad:
+        hole = np.ones((size, size), bool)
+        hole[inside] = False
+        known = [one for one in (new_mask, new_foreground) if one is not None]
+        cells = np.logical_or.reduce(known) if known else np.zeros((size, size), bool)
+        seed = np.array([pixel_digest(new)], np.uint64)
+        new = fill_batch(new[None], hole[None], cells[None], seed)[0][0]
+    how = " and ".join(["cut"] * cut + ["padded"] * pad)
+    return new, new_mask, new_foreground, how

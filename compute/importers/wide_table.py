@@ -1,0 +1,119 @@
+"""Reads a few columns of tables that have thousands, as programs write them. No pixels.
+
+Tables that people make are read by `compute.importers.text_table`, which knows columns by other
+names; CellProfiler's have 2,000 columns of measurements and millions of rows.
+"""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from compute.errors import InputError
+from compute.importers.wording import printable
+
+
+def column_names(path: Path) -> list[str]:
+    """Return the columns of a CSV or Parquet file.
+
+    Raises
+    ------
+    InputError
+        There is no such file, or it is no table.
+    """
+    if not path.is_file():
+        raise InputError(f"{printable(path)}: no such file.", "Check the path.")
+    try:
+        if path.suffix.lower() == ".parquet":
+            return list(pq.read_schema(path).names)
+        with path.open(encoding="utf-8-sig", newline="") as handle:
+            return [name.strip() for name in next(csv.reader(handle), [])]
+    except (pa.ArrowInvalid, OSError, csv.Error, UnicodeDecodeError) as error:
+        raise _broken(path, error) from error
+
+
+def read_columns(path: Path, wanted: Sequence[str]) -> pd.DataFrame:
+    """Read some columns of a CSV or Parquet file.
+
+    Parameters
+    ----------
+    path
+        ``.parquet``, or a CSV with commas.
+    wanted
+        Columns that are there.
+
+    Returns
+    -------
+    DataFrame
+        Those columns as trimmed `str`, None where empty; the index is the row, from 1.
+
+    Raises
+    ------
+    InputError
+        It is no table.
+    """
+    wanted = list(dict.fromkeys(wanted))
+    try:
+        if path.suffix.lower() == ".parquet":
+            frame = pq.read_table(path, columns=wanted).to_pandas(ignore_metadata=True)[wanted]
+        else:
+            frame = pd.read_csv(
+                path,
+                usecols=lambda name: name.strip() in wanted,
+                dtype=str,
+                keep_default_na=False,
+                encoding="utf-8-sig",
+            )
+            frame = frame.rename(columns=str.strip)[wanted]
+    except (pa.ArrowInvalid, OSError, ValueError, pd.errors.ParserError) as error:
+        raise _broken(path, error) from error
+    if len(frame) == 0:
+        raise InputError(f"{printable(path)} has no rows.", "Check that it was written to its end.")
+    rows = range(1, len(frame) + 1)
+    return pd.DataFrame({name: _texts(frame[name], rows) for name in wanted}, index=rows)
+
+
+def numbers(frame: pd.DataFrame, column: str, path: Path) -> NDArray[np.float64]:
+    """Return a column of texts as numbers, NaN where empty, shape (n,).
+
+    Raises
+    ------
+    InputError
+        A text is no number; names the first, with its row.
+    """
+    values = pd.to_numeric(frame[column], errors="coerce").to_numpy(np.float64)
+    wrong = np.flatnonzero(np.isnan(values) & frame[column].notna().to_numpy())
+    for row in wrong:
+        text = str(frame[column].iloc[row])
+        if text.casefold() in ("nan", "na", ""):
+            continue
+        raise InputError(
+            f"{printable(path)}, row {frame.index[int(row)]}: {column} is {printable(text)!r}, "
+            "which is no number.",
+            "Correct or remove the row.",
+        )
+    return values
+
+
+def _texts(values: "pd.Series[Any]", rows: range) -> "pd.Series[Any]":
+    """Return a column as texts, whole numbers without a point, None where empty."""
+    if pd.api.types.is_float_dtype(values.dtype):
+        whole = values.dropna()
+        if bool((whole == np.floor(whole)).all()):
+            values = values.astype("Int64")
+    texts = values.astype(object).where(values.notna(), None)
+    made = [None if value is None else str(value).strip() or None for value in texts]
+    return pd.Series(made, index=rows, dtype=object)
+
+
+def _broken(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"{printable(path)} cannot be read as a table: {str(error).splitlines()[0]}.",
+        "Give CSV in UTF-8, or Parquet.",
+    )
