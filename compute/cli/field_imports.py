@@ -1,6 +1,6 @@
-"""Verbs that import whole fields, one for each layout that the registry has.
+"""Verbs that import whole fields, and crops in arrays: one for each layout of the registries.
 
-Layer: reads options, calls `compute.importers.fields`, prints lines.
+Layer: reads options, calls `compute.importers`, prints lines.
 """
 
 from pathlib import Path
@@ -29,13 +29,16 @@ from compute.cli.options import (
 )
 from compute.importers import config
 from compute.importers.config import CuttingConfig
+from compute.importers.layouts.registry import LAYOUTS, Layout
 from compute.importers.presets.registry import FIELDS, PRESETS, Preset
 
 
 def add_field_imports(app: typer.Typer) -> None:
-    """Add a verb for every layout of fields."""
+    """Add a verb for every layout of fields, and of crops in arrays."""
     for preset in PRESETS.values():
         _add(app, preset)
+    for layout in LAYOUTS.values():
+        _add_arrays(app, layout)
 
 
 def _add(app: typer.Typer, preset: Preset) -> None:
@@ -140,3 +143,57 @@ def _add(app: typer.Typer, preset: Preset) -> None:
 
     run.__doc__ = f"{preset.about}\n\nExample: bystander import {preset.name} {preset.example}"
     app.command(name=preset.name)(run)
+
+
+def _add_arrays(app: typer.Typer, layout: Layout) -> None:
+    def run(
+        source: Annotated[Path, typer.Argument(help=layout.source)],
+        store: NewStore,
+        channels: Annotated[
+            str | None,
+            typer.Option(help="Names of channels, by commas; NEW=OLD renames. Default: all."),
+        ] = None,
+        marker: Annotated[
+            str | None, typer.Option(help="Channel that shows whole cells, if one does.")
+        ] = None,
+        objects: Annotated[
+            str | None, typer.Option(help="Which mask is that of the cells, if there are several.")
+        ] = None,
+        cells: Annotated[
+            Path | None,
+            typer.Option(help="CSV of cells: field (the file), label, protein, localization, …."),
+        ] = None,
+        protein: Annotated[
+            str | None, typer.Option(help="Of crops without one; default: their file's name.")
+        ] = None,
+        protein_column: Annotated[
+            str | None,
+            typer.Option(help="Column of the source that names the protein, compound or donor."),
+        ] = None,
+        class_column: Annotated[
+            str | None, typer.Option(help="Column of the source that names the class.")
+        ] = None,
+        localizations: Localizations = None,
+        class_names: ClassNames = None,
+        separators: Separators = "",
+        train_share: TrainShare = None,
+        one_field: OneField = None,
+        overwrite: Overwrite = False,
+        fresh: FreshImport = False,
+        jobs: ImportJobs = None,
+        unchecked_masks: UncheckedMasks = False,
+        no_surroundings: NoSurroundings = False,
+    ) -> None:
+        from compute.importers.crop_arrays import import_crop_arrays
+
+        import_with(
+            import_crop_arrays, source, store, layout=layout.name,
+            channels=None if channels is None else names(channels), marker=marker, objects=objects,
+            cells=cells, protein=protein, protein_column=protein_column, class_column=class_column,
+            localizations=localizations, class_names=class_names, separators=separators,
+            train_share=train_share, one_field=one_field, overwrite=overwrite, fresh=fresh,
+            jobs=jobs, unchecked_masks=unchecked_masks, no_surroundings=no_surroundings,
+        )  # fmt: skip
+
+    run.__doc__ = f"{layout.about}\n\nExample: bystander import {layout.name} {layout.example}"
+    app.command(name=layout.name)(run)

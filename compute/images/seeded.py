@@ -137,6 +137,39 @@ def cells_around(
     return _whole(cells, HOLE * np.pi * diameter**2 / 4)
 
 
+def cell_around_nucleus(
+    light: NDArray[Any], nuclei: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Find the cell in the middle of a crop, and all others, around their nuclei.
+
+    Parameters
+    ----------
+    light
+        What is bright inside whole cells, shape (H, W), finite.
+    nuclei
+        Where nuclei are, shape (H, W).
+
+    Returns
+    -------
+    mask, foreground
+        Booleans of shape (H, W): the cell whose nucleus is in the middle (all False where none is),
+        and every cell.
+    """
+    labels, count = ndimage.label(nuclei)
+    height, width = light.shape
+    if count == 0:
+        return np.zeros(light.shape, bool), np.zeros(light.shape, bool)
+    places = np.array(ndimage.center_of_mass(nuclei, labels, range(1, count + 1)))
+    centres = places[:, ::-1]
+    middle = np.array([(width - 1) / 2, (height - 1) / 2])
+    nearest = int(np.hypot(*(centres - middle).T).argmin())
+    if np.hypot(*(centres[nearest] - middle)) > min(height, width) / 4:
+        return np.zeros(light.shape, bool), np.asarray(nuclei, bool)
+    cells = cells_around(light, centres, estimate_diameter(light, centres))
+    cells = np.where(nuclei, labels, cells)
+    return cells == nearest + 1, cells > 0
+
+
 def _nearest(shape: tuple[int, ...], centres: NDArray[np.float64]) -> NDArray[np.int32]:
     """Return the number, from 1, of the centre that is nearest to each pixel."""
     seeds = np.zeros(shape, np.int32)

@@ -39,6 +39,7 @@ from compute.errors import InputError, UsageError
 from compute.importers.chunks import Chunk, ImportSpec
 from compute.importers.class_names import ClassNames, Meaning, class_set
 from compute.importers.config import PARTS
+from compute.importers.hdf5 import own_dataset
 from compute.importers.localization_table import names_identity, read_class_names
 from compute.importers.part_builder import Crop, PartBuilder
 from compute.importers.run_import import (
@@ -292,20 +293,9 @@ def _check(path: Path, file: h5py.File, number: str) -> tuple[int, tuple[str, ..
 
 
 def _dataset(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
-    """Return a data set that lies in this very file, not behind a link."""
-    link = file.get(name, getlink=True)
-    if link is None:
-        raise InputError(
-            f"{path}: no data set {name}; it has {', '.join(file)}.",
-            "Every data<n> needs its Index<n>, one-hot over the classes.",
-        )
-    # A link may lead to any file on this machine, which nobody has asked to read.
-    if not isinstance(link, h5py.HardLink):
-        raise InputError(f"{path}: {name} is a link to elsewhere.", "Copy the data into the file.")
-    item = file[name]
-    if not isinstance(item, h5py.Dataset) or item.external or item.is_virtual:
-        raise InputError(f"{path}: {name} does not hold its data.", "Copy them into the file.")
-    return item
+    return own_dataset(
+        path, file, name, "Every data<n> needs its Index<n>, one-hot over the classes."
+    )
 
 
 def _columns(path: Path, file: h5py.File, index: h5py.Dataset, number: str) -> tuple[str, ...]:

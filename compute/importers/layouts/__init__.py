@@ -1,0 +1,1 @@
+"""Layouts of crops that lie in arrays, as programs write them."""
