@@ -13,6 +13,9 @@ from compute.cli.import_options import (
     ImportJobs,
     MaskThreshold,
     NoSurroundings,
+    PixelSize,
+    Resample,
+    Size,
     UncheckedMasks,
     import_with,
 )
@@ -89,12 +92,8 @@ def _add(app: typer.Typer, preset: Preset) -> None:
             str | None, typer.Option(help="Column of the source that names the class.")
         ] = None,
         size: Annotated[int, typer.Option(help="Side of a crop, pixels.")] = CuttingConfig.size,
-        pixel_size: Annotated[
-            float | None, typer.Option(help="Micrometres a pixel; default: as the images say.")
-        ] = None,
-        resample: Annotated[
-            float | None, typer.Option(help="Micrometres a pixel to resample the images to.")
-        ] = None,
+        pixel_size: PixelSize = None,
+        resample: Resample = None,
         cell_diameter: Annotated[
             float | None,
             typer.Option(help="Of a cell, pixels, where cells are segmented; default: estimated."),
@@ -183,6 +182,9 @@ def _add_arrays(app: typer.Typer, layout: Layout) -> None:
         jobs: ImportJobs = None,
         unchecked_masks: UncheckedMasks = False,
         no_surroundings: NoSurroundings = False,
+        size: Size = None,
+        pixel_size: PixelSize = None,
+        resample: Resample = None,
     ) -> None:
         from compute.importers.crop_arrays import import_crop_arrays
 
@@ -193,6 +195,7 @@ def _add_arrays(app: typer.Typer, layout: Layout) -> None:
             localizations=localizations, class_names=class_names, separators=separators,
             train_share=train_share, one_field=one_field, overwrite=overwrite, fresh=fresh,
             jobs=jobs, unchecked_masks=unchecked_masks, no_surroundings=no_surroundings,
+            size=size, pixel_size=pixel_size, resample=resample,
         )  # fmt: skip
 
     run.__doc__ = f"{layout.about}\n\nExample: bystander import {layout.name} {layout.example}"

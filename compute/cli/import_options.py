@@ -32,6 +32,16 @@ NoSurroundings = Annotated[
         help="Take crops whose surroundings were removed; no background can be tested with them.",
     ),
 ]
+Size = Annotated[
+    int | None,
+    typer.Option(help="Side to cut or pad crops to, pixels; default: as they are, all alike."),
+]
+PixelSize = Annotated[
+    float | None, typer.Option(help="Micrometres a pixel of the images, for --resample.")
+]
+Resample = Annotated[
+    float | None, typer.Option(help="Micrometres a pixel to resample the images to.")
+]
 MaskThreshold = Annotated[
     float | None,
     typer.Option(

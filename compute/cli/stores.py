@@ -15,6 +15,9 @@ from compute.cli.import_options import (
     ImportJobs,
     MaskThreshold,
     NoSurroundings,
+    PixelSize,
+    Resample,
+    Size,
     UncheckedMasks,
     describe,
     import_with,
@@ -106,6 +109,9 @@ def import_paired_cell(
     jobs: ImportJobs = None,
     unchecked_masks: UncheckedMasks = False,
     no_surroundings: NoSurroundings = False,
+    size: Size = None,
+    pixel_size: PixelSize = None,
+    resample: Resample = None,
 ) -> None:
     """Import crops in the layout of Paired Cell Inpainting (GENE/GENE_1_rfp_1_gfp.tif).
 
@@ -117,7 +123,8 @@ def import_paired_cell(
         read, source, store, localizations=localizations, class_names=class_names,
         separators=separators, project=project, train_share=train_share, one_field=one_field,
         overwrite=overwrite, fresh=fresh, jobs=jobs,
-        unchecked_masks=unchecked_masks, no_surroundings=no_surroundings,
+        unchecked_masks=unchecked_masks, no_surroundings=no_surroundings, size=size,
+        pixel_size=pixel_size, resample=resample,
     )  # fmt: skip
 
 
@@ -143,6 +150,9 @@ def import_pifia(
     jobs: ImportJobs = None,
     unchecked_masks: UncheckedMasks = False,
     no_surroundings: NoSurroundings = False,
+    size: Size = None,
+    pixel_size: PixelSize = None,
+    resample: Resample = None,
 ) -> None:
     """Import crops in the layout of PIFiA (GENE/GENE_ch1_1.tiff) or Chong (GENE_1_gfp.tiff).
 
@@ -155,7 +165,8 @@ def import_pifia(
         class_names=class_names, separators=separators, project=project, train_share=train_share,
         one_field=one_field, overwrite=overwrite, fresh=fresh, jobs=jobs,
         mask_threshold=mask_threshold, unchecked_masks=unchecked_masks,
-        no_surroundings=no_surroundings,
+        no_surroundings=no_surroundings, size=size,
+        pixel_size=pixel_size, resample=resample,
     )  # fmt: skip
 
 
@@ -174,6 +185,9 @@ def import_chong(
     jobs: ImportJobs = None,
     unchecked_masks: UncheckedMasks = False,
     no_surroundings: NoSurroundings = False,
+    size: Size = None,
+    pixel_size: PixelSize = None,
+    resample: Resample = None,
 ) -> None:
     """Import DeepLoc's HDF5 files of labelled cells of Chong and others.
 
@@ -184,7 +198,8 @@ def import_chong(
     import_with(
         read, source, store, parts=parts, class_names=class_names, train_share=train_share,
         one_field=one_field, overwrite=overwrite, fresh=fresh, jobs=jobs,
-        unchecked_masks=unchecked_masks, no_surroundings=no_surroundings,
+        unchecked_masks=unchecked_masks, no_surroundings=no_surroundings, size=size,
+        pixel_size=pixel_size, resample=resample,
     )  # fmt: skip
 
 
@@ -210,6 +225,9 @@ def import_manifest(
     jobs: ImportJobs = None,
     unchecked_masks: UncheckedMasks = False,
     no_surroundings: NoSurroundings = False,
+    size: Size = None,
+    pixel_size: PixelSize = None,
+    resample: Resample = None,
 ) -> None:
     """Import crops listed in a table: paths, protein, localization, optional mask and field.
 
@@ -222,5 +240,6 @@ def import_manifest(
         class_names=class_names, separators=separators, project=project, train_share=train_share,
         one_field=one_field, overwrite=overwrite, fresh=fresh, jobs=jobs,
         mask_threshold=mask_threshold,
-        unchecked_masks=unchecked_masks, no_surroundings=no_surroundings,
+        unchecked_masks=unchecked_masks, no_surroundings=no_surroundings, size=size,
+        pixel_size=pixel_size, resample=resample,
     )  # fmt: skip

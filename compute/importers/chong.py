@@ -43,7 +43,7 @@ from compute.importers.hdf5 import own_dataset
 from compute.importers.localization_table import names_identity, read_class_names
 from compute.importers.part_builder import Crop, PartBuilder
 from compute.importers.run_import import (
-    ImportOptions,
+    CropOptions,
     ImportReport,
     Listing,
     chunk_size,
@@ -147,7 +147,7 @@ def import_chong(
     *,
     parts: int = PARTS,
     class_names: Path | str | None = None,
-    **options: Unpack[ImportOptions],
+    **options: Unpack[CropOptions],
 ) -> ImportReport:
     """Write a crop store from DeepLoc's HDF5 files.
 

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from compute.errors import BystanderError
 from compute.importers.duplicates import DuplicateCheck
 from compute.importers.part_builder import PartBuilder
+from compute.importers.resample import CropFit
 from compute.store.part import Part, StoreFormat
 
 READ_FIRST = 256
@@ -66,8 +67,10 @@ class ImportSpec:
         See `compute.importers.part_builder.PartBuilder`.
     compared
         What the images are of which none may occur twice: ``"crop"`` (the default) or ``"field"``.
-    shows, unchecked_masks
+    shows, unchecked_masks, fit
         See `compute.importers.part_builder.PartBuilder`.
+    pixel_size
+        Micrometres from pixel to pixel in the store; None, the default, where nobody says it.
     """
 
     kind: str
@@ -78,6 +81,8 @@ class ImportSpec:
     compared: str = "crop"
     shows: int | None = None
     unchecked_masks: bool = False
+    fit: CropFit | None = None
+    pixel_size: float | None = None
 
 
 def read_chunk(spec: ImportSpec, items: Sequence[Any], before: Collection[int] = ()) -> Part:
@@ -104,6 +109,7 @@ def read_chunk(spec: ImportSpec, items: Sequence[Any], before: Collection[int] =
         duplicates=DuplicateCheck(spec.compared, before),
         shows=spec.shows,
         unchecked_masks=spec.unchecked_masks,
+        fit=spec.fit,
     )
     spec.reader.read(items, builder)
     return builder.finish()

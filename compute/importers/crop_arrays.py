@@ -26,7 +26,7 @@ from compute.importers.localization_table import (
 from compute.importers.part_builder import Crop, PartBuilder
 from compute.importers.presets.options import PresetOptions
 from compute.importers.run_import import (
-    ImportOptions,
+    CropOptions,
     ImportReport,
     Listing,
     chunk_size,
@@ -100,7 +100,7 @@ class _Reader:
         )
 
     def _light(self, image: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the marker, or without one the brightest channel at each pixel, each from 0 to 1."""
+        """Return the marker, or without one the brightest channel at each pixel, each 0 to 1."""
         if self.marker is not None:
             return np.asarray(image[self.marker], np.float32)
         low, high = np.percentile(image, (1, 99), axis=(1, 2), keepdims=True)
@@ -122,7 +122,7 @@ def import_crop_arrays(
     localizations: Path | str | None = None,
     class_names: Path | str | None = None,
     separators: str = "",
-    **options: Unpack[ImportOptions],
+    **options: Unpack[CropOptions],
 ) -> ImportReport:
     """Write a crop store from crops in arrays.
 

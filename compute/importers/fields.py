@@ -262,7 +262,15 @@ def import_fields(
         resampling,
         None if cell_diameter is None else cell_diameter * resampling.scale,
     )
-    spec = ImportSpec(preset, store_format, reader, None, compared="field", shows=number)
+    spec = ImportSpec(
+        preset,
+        store_format,
+        reader,
+        None,
+        compared="field",
+        shows=number,
+        pixel_size=resampling.pixel_size,
+    )
     listed = Listing(chunks, "fields", len(fields), depends_on(), notes, _notes)
     return run_import(out, spec, listed, **options)
 

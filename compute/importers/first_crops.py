@@ -40,7 +40,9 @@ class Unread:
     why: CropRejected
 
 
-def common_size(images: Iterable[NDArray[Any] | Unread], source: Path) -> int:
+def common_size(
+    images: Iterable[NDArray[Any] | Unread], source: Path, *, any_size: bool = False
+) -> int:
     """Return the side, in pixels, of most of the first `SAMPLED` crops.
 
     Parameters
@@ -49,6 +51,8 @@ def common_size(images: Iterable[NDArray[Any] | Unread], source: Path) -> int:
         Pixels of shape (C, H, W), or what is known of a crop that could not be read.
     source
         Folder or table that they are from, for the message.
+    any_size
+        Whether they will be cut or padded, so that they need not be squares. False by default.
 
     Raises
     ------
@@ -75,9 +79,9 @@ def common_size(images: Iterable[NDArray[Any] | Unread], source: Path) -> int:
             f"{LARGEST_CROP}×{LARGEST_CROP}.",
             FIELDS_INSTEAD,
         )
-    if height != width:
+    if height != width and not any_size:
         raise InputError(
-            f"{source}: {most}; a store needs square crops.", "Cut or pad them to squares."
+            f"{source}: {most}; a store needs square crops.", "Cut or pad them to squares (--size)."
         )
     return int(height)
 

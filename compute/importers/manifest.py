@@ -51,7 +51,7 @@ from compute.importers.mask_files import read_mask, spread, survey_masks
 from compute.importers.masks import MaskCoding
 from compute.importers.part_builder import Crop, PartBuilder
 from compute.importers.run_import import (
-    ImportOptions,
+    CropOptions,
     ImportReport,
     Listing,
     chunk_size,
@@ -115,6 +115,7 @@ class _Reader:
     types: tuple[str, ...]
     first_row: int
     coding: MaskCoding
+    size: int | None
 
     def read(self, items: Sequence[_Item], builder: PartBuilder) -> None:
         """Add the rows that can be taken; count and reject the others."""
@@ -139,8 +140,8 @@ class _Reader:
         if protein is None:
             raise CropRejected("no protein name")
         image, types = self.images.read(record, counts)
-        check_crop(image, self.format.size)
-        mask, foreground, how = self._mask(record.get("mask"), counts)
+        check_crop(image, self.size)
+        mask, foreground, how = self._mask(record.get("mask"), image.shape[1:], counts)
         if image.dtype != self.format.dtype and set(types) <= set(DTYPES):
             raise InputError(
                 f"{self.table}, row {item.number}: pixels of type {image.dtype}, but row "
@@ -163,7 +164,7 @@ class _Reader:
         return crop, how
 
     def _mask(
-        self, path: str | None, counts: Counter[str]
+        self, path: str | None, shape: tuple[int, ...], counts: Counter[str]
     ) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None, list[str]]:
         """Read a row's mask and foreground, None without one; say how it was understood."""
         if path is None:
@@ -172,7 +173,7 @@ class _Reader:
             file = self.images.find(path, counts)
         except CropRejected as rejected:
             raise CropRejected(f"mask: {rejected.reason}") from rejected
-        return read_mask(file, self.format.size, self.coding)
+        return read_mask(file, shape, self.coding)
 
 
 def _mask_files(rows: RowFile, images: _Images) -> Iterator[Path]:
@@ -196,7 +197,7 @@ def import_manifest(
     separators: str = "",
     project: str | None = None,
     mask_threshold: float | None = None,
-    **options: Unpack[ImportOptions],
+    **options: Unpack[CropOptions],
 ) -> ImportReport:
     """Write a crop store from a table of crops.
 
@@ -277,7 +278,8 @@ def import_manifest(
             f"(channels: {', '.join(channels)}).",
             "Add a column `mask`, or name the channel that shows every cell with --marker.",
         )
-    size = common_size((item[1] for item in _first_images(rows, images)), table)
+    any_size = options.get("size") is not None
+    size = common_size((item[1] for item in _first_images(rows, images)), table, any_size=any_size)
     dtype, types, first_row = next(
         (image.dtype, types, row)
         for row, image, types in _first_images(rows, images)
@@ -317,7 +319,8 @@ def import_manifest(
     )
     masks = _mask_files(rows, images)
     coding = survey_masks(spread(masks, len(rows) - scan.without_mask), mask_threshold)
-    reader = _Reader(table, images, store_format, classes, types, first_row, coding)
+    side = None if any_size else size
+    reader = _Reader(table, images, store_format, classes, types, first_row, coding, side)
     return run_import(out, ImportSpec("manifest", store_format, reader, number), listing, **options)
 
 

@@ -129,7 +129,7 @@ def spread(items: Iterable[Any], total: int, most: int = SURVEYED) -> Iterator[A
 
 
 def read_mask(
-    path: Path, size: int, coding: MaskCoding
+    path: Path, shape: tuple[int, ...], coding: MaskCoding
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], list[str]]:
     """Read a crop's mask.
 
@@ -137,15 +137,15 @@ def read_mask(
     ----------
     path
         A TIFF or PNG, as for `read_labels`.
-    size
-        Side of the crop, pixels.
+    shape
+        Height and width of the crop, pixels.
     coding
         How the source's masks are coded (`survey_masks`).
 
     Returns
     -------
     mask, foreground, how
-        Booleans of shape (size, size): the centre cell, and every cell that the image shows; and
+        Booleans of that shape: the centre cell, and every cell that the image shows; and
         the names under which to count how it was understood.
 
     Raises
@@ -155,7 +155,7 @@ def read_mask(
         the centre.
     """
     image = read_labels(path)
-    if image.shape != (size, size):
+    if image.shape != shape:
         raise CropRejected("a mask of another shape than the crop")
     understood = understand(image, coding)
     cells, how = understood.labels, understood.how

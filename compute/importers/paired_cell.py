@@ -40,7 +40,7 @@ from compute.importers.localization_table import (
 )
 from compute.importers.part_builder import Crop, PartBuilder
 from compute.importers.run_import import (
-    ImportOptions,
+    CropOptions,
     ImportReport,
     Listing,
     chunk_size,
@@ -87,7 +87,7 @@ class _Reader:
     """Reads cells in the genes' folders."""
 
     source: Path
-    size: int
+    size: int | None
     table: LocalizationTable
     project: str | None
 
@@ -96,8 +96,10 @@ class _Reader:
         for item in items:
             builder.part.found += 1
             try:
+                image = _read(self.source, item, builder.part.counts, self.project)
+                check_crop(image, self.size)
                 crop = Crop(
-                    _read(self.source, item, self.size, builder.part.counts, self.project),
+                    image,
                     item.gene,
                     item.field,
                     orf=self.table.orf.get(item.gene),
@@ -116,7 +118,7 @@ def import_paired_cell(
     class_names: Path | str | None = None,
     separators: str = "",
     project: str | None = None,
-    **options: Unpack[ImportOptions],
+    **options: Unpack[CropOptions],
 ) -> ImportReport:
     """Write a crop store from a folder of Paired Cell Inpainting crops.
 
@@ -170,7 +172,8 @@ def import_paired_cell(
     known = {gene for gene in genes if is_clean(gene)}
     names = read_class_names(class_names, separators)
     table, classes = settle(read_localizations(localizations, names), names, known)
-    size = common_size(_first_images(source, genes, project), source)
+    any_size = options.get("size") is not None
+    size = common_size(_first_images(source, genes, project), source, any_size=any_size)
     store_format = StoreFormat(CHANNELS, size, "float32", classes)
     notes = table.notes(known) if localizations is not None else []
     if localizations is None:
@@ -202,7 +205,8 @@ def import_paired_cell(
         },
         notes,
     )
-    spec = ImportSpec("paired-cell", store_format, _Reader(source, size, table, project), MARKER)
+    reader = _Reader(source, None if any_size else size, table, project)
+    spec = ImportSpec("paired-cell", store_format, reader, MARKER)
     return run_import(out, spec, listing, **options)
 
 
@@ -252,15 +256,13 @@ def _cells(source: Path, gene: str) -> Iterator[_Found]:
 
 
 def _read(
-    source: Path, item: _Found, size: int | None, counts: Counter[str], project: str | None
+    source: Path, item: _Found, counts: Counter[str], project: str | None
 ) -> NDArray[np.float32]:
-    """Read a cell's channels, float32, shape (2, H, W); with `size` None they are not checked."""
+    """Read a cell's channels, float32, shape (2, H, W)."""
     if item.problem is not None:
         raise CropRejected(item.problem)
     paths = [source / item.gene / name for name in item.files]
     image, _ = read_channels(paths, len(CHANNELS), counts, project)
-    if size is not None:
-        check_crop(image, size)
     return image.astype(np.float32)
 
 
@@ -270,7 +272,7 @@ def _first_images(
     for gene in genes:
         for item in _cells(source, gene):
             try:
-                yield _read(source, item, None, Counter(), project)
+                yield _read(source, item, Counter(), project)
             except CropRejected as rejected:
                 yield Unread(item.where, rejected)
 

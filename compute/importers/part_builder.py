@@ -16,6 +16,7 @@ from compute.images.fill_holes import medium_mask, windows_from_crops
 from compute.images.segmentation import DEFAULT, HALO, SegmentationConfig, segment
 from compute.importers.duplicates import DuplicateCheck, pixel_digest
 from compute.importers.judge import judge
+from compute.importers.resample import CropFit
 from compute.schema import UNUSABLE
 from compute.store.part import Part
 
@@ -97,6 +98,8 @@ class PartBuilder:
         default, and any channel where there is neither.
     unchecked_masks
         Whether masks that do not lie on cells are left unflagged. False by default.
+    fit
+        How crops are brought to the store's side; None, the default, where they have it.
     """
 
     def __init__(
@@ -109,6 +112,7 @@ class PartBuilder:
         duplicates: DuplicateCheck | None = None,
         shows: int | None = None,
         unchecked_masks: bool = False,
+        fit: CropFit | None = None,
     ) -> None:
         self.part = part
         self.marker = marker
@@ -117,6 +121,7 @@ class PartBuilder:
         self.duplicates = duplicates or DuplicateCheck()
         self.shows = marker if marker is not None else shows
         self.unchecked_masks = unchecked_masks
+        self.fit = fit
         self._waiting: list[Crop] = []
         self._added = 0
         self._candidates: dict[str, list[tuple[int, int, Crop]]] = {}
@@ -139,6 +144,11 @@ class PartBuilder:
         """
         if not compared:
             self.duplicates.check(crop.image)
+        if self.fit is not None:
+            image, mask, foreground = self.fit.apply(
+                crop.image, crop.mask, crop.foreground, self.shows, self.part.counts
+            )
+            crop = replace(crop, image=image, mask=mask, foreground=foreground)
         self._waiting.append(crop)
         if len(self._waiting) == SEGMENTED_AT_ONCE:
             self._flush()

@@ -50,7 +50,7 @@ from compute.importers.mask_files import SURVEYED, read_mask, spread, survey_mas
 from compute.importers.masks import MaskCoding
 from compute.importers.part_builder import Crop, PartBuilder
 from compute.importers.run_import import (
-    ImportOptions,
+    CropOptions,
     ImportReport,
     Listing,
     chunk_size,
@@ -113,6 +113,7 @@ class _Reader:
     coding: MaskCoding
     types: tuple[str, ...]
     project: str | None
+    size: int | None
 
     def read(self, items: Sequence[_Found], builder: PartBuilder) -> None:
         """Add the cells that can be taken; count and reject the others."""
@@ -145,11 +146,11 @@ class _Reader:
         """Read and check a cell: image, mask, foreground, and how the mask was understood."""
         image, types = _image(self.source, item, self.format.channels, counts, self.project)
         check_types(types, self.types)
-        check_crop(image, self.format.size)
+        check_crop(image, self.size)
         name = (item.files or {}).get("mask")
         if name is not None:
             path = self.source / item.gene / name
-            return image, *read_mask(path, self.format.size, self.coding)
+            return image, *read_mask(path, image.shape[1:], self.coding)
         if "RFP" not in self.format.channels:
             raise CropRejected("no mask, and no cytosol channel to find the cell in")
         return image, None, None, []
@@ -166,7 +167,7 @@ def import_pifia(
     separators: str = "",
     project: str | None = None,
     mask_threshold: float | None = None,
-    **options: Unpack[ImportOptions],
+    **options: Unpack[CropOptions],
 ) -> ImportReport:
     """Write a crop store from a folder of PIFiA's crops.
 
@@ -234,7 +235,8 @@ def import_pifia(
     table, classes = settle(read_localizations(localizations, names), names, known)
     split_of = _splits(splits)
     channels = _channels(source, genes)
-    size, dtype, types = _size_and_types(source, genes, channels, project)
+    any_size = options.get("size") is not None
+    size, dtype, types = _size_and_types(source, genes, channels, project, any_size=any_size)
     store_format = StoreFormat(channels, size, dtype.name, classes)
     notes = table.notes(known) if localizations is not None else []
     if localizations is None:
@@ -290,7 +292,9 @@ def import_pifia(
     )
     marker = channels.index("RFP") if "RFP" in channels else None
     coding = survey_masks(_some_masks(source, genes), mask_threshold)
-    reader = _Reader(source, store_format, table, coding, types, project)
+    reader = _Reader(
+        source, store_format, table, coding, types, project, None if any_size else size
+    )
     spec = ImportSpec("pifia", store_format, reader, marker)
     return run_import(out, spec, listing, **options)
 
@@ -391,7 +395,12 @@ def _channels(source: Path, genes: list[str]) -> tuple[str, ...]:
 
 
 def _size_and_types(
-    source: Path, genes: list[str], channels: tuple[str, ...], project: str | None
+    source: Path,
+    genes: list[str],
+    channels: tuple[str, ...],
+    project: str | None,
+    *,
+    any_size: bool,
 ) -> tuple[int, np.dtype[Any], tuple[str, ...]]:
     """Return the side of most of the first crops, pixels, and their most common pixel types."""
     found: Counter[tuple[np.dtype[Any], tuple[str, ...]]] = Counter()
@@ -407,7 +416,7 @@ def _size_and_types(
                 found[image.dtype, types] += 1
                 yield image
 
-    size = common_size(images(), source)
+    size = common_size(images(), source, any_size=any_size)
     return size, *found.most_common(1)[0][0]
 
 

@@ -6,6 +6,7 @@ medium, as holes are filled (`compute.images.fill_holes`), so that no cell is mi
 neighbour.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +17,17 @@ from skimage.transform import resize
 
 from compute.errors import UsageError
 from compute.images.fill_holes import fill_batch
+from compute.images.seeded import lit
 from compute.importers.duplicates import pixel_digest
+from compute.importers.first_crops import LARGEST_CROP
 
 _resize: Callable[..., NDArray[Any]] = resize
 
 LEAST_SCALE, MOST_SCALE = 0.05, 20.0
 """Range of factors by which images are resampled."""
+
+LEAST_SIDE = 8
+"""Smallest side of a crop, pixels."""
 
 NEARLY = 0.01
 """Two pixel sizes that differ by less are one."""
@@ -52,6 +58,109 @@ class Resampling:
             if self.pixel_size is not None
             else f"Images were resampled by {self.scale:.3g}."
         ]
+
+
+FITTED = {
+    "fit: cut": "crop(s) were cut to {size}×{size} pixels around their middle.",
+    "fit: padded": "crop(s) were padded to {size}×{size} pixels with their own medium.",
+    "fit: cut and padded": "crop(s) were cut in one direction and padded in the other to "
+    "{size}×{size} pixels.",
+}
+"""Count of a part → what was done to so many crops."""
+
+
+@dataclass(frozen=True)
+class CropFit:
+    """How crops of a source are brought to the store's pixel size and side.
+
+    Parameters
+    ----------
+    size
+        Side of the store's crops, pixels.
+    resampling
+        How pixels of the source become those of the store; by default they stay.
+    """
+
+    size: int
+    resampling: Resampling = Resampling()
+
+    def apply(
+        self,
+        image: NDArray[Any],
+        mask: NDArray[np.bool_] | None,
+        foreground: NDArray[np.bool_] | None,
+        marker: int | None,
+        counts: Counter[str],
+    ) -> tuple[NDArray[Any], NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
+        """Resample a crop, and cut or pad it.
+
+        Parameters
+        ----------
+        image
+            Shape (C, H, W).
+        mask, foreground
+            The centre cell and every cell, shape (H, W), or None.
+        marker
+            Number of the channel that shows cells, to pad a crop without masks with its medium
+            only; None where there is none.
+        counts
+            Gets what was done, by the names of `FITTED`.
+
+        Returns
+        -------
+        image, mask, foreground
+            Of the store's side.
+        """
+        scale = self.resampling.scale
+        image = resample_image(image, scale)
+        mask, foreground = (
+            None if one is None else resample_labels(one, scale) for one in (mask, foreground)
+        )
+        cells = foreground if foreground is not None else mask
+        if cells is None and marker is not None and min(image.shape[1:]) < self.size:
+            cells = lit(image[marker])
+        if mask is not None and cells is not None:
+            cells = cells | mask
+        image, mask, foreground, how = resize_crop(image, mask, foreground, cells, self.size)
+        if how:
+            counts[f"fit: {how}"] += 1
+        return image, mask, foreground
+
+
+def fit_notes(counts: Counter[str], size: int) -> list[str]:
+    """Say how many crops were cut or padded."""
+    return [
+        f"{counts[name]} {words.format(size=size)}"
+        for name, words in FITTED.items()
+        if counts[name]
+    ]
+
+
+def choose_fit(
+    native: int, size: int | None, pixel_size: float | None, resample: float | None
+) -> CropFit:
+    """Find out how crops of a source become those of the store.
+
+    Parameters
+    ----------
+    native
+        Side of most crops of the source, pixels.
+    size
+        Side that is wanted, pixels; None keeps it, as far as resampling allows.
+    pixel_size, resample
+        See `choose_resampling`.
+
+    Raises
+    ------
+    UsageError
+        The side is out of range, or see `choose_resampling`.
+    """
+    resampling = choose_resampling(None, pixel_size, resample)
+    if size is not None and not LEAST_SIDE <= size <= LARGEST_CROP:
+        raise UsageError(
+            f"--size {size} is out of range.", f"Allowed: {LEAST_SIDE} to {LARGEST_CROP} pixels."
+        )
+    return CropFit(size or max(LEAST_SIDE, round(native * resampling.scale)), resampling)
 
 
 def choose_resampling(
@@ -142,6 +251,7 @@ def resize_crop(
     image: NDArray[Any],
     mask: NDArray[np.bool_] | None,
     foreground: NDArray[np.bool_] | None,
+    cells: NDArray[np.bool_] | None,
     size: int,
 ) -> tuple[NDArray[Any], NDArray[np.bool_] | None, NDArray[np.bool_] | None, str]:
     """Cut or pad a crop around its middle to a side.
@@ -152,6 +262,8 @@ def resize_crop(
         Shape (C, H, W).
     mask, foreground
         The centre cell and every cell, shape (H, W), or None.
+    cells
+        What is no medium, shape (H, W); None where nothing is known.
     size
         Side of the result, pixels.
 
@@ -184,9 +296,8 @@ def resize_crop(
     if pad:
         hole = np.ones((size, size), bool)
         hole[inside] = False
-        known = [one for one in (new_mask, new_foreground) if one is not None]
-        cells = np.logical_or.reduce(known) if known else np.zeros((size, size), bool)
+        known = np.zeros((size, size), bool) if cells is None else placed(cells)
         seed = np.array([pixel_digest(new)], np.uint64)
-        new = fill_batch(new[None], hole[None], cells[None], seed)[0][0]
+        new = fill_batch(new[None], hole[None], known[None], seed)[0][0]
     how = " and ".join(["cut"] * cut + ["padded"] * pad)
     return new, new_mask, new_foreground, how

@@ -11,7 +11,7 @@ byte by byte, whatever the number of processes and interruptions, and memory hol
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
@@ -26,6 +26,7 @@ from compute.importers.duplicates import DigestSet
 from compute.importers.judge import channels_gone, judgement_notes, refuse
 from compute.importers.masks import mask_notes
 from compute.importers.part_builder import NO_WINDOW
+from compute.importers.resample import choose_fit, fit_notes
 from compute.importers.text_table import printable
 from compute.importers.tiff import reading_notes
 from compute.storage.atomic_files import Progress, sha256, silent
@@ -57,6 +58,14 @@ class ImportOptions(TypedDict, total=False):
     progress: Progress | None
     unchecked_masks: bool
     no_surroundings: bool
+
+
+class CropOptions(ImportOptions, total=False):
+    """Options of importers of crops, beside those of every importer; `run_import` explains them."""
+
+    size: int | None
+    pixel_size: float | None
+    resample: float | None
 
 
 @dataclass(frozen=True)
@@ -136,6 +145,9 @@ def run_import(
     progress: Progress | None = None,
     unchecked_masks: bool = False,
     no_surroundings: bool = False,
+    size: int | None = None,
+    pixel_size: float | None = None,
+    resample: float | None = None,
 ) -> ImportReport:
     """Write a crop store from a source, or resume an interrupted import.
 
@@ -170,6 +182,14 @@ def run_import(
     no_surroundings
         Take crops whose surroundings were removed; the store says so, and no background can be
         tested with it. By default they are refused.
+    size
+        Side of the store's crops, pixels: crops are cut around their middle, or padded with their
+        own medium. None, the default, keeps that of the source, whose crops must then be alike.
+    pixel_size
+        Micrometres from pixel to pixel in the source; None, the default, where nobody knows.
+    resample
+        Micrometres from pixel to pixel that the store should have; None, the default, leaves pixels
+        as they are.
 
     Returns
     -------
@@ -190,6 +210,14 @@ def run_import(
     """
     if jobs is not None and jobs < 1:
         raise UsageError(f"jobs = {jobs} cannot be used.", "Allowed: 1 or more.")
+    if not (size is None and pixel_size is None and resample is None):
+        fit = choose_fit(spec.format.size, size, pixel_size, resample)
+        spec = replace(
+            spec,
+            format=replace(spec.format, size=fit.size),
+            fit=fit,
+            pixel_size=fit.resampling.pixel_size,
+        )
     out, report, store_format = Path(out), progress or silent, spec.format
     spec = replace(spec, unchecked_masks=unchecked_masks)
     judged = partial(
@@ -208,6 +236,7 @@ def run_import(
         "unchecked_masks": unchecked_masks,
         "no_surroundings": no_surroundings,
         "one_field": one_field,
+        "resampling": None if spec.fit is None else asdict(spec.fit.resampling),
         **listing.depends_on,
     }
     with CropStoreWriter(
@@ -246,6 +275,8 @@ def run_import(
         judged(counts)
         notes = [
             *listing.notes,
+            *([] if spec.fit is None else spec.fit.resampling.notes()),
+            *fit_notes(counts, store_format.size),
             *mask_notes(counts, "label image" if spec.compared == "field" else "mask"),
             *listing.closing(counts),
             *reading_notes(counts),
@@ -253,6 +284,8 @@ def run_import(
             *_window_notes(counts),
         ]
         writer.source["notes"] = notes
+        if spec.pixel_size is not None:
+            writer.source["pixel_size"] = spec.pixel_size
         if gone := channels_gone(counts, store_format.channels):
             writer.source["without_surroundings"] = gone
     stored = CropStore(out).meta["counts"]

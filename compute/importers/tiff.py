@@ -245,7 +245,7 @@ def as_stored(image: NDArray[Any]) -> NDArray[Any]:
     return stored
 
 
-def check_crop(image: NDArray[Any], size: int) -> None:
+def check_crop(image: NDArray[Any], size: int | None) -> None:
     """Refuse a crop that a model could not use.
 
     Parameters
@@ -253,7 +253,7 @@ def check_crop(image: NDArray[Any], size: int) -> None:
     image
         Shape (C, H, W).
     size
-        Side that every crop of the store has, pixels.
+        Side that every crop of the source has, pixels; None where they are cut or padded.
 
     Raises
     ------
@@ -261,9 +261,12 @@ def check_crop(image: NDArray[Any], size: int) -> None:
         The crop is of another size, holds values that are not finite, or has a channel whose
         pixels are all the same.
     """
-    if image.shape[1:] != (size, size):
+    if size is not None and image.shape[1:] != (size, size):
         height, width = image.shape[1:]
-        raise CropRejected(f"{height}×{width} pixels; {size}×{size} expected")
+        raise CropRejected(
+            f"{height}×{width} pixels; {size}×{size} expected",
+            remedy=f"Cut or pad all crops to one side, such as --size {size}.",
+        )
     if not np.isfinite(image).all():
         raise CropRejected("pixels that are not finite (NaN or infinite)")
     if (image.min((1, 2)) == image.max((1, 2))).any():

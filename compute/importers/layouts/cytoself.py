@@ -5,8 +5,8 @@ What is in it
     (its ``_label.npy`` holds Python objects and is never opened: localizations come from a table);
     or ``Image_data00.npy`` and so on, shape (cells, H, W, 4), channels last: the protein, the
     nucleus, the distance from it (no image) and its segmentation, with ``Label_data00.csv``, a row
-    per cell. There are no masks of cells: they are found around the nuclei, where protein or nucleus
-    are brighter than the rest, and counted as found.
+    per cell. There are no masks of cells: they are found around the nuclei, where protein or
+    nucleus are brighter than the rest, and counted as found.
 Publication
     Kobayashi and others, "Self-supervised deep learning encodes high-resolution features of protein
     subcellular localization", Nature Methods 19: 995, 2022, doi:10.1038/s41592-022-01541-z.
@@ -134,7 +134,7 @@ def _per_protein(paths: list[Path]) -> tuple[list[ArrayRecord], list[str]]:
                 CellRows(numbers=numbers),
                 fields,
                 {"protein": protein},
-            )  # fmt: skip
+            )
         )
     return records, [
         "The files do not say which image a crop is from: all of a protein count as one field, and "

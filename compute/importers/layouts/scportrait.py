@@ -85,8 +85,11 @@ def list_crops(source: Path, options: PresetOptions) -> ArrayListing:
         else np.full(count, path.stem, object)
     )
     record = ArrayRecord(path.stem, (path,), count, planes, rows, fields, known, mask)
-    notes += [*said, "Every crop was stretched between its own percentiles, so brightness cannot be "
-              "compared between cells."]  # fmt: skip
+    notes += said
+    notes.append(
+        "Every crop was stretched between its own percentiles, so brightness cannot be compared "
+        "between cells."
+    )
     return ArrayListing(
         (record,), tuple(names[n] for n in planes), int(height), read_crops, tuple(notes)
     )
