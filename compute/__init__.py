@@ -36,6 +36,7 @@ PUBLIC = {
     "estimate": "compute.runs.estimate",
     "fetch": "compute.models.published.download",
     "import_chong": "compute.importers.chong",
+    "import_crop_arrays": "compute.importers.crop_arrays",
     "import_fields": "compute.importers.fields",
     "import_manifest": "compute.importers.manifest",
     "import_paired_cell": "compute.importers.paired_cell",
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from compute.errors import BystanderError as BystanderError
     from compute.importers.chong import import_chong as import_chong
     from compute.importers.config import CuttingConfig as CuttingConfig
+    from compute.importers.crop_arrays import import_crop_arrays as import_crop_arrays
     from compute.importers.fields import import_fields as import_fields
     from compute.importers.manifest import import_manifest as import_manifest
     from compute.importers.paired_cell import import_paired_cell as import_paired_cell

@@ -32,6 +32,7 @@ COPIED = (
 REFERENCE = {
     "Crop stores": (
         "compute.simulate", "compute.import_manifest", "compute.import_fields",
+        "compute.import_crop_arrays",
         "compute.CuttingConfig", "compute.import_pifia", "compute.import_chong",
         "compute.import_paired_cell", "compute.CropStore",
     ),

@@ -167,6 +167,15 @@ def import_crop_arrays(
         A channel that is not there is named.
     BystanderError
         See `compute.importers.run_import.run_import`.
+
+    Examples
+    --------
+    >>> from compute import import_crop_arrays
+    >>> report = import_crop_arrays(
+    ...     "single_cells.h5sc", "store", layout="scportrait"
+    ... )  # doctest: +SKIP
+    >>> report.stored  # doctest: +SKIP
+    96
     """
     source, out = Path(source), Path(out)
     refuse_early(out, options.get("overwrite", False))
