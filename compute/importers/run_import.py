@@ -25,7 +25,7 @@ from compute.importers.config import JUDGED_EARLY
 from compute.importers.duplicates import DigestSet
 from compute.importers.judge import channels_gone, judgement_notes, refuse
 from compute.importers.masks import mask_notes
-from compute.importers.part_builder import NO_WINDOW
+from compute.importers.part_builder import GIVEN, NO_WINDOW, SEGMENTED
 from compute.importers.text_table import printable
 from compute.importers.tiff import reading_notes
 from compute.storage.atomic_files import Progress, sha256, silent
@@ -253,6 +253,10 @@ def run_import(
             *_window_notes(counts),
         ]
         writer.source["notes"] = notes
+        writer.source["masks"] = {"given": counts[GIVEN], "segmented": counts[SEGMENTED]}
+        shows = spec.marker if spec.marker is not None else spec.shows
+        if shows is not None:
+            writer.source["marker"] = store_format.channels[shows]
         if gone := channels_gone(counts, store_format.channels):
             writer.source["without_surroundings"] = gone
     stored = CropStore(out).meta["counts"]
