@@ -30,7 +30,8 @@ def store_lines(path: Path, facts: Sequence[Fact]) -> Iterator[str]:
     """
     yield f"{path}: channels {', '.join(CropStore(path).channels)}"
     yield from (fact.line() for fact in facts)
-    yield f"To see its cells with their masks: bystander check {shlex.quote(str(path))} --pictures FOLDER"
+    command = f"bystander check {shlex.quote(str(path))} --pictures FOLDER"
+    yield f"To see its cells with their masks: {command}"
 
 
 def describe_run(run: RunDirectory) -> Iterator[str]:

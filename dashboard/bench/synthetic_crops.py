@@ -75,16 +75,17 @@ def examples(drawn: Drawn) -> Iterator[pa.Table]:
 def mosaic(drawn: Drawn) -> pa.Table:
     """Give the table of cells to look at: some without a flag, some cut by the border."""
     config = drawn.config
-    slots = len(config.composed)
-    pictures = _pictures(config)[config.composed.index("unaltered") :: slots]
+    # A run without unaltered crops shows the cells under its first condition.
+    first = config.composed.index("unaltered") if "unaltered" in config.composed else 0
+    pictures = _pictures(config)[first :: len(config.composed)]
     angle = np.linspace(0, 2 * np.pi, 41)
     ellipse = np.stack([31.5 + 13 * np.cos(angle), 31.5 + 16 * np.sin(angle)], axis=1).ravel()
     rows = []
     for number in range(min(MOSAIC_CELLS, len(drawn.names) * config.cells)):
         protein = number % len(drawn.names)
         cut = number % 5 == 4
-        first, second = drawn.classes[protein]
-        known = first == second and config.labels
+        one, other = drawn.classes[protein]
+        known = one == other and config.labels
         rows.append(
             {
                 "cell": protein * config.cells + number // len(drawn.names),
@@ -93,7 +94,7 @@ def mosaic(drawn: Drawn) -> pa.Table:
                 "group_cells": 9 if cut else 1000,
                 "looked_at": 9 if cut else 1000,
                 "protein": drawn.names[protein],
-                "localization": config.localizations[first] if known else None,
+                "localization": config.localizations[one] if known else None,
                 "labels": drawn.labels[protein].as_py(),
                 "field": f"field {protein}",
                 "flags": int(CellFlag.TOUCHES_BORDER) if cut else 0,

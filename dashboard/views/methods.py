@@ -42,12 +42,12 @@ def page() -> None:
     shared = current()
     show.header("Methods", shared, "What was run, on what, with what, and what was left out.")
     _summary(shared)
-    with show.guarded("The cells themselves"):
-        _cells(shared)
     _definitions(shared)
     with show.guarded("The counts of trials"):
         _trials(shared)
     _models(shared)
+    with show.guarded("The cells themselves"):
+        _cells(shared)
     with show.guarded("What was left out"):
         _left_out(shared)
     _provenance(shared)
@@ -93,8 +93,12 @@ def _cells(shared: Shared) -> None:
         return
     st.subheader("The cells themselves", anchor=False)
     origin = mask_origin(_source(shared))
-    if origin:
-        st.markdown(wording.plain_name(origin))
+    st.markdown(
+        wording.plain_name(
+            f"{origin or ''} Every outline should follow its cell; where outlines lie beside the "
+            "cells, no finding of this run holds.".strip()
+        )
+    )
     if not shared.run.has("mosaic"):
         st.markdown(
             "This run was made before runs kept pictures for this place; "

@@ -11,7 +11,7 @@ from skimage.measure import points_in_poly
 
 from compute.backgrounds.harmonise import measure
 from compute.runs import example_crops
-from compute.runs.example_crops import _choose, pixels_as_png, outline
+from compute.runs.example_crops import _choose, outline, pixels_as_png
 from compute.storage.run_directory import RunDirectory
 from compute.store.reader import CropStore
 from tests.compute.synthetic_cells import SIDE, disc
