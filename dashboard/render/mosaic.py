@@ -178,7 +178,7 @@ def arrange(table: pd.DataFrame, channels: Sequence[str], shown: Sequence[int]) 
     names = [channels[c] for c in shown]
     tints = ["#ffffff"] if len(shown) == 1 else [_hex(tint) for tint in images.PAIR]
     limits = "; ".join(
-        f"{name} from {low:,.3g} (black) to {high:,.3g}"
+        f"{name} from {_number(low)} (black) to {_number(high)}"
         for name, (low, high) in zip(names, contrast, strict=True)
     )
     left = [name for name in channels if name not in names]
@@ -193,8 +193,9 @@ def arrange(table: pd.DataFrame, channels: Sequence[str], shown: Sequence[int]) 
         tuple(zip(names, tints, strict=False)),
         int(records[0].size),
         int(records[0].reduced),
-        f"{count(len(records), 'cell')} of the store with the masks that it holds. Contrast is the "
-        f"same for all tiles, from percentile {images.LOW:g} to {images.HIGH:g} of their pixels: "
+        f"{count(len(records), 'cell')} of the store with the masks that it holds: every outline "
+        "should follow its cell. Contrast is the same for all tiles, from percentile "
+        f"{images.LOW:g} to {images.HIGH:g} of their pixels: "
         f"{limits}.{own_contrast}{without}",
     )
 
@@ -308,7 +309,10 @@ def _group(name: str, first: Any, tiles: Sequence[Tile]) -> Group:
     total, looked = int(first.group_cells), int(first.looked_at)
     shown = f"{len(tiles):,} of {count(total, 'cell')}"
     if name == GOOD:
-        return Group(GOOD_TITLE, f"{shown}, drawn by lot from every class in turn.", tuple(tiles))
+        how = (
+            "all that there are" if len(tiles) == total else "drawn by lot from every class in turn"
+        )
+        return Group(GOOD_TITLE, f"{shown}: {how}.", tuple(tiles))
     flag = CellFlag[name]
     meaning = CELL_FLAGS[flag]
     if len(tiles) == total:
@@ -317,6 +321,11 @@ def _group(name: str, first: Any, tiles: Sequence[Tile]) -> Group:
         among = f", looked for among {looked:,} drawn by lot" if looked < total else ""
         how = f"{WORST_FIRST[flag]}{among}"
     return Group(f"{_short(flag).capitalize()}: {meaning}", f"{shown}: {how}.", tuple(tiles))
+
+
+def _number(value: float) -> str:
+    """Write an intensity with about three digits."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _hex(tint: images.Tint) -> str:

@@ -93,12 +93,8 @@ def _cells(shared: Shared) -> None:
         return
     st.subheader("The cells themselves", anchor=False)
     origin = mask_origin(_source(shared))
-    st.markdown(
-        wording.plain_name(
-            f"{origin or ''} Every outline should follow its cell; where outlines lie beside the "
-            "cells, no finding of this run holds.".strip()
-        )
-    )
+    if origin:
+        st.markdown(wording.plain_name(origin))
     if not shared.run.has("mosaic"):
         st.markdown(
             "This run was made before runs kept pictures for this place; "
@@ -126,8 +122,9 @@ def _mosaic(shared: Shared) -> None:
         outlines = st.toggle("Outlines of the masks", value=True, key="mosaic_outlines")
     shown = choices[chosen]
     drawn, caption = cache.mosaic_of(shared.run, shown, outlines=outlines)
-    st.html(drawn)
+    # Above the tiles: it says what to look for.
     show.caption(caption, shared)
+    st.html(drawn)
     st.download_button(
         "Download as PNG",
         functools.partial(_mosaic_file, shared, shown, outlines),

@@ -49,7 +49,7 @@ def test_every_cell_stands_in_its_group_with_how_it_was_chosen():
     groups = arranged().groups
     assert [len(group.tiles) for group in groups] == [7, 3, 2]
     assert [tile.cell for group in groups for tile in group.tiles] == list(range(1000, 1012))
-    assert groups[0].note == "7 of 900 cells, drawn by lot from every class in turn."
+    assert groups[0].note == "7 of 900 cells: drawn by lot from every class in turn."
     assert groups[1].title == f"Off centre: {CELL_FLAGS[CellFlag.OFF_CENTRE]}"
     assert groups[1].note == "3 of 3 cells: all that there are."
     assert groups[2].note == (
@@ -76,7 +76,7 @@ def test_contrast_is_one_for_all_but_for_tiles_on_which_nothing_would_be_seen():
     for plane, tile in zip(planes, (t for g in plain.groups for t in g.tiles), strict=True):
         expected = np.rint(255 * np.clip((plane[0] - low) / (high - low), 0, 1))
         np.testing.assert_array_equal(tile.picture, expected)
-    assert f"{low:,.3g} (black) to {high:,.3g}" in plain.caption
+    assert f"{low:,.0f} (black) to {high:,.0f}" in plain.caption
     assert "Not in this picture: c1." in plain.caption
 
 
