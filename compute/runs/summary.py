@@ -139,7 +139,7 @@ def _of_classes(cells: _Cells) -> Iterator[Fact]:
         without = len(cells.proteins - cells.labelled)
         yield Fact(
             "no class",
-            f"{cells.unlabelled:,} cells, {without:,} proteins without any class: no swap by "
+            f"{cells.unlabelled:,} cells, {without:,} protein(s) without any class: no swap by "
             "class, not in pair tests",
         )
 

@@ -46,7 +46,7 @@ def test_a_summary_says_what_the_store_holds(tmp_path):
     assert ("fields", "5 (images that cells were cut from)") in said
     counts = pd.Series(labels).value_counts()
     assert ("classes", f"2: actin {counts['actin']}, ER {counts['ER']}") in said
-    none = f"{labels.count(None)} cells, 1 proteins without any class: no swap by class, not in "
+    none = f"{labels.count(None)} cells, 1 protein(s) without any class: no swap by class, not in "
     assert ("no class", f"{none}pair tests") in said
     assert ("crops", "16 × 16 pixels, uint16") in said
     channels = [text for topic, text in said if topic == "channel"]

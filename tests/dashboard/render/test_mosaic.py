@@ -76,7 +76,7 @@ def test_contrast_is_one_for_all_but_for_tiles_on_which_nothing_would_be_seen():
     for plane, tile in zip(planes, (t for g in plain.groups for t in g.tiles), strict=True):
         expected = np.rint(255 * np.clip((plane[0] - low) / (high - low), 0, 1))
         np.testing.assert_array_equal(tile.picture, expected)
-    assert f"{low:,.0f} (black) to {high:,.0f}" in plain.caption
+    assert f"c0 from {low:.3g} (black) to {high:,.0f}" in plain.caption
     assert "Not in this picture: c1." in plain.caption
 
 

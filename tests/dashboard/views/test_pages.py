@@ -9,6 +9,7 @@ import pytest
 
 from dashboard.bench.synthetic_run import make_run
 from dashboard.views import PAGES
+from dashboard.wording import plain_name
 from tests.dashboard.opening import SMALL
 
 VIEWS = tuple(page.name for page in PAGES)
@@ -362,7 +363,7 @@ def test_methods_shows_the_cells_and_where_their_masks_are_from(app, made):
     assert "mask of the cell" not in text_of(test)
     test.selectbox(key="mosaic_channels").select("RFP").run()
     fine(test)
-    assert "Not in this picture: GFP." in text_of(test)
+    assert plain_name("Not in this picture: GFP.") in text_of(test)
 
 
 @pytest.mark.parametrize("change", [{"examples": 0}, {"without": ("mosaic",)}])
