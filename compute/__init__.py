@@ -44,6 +44,7 @@ PUBLIC = {
     "list_models": "compute.models.card",
     "list_sources": "compute.models.published.catalogue",
     "load_model": "compute.models.embedder",
+    "make_mosaic": "compute.runs.mosaic",
     "measure_appearance": "compute.bench.appearance",
     "measure_embedding": "compute.bench.whole",
     "measure_fingerprint": "compute.bench.whole",
@@ -90,6 +91,7 @@ if TYPE_CHECKING:
     from compute.runs.describe import check_model as check_model
     from compute.runs.engines import EngineConfig as EngineConfig
     from compute.runs.estimate import estimate as estimate
+    from compute.runs.mosaic import make_mosaic as make_mosaic
     from compute.runs.run import run as run
     from compute.runs.sensitivity import sensitivity as sensitivity
     from compute.runs.variants import SensitivityConfig as SensitivityConfig

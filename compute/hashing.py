@@ -52,6 +52,10 @@ class Stream(IntEnum):
     """Bucket and sign of a pair of a centre unit and a donor unit in a sketch."""
     EXAMPLE_CELLS = 501
     """Which cells' crops are kept to look at, beside those that moved most."""
+    MOSAIC_CELLS = 502
+    """Which cells a mosaic of a store shows."""
+    SAMPLED_BLOCKS = 503
+    """Which blocks of a store are looked at where not all can be."""
     TRAIN_FIELDS = 601
     """Which fields of a protein are for training where a store's split is drawn."""
     VALIDATION_FIELDS = 0x5711

@@ -16,9 +16,10 @@ from dashboard.figures import registry
 from dashboard.figures.figure import Figure
 from dashboard.figures.keys import FigureKey
 from dashboard.figures.request import Request
-from dashboard.queries import copies, open_runs
+from dashboard.queries import copies, mosaic, open_runs
 from dashboard.queries.open_runs import Run
 from dashboard.render import figures, strips
+from dashboard.render import mosaic as drawn_mosaic
 from dashboard.report import deck, files, screen
 
 P = ParamSpec("P")
@@ -93,6 +94,30 @@ def strip(run: Run, request: strips.Request, *, layout: str = "table") -> str:
 
 @st.cache_data(show_spinner=False, max_entries=100)
 def _crop_rows(key: str, _make: Callable[[], str]) -> str:
+    return _make()
+
+
+def mosaic_of(run: Run, shown: tuple[int, ...], *, outlines: bool) -> tuple[str, str]:
+    """Return the HTML of a run's mosaic and its caption from the cache, or draw it.
+
+    Parameters
+    ----------
+    shown
+        Numbers of the channels to show.
+    outlines
+        Whether masks are drawn.
+    """
+
+    def make() -> tuple[str, str]:
+        table = mosaic.tiles(run)
+        arranged = drawn_mosaic.arrange(table, run.channels, shown)
+        return drawn_mosaic.mosaic_html(arranged, outlines=outlines), arranged.caption
+
+    return _mosaic(f"{run.token} {shown!r} {outlines}", make)
+
+
+@st.cache_data(show_spinner=False, max_entries=20)
+def _mosaic(key: str, _make: Callable[[], tuple[str, str]]) -> tuple[str, str]:
     return _make()
 
 

@@ -6,8 +6,9 @@ Layer: standard output and standard error; no files.
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -19,9 +20,14 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
+from rich.text import Text
 
 from compute.errors import BystanderError
 from compute.storage.atomic_files import Progress as Report
+
+if TYPE_CHECKING:
+    from compute.runs.summary import Fact
 
 PLAIN_EVERY = 10.0
 """Seconds between plain progress lines of one stage."""
@@ -77,6 +83,39 @@ def _end_if_asked() -> None:
     """Raise `Terminated` where that was swallowed; only the main thread may."""
     if terminating.is_set() and threading.current_thread() is threading.main_thread():
         raise Terminated
+
+
+def show(lines: Sequence[str], facts: "Sequence[Fact]" = ()) -> None:
+    """Print lines; on a terminal those that are facts as a table that fits its width.
+
+    Parameters
+    ----------
+    lines
+        Plain text, printed as it is where nobody reads it on a terminal.
+    facts
+        Facts about a store, each of which is one of the lines; none by default.
+    """
+    told = {fact.line() for fact in facts} if out.is_terminal else set()
+    tabulated = False
+    for line in lines:
+        if line not in told:
+            out.print(line, markup=False)
+        elif not tabulated:
+            out.print(_table(facts), soft_wrap=False)
+            tabulated = True
+
+
+def _table(facts: "Sequence[Fact]") -> Table:
+    """Return topics beside what is said of them; a topic stands once."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    before = ""
+    for fact in facts:
+        topic = "" if fact.topic == before else fact.topic
+        table.add_row(Text(f"  {topic}", style="bold"), Text(fact.text))
+        before = fact.topic
+    return table
 
 
 def notice(text: str) -> None:

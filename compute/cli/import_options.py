@@ -61,7 +61,8 @@ def import_with(
 
 def describe(path: Path) -> None:
     """Print what a new crop store holds, and what could not be taken."""
-    from compute.runs.describe import describe_store
+    from compute.runs.describe import store_lines
+    from compute.runs.summary import summarise_store
 
-    for line in describe_store(path):
-        console.out.print(line, markup=False)
+    facts = summarise_store(path)
+    console.show(list(store_lines(path, facts)), facts)

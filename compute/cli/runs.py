@@ -285,14 +285,24 @@ def published(
 @app.command()
 def check(
     path: Annotated[Path, typer.Argument(help="A crop store or a run directory.")],
+    pictures: Annotated[
+        Path | None,
+        typer.Option(help="Folder for PNGs of 40 of its cells with their masks: good and worst."),
+    ] = None,
 ) -> None:
     """Verify a crop store or a run: files, hashes, schemas, counts, references.
 
-    Example: bystander check my-run
+    Example: bystander check store --pictures pictures
     """
     from compute.runs.describe import check as verify
 
     with console.progress() as report:
         checked = verify(path, progress=report)
-    for line in checked.lines:
-        console.out.print(line, markup=False)
+    console.show(checked.lines, checked.facts)
+    if pictures is not None:
+        from compute.runs.mosaic import mosaic_of
+        from dashboard.render.mosaic_picture import write_mosaic
+
+        found = mosaic_of(path)
+        for made in write_mosaic(found.table, found.channels, pictures, marker=found.marker):
+            console.out.print(f"Picture: {made}", markup=False)

@@ -54,7 +54,10 @@ from compute.storage.run_directory import RunDirectory
 COPIED = ("pairwise", "pair_tallies")
 """Summary tables that the probe stage has written in parts, which are joined here."""
 
-MADE = tuple(name for name in schema.SUMMARY_TABLES if name not in (*COPIED, "examples"))
+PICTURES = ("examples", "mosaic")
+"""Summary tables of crops to look at, which `compute.runs` makes."""
+
+MADE = tuple(name for name in schema.SUMMARY_TABLES if name not in (*COPIED, *PICTURES))
 """Summary tables that are computed here."""
 
 BY_PROTEIN = ("shifts", "distributions", "variation", "truth")

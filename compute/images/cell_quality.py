@@ -50,15 +50,12 @@ def flag_cells(masks: NDArray[np.bool_], foregrounds: NDArray[np.bool_]) -> NDAr
         return flags
     area = masks.sum((1, 2))
     empty = area < smallest_area(height, width)
-    rows, columns = np.arange(height) + 0.5, np.arange(width) + 0.5
-    safe = np.maximum(area, 1)
-    y = masks.sum(2) @ rows / safe - height / 2
-    x = masks.sum(1) @ columns / safe - width / 2
+    distance = centre_distances(masks)
     ring = border_pixels(masks)
     medium = height * width - foregrounds.sum((1, 2))
     side, radius = min(height, width), np.sqrt(area / np.pi)
     flags[empty] |= CellFlag.EMPTY_MASK
-    flags[~empty & (np.hypot(x, y) > by_cell(OFF_CENTRE, side, radius))] |= CellFlag.OFF_CENTRE
+    flags[~empty & (distance > by_cell(OFF_CENTRE, side, radius))] |= CellFlag.OFF_CENTRE
     flags[ring > by_cell(BORDER_LENGTH, side, radius)] |= CellFlag.TOUCHES_BORDER
     flags[medium < LEAST_MEDIUM * height * width] |= CellFlag.LITTLE_MEDIUM
     return flags
@@ -87,6 +84,18 @@ def by_cell(share: float, side: int, radius: NDArray[np.float64]) -> NDArray[np.
         Pixels: the share of the side, or of `LARGE_CROP` or the radius where these are less.
     """
     return np.minimum(share * side, np.maximum(share * LARGE_CROP, radius))
+
+
+def centre_distances(masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Measure how far masks' centroids are from their crops' centres, pixels.
+
+    From shape (N, H, W) to (N,); an empty mask counts as one in the corner.
+    """
+    height, width = masks.shape[1:]
+    safe = np.maximum(masks.sum((1, 2)), 1)
+    y = masks.sum(2) @ (np.arange(height) + 0.5) / safe - height / 2
+    x = masks.sum(1) @ (np.arange(width) + 0.5) / safe - width / 2
+    return np.asarray(np.hypot(x, y), np.float64)
 
 
 def border_pixels(masks: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -29,6 +29,9 @@ WINDOWS_PER_FIELD = 3
 NO_WINDOW = "fields without a window"
 """Name of a count: fields of a part none of whose crops has enough medium for a window."""
 
+GIVEN, SEGMENTED = "masks: given", "masks: segmented"
+"""Names of counts: crops that came with their mask, and those whose mask was found here."""
+
 
 @dataclass(frozen=True)
 class Crop:
@@ -183,6 +186,9 @@ class PartBuilder:
                 foregrounds[i] |= crop.foreground
         foregrounds |= masks
         given = np.array([crop.mask is not None for crop in crops])
+        segmented = sum(crop.found or crop.mask is None for crop in crops)
+        self.part.counts[GIVEN] += len(crops) - segmented
+        self.part.counts[SEGMENTED] += segmented
         found = judge(images, masks, foregrounds, given, self.shows, self.part.counts)
         if not self.unchecked_masks:
             crops = [

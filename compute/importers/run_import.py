@@ -25,7 +25,7 @@ from compute.importers.config import JUDGED_EARLY
 from compute.importers.duplicates import DigestSet
 from compute.importers.judge import channels_gone, judgement_notes, refuse
 from compute.importers.masks import mask_notes
-from compute.importers.part_builder import NO_WINDOW
+from compute.importers.part_builder import GIVEN, NO_WINDOW, SEGMENTED
 from compute.importers.resample import choose_fit, fit_notes
 from compute.importers.text_table import printable
 from compute.importers.tiff import reading_notes
@@ -286,6 +286,10 @@ def run_import(
         writer.source["notes"] = notes
         if spec.pixel_size is not None:
             writer.source["pixel_size"] = spec.pixel_size
+        writer.source["masks"] = {"given": counts[GIVEN], "segmented": counts[SEGMENTED]}
+        shows = spec.marker if spec.marker is not None else spec.shows
+        if shows is not None:
+            writer.source["marker"] = store_format.channels[shows]
         if gone := channels_gone(counts, store_format.channels):
             writer.source["without_surroundings"] = gone
     stored = CropStore(out).meta["counts"]

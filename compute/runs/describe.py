@@ -1,15 +1,13 @@
 """What stores, runs and models are: checked, with values for scripts and sentences for people."""
 
-from collections import Counter
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
 from compute import schema
 from compute.errors import InputError
+from compute.runs.summary import Fact, summarise_store
 from compute.runs.verify import check_run
 from compute.storage.atomic_files import Progress, silent
 from compute.storage.paths import RunPaths
@@ -20,40 +18,20 @@ SEAMS_TO_MENTION = 0.1
 """Share of swapped crops with a seam flag above which another harmonisation is suggested."""
 
 
-def describe_store(path: Path) -> Iterator[str]:
-    """Say what a crop store holds, how many cells are flagged, and what it could not take."""
-    store = CropStore(path)
-    counts = store.meta["counts"]
-    words = "simulated cells" if store.simulated else "cells"
-    names: set[str] = set()
-    unlabelled = 0
-    several = 0
-    classes: Counter[str] = Counter()
-    cells = pq.ParquetFile(store.paths.cells)
-    for rows in cells.iter_batches(columns=["protein", "labels"]):
-        names.update(rows["protein"].unique().to_pylist())
-        unlabelled += rows["labels"].null_count
-        labels = rows["labels"].drop_null()
-        classes.update(labels.flatten().to_pylist())
-        several += int((pc.list_value_length(labels).to_numpy(zero_copy_only=False) > 1).sum())
-    proteins = len(names)
-    yield (
-        f"{path}: {counts['cells']} {words} of {proteins} proteins, {counts['usable']} usable, "
-        f"{counts['windows']} windows without cells, channels {', '.join(store.channels)}"
-    )
-    if classes:
-        counted = ", ".join(f"{name} {classes[name]}" for name in sorted(classes, key=str.casefold))
-        more = f"; {several} cells are in several" if several else ""
-        yield f"  cells by class: {counted}{more}"
-    for name, count in counts["flags"].items():
-        if count:
-            yield f"  {count} × {schema.CELL_FLAGS[schema.CellFlag[name]]}"
-    for note in store.meta["source"].get("notes", []):
-        yield f"  {note}"
-    if unlabelled:
-        yield f"  {unlabelled} × no localization given (no swap by class, not in pair tests)"
-    for item in store.meta["rejections"]:
-        yield f"  {item['count']} × rejected: {item['reason']} ({', '.join(item['examples'][:3])})"
+def store_lines(path: Path, facts: Sequence[Fact]) -> Iterator[str]:
+    """Say what a crop store holds, a line per fact, and how to look at it.
+
+    Parameters
+    ----------
+    path
+        The store's folder.
+    facts
+        From `compute.runs.summary.summarise_store`.
+    """
+    yield f"{path}: channels {', '.join(CropStore(path).channels)}"
+    yield from (fact.line() for fact in facts)
+    command = f"bystander check {shlex.quote(str(path))} --pictures FOLDER"
+    yield f"To see its cells with their masks: {command}"
 
 
 def describe_run(run: RunDirectory) -> Iterator[str]:
@@ -62,6 +40,8 @@ def describe_run(run: RunDirectory) -> Iterator[str]:
         yield "Left out (see Methods in the dashboard):"
         for item in run.meta["rejections"]:
             yield f"  {item['count']} × {item['reason']}"
+    if origin := schema.mask_origin(run.meta.get("store", {}).get("source")):
+        yield origin
     counts = run.meta["counts"]
     shift = run.meta["configuration"]["embed"].get("mask_shift", 0)
     if shift:
@@ -178,12 +158,15 @@ class Checked:
         Whether it is finished; a store always is, and nothing is verified of an unfinished run.
     lines
         What was found, in sentences.
+    facts
+        What a store holds, topic by topic; each is one of the lines, too.
     """
 
     path: Path
     kind: str
     complete: bool
     lines: tuple[str, ...]
+    facts: tuple[Fact, ...] = ()
 
 
 def check(path: Path | str, *, progress: Progress = silent) -> Checked:
@@ -214,8 +197,12 @@ def check(path: Path | str, *, progress: Progress = silent) -> Checked:
     """
     path = Path(path)
     kind = "run" if RunPaths(path).header.is_file() else "store"
-    lines = tuple(check_path(path, progress))
-    return Checked(path, kind, kind == "store" or RunDirectory(path).complete, lines)
+    if kind == "run":
+        lines = tuple(check_path(path, progress))
+        return Checked(path, kind, RunDirectory(path).complete, lines)
+    _check_store(path)
+    facts = tuple(summarise_store(path))
+    return Checked(path, kind, True, (*store_lines(path, facts), UNALTERED), facts)
 
 
 def check_path(path: Path, progress: Progress = silent) -> Iterator[str]:
@@ -236,6 +223,16 @@ def check_path(path: Path, progress: Progress = silent) -> Iterator[str]:
     if RunPaths(path).header.is_file():
         yield from check_run(RunDirectory(path), progress)
         return
+    _check_store(path)
+    yield from store_lines(path, summarise_store(path))
+    yield UNALTERED
+
+
+UNALTERED = "Every file is as it was written."
+
+
+def _check_store(path: Path) -> None:
+    """Compare a store's files with their hashes, and its tables with its counts."""
     store = CropStore(path)
     store.check()
     for name, count in (("cells", len(store.cells)), ("windows", len(store.windows))):
@@ -244,5 +241,3 @@ def check_path(path: Path, progress: Progress = silent) -> Iterator[str]:
                 f"{path}: {count} {name}, store.json says {store.meta['counts'][name]}.",
                 "Make the store anew.",
             )
-    yield from describe_store(path)
-    yield "Every file is as it was written."

@@ -160,7 +160,7 @@ def _rows(
             {
                 "protein": trial.protein,
                 **_row(trial, table, windows),
-                **_pixels(crops.images[i], arrays.images.dtype, bits),
+                **pixels_as_png(crops.images[i], arrays.images.dtype, bits),
                 "outline": outline(masks[i]),
                 "predictions": predictions.get(trial.trial, []),
             }
@@ -297,7 +297,9 @@ def _row(trial: Any, table: pd.DataFrame, windows: pd.DataFrame) -> dict[str, An
     }
 
 
-def _pixels(image: NDArray[np.float32], dtype: np.dtype[Any], bits: int = 16) -> dict[str, Any]:
+def pixels_as_png(
+    image: NDArray[np.float32], dtype: np.dtype[Any], bits: int = 16
+) -> dict[str, Any]:
     """Encode each channel of a crop, shape (C, H, W), as a PNG, by default with 16 bits a pixel.
 
     Pixels of integer stores are kept exactly where there are bits enough. A channel's values are

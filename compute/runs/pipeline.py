@@ -27,6 +27,7 @@ from compute.runs.config import RunConfig
 from compute.runs.engines import EngineConfig, EngineName, open_engine
 from compute.runs.engines.tasks import IncompleteError
 from compute.runs.example_crops import write_examples
+from compute.runs.mosaic import write_mosaic
 from compute.runs.prepare import prepare, with_fold
 from compute.runs.provenance import describe, flagged_trials, moved_masks, plain, seen_donors
 from compute.runs.stages import embed_stage, probe_stage
@@ -184,6 +185,9 @@ class _Stages:
             run, store.cells, store.windows, arrays, scales,
             config.embed.donor_centre, config.embed.paste, config.examples, names,
             config.plan.seed, self._progress, config.example_bits,
+        )  # fmt: skip
+        write_mosaic(
+            run, store, config.plan.seed, config.examples > 0, config.example_bits
         )  # fmt: skip
         self._lap("examples")
         del arrays, shards

@@ -102,12 +102,23 @@ def check_run(run: RunDirectory, progress: Progress = silent) -> Iterator[str]:
             yield f"  failed: {failure['stage']} {failure['unit']}: {failure['error']}"
         return
     yield _check_bytes(run, progress)
+    if origin := schema.mask_origin(run.meta.get("store", {}).get("source")):
+        yield origin
     _check_schemas(run)
     if run.parts("trials"):
         yield from _check_trials(run)
-    for name in (*schema.SUMMARY_TABLES, *run.meta.get("added", {})):
+    for name in _single(run):
         yield f"{name}: {_check_summary(run, name)}"
     yield "Tables, counts and references agree."
+
+
+def _single(run: RunDirectory) -> list[str]:
+    """Return the names of the tables of one file each that a finished run should have.
+
+    `run.json` lists them; runs that were made before a table was thought of do not have it.
+    """
+    made = run.meta.get("tables", schema.SUMMARY_TABLES)
+    return [name for name in _SINGLE if name in made or name in run.meta.get("added", {})]
 
 
 def _check_bytes(run: RunDirectory, progress: Progress) -> str:
@@ -143,9 +154,7 @@ def _expected(run: RunDirectory) -> Iterator[tuple[Path, pa.Schema]]:
         yield from ((file, predictions) for file in run.parts("predictions", name))
         for file in run.parts("embeddings", name):
             yield file, schema.embeddings_schema(model["dimension"])
-    for name, expected in schema.SUMMARY_TABLES.items():
-        yield run.summary(name), expected
-    for name in run.meta.get("added", {}):
+    for name in _single(run):
         yield run.summary(name), _SINGLE[name]
 
 

@@ -7,6 +7,9 @@ and `runs` the tables of crop stores and run directories, and `checks` what ever
 from compute.schema.checks import (
     check_table,
 )
+from compute.schema.mask_origin import (
+    mask_origin,
+)
 from compute.schema.probes import (
     ANSWERING,
     BESIDE,
@@ -27,6 +30,7 @@ from compute.schema.runs import (
     FLIPS,
     MIXED_SHIFTS,
     MODEL_DIFFERENCES,
+    MOSAIC,
     PAIR_DONORS,
     PAIR_TALLIES,
     PAIRWISE,
@@ -73,6 +77,7 @@ from compute.schema.words import (
     STORE_VERSION,
     TRIAL_FLAGS,
     UNUSABLE,
+    WORST_FIRST,
     Aggregation,
     Calibration,
     CellFlag,
@@ -118,6 +123,7 @@ __all__ = [
     "LOCALIZATIONS",
     "MIXED_SHIFTS",
     "MODEL_DIFFERENCES",
+    "MOSAIC",
     "PAIRWISE",
     "PAIR_DONORS",
     "PAIR_TALLIES",
@@ -141,6 +147,7 @@ __all__ = [
     "UNUSABLE",
     "VARIATION",
     "WORST_CASE",
+    "WORST_FIRST",
     "Aggregation",
     "Calibration",
     "CellFlag",
@@ -165,6 +172,7 @@ __all__ = [
     "crops_schema",
     "embeddings_schema",
     "exchanges_schema",
+    "mask_origin",
     "predictions_schema",
     "run_cells_schema",
     "trials_schema",

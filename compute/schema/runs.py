@@ -422,6 +422,35 @@ EXAMPLES = pa.schema(
 Each item of `outline` is a closed contour as x0, y0, x1, y1, … in pixels.
 """
 
+MOSAIC = pa.schema(
+    [
+        ("cell", _int64),
+        ("group", _string),
+        ("rank", _int32),
+        ("group_cells", _int64),
+        ("looked_at", _int64),
+        ("protein", _string),
+        ("localization", _string),
+        ("labels", pa.list_(_string)),
+        ("field", _string),
+        ("flags", _int32),
+        ("size", _int32),
+        ("reduced", _int32),
+        ("images", pa.list_(pa.binary())),
+        ("offset", pa.list_(_f64)),
+        ("gain", pa.list_(_f64)),
+        ("outline", pa.list_(pa.list_(_f32))),
+        ("neighbours", pa.list_(pa.list_(_f32))),
+    ]
+)
+"""A row per cell of a mosaic of the store, as it was stored; images as in `examples`.
+
+`group` is `good` (no flag) or the name of a flag, `rank` the place in it, from 1; `group_cells` of
+the store's cells are of that group, of which `looked_at` were compared. `size` is the side of the
+crop in pixels, of which a pixel of the images has `reduced`; `outline` (the cell) and `neighbours`
+(all others) are in pixels of the images.
+"""
+
 FLIPS = pa.schema(
     [
         ("model", _string),
@@ -644,6 +673,7 @@ SUMMARY_TABLES: dict[str, pa.Schema] = {
     "mixed_shifts": MIXED_SHIFTS,
     "truth": TRUTH,
     "examples": EXAMPLES,
+    "mosaic": MOSAIC,
 }
 """Run tables that are one Parquet file each, with their schemas."""
 

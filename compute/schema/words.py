@@ -452,6 +452,15 @@ CELL_FLAGS: dict[CellFlag, str] = {
     CellFlag.NOT_A_CELL: "dead, a ghost or no cell at all, as its source says",
     CellFlag.OFF_CELL: "the mask does not lie on a cell: it looks like what is around it",
 }
+WORST_FIRST: dict[CellFlag, str] = {
+    CellFlag.EMPTY_MASK: "the smallest masks",
+    CellFlag.OFF_CENTRE: "those farthest from the centre",
+    CellFlag.TOUCHES_BORDER: "those with most pixels on the border",
+    CellFlag.LITTLE_MEDIUM: "those with least medium",
+    CellFlag.NOT_A_CELL: "drawn by lot",
+    CellFlag.OFF_CELL: "those that stand out least from the ring around them",
+}
+"""Which cells of a flag are its most extreme ones (`compute.images.worst_cells` measures them)."""
 UNUSABLE = (
     CellFlag.EMPTY_MASK
     | CellFlag.OFF_CENTRE

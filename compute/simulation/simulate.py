@@ -163,9 +163,12 @@ def simulate(
         overwrite=overwrite,
     ) as writer:
         report("fields", 0, len(specs))
+        cells = 0
         for done, (spec, crops) in enumerate(_run(specs, workers), start=1):
             _write(writer, spec, crops)
+            cells += len(crops.images)
             report("fields", done, len(specs))
+        writer.source["masks"] = {"given": cells, "segmented": 0}
     return out
 
 

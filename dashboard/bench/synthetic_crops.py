@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from compute import schema
+from compute.schema import CellFlag
 from dashboard.bench.columns import take
 from dashboard.bench.synthetic_cells import Drawn, Floats, Ints
 from dashboard.bench.synthetic_config import PROTOCOLS, SyntheticConfig
@@ -15,6 +16,9 @@ from dashboard.bench.synthetic_trials import behind_names, look_up
 CHANNELS = ("GFP", "RFP")
 SIDE = 64
 """Pixels along a crop's side."""
+
+MOSAIC_CELLS = 40
+"""Cells in the mosaic of a run, at most."""
 
 PICTURES = 32
 """Different cells among the example crops."""
@@ -66,6 +70,45 @@ def examples(drawn: Drawn) -> Iterator[pa.Table]:
             "predictions": _example_answers(drawn, proteins),
         }
         yield pa.table(columns, schema=schema.EXAMPLES)
+
+
+def mosaic(drawn: Drawn) -> pa.Table:
+    """Give the table of cells to look at: some without a flag, some cut by the border."""
+    config = drawn.config
+    # A run without unaltered crops shows the cells under its first condition.
+    first = config.composed.index("unaltered") if "unaltered" in config.composed else 0
+    pictures = _pictures(config)[first :: len(config.composed)]
+    angle = np.linspace(0, 2 * np.pi, 41)
+    ellipse = np.stack([31.5 + 13 * np.cos(angle), 31.5 + 16 * np.sin(angle)], axis=1).ravel()
+    rows = []
+    for number in range(min(MOSAIC_CELLS, len(drawn.names) * config.cells)):
+        protein = number % len(drawn.names)
+        cut = number % 5 == 4
+        one, other = drawn.classes[protein]
+        known = one == other and config.labels
+        rows.append(
+            {
+                "cell": protein * config.cells + number // len(drawn.names),
+                "group": CellFlag.TOUCHES_BORDER.name if cut else "good",
+                "rank": number // 5 + 1 if cut else number - number // 5 + 1,
+                "group_cells": 9 if cut else 1000,
+                "looked_at": 9 if cut else 1000,
+                "protein": drawn.names[protein],
+                "localization": config.localizations[one] if known else None,
+                "labels": drawn.labels[protein].as_py(),
+                "field": f"field {protein}",
+                "flags": int(CellFlag.TOUCHES_BORDER) if cut else 0,
+                "size": SIDE,
+                "reduced": 1,
+                "images": pictures[number % PICTURES],
+                "offset": [0.0] * len(CHANNELS),
+                "gain": [1.0] * len(CHANNELS),
+                "outline": [ellipse.tolist()],
+                "neighbours": [],
+            }
+        )
+    rows.sort(key=lambda row: row["group"] != "good")
+    return pa.Table.from_pylist(rows, schema=schema.MOSAIC)
 
 
 def _example_answers(drawn: Drawn, proteins: Ints) -> pa.Array:

@@ -19,7 +19,7 @@ from compute.storage.run_directory import RunDirectory
 from dashboard.bench import synthetic_cells, synthetic_trials
 from dashboard.bench.synthetic_cells import Drawn
 from dashboard.bench.synthetic_config import PROTOCOLS, SyntheticConfig
-from dashboard.bench.synthetic_crops import CHANNELS, SIDE, examples
+from dashboard.bench.synthetic_crops import CHANNELS, MOSAIC_CELLS, SIDE, examples, mosaic
 from dashboard.bench.synthetic_differences import differences
 from dashboard.bench.synthetic_drops import drops
 from dashboard.bench.synthetic_mixed import mixed_tables
@@ -75,6 +75,8 @@ def make_run(path: Path, config: SyntheticConfig, progress: Progress = silent) -
         if config.examples and "examples" not in config.without:
             parts = examples(drawn)
             write_stream(run.summary("examples"), parts, schema.EXAMPLES, EXAMPLES_TOGETHER)
+        if config.examples and "mosaic" not in config.without:
+            write_stream(run.summary("mosaic"), iter([mosaic(drawn)]), schema.MOSAIC, MOSAIC_CELLS)
         run.finish(**_results(config))
     if "sensitivity" not in config.without:
         run.add("sensitivity", sensitivity(drawn))
@@ -136,7 +138,15 @@ def _details(config: SyntheticConfig) -> dict[str, Any]:
         "store": {
             "path": "store",
             "fingerprint": f"{config.seed:016x}",
-            "source": {"kind": "simulated" if config.simulated else "paired-cell", "seed": 1},
+            "source": {
+                "kind": "simulated" if config.simulated else "paired-cell",
+                "seed": 1,
+                "simulated": config.simulated,
+                "masks": {"given": cells, "segmented": 0}
+                if config.simulated
+                else {"given": cells - cells // 4, "segmented": cells // 4},
+                "marker": "RFP",
+            },
             "channels": list(CHANNELS),
             "size": SIDE,
             "dtype": "uint16",

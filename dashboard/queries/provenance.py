@@ -33,7 +33,7 @@ MADE = {
 }
 """What a setting of a run (its place in the configuration, its value) means."""
 
-NO_CSV = ("examples", "embeddings")
+NO_CSV = ("examples", "mosaic", "embeddings")
 """Tables of images and vectors, which a CSV file cannot hold well."""
 
 MANY = 20

@@ -32,6 +32,10 @@ PAIR = (Tint(0.0, 1.0, 1.0), Tint(1.0, 0.0, 1.0))
 """Cyan and magenta: told apart by readers with any kind of colour blindness; white where equal."""
 
 
+OUTLINE = "#ffe14d"
+"""The colour of a cell's outline."""
+
+
 def decode(images: Sequence[bytes], offset: Sequence[float], gain: Sequence[float]) -> Plane:
     """Return stored channels as intensities.
 
@@ -153,10 +157,34 @@ def outline_uri(outline: Iterable[Sequence[float]], width: int, height: int, thi
     thick
         Width of the line, pixels of the crop.
     """
+    return outlines_uri([(outline, OUTLINE, 0)], width, height, thick)
+
+
+def outlines_uri(
+    several: Iterable[tuple[Iterable[Sequence[float]], str, float]],
+    width: int,
+    height: int,
+    thick: float,
+) -> str:
+    """Return contours of several kinds as an SVG picture that covers a crop.
+
+    Parameters
+    ----------
+    several
+        Contours as for `outline_path`, their colour, and the length of their dashes in pixels of
+        the crop, 0 for a whole line; the last ones lie on top.
+    width, height
+        Of the crop, pixels.
+    thick
+        Width of the lines, pixels of the crop.
+    """
+    paths = "".join(
+        f'<path d="{outline_path(outline)}" fill="none" stroke="{colour}" '
+        f'stroke-width="{thick:.2f}"' + (f' stroke-dasharray="{dash:.2f}"' if dash else "") + "/>"
+        for outline, colour, dash in several
+    )
     drawing = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">'
-        f'<path d="{outline_path(outline)}" fill="none" stroke="#ffe14d" '
-        f'stroke-width="{thick:.2f}"/></svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">{paths}</svg>'
     )
     return f"data:image/svg+xml;base64,{base64.b64encode(drawing.encode()).decode('ascii')}"
 

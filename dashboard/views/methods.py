@@ -19,13 +19,16 @@ from compute.schema import (
     STEPS,
     Condition,
     Effect,
+    mask_origin,
 )
 from compute.statistics.config import ALPHA
 from dashboard import cache, theme, wording
 from dashboard.figures.tables import named
-from dashboard.queries import accuracy, provenance
+from dashboard.queries import accuracy, mosaic, provenance
 from dashboard.queries.filters import AGGREGATIONS
 from dashboard.render import strips
+from dashboard.render.mosaic import arrange, composite
+from dashboard.render.mosaic_picture import mosaic_png
 from dashboard.state.shared import Shared, current
 from dashboard.views import show
 
@@ -43,6 +46,8 @@ def page() -> None:
     with show.guarded("The counts of trials"):
         _trials(shared)
     _models(shared)
+    with show.guarded("The cells themselves"):
+        _cells(shared)
     with show.guarded("What was left out"):
         _left_out(shared)
     _provenance(shared)
@@ -80,6 +85,67 @@ def _summary(shared: Shared) -> None:
     frame = pd.DataFrame({"value": rows})
     frame.index.name = "What"
     st.table(frame.map(wording.plain_name), hide_header=True)
+
+
+def _cells(shared: Shared) -> None:
+    """Show cells of the store as they were imported, with their masks."""
+    if shared.published or not shared.run.complete:
+        return
+    st.subheader("The cells themselves", anchor=False)
+    origin = mask_origin(_source(shared))
+    if origin:
+        st.markdown(wording.plain_name(origin))
+    if not shared.run.has("mosaic"):
+        st.markdown(
+            "This run was made before runs kept pictures for this place; "
+            "`bystander check STORE --pictures FOLDER` draws them from its crop store."
+        )
+        return
+    if cache.ask(shared.run, mosaic.count) == 0:
+        st.markdown(
+            "This run was made without pictures (`--examples 0`); "
+            "`bystander check STORE --pictures FOLDER` draws them from its crop store."
+        )
+        return
+    _mosaic(shared)
+
+
+@st.fragment
+def _mosaic(shared: Shared) -> None:
+    channels = shared.run.channels
+    together = composite(channels, _source(shared).get("marker"))
+    choices: dict[str, tuple[int, ...]] = {name: (number,) for number, name in enumerate(channels)}
+    if len(channels) > 1:
+        choices = {" + ".join(channels[c] for c in together): together, **choices}
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        chosen = st.selectbox("Channels", list(choices), key="mosaic_channels", width=220)
+        outlines = st.toggle("Outlines of the masks", value=True, key="mosaic_outlines")
+    shown = choices[chosen]
+    drawn, caption = cache.mosaic_of(shared.run, shown, outlines=outlines)
+    # Above the tiles: it says what to look for.
+    show.caption(caption, shared)
+    st.html(drawn)
+    st.download_button(
+        "Download as PNG",
+        functools.partial(_mosaic_file, shared, shown, outlines),
+        "mosaic.png",
+        "image/png",
+        key="save_mosaic_png",
+        on_click="ignore",
+        icon=":material/image:",
+        type="tertiary",
+    )
+
+
+def _mosaic_file(shared: Shared, shown: tuple[int, ...], outlines: bool) -> bytes:
+    arranged = arrange(mosaic.tiles(shared.run), shared.run.channels, shown)
+    return mosaic_png(arranged, outlines=outlines)
+
+
+def _source(shared: Shared) -> dict[str, Any]:
+    """Return what the store says of its source."""
+    store: Any = shared.run.meta.get("store") or {}
+    return dict(store.get("source") or {})
 
 
 def _when(text: Any) -> str:

@@ -103,3 +103,28 @@ def test_an_unknown_value_names_the_nearest_and_all():
         "Unknown condition 'sme'. Did you mean 'same'? Allowed: unaltered,"
     )
     assert "Did you mean" not in str(unknown_value("model", "zzz", ["pifia"]))
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ({}, None),
+        ({"masks": {"given": 0, "segmented": 0}}, None),
+        ({"masks": {"given": 1200, "segmented": 0}}, "All 1,200 masks came with the crops."),
+        (
+            {"masks": {"given": 0, "segmented": 7}},
+            "All 7 masks were found by Bystander; none came with the crops.",
+        ),
+        (
+            {"masks": {"given": 900, "segmented": 300}, "marker": "RFP"},
+            "Of the 1,200 masks 300 were found by Bystander in the channel RFP; the others came "
+            "with the crops.",
+        ),
+        (
+            {"masks": {"given": 5, "segmented": 0}, "simulated": True},
+            "All 5 masks are known: the cells are simulated.",
+        ),
+    ],
+)
+def test_where_masks_come_from_is_said_in_a_sentence(source, said):
+    assert schema.mask_origin(source) == said

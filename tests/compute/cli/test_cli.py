@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import imagecodecs
 import pytest
 import typer.main
 
@@ -140,9 +141,12 @@ def test_an_altered_store_is_noticed(store, tmp_path):
 
 
 def test_check_describes_a_run_and_a_store(run, store):
-    assert "Tables, counts and references agree." in bystander("check", str(run)).stdout
+    of_run = bystander("check", str(run)).stdout
+    assert "Tables, counts and references agree." in of_run
+    assert "All 204 masks are known" in of_run
     found = bystander("check", str(store)).stdout
-    assert "204 simulated cells" in found
+    assert "cells: 204 found, 204 stored, " in found
+    assert "masks: All 204 masks are known: the cells are simulated." in found
     assert "as it was written" in found
 
 
@@ -156,6 +160,21 @@ def test_plan_counts_what_a_run_then_has(run, store, cards):
     assert f"{counts['trials']:,} trials for each model" in done.stdout
     for condition in ("unaltered", "different", "cell_free"):
         assert f"{counts[f'trials_{condition}']:,} trials" in done.stdout
+
+
+def test_check_draws_the_cells_of_a_store_and_of_a_run(run, store, tmp_path):
+    drawn = {}
+    for name, path in (("store", store), ("run", run)):
+        done = bystander("check", str(path), "--pictures", str(tmp_path / name))
+        assert done.returncode == 0, done.stderr
+        files = sorted((tmp_path / name).iterdir())
+        assert [file.name for file in files] == [
+            "mosaic-1-GFP.png", "mosaic-2-RFP.png", "mosaic.png",
+        ]  # fmt: skip
+        assert [f"Picture: {file}" in done.stdout for file in files] == [True] * 3
+        assert "\x1b" not in done.stdout, "no colours where nobody looks"
+        drawn[name] = [imagecodecs.png_decode(file.read_bytes()).shape for file in files]
+    assert drawn["store"] == drawn["run"]
 
 
 def test_models_lists_what_is_shipped_and_checks_a_card(store, cards):

@@ -127,6 +127,8 @@ def test_masks_give_cell_and_neighbours(rows, tmp_path):
     import_manifest(table_of(rows, tmp_path / "t.csv"), tmp_path / "store")
     store = CropStore(tmp_path / "store")
     arrays = store.arrays()
+    assert store.meta["source"]["masks"] == {"given": 3, "segmented": 3}
+    assert store.meta["source"]["marker"] == "RFP"
     masks, foregrounds = arrays.unpack(arrays.masks), arrays.unpack(arrays.foregrounds)
     for i in range(3):
         assert np.array_equal(masks[i], CENTRE)

@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from compute.errors import InputError, UsageError
 from compute.importers.manifest import import_manifest
-from compute.runs.describe import describe_store
+from compute.runs.summary import summarise_store
 from compute.store.reader import CropStore
 
 SIZE = 48
@@ -173,8 +173,8 @@ def test_classes_in_one_spelling_with_counts(tmp_path):
     assert "Column `Label` is taken as `localization`." in notes
     assert "NUCLEUS, Nucleus, nuclear, nucleus are one class: nucleus." in notes
     assert "1 row(s) have no localization: NA" in notes
-    lines = list(describe_store(tmp_path / "store"))
-    assert "  cells by class: cytosol 1, nucleus 4" in lines
+    lines = [fact.line() for fact in summarise_store(tmp_path / "store")]
+    assert "  classes: 2: cytosol 1, nucleus 4" in lines
 
 
 def test_class_names_for_a_manifest(tmp_path):

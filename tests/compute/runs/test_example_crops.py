@@ -11,7 +11,7 @@ from skimage.measure import points_in_poly
 
 from compute.backgrounds.harmonise import measure
 from compute.runs import example_crops
-from compute.runs.example_crops import _choose, _pixels, outline
+from compute.runs.example_crops import _choose, outline, pixels_as_png
 from compute.storage.run_directory import RunDirectory
 from compute.store.reader import CropStore
 from tests.compute.synthetic_cells import SIDE, disc
@@ -35,7 +35,7 @@ def test_an_integer_image_comes_back_exactly(seed, dtype):
     top = np.iinfo(dtype).max
     image = rng.integers(0, rng.integers(1, top + 1), (2, 8, 8), endpoint=True).astype(dtype)
     image[0, 0, 0] = top
-    found = _pixels(image.astype(np.float32), np.dtype(dtype))
+    found = pixels_as_png(image.astype(np.float32), np.dtype(dtype))
     assert np.array_equal(decoded(found), image)
     assert all(png_decode(item).dtype == np.uint16 for item in found["images"])
 
@@ -45,7 +45,7 @@ def test_an_integer_image_comes_back_exactly(seed, dtype):
 def test_a_float_image_comes_back_within_half_a_level(seed, extent):
     rng = np.random.default_rng(seed)
     image = (rng.normal(0, extent, (3, 8, 8))).astype(np.float32)
-    found = _pixels(image, np.dtype(np.float32))
+    found = pixels_as_png(image, np.dtype(np.float32))
     away = np.abs(decoded(found) - image)
     for c in range(3):
         level = np.ptp(image[c].astype(np.float64)) / (2**16 - 1)
@@ -60,7 +60,7 @@ def test_the_cells_own_integers_come_back_exactly_beside_a_moved_background(seed
     image[0, 4:] += rng.random((4, 8)).astype(np.float32)
     if below:
         image[0, 7] = -rng.uniform(0.1, 500, 8)
-    back = decoded(_pixels(image, np.dtype(np.uint16)))
+    back = decoded(pixels_as_png(image, np.dtype(np.uint16)))
     assert np.array_equal(back[0, :4], image[0, :4])
     assert np.abs(back - image).max() <= 0.5 + 1e-9
 
@@ -69,12 +69,12 @@ def test_the_cells_own_integers_come_back_exactly_beside_a_moved_background(seed
 @pytest.mark.parametrize("value", [0, 7])
 def test_a_constant_image_comes_back(dtype, value):
     image = np.full((1, 4, 4), value, np.float32)
-    assert np.array_equal(decoded(_pixels(image, np.dtype(dtype))), image)
+    assert np.array_equal(decoded(pixels_as_png(image, np.dtype(dtype))), image)
 
 
 def test_values_beyond_sixteen_bits_are_scaled_not_wrapped():
     image = np.linspace(-70_000, 90_000, 64, dtype=np.float32).reshape(1, 8, 8)
-    found = _pixels(image, np.dtype(np.uint16))
+    found = pixels_as_png(image, np.dtype(np.uint16))
     assert np.abs(decoded(found) - image).max() <= 160_000 / (2**16 - 1) / 2 * (1 + 1e-6)
 
 
@@ -182,7 +182,7 @@ def test_the_table_does_not_depend_on_how_many_trials_are_read_together(
 def test_pixels_come_back_to_a_level_of_their_range(seed, bits):
     rng = np.random.default_rng(seed)
     image = rng.uniform(-50, 60_000, (2, 9, 7)).astype(np.float32)
-    found = _pixels(image, np.dtype(np.float32), bits)
+    found = pixels_as_png(image, np.dtype(np.float32), bits)
     for channel, png, offset, gain in zip(
         image, found["images"], found["offset"], found["gain"], strict=True
     ):

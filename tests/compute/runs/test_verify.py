@@ -137,3 +137,15 @@ def test_an_unfinished_run_says_what_failed(copy):
         f"{copy} is not finished: the same command goes on with it.",
         "  failed: embed 3: bad",
     ]
+
+
+def test_a_run_made_before_a_table_was_thought_of_is_whole(copy):
+    made = RunDirectory(copy)
+    made.summary("mosaic").unlink()
+    made.finish()
+    lines = list(check_path(copy))
+    assert lines[-1] == "Tables, counts and references agree."
+    assert not [line for line in lines if line.startswith("mosaic")]
+    made.summary("dose").unlink()
+    with pytest.raises(InputError, match="dose"):
+        list(check_path(copy))

@@ -9,6 +9,7 @@ import pytest
 
 from dashboard.bench.synthetic_run import make_run
 from dashboard.views import PAGES
+from dashboard.wording import plain_name
 from tests.dashboard.opening import SMALL
 
 VIEWS = tuple(page.name for page in PAGES)
@@ -347,3 +348,26 @@ def test_published_numbers_are_not_called_cells(app, published, view):
     said = text_of(test).lower()
     for wrong in ("imaged cells", "? × ?", "none numbers", "simulated", "95% from"):
         assert wrong not in said
+
+
+def test_methods_shows_the_cells_and_where_their_masks_are_from(app, made):
+    path = made(replace(SMALL, simulated=False))
+    test = app(path, view="methods")
+    fine(test)
+    said = text_of(test)
+    assert "were found by Bystander in the channel RFP; the others came with the crops." in said
+    assert "mask of the cell" in said
+    assert said.count('class="line"') >= 40
+    test.toggle(key="mosaic_outlines").set_value(False).run()
+    fine(test)
+    assert "mask of the cell" not in text_of(test)
+    test.selectbox(key="mosaic_channels").select("RFP").run()
+    fine(test)
+    assert plain_name("Not in this picture: GFP.") in text_of(test)
+
+
+@pytest.mark.parametrize("change", [{"examples": 0}, {"without": ("mosaic",)}])
+def test_methods_says_how_to_get_pictures_that_a_run_has_not(app, made, change):
+    test = app(made(replace(SMALL, **change)), view="methods")
+    fine(test)
+    assert "`bystander check STORE --pictures FOLDER`" in text_of(test)
