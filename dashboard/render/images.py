@@ -6,30 +6,18 @@ Pixels are never smoothed or resized here; the page enlarges them by whole numbe
 
 import base64
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import imagecodecs
 import numpy as np
 import numpy.typing as npt
+
+from dashboard.theme import channel_inks
 
 Plane = npt.NDArray[np.float32]
 Range = tuple[float, float]
 
 LOW, HIGH = 0.5, 99.8
 """Percentiles that become black and full colour."""
-
-
-@dataclass(frozen=True)
-class Tint:
-    """A channel's colour: red, green and blue, each from 0 to 1."""
-
-    red: float
-    green: float
-    blue: float
-
-
-PAIR = (Tint(0.0, 1.0, 1.0), Tint(1.0, 0.0, 1.0))
-"""Cyan and magenta: told apart by readers with any kind of colour blindness; white where equal."""
 
 
 def decode(images: Sequence[bytes], offset: Sequence[float], gain: Sequence[float]) -> Plane:
@@ -102,7 +90,10 @@ def mismatch(unaltered: tuple[float, float, float], **others: tuple[float, float
 
 
 def colour(
-    crop: Plane, contrast: Sequence[Range], channels: Sequence[int]
+    crop: Plane,
+    contrast: Sequence[Range],
+    channels: Sequence[int],
+    numbers: Sequence[int] | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Scale a crop to 8 bits and colour it.
 
@@ -111,9 +102,12 @@ def colour(
     crop
         Channel × height × width.
     contrast
-        From `ranges`.
+        From `ranges`, one for each channel of the crop.
     channels
-        Which to show: one in grey, two in cyan and magenta.
+        Which of the crop's to show: one in grey; several in their colours, whose light is added.
+    numbers
+        What numbers these have in the store, which decide their colours
+        (`dashboard.theme.channel_inks`); by default `channels`.
 
     Returns
     -------
@@ -126,9 +120,15 @@ def colour(
         scaled.append(np.clip((crop[channel] - low) / max(high - low, 1e-9), 0, 1))
     if len(scaled) == 1:
         return np.rint(255 * scaled[0]).astype(np.uint8)
-    tints = np.array([[t.red, t.green, t.blue] for t in PAIR], dtype=np.float32)
-    mixed = np.einsum("chw,ck->hwk", np.stack(scaled[:2]), tints)
+    inks = channel_inks(channels if numbers is None else numbers)
+    shares = np.array([_shares(ink) for ink, _ in inks], dtype=np.float32)
+    mixed = np.einsum("chw,ck->hwk", np.stack(scaled), shares)
     return np.rint(255 * np.clip(mixed, 0, 1)).astype(np.uint8)
+
+
+def _shares(ink: str) -> list[float]:
+    """Return red, green and blue of ``#rrggbb``, each from 0 to 1."""
+    return [int(ink[i : i + 2], 16) / 255 for i in (1, 3, 5)]
 
 
 def as_png(picture: npt.NDArray[np.uint8]) -> bytes:
