@@ -154,7 +154,9 @@ def require_trainable(spec: NetworkSpec, channels: Sequence[str], store: CropSto
         raise UsageError(
             f"{spec.title} {lacking}; {store.path} has {', '.join(store.channels)}.",
             f"Name {len(spec.channels)} of them with --channels, in the order in which the network "
-            f"reads {', '.join(spec.channels)}.",
+            f"reads {', '.join(spec.channels)}."
+            if len(store.channels) >= len(spec.channels)
+            else "Import the store with more channels, or train a network that reads fewer.",
         )
     if store.size < spec.input_size:
         raise InputError(
@@ -172,6 +174,8 @@ def _misfits(card: ModelCard, store: CropStore) -> dict[str, str]:
         found[lacking] = (
             "Write what the store calls a model's channels as `channels` in its card, or train a "
             "network on the store (bystander train NETWORK STORE --channels NAMES)."
+            if len(store.channels) >= len(card.channels)
+            else "Import crops with all channels that a model reads, or take a model of fewer."
         )
     side = spec.input_size
     if store.size < side:

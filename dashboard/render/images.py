@@ -1,7 +1,7 @@
 """Stored crops to 8-bit pictures: decoding, contrast, colours, outlines. Pure arrays and bytes.
 
-Pixels are never smoothed or resized here; the page enlarges them by whole numbers
-(`image-rendering: pixelated`).
+Pixels are never smoothed; the page enlarges them by whole numbers (`image-rendering: pixelated`),
+and of crops larger than their place on the page whole squares of pixels are averaged.
 """
 
 import base64
@@ -129,6 +129,46 @@ def colour(
 def _shares(ink: str) -> list[float]:
     """Return red, green and blue of ``#rrggbb``, each from 0 to 1."""
     return [int(ink[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+
+
+def squares(size: int, side: int) -> tuple[int, int]:
+    """Return how a crop is fitted into its place on a page.
+
+    Parameters
+    ----------
+    size
+        Side of the crop, pixels.
+    side
+        Side of its place, pixels of the screen.
+
+    Returns
+    -------
+    mean : int
+        Side of the squares of pixels that are averaged; 1 for crops that are not larger.
+    enlarged : int
+        Screen pixels along the side of each.
+    """
+    return max(1, -(-size // side)), max(1, side // size)
+
+
+def shrunk(crop: Plane, mean: int) -> Plane:
+    """Average squares of pixels, those at the lower and right edge over what there is.
+
+    Parameters
+    ----------
+    crop
+        Channel × height × width.
+    mean
+        Side of a square, pixels; 1 changes nothing.
+    """
+    if mean == 1:
+        return crop
+    rows, columns = (np.arange(0, n, mean) for n in crop.shape[1:])
+    total = np.add.reduceat(np.add.reduceat(crop, rows, axis=1), columns, axis=2)
+    high, wide = (
+        np.diff(np.append(at, n)) for at, n in zip((rows, columns), crop.shape[1:], strict=True)
+    )
+    return np.asarray(total / (high[:, None] * wide[None, :]), np.float32)
 
 
 def as_png(picture: npt.NDArray[np.uint8]) -> bytes:

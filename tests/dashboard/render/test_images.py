@@ -7,6 +7,8 @@ from dataclasses import replace
 import imagecodecs
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dashboard.bench.synthetic_run import make_run
 from dashboard.queries import examples
@@ -125,3 +127,25 @@ def test_names_are_escaped(tmp_path):
     html = strips.table(run, replace(request(run), cells=tuple(cells)))
     assert "α-tubulin &lt;b&gt;" in html
     assert "<b>'" not in html
+
+
+@given(st.integers(8, 1024), st.sampled_from([64, 128, 192, 256]))
+def test_a_crop_of_any_size_fits_its_place(size, side):
+    mean, enlarged = images.squares(size, side)
+    assert min(mean, enlarged) == 1
+    shown = -(-size // mean) * enlarged
+    assert shown <= side
+    assert shown > side // 2 or size < 2
+
+
+@given(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9), st.integers(1, 4))
+def test_squares_of_pixels_are_averaged(channels, height, width, mean):
+    rng = np.random.default_rng((channels, height, width, mean))
+    crop = rng.uniform(0, 9, (channels, height, width)).astype(np.float32)
+    found = images.shrunk(crop, mean)
+    for c in range(channels):
+        for i, y in enumerate(range(0, height, mean)):
+            for j, x in enumerate(range(0, width, mean)):
+                twin = crop[c, y : y + mean, x : x + mean].mean()
+                assert found[c, i, j] == pytest.approx(twin, rel=1e-5)
+    assert found.shape == (channels, -(-height // mean), -(-width // mean))
