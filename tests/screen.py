@@ -70,7 +70,10 @@ def draw_store(
             every |= disc(*there, radius) & ~disc(size / 2, size / 2, 1.25 * radius)
         texture = 1 + 0.3 * np.sin(grain[k] * rows) * np.sin(grain[k] * columns)
         for c in range(len(channels)):
-            images[n, c] = 0.1 + every * light[k, c] * texture * 0.6
+            # Each channel shines elsewhere in the cells, as if it were another organelle.
+            turn = 2 * np.pi * c / len(channels)
+            organelle = np.cos(turn + (rows + columns * (1 + c)) * 9 / size) > 0.2
+            images[n, c] = 0.05 + every * organelle * light[k, c] * texture * 0.6
         images[n] += rng.normal(0, 0.01, images[n].shape)
         masks[n], around[n] = mask, every
     scale = {"uint8": 255, "uint16": 20_000, "float32": 1}[dtype]

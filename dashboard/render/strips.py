@@ -92,7 +92,7 @@ STYLE = """
 .crops .pic img { image-rendering: pixelated; display: block; max-width: none; margin: 0 }
 .crops .pic img.line { position: absolute; left: 0; top: 0; width: 100%; height: 100%;
   image-rendering: auto }
-.crops .said { display: block; margin-top: .2rem }
+.crops .said { display: block; margin-top: .2rem; overflow-wrap: anywhere }
 .crops .said span.who { display: inline-block; width: 1.1em }
 .crops .quiet { opacity: .78 }
 .crops .changed { font-weight: 700 }

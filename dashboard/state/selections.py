@@ -119,7 +119,8 @@ def several(
     # An address may join them, as “GFP + RFP”.
     apart = [part.strip() for item in raw for part in item.split(" + ")]
     if apart != raw and set(apart) <= allowed and not set(raw) <= allowed:
-        st.query_params[key] = raw = apart
+        st.query_params[key] = apart
+        st.rerun()
     for value in [item for item in raw if item not in allowed]:
         _say_unknown(label.lower(), value, {shown(option): option for option in options})
     if key in st.session_state and not set(st.session_state[key] or []) <= set(options):
