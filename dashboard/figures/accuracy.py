@@ -207,7 +207,7 @@ BY_CLASS = Figure(
     ),
     columns=lambda asked, table: {
         "model": tables.MODEL,
-        "localization": Column("Localization"),
+        "localization": Column("Class"),
         "before": Column("Unaltered", Written.PERCENT),
         "after": Column(theme.condition_title(asked.condition), Written.PERCENT),
         "after_low": Column("from", Written.PERCENT),

@@ -198,7 +198,7 @@ def _filters(shared: Shared, conditions: tuple[str, ...]) -> tuple[CropFilter, s
     with first:
         text = selections.search("Gene or ORF", "gene", "part of either")
     with second:
-        place = _any("Localization", "class", places)
+        place = _any("Class", "class", places)
     with third:
         flags = selections.choice(
             "Quality",
