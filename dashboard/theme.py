@@ -78,6 +78,20 @@ KNOWN_MODELS: dict[str, str] = {
 
 SHORT_MODELS = {**KNOWN_MODELS, "paired_cell": "Paired Cell"}
 
+CHANNEL_INKS: tuple[tuple[str, str], ...] = (
+    ("#00ffff", "cyan"),
+    ("#ff00ff", "magenta"),
+    ("#ffff00", "yellow"),
+    ("#2b48d9", "blue"),
+    ("#ff6a00", "orange"),
+    ("#24b26b", "green"),
+)
+"""Colours of a store's channels in its order, with their names; on the black of an image any two
+differ by at least 11 (CIEDE2000), whoever looks."""
+
+OTHER_CHANNELS = ("#8c8c8c", "grey")
+"""The colour of channels for which none is left."""
+
 TEXT = Ink("#1b1f27", "#e8eaee")
 MUTED = Ink("#5b6472", "#a3acba")
 GRID = Ink("#e3e7ee", "#2c333f")
@@ -120,6 +134,35 @@ def model_marks(names: Iterable[str]) -> dict[str, Mark]:
         marks[name] = Mark(MODEL_MARKS[slot].ink, shape.symbol, shape.character, shape.dash)
         free += 1
     return marks
+
+
+def channel_inks(shown: Iterable[int]) -> list[tuple[str, str]]:
+    """Return a colour, with its name, for each channel that is shown together with others.
+
+    Parameters
+    ----------
+    shown
+        Numbers of channels in a store, from 0. The first `CHANNEL_INKS` ones have a colour of
+        their own, whatever else is shown; others take one whose channel is not shown, in order,
+        and are grey where all are taken.
+
+    Examples
+    --------
+    >>> from dashboard.theme import channel_inks
+    >>> [name for _, name in channel_inks([1, 0])]
+    ['magenta', 'cyan']
+    >>> [name for _, name in channel_inks([0, 2, 3, 4, 5, 7, 8])]
+    ['cyan', 'yellow', 'blue', 'orange', 'green', 'magenta', 'grey']
+    """
+    numbers = list(shown)
+    free = [ink for i, ink in enumerate(CHANNEL_INKS) if i not in numbers]
+    found = []
+    for number in numbers:
+        if number < len(CHANNEL_INKS):
+            found.append(CHANNEL_INKS[number])
+        else:
+            found.append(free.pop(0) if free else OTHER_CHANNELS)
+    return found
 
 
 def models_in_order(names: Iterable[str]) -> list[str]:

@@ -48,7 +48,7 @@ class Shot:
 SHOTS = (
     Shot("overview", ""),
     Shot("protein", "proteins?protein=GENE", scroll="Find a protein"),
-    Shot("crops", "crops?outline=true", "dark", "Channel"),
+    Shot("crops", "crops?outline=true", "dark", "Channels"),
 )
 
 

@@ -12,7 +12,7 @@ import typer
 
 from compute import amounts
 from compute.cli import console
-from compute.cli.options import Device, Seed, Split, StoreArgument
+from compute.cli.options import Device, Seed, Split, StoreArgument, names
 from compute.errors import UsageError
 from compute.models.precision import STORED
 from compute.models.training.options import TrainingOptions
@@ -65,6 +65,10 @@ def train(
         str, typer.Option(help="Of the convolutions: float32 or bfloat16 (faster on some CPUs).")
     ] = TrainingOptions.precision,
     split: Split = None,
+    channels: Annotated[
+        str | None,
+        typer.Option(help="Channels to read, in the network's order; default: as published."),
+    ] = None,
     seed: Seed = TrainingOptions.seed,
     dtype: Annotated[str, typer.Option(help="Of the stored weights: float32 or float16.")] = STORED,
     name: Annotated[str | None, typer.Option(help="Of the model; default: the network's.")] = None,
@@ -82,7 +86,8 @@ def train(
         card = fit(
             model, store, out, width=width, epochs=epochs, patience=patience,
             batch_size=batch_size, learning_rate=learning_rate, precision=precision, seed=seed,
-            split=split, dtype=dtype, name=name, license=license, device=device, resume=not fresh,
+            split=split, channels=names(channels) if channels else None, dtype=dtype, name=name,
+            license=license, device=device, resume=not fresh,
             created_by=shlex.join(["bystander", *sys.argv[1:]]),
             progress=report, say=lambda line: console.err.print(line, markup=False),
         )  # fmt: skip

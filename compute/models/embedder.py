@@ -13,10 +13,11 @@ from torch import Tensor
 
 from compute.errors import InputError, UsageError, unknown_value
 from compute.models import scaling_compiled
-from compute.models.card import POOLINGS, WINDOWS, ModelCard, load_card
+from compute.models.card import POOLINGS, ModelCard, load_card
 from compute.models.networks import network_spec
 from compute.models.networks.blocks import LayeredNetwork, channels_last, fold
 from compute.models.precision import PRECISIONS
+from compute.models.readable import corners
 from compute.models.scaling import scaling_named
 from compute.models.weights import load_weights, read_weights
 from compute.storage.atomic_files import sha256
@@ -50,13 +51,9 @@ class Embedder:
         self._scale = scaling_named(card.scaling)
         self._pool = POOLINGS[card.pooling]
         spec = network_spec(card.network)
-        margin = card.size - spec.input_size
+        side = spec.input_size
         self._windows = [
-            (
-                slice(top := int(row * margin), top + spec.input_size),
-                slice(left := int(column * margin), left + spec.input_size),
-            )
-            for row, column in WINDOWS[card.windows]
+            (slice(top, top + side), slice(left, left + side)) for top, left in corners(card)
         ]
 
     @property

@@ -20,6 +20,12 @@ LOW, HIGH = 0.1, 99.9
 """DeepLoc's percentiles: `stretchLow` and `stretchHigh` in `DeepLoc_train.py` of
 github.com/okraus/DeepLoc."""
 
+LEAST = 1.0
+"""DeepLoc's scaling divides by a range of percentiles only where that exceeds this."""
+
+LEAST_RANGE: Mapping[str, float] = MappingProxyType({"deeploc": LEAST})
+"""Scalings that leave crops as they are whose intensities span no more than this."""
+
 _PIXELS = (-2, -1)
 _CROP = (-3, -2, -1)
 
@@ -130,7 +136,7 @@ def scale_deeploc(images: "Tensor", reference: "Tensor | None" = None) -> "Tenso
     """
     low, high = _percentiles(reference_of(images, reference))
     span = high - low
-    return images.clamp(min=low, max=high).sub_(low).div_(span.where(span > 1, 1.0))
+    return images.clamp(min=low, max=high).sub_(low).div_(span.where(span > LEAST, 1.0))
 
 
 SCALINGS: Mapping[str, Scaling] = MappingProxyType(

@@ -84,15 +84,19 @@ class ModelCheck:
         Numbers in an embedding.
     spread
         Standard deviation between the cells, mean over the numbers.
+    reads
+        What it sees of the store's crops, in a sentence.
     """
 
     model: str
     cells: int
     dimension: int
     spread: float
+    reads: str
 
     def lines(self) -> Iterator[str]:
         """Say it in sentences."""
+        yield self.reads
         yield f"{self.model}: {self.cells} cells give {self.dimension} numbers each, all finite"
         yield f"mean standard deviation between cells: {self.spread:.4g}"
 
@@ -127,21 +131,24 @@ def check_model(card: Path | str, store: Path | str) -> ModelCheck:
 
     from compute.backgrounds.compose import Composed
     from compute.embedding.tables import embed_crops
-    from compute.models.card import select_channels
+    from compute.models.card import load_card, select_channels
     from compute.models.embedder import load_model
+    from compute.models.readable import require_readable
 
     opened = CropStore(store)
+    reads = require_readable([load_card(card)], opened)[0]
     model = load_model(card)
     channels = select_channels(model.card, opened.channels)
     rows = np.flatnonzero(opened.usable)[:16]
-    images = opened.arrays().images[rows].astype(np.float32)
+    first = int(rows.max()) + 1 if len(rows) else 0
+    images = opened.arrays(first=first).images[rows].astype(np.float32)
     flags, unknown = np.zeros(len(rows), np.int32), np.full(len(rows), np.nan, np.float32)
     crops = Composed(images, flags, unknown, unknown, images, np.arange(len(rows)))
     vectors = embed_crops(model, crops, channels, 16, "crop")
     spread = float(vectors.std(0).mean())
     if spread == 0:
         raise InputError(f"Model {model.name!r} gives every cell the same vector.", "Check it.")
-    return ModelCheck(model.name, len(rows), vectors.shape[1], spread)
+    return ModelCheck(model.name, len(rows), vectors.shape[1], spread, str(reads))
 
 
 @dataclass(frozen=True)

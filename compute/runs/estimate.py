@@ -21,8 +21,9 @@ from compute.backgrounds.harmonise import Scales
 from compute.devices import choose_device, cores
 from compute.embedding.tables import embed_crops, second_readings
 from compute.embedding.worker import SHARD_CELLS
-from compute.models.card import builtin_cards, resolve_models, select_channels
+from compute.models.card import builtin_cards, load_card, resolve_models, select_channels
 from compute.models.embedder import load_model
+from compute.models.readable import require_readable
 from compute.probes.multiclass import C
 from compute.probes.second import step_views_of
 from compute.probes.svm_folds import fit_folds
@@ -34,6 +35,9 @@ from compute.store.reader import CropArrays, CropStore
 CALIBRATION_CROPS = 256
 """Trials that are composed and embedded to measure how long that takes."""
 
+CALIBRATION_LEAST, CALIBRATION_BYTES = 8, 2**27
+"""Of large crops: that many at least, and as many as have that many bytes as float32."""
+
 TIMED_TESTS = 3
 """Pair tests that are timed; one before them only compiles."""
 
@@ -43,8 +47,9 @@ DISTANCE = 3.0
 BYTES_PER_TRIAL = 40
 """Bytes of a row of the `trials` table, compressed (measured on the demo: 31)."""
 
-BYTES_PER_EXAMPLE = 13_000
-"""Bytes of a cell under one condition: two 64×64 channels as 16-bit PNG (measured on the demo)."""
+BYTES_PER_PIXEL = 1.6
+"""Bytes of a channel's pixel in a cell that is kept to look at, as 16-bit PNG (measured on the
+demo)."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,8 @@ class Estimate:
         Bytes that it takes beside these while it runs: uncompressed pixels and embeddings.
     rejections
         What is left out, as in `run.json`.
+    reads
+        What each model sees of the crops, in a sentence.
     """
 
     trials: dict[str, int]
@@ -81,6 +88,7 @@ class Estimate:
     disk: int
     work: int
     rejections: list[dict[str, object]]
+    reads: list[str]
 
 
 def estimate(
@@ -124,13 +132,15 @@ def estimate(
 def _estimate(
     store: CropStore, models: Sequence[str], config: RunConfig, device: str, jobs: int | None
 ) -> Estimate:
+    paths = resolve_models(models)
+    reads = require_readable([load_card(path) for path in paths], store)
     plan, cells = prepare(store, config)
     where = choose_device(device)
-    loaded = [load_model(path, where) for path in resolve_models(models)]
+    loaded = [load_model(path, where) for path in paths]
     trials = plan.trials(*plan.shards(SHARD_CELLS)[0])
     readings = config.embed.readings(plan.config.composed)
     again = sum(len(second_readings(trials, c)) for c in readings.values()) / len(trials)
-    trials, arrays, scales = _calibration(store, trials.head(CALIBRATION_CROPS))
+    trials, arrays, scales = _calibration(store, trials.head(_calibration_crops(store)))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in the embedding stage, where each thread has its own batch
     try:
@@ -167,7 +177,8 @@ def _estimate(
     if config.keep_embeddings:
         per_trial += 4 * width
     examples = int(min(config.examples, 1000)) * len(set(cells.protein[plan.rows]))
-    disk = plan.count * per_trial + examples * len(plan.config.composed) * BYTES_PER_EXAMPLE
+    pictures = examples * len(plan.config.composed) * len(store.channels) * store.size**2
+    disk = plan.count * per_trial + round(pictures * BYTES_PER_PIXEL)
     image = int(np.prod(arrays.images.shape[1:])) * store.dtype.itemsize
     pixels = len(store.cells) * (image + 2 * arrays.masks.shape[1]) + len(store.windows) * image
     work = pixels + round(4 * width * plan.count * (1 + again))
@@ -182,7 +193,14 @@ def _estimate(
         disk,
         work,
         plan.rejections,
+        [str(each) for each in reads],
     )
+
+
+def _calibration_crops(store: CropStore) -> int:
+    """Return how many trials are composed: fewer of large crops, for they need memory and time."""
+    each = 4 * len(store.channels) * store.size**2
+    return max(CALIBRATION_LEAST, min(CALIBRATION_CROPS, CALIBRATION_BYTES // each))
 
 
 def _calibration(store: CropStore, trials: pd.DataFrame) -> tuple[pd.DataFrame, CropArrays, Scales]:
@@ -193,7 +211,7 @@ def _calibration(store: CropStore, trials: pd.DataFrame) -> tuple[pd.DataFrame, 
     trials, arrays, scales
         What `compute.backgrounds.compose.compose` takes.
     """
-    arrays = store.arrays(first=CALIBRATION_CROPS)
+    arrays = store.arrays(first=_calibration_crops(store))
     cells, windows = len(arrays.images), max(1, len(arrays.windows))
     window = trials["condition"] == str(Condition.CELL_FREE)
     donor = trials["donor"].where(trials["donor"] < 0, trials["donor"] % cells)
@@ -252,6 +270,7 @@ def report(found: Estimate) -> Iterator[str]:
         f"{found.cells} cells of {found.proteins} proteins stand in trials, "
         f"{found.cells_in_pair_tests} of them in pair tests"
     )
+    yield from found.reads
     for condition, count in found.trials.items():
         yield f"  {condition:<16} {count:>12,} trials"
     yield f"  {'in all':<16} {sum(found.trials.values()):>12,} trials for each model"

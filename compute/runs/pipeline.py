@@ -18,8 +18,9 @@ from compute.embedding.config import EmbedJob
 from compute.embedding.worker import ShardWorker
 from compute.errors import UsageError
 from compute.memory import give_back, give_back_at_once
-from compute.models.card import resolve_models
+from compute.models.card import load_card, resolve_models
 from compute.models.embedder import Embedder, load_model
+from compute.models.readable import require_readable
 from compute.probes.cells import Cells
 from compute.probes.solvers import Fitting
 from compute.probes.stage import how_fitted
@@ -96,10 +97,11 @@ def run_store(
     """
     engine = engine or EngineConfig()
     store = CropStore(store_path)
+    cards = [Path(path) for path in resolve_models(models)]
+    reads = require_readable([load_card(path) for path in cards], store)
     plan, cells = prepare(store, config)
     # On Ray the workers have the devices; this process only reads what the models are.
     where = choose_device(device if engine.name == EngineName.LOCAL else "cpu")
-    cards = [Path(path) for path in resolve_models(models)]
     loaded = [load_model(path, where) for path in cards]
     if len({model.name for model in loaded}) < len(loaded):
         raise UsageError("Two models have the same name.", "Change `name` in one of the cards.")
@@ -109,7 +111,10 @@ def run_store(
         "store": store.fingerprint,
         "models": {model.name: model.hash for model in loaded},
     }
-    details = describe(store, plan, cells, loaded, config, where, name or out.resolve().name)
+    for each in reads:
+        if each.remarkable:
+            notice(f"{each}.")
+    details = describe(store, plan, cells, loaded, reads, config, where, name or out.resolve().name)
     with begin(out, header, details, fresh=fresh, notice=notice, progress=progress) as run:
         worked = not run.complete
         if worked:

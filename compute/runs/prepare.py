@@ -69,7 +69,7 @@ def prepare(store: CropStore, config: RunConfig) -> tuple[Plan, Cells]:
     )  # fmt: skip
     if len(plan.folds.testable()) < 2:
         raise InputError(
-            f"{store.path}: fewer than two localizations have at least two proteins with usable "
+            f"{store.path}: fewer than two classes have at least two proteins with usable "
             "cells, so no probe can be fitted.",
             "Add labelled proteins (`--localizations TABLE` on import), or deal out cells instead "
             "of proteins with `--folds-by paper`.",

@@ -21,6 +21,7 @@ from compute.backgrounds.config import DONORS, SCHEMES
 from compute.backgrounds.folds import PER_FOLD, too_few
 from compute.backgrounds.plan import Plan
 from compute.models.embedder import Embedder
+from compute.models.readable import Reading
 from compute.probes.cells import Cells
 from compute.runs.config import RunConfig
 from compute.storage.run_directory import RunDirectory, command_line
@@ -35,6 +36,7 @@ def describe(
     plan: Plan,
     cells: Cells,
     models: Sequence[Embedder],
+    reads: Sequence[Reading],
     config: RunConfig,
     device: torch.device,
     name: str,
@@ -45,6 +47,8 @@ def describe(
     ----------
     store, plan, cells, models, config
         What the run is made from.
+    reads
+        What each model sees of the crops.
     device
         Where it embeds.
     name
@@ -68,8 +72,9 @@ def describe(
                 "hash": model.hash,
                 "dimension": model.dimension,
                 "card": plain(asdict(model.card)),
+                "reads": str(read),
             }
-            for model in models
+            for model, read in zip(models, reads, strict=True)
         ],
         "store": {
             "path": store.path.name,

@@ -48,7 +48,7 @@ PROBES: dict[Probe, ProbeSpec] = {
     Probe.PAIR: ProbeSpec(
         "Pairs of classes",
         "pair tests",
-        "pair tests (a linear SVM tells two localizations apart; chance is 50%)",
+        "pair tests (a linear SVM tells two classes apart; chance is 50%)",
         chance="half",
     ),
     Probe.MULTICLASS: ProbeSpec(

@@ -39,8 +39,8 @@ from compute.store.part import Part, Rejections, StoreFormat
 from compute.store.reader import CROP_ROW_GROUP
 from compute.store.splits import ONE_FIELD, draw_splits, fill_splits
 
-FILE_ROWS = 4096
-"""Crops per Parquet file (about 70 MB of 2×64×64 16-bit pixels)."""
+FILE_ROWS, FILE_BYTES = 4096, 2**28
+"""Crops per Parquet file: 4096 (about 70 MB of 2×64×64 16-bit pixels), fewer of large ones."""
 
 STAGED_ROWS = 50_000
 """Rows of `cells` and `truth` per staged file, and per row group of the finished tables."""
@@ -117,6 +117,8 @@ class CropStoreWriter:
             raise UsageError("A choice for proteins with one field needs a share.", "Give both.")
         self._train_share, self._one_field = train_share, one_field
         self.format = StoreFormat(tuple(channels), size, dtype, tuple(localizations))
+        crop = len(channels) * size**2 * np.dtype(dtype).itemsize
+        self._file_rows = max(1, min(FILE_ROWS, FILE_BYTES // crop))
         refuse_to_replace(self.path, overwrite)
         self.source = dict(source)
         self.progress: dict[str, Any] = {}
@@ -278,7 +280,7 @@ class CropStoreWriter:
     def _push(self, kind: str, table: pa.Table) -> None:
         pending = self._pending.setdefault(kind, [])
         pending.append(table)
-        rows = FILE_ROWS if kind in ("crops", "windows") else STAGED_ROWS
+        rows = self._file_rows if kind in ("crops", "windows") else STAGED_ROWS
         while sum(map(len, self._pending[kind])) >= rows:
             self._flush(kind, rows)
 

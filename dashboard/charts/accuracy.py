@@ -219,7 +219,7 @@ def by_class(table: pd.DataFrame, condition: str, sentence: str) -> Chart:
                 square=True,
             )
         )
-    finding = "No localization was tested under both conditions"
+    finding = "No class was tested under both conditions"
     if len(table):
         falls = table.assign(fall=table["before"] - table["after"])
         worst = wording.records(falls.sort_values("fall", ascending=False))[0]
@@ -230,7 +230,7 @@ def by_class(table: pd.DataFrame, condition: str, sentence: str) -> Chart:
             f"by {wording.points(worst.fall)}"
         )
     caption = joined(
-        "Each mark is a localization; on the dashed diagonal nothing changed, below it accuracy "
+        "Each mark is a class; on the dashed diagonal nothing changed, below it accuracy "
         "fell. The largest falls are named.",
         sentence,
         wording.unit_note(table),

@@ -11,6 +11,9 @@ from dashboard.theme import Ink
 Number = float | None
 
 
+LONGEST = 32
+"""Characters of a category that are written beside an axis; the whole name stands on hovering."""
+
 _BETWEEN = "\x1f"
 """The control character that separates units: no name holds it."""
 
@@ -156,7 +159,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis; with `categories` it is labelled at 0, 1, 2 and so on."""
+    """An axis; with `categories` it is labelled (`labels`) at 0, 1, 2 and so on."""
 
     title: str = ""
     categories: tuple[str, ...] = ()
@@ -164,6 +167,23 @@ class Axis:
     percent: bool = False
     reversed_: bool = False
     step: float | None = None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Its categories as they are written beside it: the middle of long names is left out.
+
+        Lines stay apart, and no two categories become the same.
+        """
+        short = tuple("\n".join(map(_shortened, name.split("\n"))) for name in self.categories)
+        return short if len(set(short)) == len(set(self.categories)) else self.categories
+
+
+def _shortened(name: str) -> str:
+    """Leave out the middle of a long name; its end often tells it from others."""
+    if len(name) <= LONGEST:
+        return name
+    end = LONGEST // 3
+    return f"{name[: LONGEST - end - 1].rstrip()}…{name[-end:].lstrip()}"
 
 
 Layer = Points | Bars | Heat | Rule

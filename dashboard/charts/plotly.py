@@ -326,7 +326,7 @@ def _axis(axis: Axis, dark: bool, heat: bool) -> dict[str, Any]:
         found |= {
             "tickmode": "array",
             "tickvals": list(range(count)),
-            "ticktext": [_plain(name) for name in axis.categories],
+            "ticktext": [_plain(name) for name in axis.labels],
             "range": ends[::-1] if axis.reversed_ else ends,
             "ticklabeloverflow": "allow",
             "autotickangles": [0, -35, -60, -90],

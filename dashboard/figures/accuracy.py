@@ -5,7 +5,15 @@ from dataclasses import replace
 import pandas as pd
 
 from compute.paper.table_1 import EXPLANATION
-from compute.schema import EFFECTS_IN_WORDS, Aggregation, Condition, Effect, Probe, Protocol
+from compute.schema import (
+    EFFECTS_IN_WORDS,
+    LOCALIZATIONS,
+    Aggregation,
+    Condition,
+    Effect,
+    Probe,
+    Protocol,
+)
 from compute.statistics.aggregation import UNIT
 from dashboard import theme, wording
 from dashboard.charts import accuracy as charts
@@ -85,9 +93,10 @@ def matrix(table: pd.DataFrame) -> Grid:
 
 
 def comparable(filters: Filters) -> bool:
-    """Whether the paper's numbers can stand beside a run's."""
+    """Whether the paper's numbers can stand beside a run's: of its models and its classes."""
     return (
-        filters.probe == Probe.PAIR
+        set(filters.run.localizations) <= set(LOCALIZATIONS)
+        and filters.probe == Probe.PAIR
         and filters.protocol == Protocol.REFIT
         and not filters.published
         and bool(set(theme.KNOWN_MODELS) & set(filters.models))
@@ -198,7 +207,7 @@ BY_CLASS = Figure(
     ),
     columns=lambda asked, table: {
         "model": tables.MODEL,
-        "localization": Column("Localization"),
+        "localization": Column("Class"),
         "before": Column("Unaltered", Written.PERCENT),
         "after": Column(theme.condition_title(asked.condition), Written.PERCENT),
         "after_low": Column("from", Written.PERCENT),

@@ -108,6 +108,11 @@ class Run:
         """Names of the image channels."""
         return list(self.meta.get("store", {}).get("channels", []))
 
+    @property
+    def crop_size(self) -> int:
+        """Side of the crops in pixels; 64 where the run does not say."""
+        return int(self.meta.get("store", {}).get("size", 64))
+
     def files(self, table: str) -> list[str]:
         """Return the files that a table has now, possibly none."""
         return sorted(map(str, RunPaths(self.path).files(table)))

@@ -1,35 +1,23 @@
 """Stored crops to 8-bit pictures: decoding, contrast, colours, outlines. Pure arrays and bytes.
 
-Pixels are never smoothed or resized here; the page enlarges them by whole numbers
-(`image-rendering: pixelated`).
+Pixels are never smoothed; the page enlarges them by whole numbers (`image-rendering: pixelated`),
+and of crops larger than their place on the page whole squares of pixels are averaged.
 """
 
 import base64
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import imagecodecs
 import numpy as np
 import numpy.typing as npt
+
+from dashboard.theme import channel_inks
 
 Plane = npt.NDArray[np.float32]
 Range = tuple[float, float]
 
 LOW, HIGH = 0.5, 99.8
 """Percentiles that become black and full colour."""
-
-
-@dataclass(frozen=True)
-class Tint:
-    """A channel's colour: red, green and blue, each from 0 to 1."""
-
-    red: float
-    green: float
-    blue: float
-
-
-PAIR = (Tint(0.0, 1.0, 1.0), Tint(1.0, 0.0, 1.0))
-"""Cyan and magenta: told apart by readers with any kind of colour blindness; white where equal."""
 
 
 OUTLINE = "#ffe14d"
@@ -106,7 +94,10 @@ def mismatch(unaltered: tuple[float, float, float], **others: tuple[float, float
 
 
 def colour(
-    crop: Plane, contrast: Sequence[Range], channels: Sequence[int]
+    crop: Plane,
+    contrast: Sequence[Range],
+    channels: Sequence[int],
+    numbers: Sequence[int] | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Scale a crop to 8 bits and colour it.
 
@@ -115,9 +106,12 @@ def colour(
     crop
         Channel × height × width.
     contrast
-        From `ranges`.
+        From `ranges`, one for each channel of the crop.
     channels
-        Which to show: one in grey, two in cyan and magenta.
+        Which of the crop's to show: one in grey; several in their colours, whose light is added.
+    numbers
+        What numbers these have in the store, which decide their colours
+        (`dashboard.theme.channel_inks`); by default `channels`.
 
     Returns
     -------
@@ -130,9 +124,55 @@ def colour(
         scaled.append(np.clip((crop[channel] - low) / max(high - low, 1e-9), 0, 1))
     if len(scaled) == 1:
         return np.rint(255 * scaled[0]).astype(np.uint8)
-    tints = np.array([[t.red, t.green, t.blue] for t in PAIR], dtype=np.float32)
-    mixed = np.einsum("chw,ck->hwk", np.stack(scaled[:2]), tints)
+    inks = channel_inks(channels if numbers is None else numbers)
+    shares = np.array([_shares(ink) for ink, _ in inks], dtype=np.float32)
+    mixed = np.einsum("chw,ck->hwk", np.stack(scaled), shares)
     return np.rint(255 * np.clip(mixed, 0, 1)).astype(np.uint8)
+
+
+def _shares(ink: str) -> list[float]:
+    """Return red, green and blue of ``#rrggbb``, each from 0 to 1."""
+    return [int(ink[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+
+
+def squares(size: int, side: int) -> tuple[int, int]:
+    """Return how a crop is fitted into its place on a page.
+
+    Parameters
+    ----------
+    size
+        Side of the crop, pixels.
+    side
+        Side of its place, pixels of the screen.
+
+    Returns
+    -------
+    mean : int
+        Side of the squares of pixels that are averaged; 1 for crops that are not larger.
+    enlarged : int
+        Screen pixels along the side of each.
+    """
+    return max(1, -(-size // side)), max(1, side // size)
+
+
+def shrunk(crop: Plane, mean: int) -> Plane:
+    """Average squares of pixels, those at the lower and right edge over what there is.
+
+    Parameters
+    ----------
+    crop
+        Channel × height × width.
+    mean
+        Side of a square, pixels; 1 changes nothing.
+    """
+    if mean == 1:
+        return crop
+    rows, columns = (np.arange(0, n, mean) for n in crop.shape[1:])
+    total = np.add.reduceat(np.add.reduceat(crop, rows, axis=1), columns, axis=2)
+    high, wide = (
+        np.diff(np.append(at, n)) for at, n in zip((rows, columns), crop.shape[1:], strict=True)
+    )
+    return np.asarray(total / (high[:, None] * wide[None, :]), np.float32)
 
 
 def as_png(picture: npt.NDArray[np.uint8]) -> bytes:

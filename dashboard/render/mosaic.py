@@ -15,6 +15,7 @@ import pandas as pd
 
 from compute.schema import CELL_FLAGS, WORST_FIRST, CellFlag
 from dashboard.render import images
+from dashboard.theme import channel_inks
 from dashboard.wording import count
 
 NEIGHBOUR = "#ff8c1a"
@@ -26,6 +27,9 @@ TILE = 128
 DIM = 0.25
 """Share of the common contrast's range that a tile must reach in some channel, or it is shown with
 a contrast of its own: images of one store can differ in brightness by a hundred times."""
+
+TOGETHER = 3
+"""Channels in one picture, at most: the light of more adds up to white."""
 
 BRIGHTENED = "dim: own contrast"
 
@@ -138,8 +142,7 @@ def composite(channels: Sequence[str], marker: str | None = None) -> tuple[int, 
     marker
         The one that shows whole cells, which is shown in any case; None if there is none.
     """
-    most = len(images.PAIR)
-    shown = list(range(min(len(channels), most)))
+    shown = list(range(min(len(channels), TOGETHER)))
     if marker in channels and channels.index(marker) not in shown:
         shown[-1] = channels.index(marker)
     return tuple(shown)
@@ -172,11 +175,11 @@ def arrange(table: pd.DataFrame, channels: Sequence[str], shown: Sequence[int]) 
     for record, plane in zip(records, planes, strict=True):
         dim = _is_dim(plane, contrast)
         own = images.ranges([plane]) if dim else contrast
-        picture = images.colour(plane, own, range(len(shown)))
+        picture = images.colour(plane, own, range(len(shown)), shown)
         tiles.setdefault(record.group, []).append(_tile(record, picture, dim))
     first = {record.group: record for record in reversed(records)}
     names = [channels[c] for c in shown]
-    tints = ["#ffffff"] if len(shown) == 1 else [_hex(tint) for tint in images.PAIR]
+    tints = ["#ffffff"] if len(shown) == 1 else [ink for ink, _ in channel_inks(shown)]
     limits = "; ".join(
         f"{name} from {_number(low)} (black) to {_number(high)}"
         for name, (low, high) in zip(names, contrast, strict=True)
@@ -326,8 +329,3 @@ def _group(name: str, first: Any, tiles: Sequence[Tile]) -> Group:
 def _number(value: float) -> str:
     """Write an intensity with about three digits."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def _hex(tint: images.Tint) -> str:
-    parts = (round(255 * value) for value in (tint.red, tint.green, tint.blue))
-    return "#" + "".join(f"{part:02x}" for part in parts)

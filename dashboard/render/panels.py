@@ -127,7 +127,7 @@ def draw_panel(axes: Axes, panel: Panel, legend: bool, look: Look, room: float) 
     """
     axes.patch.set_alpha(0)
     if panel.y.categories:
-        room -= max(map(len, panel.y.categories)) * LETTER * look.text
+        room -= max(map(len, panel.y.labels)) * LETTER * look.text
     for layer in panel.layers:
         if isinstance(layer, Points):
             _points(axes, layer, look)
@@ -373,7 +373,7 @@ def _axis(axes: Axes, axis: Axis, which: Literal["x", "y"], look: Look, room: fl
     target.set_label_text(axis.title, size=look.text, color=look.ink(MUTED))
     if axis.categories:
         count = len(axis.categories)
-        names, size, turned = list(axis.categories), look.text, 0
+        names, size, turned = list(axis.labels), look.text, 0
         if which == "x":
             names, size, turned = _fitted(names, room / count, look)
         target.set_ticks(range(count), names)

@@ -18,6 +18,7 @@ from dashboard.theme import (
     ALERT,
     GRID,
     PAGE,
+    channel_inks,
     condition_ink,
     condition_title,
     model_marks,
@@ -45,11 +46,13 @@ class Request:
     models, protocol
         Whose answers stand below the crops.
     channels
-        Numbers of the channels to show: one (grey) or two (cyan and magenta).
+        Numbers of the channels to show: one in grey, several in their colours
+        (`dashboard.theme.channel_inks`).
     contrast
         A key of `CONTRASTS`.
-    magnify
-        Screen pixels along the side of a pixel.
+    side
+        Screen pixels that a crop may take along its side; small crops are enlarged by a whole
+        number, and of large ones squares of pixels are averaged.
     outline
         Whether the centre cell's outline is drawn.
     dark
@@ -65,7 +68,7 @@ class Request:
     channels: tuple[int, ...] = (0,)
     contrast: str = "cell"
     outline: bool = False
-    magnify: int = 2
+    side: int = 128
     dark: bool = False
     predictions: bool = True
 
@@ -89,7 +92,7 @@ STYLE = """
 .crops .pic img { image-rendering: pixelated; display: block; max-width: none; margin: 0 }
 .crops .pic img.line { position: absolute; left: 0; top: 0; width: 100%; height: 100%;
   image-rendering: auto }
-.crops .said { display: block; margin-top: .2rem }
+.crops .said { display: block; margin-top: .2rem; overflow-wrap: anywhere }
 .crops .said span.who { display: inline-block; width: 1.1em }
 .crops .quiet { opacity: .78 }
 .crops .changed { font-weight: 700 }
@@ -105,6 +108,9 @@ STYLE = """
 .crops.defined { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr));
   gap: 1rem 1.1rem; font-size: .88rem; line-height: 1.35 }
 .crops .under { display: none }
+.crops.channels { display: flex; flex-wrap: wrap; gap: .4rem; font-size: .88rem }
+.crops .chip { background: #000; color: #fff; border: 1px solid GRID; border-radius: 4px;
+  padding: .1rem .55rem; overflow-wrap: anywhere }
 @media (max-width: 640px) {
   .crops.wide { overflow: visible; background: none }
   .crops.wide table, .crops.wide tbody { display: block }
@@ -314,9 +320,13 @@ def _crop(row: _Row, condition: str, request: Request) -> str:
     if crop is None:
         return '<span class="quiet">not imaged</span>'
     plane = _decoded(crop, request)
-    uri = images.as_uri(images.colour(plane, row.contrast, range(len(plane))))
     height, width = plane.shape[1:]
-    wide, high = width * request.magnify, height * request.magnify
+    mean, enlarged = images.squares(max(height, width), request.side)
+    picture = images.shrunk(plane, mean)
+    uri = images.as_uri(
+        images.colour(picture, row.contrast, range(len(plane)), _shown(crop, request))
+    )
+    high, wide = (enlarged * n for n in picture.shape[1:])
     alt = f"{row.fact.protein}, cell {row.fact.cell}, {condition_title(condition)}"
     donor = ""
     if _text(crop.donor_localization) or _text(crop.donor_protein):
@@ -326,7 +336,7 @@ def _crop(row: _Row, condition: str, request: Request) -> str:
         alt += f", background of {place}{who}"
     line = ""
     if request.outline and crop.outline is not None:
-        drawn = images.outline_uri(crop.outline, width, height, 1.3 / request.magnify)
+        drawn = images.outline_uri(crop.outline, width, height, 1.3 * mean / enlarged)
         line = f'<img class="line" src="{drawn}" alt="">'
     return (
         f'<div style="max-width:{max(112, wide)}px"><span class="pic" style="width:{wide}px">'
@@ -388,9 +398,46 @@ def _said(crop: Any, condition: str, before: Mapping[str, str], request: Request
 
 def _decoded(crop: Any, request: Request) -> images.Plane:
     """Return the channels that are shown."""
-    shown = [c for c in request.channels if c < len(crop.images)] or [0]
+    shown = _shown(crop, request)
     columns = (crop.images, crop.offset, crop.gain)
     return images.decode(*([column[c] for c in shown] for column in columns))
+
+
+def _shown(crop: Any, request: Request) -> list[int]:
+    """Return the numbers of those channels that are shown and that the crop has."""
+    return [c for c in request.channels if c < len(crop.images)] or [0]
+
+
+def channel_key(run: Run, channels: Sequence[int], dark: bool) -> str:
+    """Return a legend that says which colour is which channel, as HTML.
+
+    Parameters
+    ----------
+    run
+        Where the crops are.
+    channels
+        Numbers of the channels that are shown together.
+    dark
+        Whether the page is dark.
+    """
+    names = run.channels
+    chips = []
+    for number, (ink, colour) in zip(channels, channel_inks(channels), strict=True):
+        name = names[number] if number < len(names) else f"channel {number + 1}"
+        shown, said = (ink, colour) if len(channels) > 1 else ("#ffffff", "grey")
+        chips.append(
+            f'<span class="chip"><span class="swatch" style="background:{shown}"></span>'
+            f"{escape(name)} ({said})</span>"
+        )
+    return f'{_style(dark)}<div class="crops channels">{"".join(chips)}</div>'
+
+
+def pixels(size: int, side: int) -> str:
+    """Say how large crops of a size are drawn, for a caption."""
+    mean, enlarged = images.squares(size, side)
+    if mean > 1:
+        return f"Each pixel shown is the mean of {mean} × {mean}"
+    return "True pixels" + (f", enlarged {enlarged}×" if enlarged > 1 else "")
 
 
 LAYOUTS: dict[str, Callable[[Run, Request], str]] = {

@@ -101,11 +101,26 @@ def choice(
 
 
 def several(
-    label: str, key: str, options: Sequence[str], *, shown: Format = str, help_: str | None = None
+    label: str,
+    key: str,
+    options: Sequence[str],
+    *,
+    default: Sequence[str] | None = None,
+    shown: Format = str,
+    help_: str | None = None,
 ) -> tuple[str, ...]:
-    """Let some options be chosen, all at first, and keep them in the address; none means all."""
+    """Let some options be chosen, and keep them in the address.
+
+    By default all are chosen at first; none means those at first again.
+    """
+    first = list(options if default is None else default)
     raw = st.query_params.get_all(key)
     allowed = {shown(option) for option in options}
+    # An address may join them, as “GFP + RFP”.
+    apart = [part.strip() for item in raw for part in item.split(" + ")]
+    if apart != raw and set(apart) <= allowed and not set(raw) <= allowed:
+        st.query_params[key] = apart
+        st.rerun()
     for value in [item for item in raw if item not in allowed]:
         _say_unknown(label.lower(), value, {shown(option): option for option in options})
     if key in st.session_state and not set(st.session_state[key] or []) <= set(options):
@@ -114,15 +129,16 @@ def several(
         label,
         options,
         selection_mode="multi",
-        default=list(options),
+        default=first,
         format_func=shown,
         key=key,
         bind="query-params",
         help=help_,
     )
     if not picked:
-        st.caption("None chosen: all are shown.")
-    return tuple(option for option in options if option in (picked or options))
+        usual = "all are" if default is None else f"{' and '.join(map(shown, first))} is"
+        st.caption(f"None chosen: {usual} shown.")
+    return tuple(option for option in options if option in (picked or first))
 
 
 def search(label: str, key: str, placeholder: str) -> str:

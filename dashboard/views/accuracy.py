@@ -36,7 +36,7 @@ def page() -> None:
     show.header(
         "Accuracy",
         shared,
-        "How well the localization of a cell can be read from a model's features, and how much of "
+        "How well the class of a cell can be read from a model's features, and how much of "
         "that is lost when its background changes."
         + (
             ""

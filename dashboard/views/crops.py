@@ -19,9 +19,10 @@ from dashboard.views import show
 
 PER_PAGE = 8
 ANY = "All"
-MAGNIFY = {"Small": 1, "Medium": 2, "Large": 3}
-ENLARGED = 4
-"""Screen pixels per pixel of the one cell."""
+SIDES = {"Small": 64, "Medium": 128, "Large": 192}
+"""Screen pixels that a crop may take along its side."""
+ENLARGED = 256
+"""The same of the one cell."""
 
 
 def page() -> None:
@@ -49,7 +50,7 @@ def page() -> None:
 def _crops(shared: Shared) -> None:
     conditions = tuple(name for name in shared.conditions if name != "conflicting")
     chosen, order = _filters(shared, conditions)
-    channels, contrast, outline, magnify = _look(shared)
+    channels, contrast, outline, side = _look(shared)
     total = cache.ask(shared.run, examples.cells, chosen, order, 1, PER_PAGE)[1]
     if not total:
         st.info("No cell with stored images fits these filters.", icon=":material/search_off:")
@@ -69,15 +70,17 @@ def _crops(shared: Shared) -> None:
         channels,
         contrast,
         outline,
-        magnify,
+        side,
         shared.dark,
     )
+    st.html(strips.channel_key(shared.run, channels, shared.dark))
     _enlarged(shared, request, rows)
     st.html(cache.strip(shared.run, request))
     show.caption(
         f"{chosen.sentence(len(rows), total)} Below each crop: each model's answer with its "
         f"probability ({legend(shared.models)}); an arrow marks an answer that changed from "
-        f"unaltered; ⚑ a quality flag. True pixels, enlarged {magnify}×.",
+        f"unaltered; ⚑ a quality flag. {strips.pixels(shared.run.crop_size, side)}."
+        + _light(channels),
         shared,
     )
 
@@ -140,7 +143,7 @@ def _one(shared: Shared, request: strips.Request, cell: int) -> None:
         request.channels,
         request.contrast,
         outline=request.outline,
-        magnify=ENLARGED,
+        side=ENLARGED,
         dark=request.dark,
     )
     st.html(cache.strip(shared.run, large, layout="gallery"))
@@ -195,7 +198,7 @@ def _filters(shared: Shared, conditions: tuple[str, ...]) -> tuple[CropFilter, s
     with first:
         text = selections.search("Gene or ORF", "gene", "part of either")
     with second:
-        place = _any("Localization", "class", places)
+        place = _any("Class", "class", places)
     with third:
         flags = selections.choice(
             "Quality",
@@ -257,16 +260,22 @@ def _any(label: str, key: str, options: list[str], shown: selections.Format = st
 
 def _look(shared: Shared) -> tuple[tuple[int, ...], str, bool, int]:
     names = shared.run.channels or ["channel 1"]
-    looks: dict[str, tuple[int, ...]] = {name: (i,) for i, name in enumerate(names)}
+    shown = tuple(names[:1])
     if len(names) > 1:
-        looks[f"{names[0]} + {names[1]}"] = (0, 1)
+        shown = selections.several(
+            "Channels",
+            "channel",
+            names,
+            default=names[:1],
+            help_="One alone is grey. Several are shown in a colour each, and their light adds up"
+            + (
+                f"; there are {len(theme.CHANNEL_INKS)} colours, so of more channels the last "
+                "are grey: switch others off to give these a colour."
+                if len(names) > len(theme.CHANNEL_INKS)
+                else "."
+            ),
+        )
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        look = names[0]
-        if len(looks) > 1:
-            look = (
-                selections.choice("Channel", "channel", list(looks), default=look, segmented=True)
-                or look
-            )
         contrast = selections.choice(
             "Contrast",
             "contrast",
@@ -275,14 +284,25 @@ def _look(shared: Shared) -> tuple[tuple[int, ...], str, bool, int]:
             segmented=True,
             shown=lambda name: strips.CONTRASTS[name],
         )
-        size = selections.choice("Size", "size", list(MAGNIFY), default="Medium", segmented=True)
+        size = selections.choice("Size", "size", list(SIDES), default="Medium", segmented=True)
         outline = st.toggle("Mask outline", key="outline", bind="query-params")
-    if len(looks[look]) > 1:
-        st.caption(
-            f":material/palette: {wording.plain_name(names[0])} in cyan, "
-            f"{wording.plain_name(names[1])} in magenta; white where both are bright."
+    channels = tuple(names.index(name) for name in shown)
+    return channels, contrast or "cell", bool(outline), SIDES[size or "Medium"]
+
+
+def _light(channels: tuple[int, ...]) -> str:
+    """Say what channels that are shown together mean, to end a caption with."""
+    if len(channels) < 2:
+        return ""
+    said = " The channels' light adds up: mixed colours are where several are bright."
+    grey = len(channels) - len(theme.CHANNEL_INKS)
+    if grey > 0:
+        verb = "is" if grey == 1 else "are"
+        said += (
+            f" {wording.count(grey, 'channel')} for which no colour is left {verb} grey; switch "
+            "others off to change that."
         )
-    return looks[look], contrast or "cell", bool(outline), MAGNIFY[size or "Medium"]
+    return said
 
 
 if __name__ == "__main__":

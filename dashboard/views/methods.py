@@ -61,7 +61,7 @@ def _summary(shared: Shared) -> None:
     counts: Any = store.get("counts", {})
     about = {
         "Crops": f"{store.get('size', '?')} × {store.get('size', '?')} pixels, "
-        f"{' and '.join(shared.run.channels) or 'unknown channels'}, {store.get('dtype', '?')}",
+        f"{', '.join(shared.run.channels) or 'unknown channels'}, {store.get('dtype', '?')}",
         "In the store": f"{counts.get('cells', 0):,} cells, {counts.get('usable', 0):,} usable; "
         f"{counts.get('windows', 0):,} windows without cells",
     }
@@ -234,7 +234,7 @@ def _pictures(shared: Shared) -> None:
         (),
         shared.protocol,
         outline=True,
-        magnify=2,
+        side=128,
         dark=shared.dark,
         predictions=False,
     )
@@ -285,6 +285,7 @@ def _models(shared: Shared) -> None:
                     if model.get("dimension")
                     else []
                 ),
+                *([("reads", str(model["reads"]))] if model.get("reads") else []),
                 *provenance.flat(model.get("card") or {}),
             ]
             _settings(rows)

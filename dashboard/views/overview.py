@@ -101,7 +101,7 @@ def _swap(shared: Shared) -> None:
         shared.protocol,
         channels=(0,),
         outline=True,
-        magnify=3,
+        side=192,
         dark=shared.dark,
     )
     st.html(cache.strip(shared.run, request, layout="gallery"))

@@ -4,17 +4,22 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from compute.schema import Condition
 from dashboard.theme import (
     ALERT,
+    CHANNEL_INKS,
     CONDITION_INKS,
     KNOWN_MODELS,
     MODEL_MARKS,
     MUTED,
+    OTHER_CHANNELS,
     PAGE,
     TEXT,
+    channel_inks,
     in_order,
     model_marks,
 )
@@ -100,3 +105,23 @@ def test_a_model_keeps_its_mark_whatever_the_run_holds():
     assert len({(m.symbol, m.ink) for m in all_.values()}) == 5
     many = model_marks([f"m{i}" for i in range(9)])
     assert len({(m.symbol, m.ink) for m in many.values()}) == 12
+
+
+@pytest.mark.parametrize("sight", SIGHTS)
+def test_channels_are_told_apart_on_black(sight):
+    inks = [ink for ink, _ in (*CHANNEL_INKS, OTHER_CHANNELS)]
+    for one, other in combinations(inks, 2):
+        apart = float(deltaE_ciede2000(seen(one, sight), seen(other, sight)))
+        assert apart >= 11, f"{one} and {other} are {apart:.1f} apart"
+    assert min(contrast(ink, "#000000") for ink in inks) >= 3
+
+
+@given(st.sets(st.integers(0, 11), min_size=1))
+def test_six_channels_have_a_colour_each_and_keep_it(shown):
+    numbers = sorted(shown)
+    inks = channel_inks(numbers)
+    coloured = [ink for ink in inks if ink != OTHER_CHANNELS]
+    assert len(coloured) == len(set(coloured)) == min(6, len(numbers))
+    for number, ink in zip(numbers, inks, strict=True):
+        assert number >= 6 or ink == CHANNEL_INKS[number]
+    assert inks[6:] == [OTHER_CHANNELS] * len(inks[6:])

@@ -7,7 +7,7 @@ loads what comes out.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 
 from compute.devices import choose_device
-from compute.errors import BystanderError, InputError, UsageError, unknown_value
+from compute.errors import BystanderError, UsageError, unknown_value
 from compute.models.card import ModelCard, make_card, save_card
 from compute.models.networks import NetworkSpec, network_spec
 from compute.models.networks.blocks import LayeredNetwork, channels_last
 from compute.models.precision import STORED
+from compute.models.readable import require_readable, require_trainable
 from compute.models.scaling import scaling_named
 from compute.models.training.checkpoint import TrainingState, restore_state, save_state
 from compute.models.training.objectives import OBJECTIVES, Objective, Pixels
@@ -89,6 +90,7 @@ def train(
     device: torch.device | str = "auto",
     split: str | None = None,
     fields: Collection[str] | None = None,
+    channels: Sequence[str] | None = None,
     dtype: str = STORED,
     resume: bool = True,
     name: str | None = None,
@@ -124,6 +126,9 @@ def train(
         Train on cells of this split only.
     fields
         Train on cells of these fields only; not with `split`.
+    channels
+        The store's channels that it is to read, in the network's order; by default those that it
+        was published with.
     dtype
         How weights are stored: ``"float32"``, the default, or ``"float16"``.
     resume
@@ -147,8 +152,8 @@ def train(
     Raises
     ------
     UsageError
-        An unknown network, split, field, device or dtype, an option out of range, or a channel
-        that the store lacks.
+        An unknown network, split, field, device or dtype, an option out of range, a channel that
+        the store lacks, or too many or too few of them.
     InputError
         There are too few cells or classes, the crops are too small, or the checkpoint is damaged.
     ChangedError
@@ -173,13 +178,15 @@ def train(
         raise UsageError("Both a split and fields are given.", "Give one of them.")
     where = choose_device(device) if isinstance(device, str) else device
     store = CropStore(store_path)
-    _check_store(store, spec)
+    wanted = tuple(spec.channels if channels is None else channels)
+    require_trainable(spec, wanted, store)
     if split is not None:
         fields = store.fields_of(split)
     objective = OBJECTIVES[spec.objective]
     selection = select_cells(store.cells, store.localizations, objective, seed, fields)
     configuration = {
         "network": model,
+        "channels": list(wanted),
         "store": store.fingerprint,
         "fields": None if fields is None else sorted(fields),
         "classes": list(selection.classes),
@@ -187,9 +194,12 @@ def train(
     }
     # Made before the work, so that a name or licence that the card refuses is found out at once.
     card = _draft_card(
-        model, name or model, options, store, selection, Path(out).name, license, created_by
+        model, name or model, options, wanted, store, selection, Path(out).name, license, created_by
     )
-    pixels = _pixels(store, spec, where)
+    pixels = _pixels(store, spec, wanted, where)
+    [reading] = require_readable([card], store)
+    if reading.remarkable:
+        say(f"{reading}.")
     job = _Job(card, spec, options, objective, selection, pixels, configuration, progress, say)
     say(f"{spec.title}: {job.counts}")
     for note in selection.notes:
@@ -214,26 +224,12 @@ def train(
     return path
 
 
-def _check_store(store: CropStore, spec: NetworkSpec) -> None:
-    """Refuse a store that lacks a channel or has crops smaller than the network's input."""
-    for channel in spec.channels:
-        if channel not in store.channels:
-            raise UsageError(
-                f"{spec.title} reads channel {channel!r}, which {store.path} lacks: it has "
-                f"{', '.join(store.channels)}.",
-                "Import the store with that channel, under that name.",
-            )
-    if store.size < spec.input_size:
-        raise InputError(
-            f"{store.path} has crops of {store.size} pixels; {spec.title} reads {spec.input_size}.",
-            "Import the store with larger crops.",
-        )
-
-
-def _pixels(store: CropStore, spec: NetworkSpec, device: torch.device) -> Pixels:
-    """Load every crop of the store in the network's channels."""
+def _pixels(
+    store: CropStore, spec: NetworkSpec, channels: Sequence[str], device: torch.device
+) -> Pixels:
+    """Load every crop of the store in the channels that the network reads."""
     images = np.asarray(store.arrays().images)
-    wanted = [store.channels.index(channel) for channel in spec.channels]
+    wanted = [store.channels.index(channel) for channel in channels]
     if wanted != list(range(len(store.channels))):
         images = images[:, wanted]
     jitter = spec.default_windows != "centre"
@@ -339,6 +335,7 @@ def _draft_card(
     model: str,
     name: str,
     options: TrainingOptions,
+    channels: tuple[str, ...],
     store: CropStore,
     selection: Selection,
     out: str,
@@ -349,12 +346,15 @@ def _draft_card(
     spec = network_spec(model)
     cells = store.cells.iloc[selection.training]
     command = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in asdict(options).items())
+    if channels != spec.channels:
+        command += f" --channels {','.join(channels)}"
     return make_card(
         model,
         name=name,
         weights=f"{name}.safetensors",
         sha256="0" * 64,
         width=options.width,
+        channels=channels,
         size=store.size,
         windows=spec.default_windows if store.size > spec.input_size else "centre",
         classes=selection.classes,

@@ -204,7 +204,7 @@ def test_a_store_without_labels_is_refused(cards, config, tmp_path):
             rng.integers(0, 99, (4, 2, 64, 64)), masks, masks,
             pd.DataFrame({"protein": list("abcd"), "field": list("abcd")}),
         )  # fmt: skip
-    with pytest.raises(InputError, match="fewer than two localizations"):
+    with pytest.raises(InputError, match="fewer than two classes"):
         run_store(tmp_path / "store", tmp_path / "run", [str(cards["pifia"])], config)
 
 

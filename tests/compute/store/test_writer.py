@@ -11,6 +11,7 @@ from compute.schema import STORE_VERSION, CellFlag
 from compute.store import writer as writing
 from compute.store.reader import CropStore
 from compute.store.writer import CropStoreWriter
+from tests.screen import draw_store
 
 SIZE = 16
 SOURCE = {"kind": "test", "simulated": False}
@@ -42,6 +43,15 @@ def write_store(path, n=5, seed=0, **options):
     with open_writer(path, **options) as store:
         store.add(*make(n, seed))
     return CropStore(path)
+
+
+def test_files_of_large_crops_have_fewer_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(writing, "FILE_BYTES", 3 * 12 * 64 * 64 * 2 + 5)
+    path = draw_store(tmp_path / "store", [f"c{i}" for i in range(12)], 64, ("a", "b"), cells=2)
+    store = CropStore(path)
+    store.check()
+    assert len(store._files("crops")) == 3  # 8 crops, 3 in a file
+    assert store.arrays().images.shape == (8, 12, 64, 64)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])

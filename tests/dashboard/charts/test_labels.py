@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dashboard.charts import labels
+from dashboard.charts.description import LONGEST, Axis
 
 spots = st.lists(st.tuples(st.floats(0.4, 1.0), st.floats(0.4, 1.0)), min_size=1, max_size=15)
 
@@ -35,3 +36,22 @@ def test_in_a_crowd_only_the_first_is_named():
     middle = [820, 825, 815]
     texts, _ = labels.place(x, y, [f"name {i}" for i in range(1600)], middle, (0.4, 1.01))
     assert [i for i, text in enumerate(texts) if text] == [820]
+
+
+@given(st.lists(st.text(max_size=80), unique=True, max_size=12))
+def test_categories_are_written_short_and_stay_different(names):
+    written = Axis(categories=tuple(names)).labels
+    assert len(set(written)) == len(names)
+    if written != tuple(names):
+        assert all(len(line) <= LONGEST for name in written for line in name.split("\n"))
+    for name, short in zip(names, written, strict=True):
+        assert short == name or len(name) > LONGEST
+
+
+def test_the_middle_of_a_long_category_is_left_out():
+    names = [f"N,N-dimethyl-4-[(E)-2-(pyridin-4-yl)ethenyl]aniline {i}" for i in (1, 14)]
+    one, other = Axis(categories=tuple(names)).labels
+    assert one.startswith("N,N-dimethyl-4-[")
+    assert (one[-2:], other[-3:]) == (" 1", " 14")
+    alike = tuple(f"{'a' * 25}{middle}{'b' * 25}" for middle in "xy")
+    assert Axis(categories=alike).labels == alike

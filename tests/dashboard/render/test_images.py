@@ -7,12 +7,15 @@ from dataclasses import replace
 import imagecodecs
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dashboard.bench.synthetic_run import make_run
 from dashboard.queries import examples
 from dashboard.queries.filters import CropFilter
 from dashboard.queries.open_runs import Run
 from dashboard.render import images, strips
+from dashboard.theme import channel_inks
 from tests.dashboard.opening import SMALL, opened
 
 
@@ -32,6 +35,28 @@ def test_colour_keeps_every_pixel_and_its_order():
     assert both.shape == (9, 9, 3)
     flat = images.colour(np.zeros((1, 3, 3), np.float32), [(0, 0)], [0])
     assert flat.max() == 0
+
+
+def naive_mix(crop, contrast, inks):
+    picture = np.zeros((*crop.shape[1:], 3))
+    for plane, (low, high), (ink, _) in zip(crop, contrast, inks, strict=True):
+        share = np.clip((plane - low) / (high - low), 0, 1)
+        for k in range(3):
+            picture[..., k] += share * int(ink[1 + 2 * k : 3 + 2 * k], 16)
+    return np.clip(picture, 0, 255)
+
+
+@pytest.mark.parametrize("channels", [2, 3, 5, 6, 9, 12])
+def test_any_number_of_channels_is_mixed_by_its_colours(channels):
+    crop = np.random.default_rng(channels).uniform(0, 900, (channels, 7, 5)).astype(np.float32)
+    contrast = [(10.0 * c, 900.0 * channels) for c in range(channels)]
+    found = images.colour(crop, contrast, range(channels))
+    twin = naive_mix(crop, contrast, channel_inks(range(channels)))
+    assert np.abs(found - twin).max() <= 1
+    some = images.colour(crop[1:], contrast[1:], range(channels - 1), range(1, channels))
+    if channels > 2:
+        twin = naive_mix(crop[1:], contrast[1:], channel_inks(range(1, channels)))
+        assert np.abs(some - twin).max() <= 1
 
 
 def request(run: Run, **change) -> strips.Request:
@@ -102,3 +127,25 @@ def test_names_are_escaped(tmp_path):
     html = strips.table(run, replace(request(run), cells=tuple(cells)))
     assert "α-tubulin &lt;b&gt;" in html
     assert "<b>'" not in html
+
+
+@given(st.integers(8, 1024), st.sampled_from([64, 128, 192, 256]))
+def test_a_crop_of_any_size_fits_its_place(size, side):
+    mean, enlarged = images.squares(size, side)
+    assert min(mean, enlarged) == 1
+    shown = -(-size // mean) * enlarged
+    assert shown <= side
+    assert shown > side // 2 or size < 2
+
+
+@given(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9), st.integers(1, 4))
+def test_squares_of_pixels_are_averaged(channels, height, width, mean):
+    rng = np.random.default_rng((channels, height, width, mean))
+    crop = rng.uniform(0, 9, (channels, height, width)).astype(np.float32)
+    found = images.shrunk(crop, mean)
+    for c in range(channels):
+        for i, y in enumerate(range(0, height, mean)):
+            for j, x in enumerate(range(0, width, mean)):
+                twin = crop[c, y : y + mean, x : x + mean].mean()
+                assert found[c, i, j] == pytest.approx(twin, rel=1e-5)
+    assert found.shape == (channels, -(-height // mean), -(-width // mean))

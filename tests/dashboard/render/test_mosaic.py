@@ -82,7 +82,7 @@ def test_contrast_is_one_for_all_but_for_tiles_on_which_nothing_would_be_seen():
 
 def test_the_channel_of_whole_cells_is_always_shown():
     names = ["DNA", "ER", "RNA", "AGP", "Mito"]
-    most = len(images.PAIR)
+    most = mosaic.TOGETHER
     assert mosaic.composite(names) == tuple(range(min(most, 5)))
     assert len(mosaic.composite(names, "Mito")) == min(most, 5)
     assert 4 in mosaic.composite(names, "Mito")

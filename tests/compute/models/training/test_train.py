@@ -357,7 +357,7 @@ def test_bfloat16_trains_float32_weights(store, tmp_path, network):
 def test_stores_that_cannot_be_trained_on_say_why(tmp_path):
     gfp = make_store(tmp_path / "gfp", rows_of(fields=2), channels=["GFP"])
     assert train("pifia", gfp, tmp_path / "out", **FAST).is_file()
-    with pytest.raises(UsageError, match="reads channel 'RFP'"):
+    with pytest.raises(UsageError, match="of which the store lacks RFP"):
         train("deeploc", gfp, tmp_path / "out", **FAST)
     small = make_store(tmp_path / "small", rows_of(fields=2), size=60)
     with pytest.raises(InputError, match="crops of 60 pixels"):
