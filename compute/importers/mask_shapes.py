@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.graph import MCP_Geometric
 from skimage.segmentation import watershed
 
 from compute.images.cell_quality import SMALLEST_AREA
@@ -129,10 +130,30 @@ def separate_touching(cells: Labels, seeds: NDArray[Any] | None = None) -> tuple
     bare = np.setdiff1d(np.unique(pieces), np.append(np.unique(pieces[marks > 0]), 0))
     for number, piece in enumerate(bare, int(marks.max()) + 1):
         marks[pieces == piece] = number
-    corners = 1 if seeds is None else 2
-    grown = _watershed(-distance, marks, mask=found, connectivity=corners)
+    if seeds is None:
+        grown = _watershed(-distance, marks, mask=found)
+    else:
+        # Every pixel goes to the seed that is nearest to it on a way within the piece.
+        way, _ = MCP_Geometric(np.where(found, 1.0, -1.0)).find_costs(np.argwhere(marks > 0))
+        grown = _watershed(way, marks, mask=found, connectivity=2)
     apart: Labels = np.asarray(grown, np.int32)
     return apart, int(apart.max()) - len(np.unique(pieces[found]))
+
+
+def cells_together(found: NDArray[np.bool_], seeds: NDArray[Any]) -> float:
+    """Return how many seeds a piece holds on the mean, at least 1.
+
+    Parameters
+    ----------
+    found
+        Where cells are, shape (H, W).
+    seeds
+        As in `separate_touching`.
+    """
+    pieces = int(connected(found, TOUCHING).max())
+    inside = np.where(found, seeds, 0)
+    count = len(np.unique(inside)) - 1 if seeds.dtype != bool else connected(inside > 0).max()
+    return max(1.0, float(count) / max(pieces, 1))
 
 
 def edge_pixels(values: NDArray[Any]) -> NDArray[Any]:

@@ -20,6 +20,7 @@ from compute.importers.mask_shapes import (
     TOUCHING,
     Labels,
     cells_of_pieces,
+    cells_together,
     connected,
     edge_pixels,
     enclosing,
@@ -214,7 +215,9 @@ def _understand(mask: NDArray[Any], coding: MaskCoding, seeds: NDArray[Any] | No
     one_value = int(cells.max()) == 1
     # A field has many cells, so its pieces of one value are cells, whatever other fields have.
     binary = coding.binary or (coding.whole_fields and one_value and _has_several(cells))
-    filled = fill(cells, one_value, LARGEST_HOLE_OF_PIECES if binary else LARGEST_HOLE)
+    # Where pieces hold several cells, holes are measured against one of them.
+    together = 1.0 if seeds is None or not binary else cells_together(cells > 0, seeds)
+    filled = fill(cells, one_value, LARGEST_HOLE_OF_PIECES / together if binary else LARGEST_HOLE)
     cells = filled.cells
     how |= {"outlines"} if filled.outlines else set()
     how |= {"holes"} if filled.holes else set()

@@ -120,7 +120,7 @@ class _Sheet:
         self._side = side * self._times
         self._pitch = max(self._side, NARROWEST) + GAP
         self._width = 2 * EDGE + ACROSS * self._pitch - GAP
-        self._letters = int((self._pitch - GAP) / LETTERS)
+        self._letters = int(0.85 * (int((self._pitch - GAP) / LETTERS)))
 
     def draw(self) -> Figure:
         """Return the figure."""
