@@ -185,8 +185,8 @@ def _misfits(card: ModelCard, store: CropStore) -> dict[str, str]:
     elif store.size != card.size:
         found[f"reads crops of {card.size} × {card.size} pixels"] = (
             f"Import them at a model's size (--size, --resample); or write `size = {store.size}` "
-            "in its card: its network's input is then cut from the crops, and `bystander models check` says how "
-            "much of them that is."
+            "in its card: its network's input is then cut from the crops, and `bystander models "
+            "check` says how much of them that is."
         )
     return found
 
