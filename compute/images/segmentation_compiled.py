@@ -141,30 +141,77 @@ def otsu(values: Values) -> float:
 
 
 @njit(nogil=True, cache=True)
-def _numbered(found: Mask, corners: bool) -> tuple[Labels, int]:
-    """Give connected pieces numbers from 1, in reading order; `corners` connect too or do not."""
+def numbered(found: Mask, corners: bool) -> tuple[Labels, int]:
+    """Give connected pieces of a mask numbers from 1, in reading order, as SciPy does.
+
+    Parameters
+    ----------
+    found
+        Shape (H, W), uint8.
+    corners
+        Whether pixels that only share a corner are connected.
+
+    Returns
+    -------
+    labels, count
+        Int32, shape (H, W), 0 outside of the mask; and how many pieces there are.
+    """
     height, width = found.shape
     labels = np.zeros((height, width), np.int32)
-    stack = np.empty(height * width, np.int64)
+    # Provisional number → a lower one of the same piece, or itself.
+    parent = np.empty(height * width // 2 + 2, np.int32)
+    parent[0] = 0
+    many = 0
+    for y in range(height):
+        row = labels[y]
+        above = labels[y - 1] if y else row
+        for x in range(width):
+            if not found[y, x]:
+                continue
+            number = row[x - 1] if x else np.int32(0)
+            if y:
+                first, end = x, x + 1
+                if corners:
+                    first, end = max(x - 1, 0), min(x + 2, width)
+                for i in range(first, end):
+                    other = above[i]
+                    if other and number and other != number:
+                        number = _join(parent, number, other)
+                    elif other:
+                        number = other
+            if number == 0:
+                many += 1
+                number = np.int32(many)
+                parent[many] = number
+            row[x] = number
+    final = np.zeros(many + 1, np.int32)
     count = 0
-    for start in range(height * width):
-        y, x = start // width, start % width
-        if not found[y, x] or labels[y, x]:
-            continue
-        count += 1
-        labels[y, x] = count
-        stack[0] = start
-        size = 1
-        while size:
-            size -= 1
-            y, x = stack[size] // width, stack[size] % width
-            for j in range(max(y - 1, 0), min(y + 2, height)):
-                for i in range(max(x - 1, 0), min(x + 2, width)):
-                    if (corners or j == y or i == x) and found[j, i] and not labels[j, i]:
-                        labels[j, i] = count
-                        stack[size] = j * width + i
-                        size += 1
+    # The first pixel of a piece got its lowest number, so pieces are counted in reading order.
+    for number in range(1, many + 1):
+        root = parent[number]
+        if root == number:
+            count += 1
+            final[number] = count
+        else:
+            while parent[root] != root:
+                root = parent[root]
+            final[number] = final[root]
+    for y in range(height):
+        for x in range(width):
+            labels[y, x] = final[labels[y, x]]
     return labels, count
+
+
+@njit(nogil=True, cache=True)
+def _join(parent: Labels, one: int, other: int) -> Any:
+    """Make two provisional numbers one piece; return the lowest of it."""
+    while parent[one] != one:
+        one = parent[one]
+    while parent[other] != other:
+        other = parent[other]
+    low, high = min(one, other), max(one, other)
+    parent[high] = low
+    return low
 
 
 @njit(nogil=True, cache=True)
@@ -233,29 +280,19 @@ def _cleaned(found: Mask, spans: NDArray[np.int64], largest_hole: int, open_side
     the box's rim is no hole.
     """
     height, width = found.shape
+    holes, count = numbered(1 - found, False)
+    sizes = np.zeros(count + 1, np.int64)
+    for y in range(height):
+        inner = 0 < y < height - 1
+        for x in range(width):
+            # What reaches the rim is larger than any hole.
+            sizes[holes[y, x]] += 1 if inner and 0 < x < width - 1 else height * width
     filled = found.copy()
-    seen = found.copy()
-    stack = np.empty(height * width, np.int64)
-    for start in range(height * width):
-        if seen[start // width, start % width]:
-            continue
-        seen[start // width, start % width] = 1
-        stack[0] = start
-        size, done, hole = 1, 0, True
-        # The stack is kept whole: it lists the pixels of the hole.
-        while done < size:
-            y, x = stack[done] // width, stack[done] % width
-            done += 1
-            if y == 0 or x == 0 or y == height - 1 or x == width - 1:
-                hole = False
-            for j, i in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
-                if 0 <= j < height and 0 <= i < width and not seen[j, i]:
-                    seen[j, i] = 1
-                    stack[size] = j * width + i
-                    size += 1
-        if hole and size <= largest_hole:
-            for k in range(size):
-                filled[stack[k] // width, stack[k] % width] = 1
+    for y in range(height):
+        for x in range(width):
+            hole = holes[y, x]
+            if hole and sizes[hole] <= min(largest_hole, height * width - 1):
+                filled[y, x] = 1
     return _opened(filled, spans, open_sides)
 
 
@@ -263,34 +300,37 @@ def _cleaned(found: Mask, spans: NDArray[np.int64], largest_hole: int, open_side
 def _distances(found: Mask) -> NDArray[np.float64]:
     """Return the distance of each pixel of a mask to the next one outside of it, as SciPy does."""
     height, width = found.shape
-    far = height + width + 1
-    along = np.zeros((height, width), np.int64)
-    anything = False
-    for x in range(width):
-        steps = far
-        for y in range(height):
-            steps = steps + 1 if found[y, x] else 0
-            along[y, x] = steps
-            anything |= steps == 0
-        steps = far
-        for y in range(height - 1, -1, -1):
-            steps = steps + 1 if found[y, x] else 0
-            along[y, x] = min(along[y, x], steps)
     result = np.zeros((height, width), np.float64)
+    far = 2 * (height + width)
+    # Steps to the next pixel outside in the same column, from above, then from below too.
+    steps = np.empty((height, width), np.int64)
+    least = far
     for y in range(height):
         for x in range(width):
-            if not found[y, x]:
-                continue
-            if not anything:  # SciPy then measures from the pixel above the first one.
+            before = steps[y - 1, x] if y else far
+            steps[y, x] = before + 1 if found[y, x] else 0
+    for y in range(height - 1, -1, -1):
+        for x in range(width):
+            if y < height - 1:
+                steps[y, x] = min(steps[y, x], steps[y + 1, x] + 1)
+            least = min(least, steps[y, x])
+    if least > 0:  # SciPy then measures from the pixel above the first one.
+        for y in range(height):
+            for x in range(width):
                 result[y, x] = np.sqrt(float((y + 1) * (y + 1) + x * x))
-                continue
-            best = along[y, x] * along[y, x]
+        return result
+    # Beyond both ends of a row nothing is near.
+    squares = np.full(3 * width, far * far, np.int64)
+    middle = squares[width : 2 * width]
+    for y in range(height):
+        for x in range(width):
+            middle[x] = steps[y, x] * steps[y, x]
+        for x in range(width):
+            best = middle[x]
             k = 1
-            while k * k < best and (k <= x or x + k < width):
-                if k <= x:
-                    best = min(best, along[y, x - k] * along[y, x - k] + k * k)
-                if x + k < width:
-                    best = min(best, along[y, x + k] * along[y, x + k] + k * k)
+            while k * k < best and k < width:
+                beside = min(squares[width + x - k], squares[width + x + k])
+                best = min(best, beside + k * k)
                 k += 1
             result[y, x] = np.sqrt(float(best))
     return result
@@ -364,32 +404,49 @@ def _flood(height_of: NDArray[np.float64], labels: Labels, allowed: Mask) -> Non
     which they were reached; only marks of one height come as the heap has them.
     """
     rows, columns = labels.shape
+    pieces, count = numbered(allowed, False)
+    # The one label of each piece; -1 where it has several.
+    only = np.zeros(count + 1, np.int32)
+    for y in range(rows):
+        for x in range(columns):
+            piece, label = pieces[y, x], labels[y, x]
+            if label and only[piece] != label:
+                only[piece] = label if only[piece] == 0 else -1
     width = columns + 2
     size = (rows + 2) * width
     free = np.zeros(size, np.uint8)
-    label = np.zeros(size, np.int32)
+    label_of = np.zeros(size, np.int32)
     values = np.empty(size)
+    contested = np.zeros(size, np.uint8)
     for y in range(rows):
         for x in range(columns):
             at = (y + 1) * width + x + 1
-            label[at] = labels[y, x]
+            label_of[at] = labels[y, x]
             free[at] = allowed[y, x] and labels[y, x] == 0
+            contested[at] = only[pieces[y, x]] < 0
             values[at] = height_of[y, x]
-    marks = np.flatnonzero(label)
-    # A mark without free pixels beside it does nothing, but it has a place in the heap, which
-    # decides between marks of one height.
+    marks = np.flatnonzero(label_of)
+    # A mark with nothing free beside it does nothing, and a piece with one label needs no order.
+    # But such marks have a place in the heap, which decides between marks of one height.
     active = np.empty(len(marks), np.int64)
-    count = 0
+    waiting = 0
     for at in marks:
-        if free[at - width] or free[at - 1] or free[at + 1] or free[at + width]:
-            active[count] = at
-            count += 1
-    active = active[:count]
+        if _beside(free, at, width):
+            active[waiting] = at
+            waiting += 1
+    active = active[:waiting]
     ordered = np.sort(values[active])
-    for i in range(1, count):
-        if ordered[i] == ordered[i - 1]:
-            active = marks
-            break
+    alike = False
+    for i in range(1, waiting):
+        alike |= ordered[i] == ordered[i - 1]
+    if alike:
+        active = marks
+    else:
+        for y in range(rows):
+            for x in range(columns):
+                if only[pieces[y, x]] > 0:
+                    labels[y, x] = only[pieces[y, x]]
+        active = active[contested[active] > 0]
     heap_value, heap_age = np.empty(size), np.empty(size, np.int64)
     heap_at = np.empty(size, np.int64)
     n, age = 0, 1
@@ -402,13 +459,22 @@ def _flood(height_of: NDArray[np.float64], labels: Labels, allowed: Mask) -> Non
             beside = at + step
             if free[beside]:
                 free[beside] = 0
-                label[beside] = label[at]
+                label_of[beside] = label_of[at]
                 age += 1
-                # Never lower than where the flood came from, or the first to spill takes all.
-                reached = max(values[beside], level)
-                n = _push(heap_value, heap_age, heap_at, n, reached, age, beside)
+                if alike or _beside(free, beside, width):
+                    # Never lower than where it came from, or the first to spill takes all.
+                    reached = max(values[beside], level)
+                    n = _push(heap_value, heap_age, heap_at, n, reached, age, beside)
     for y in range(rows):
-        labels[y] = label[(y + 1) * width + 1 : (y + 1) * width + 1 + columns]
+        for x in range(columns):
+            if alike or only[pieces[y, x]] < 0:
+                labels[y, x] = label_of[(y + 1) * width + x + 1]
+
+
+@njit(nogil=True, cache=True)
+def _beside(free: Mask, at: int, width: int) -> bool:
+    """Whether a pixel beside this one, in a flat image of so many columns, is free."""
+    return bool(free[at - width] or free[at - 1] or free[at + 1] or free[at + width])
 
 
 @njit(nogil=True, cache=True)
@@ -457,7 +523,7 @@ def _split(found: Mask, depth: float) -> tuple[Labels, int]:
     for y in range(height):
         for x in range(width):
             high[y, x] &= distance[y, x] - level[y, x] >= depth - 1e-6
-    seeds, count = _numbered(high, True)
+    seeds, count = numbered(high, True)
     if count:
         _flood(-distance, seeds, found)
     return seeds, count
@@ -483,7 +549,7 @@ def _boxes(labels: Labels, count: int) -> tuple[NDArray[np.int64], NDArray[np.in
 @njit(nogil=True, cache=True)
 def _largest(found: Mask) -> tuple[Mask, int]:
     """Return the largest connected piece, and its area."""
-    pieces, count = _numbered(found, False)
+    pieces, count = numbered(found, False)
     sizes = np.zeros(count + 1, np.int64)
     for number in pieces.ravel():
         sizes[number] += 1

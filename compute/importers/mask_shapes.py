@@ -14,6 +14,7 @@ from skimage.segmentation import watershed
 
 from compute.images.cell_quality import SMALLEST_AREA
 from compute.images.dilation import grow_square
+from compute.images.segmentation_compiled import numbered
 from compute.importers.tiff import CropRejected
 
 ENCLOSED = 0.9
@@ -21,6 +22,9 @@ ENCLOSED = 0.9
 
 SPECK = 10
 """Pixels below which a piece is no cell, nor the seed of one, beside larger ones."""
+
+GAPS = "thin lines that enclose nothing (outlines with gaps?)"
+"""Why a mask of lines is refused."""
 
 TOUCHING = np.ones((3, 3), bool)
 """Pixels that touch by a corner are connected."""
@@ -61,8 +65,12 @@ def fill(cells: Labels, one_value: bool, largest_hole: float) -> Filled:
     CropRejected
         The mask is thin lines that close nothing.
     """
-    pieces = connected(cells > 0, TOUCHING) if one_value else cells
+    pieces = connected(cells > 0, corners=True) if one_value else cells
     regions, owner = _enclosed(pieces)
+    if not owner.any():
+        if _lines(cells > 0):
+            raise CropRejected(GAPS)
+        return Filled(cells, False, False)
     thin = _thin(pieces, owner)
     area = np.bincount(pieces.ravel(), minlength=len(thin))
     hole = np.bincount(regions.ravel(), minlength=len(owner)) * (owner > 0)
@@ -70,7 +78,7 @@ def fill(cells: Labels, one_value: bool, largest_hole: float) -> Filled:
     outline = thin & (room >= area / 2) & (area > 0)
     outline[0] = False
     if not outline.any() and _lines(cells > 0):
-        raise CropRejected("thin lines that enclose nothing (outlines with gaps?)")
+        raise CropRejected(GAPS)
     closed = outline[owner] & (owner > 0)
     small = (owner > 0) & ~closed & (hole <= largest_hole * area[owner])
     number = np.zeros(len(owner), np.int32)
@@ -115,7 +123,7 @@ def separate_touching(cells: Labels, seeds: NDArray[np.bool_] | None = None) -> 
         peaks = (distance == ndimage.maximum_filter(distance, width)) & (distance > 1)
     else:
         peaks = seeds
-    marks = connected(peaks & found, TOUCHING)
+    marks = connected(peaks & found, corners=True)
     if seeds is not None:
         marks[(np.bincount(marks.ravel()) < SPECK)[marks]] = 0
     # A piece without a seed is a cell as it is.
@@ -131,10 +139,10 @@ def edge_pixels(values: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
 
 
-def connected(found: NDArray[np.bool_], structure: NDArray[np.bool_] | None = None) -> Labels:
-    """Give numbers from 1 to connected pieces; those that only share a corner are two."""
-    labels: NDArray[Any] = ndimage.label(found, structure)[0]
-    return np.asarray(labels, np.int32)
+def connected(found: NDArray[np.bool_], corners: bool = False) -> Labels:
+    """Give numbers from 1 to connected pieces; unless `corners`, those that share one are two."""
+    labels: Labels = numbered(np.ascontiguousarray(found).view(np.uint8), corners)[0]
+    return labels
 
 
 def cells_of_pieces(found: NDArray[np.bool_]) -> Labels:
@@ -248,6 +256,8 @@ def _enclosed(pieces: Labels) -> tuple[Labels, NDArray[np.int64]]:
     regions = connected(pieces == 0)
     open_to_edge = set(np.unique(edge_pixels(regions)).tolist())
     owner = np.zeros(int(regions.max()) + 1, np.int64)
+    if len(open_to_edge - {0}) == len(owner) - 1:
+        return regions, owner
     for number, box in enumerate(ndimage.find_objects(regions), 1):
         if number in open_to_edge or box is None:
             continue

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from compute.images.cell_quality import SMALLEST_AREA
 from compute.importers.mask_shapes import (
-    TOUCHING,
     Labels,
     cells_of_pieces,
     connected,
@@ -293,12 +292,21 @@ def _whole_numbers(mask: NDArray[Any]) -> NDArray[Any]:
     values = _finite(mask)
     if values.dtype.kind == "b":
         return values.astype(np.uint8)
-    distinct, inverse = np.unique(values, return_inverse=True)
+    distinct, _ = _counted(values)
     fractions = len(distinct) > 2 and bool((distinct != np.floor(distinct)).any())
-    grey = len(distinct) > MANY_LAYERS + 1 and _is_grey(inverse.reshape(values.shape))
+    grey = len(distinct) > MANY_LAYERS + 1 and _is_grey(np.searchsorted(distinct, values))
     if fractions or grey:
         raise CropRejected(PROBABILITY)
     return values
+
+
+def _counted(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return the values that occur, sorted, and how often each does."""
+    if values.dtype.kind == "u" and values.dtype.itemsize <= 2:
+        counts = np.bincount(values.ravel())
+        there = np.flatnonzero(counts)
+        return there.astype(values.dtype), counts[there]
+    return np.unique(values, return_counts=True)
 
 
 def _is_grey(ranks: NDArray[np.int64]) -> bool:
@@ -333,8 +341,8 @@ def _mixed(first: NDArray[np.int64], second: NDArray[np.int64], count: int) -> N
 
 def _background(values: NDArray[Any]) -> float | None:
     """Return the background of one mask as it looks by itself; None where nothing tells."""
-    distinct = np.unique(values)
-    edge, counts = np.unique(edge_pixels(values), return_counts=True)
+    distinct, _ = _counted(values)
+    edge, counts = _counted(edge_pixels(values))
     around = edge[int(counts.argmax())]
     share = counts.max() / counts.sum()
     height, width = values.shape
@@ -368,7 +376,7 @@ def _check_background(values: NDArray[Any], background: float) -> None:
         )
     if background == 0 and low > 0:
         looks_like = _background(values)
-        if looks_like is not None and len(np.unique(values)) <= MANY_LAYERS:
+        if looks_like is not None and len(_counted(values)[0]) <= MANY_LAYERS:
             raise CropRejected("no 0, but one value around the edge, unlike the source's others")
     if background == 0 and _background(values) not in (0, None):
         raise CropRejected("background and cell look exchanged (0 in the middle only)")
@@ -376,8 +384,10 @@ def _check_background(values: NDArray[Any], background: float) -> None:
 
 def _numbered(values: NDArray[Any], background: float) -> tuple[Labels, NDArray[Any]]:
     """Give numbers from 1 to the values other than the background."""
-    names = np.unique(values)
+    names, _ = _counted(values)
     names = names[names != background]
+    if len(names) == 1:
+        return (values != background).astype(np.int32), names
     numbers = np.searchsorted(names, values) + 1
     return np.where(values == background, 0, numbers).astype(np.int32), names
 
@@ -391,7 +401,7 @@ def _mostly_parts(cells: Labels) -> bool:
 
 def _has_several(cells: Labels) -> bool:
     """Whether a mask of one value has a second piece that is a cell, or is cut by the edge."""
-    pieces = connected(cells > 0, TOUCHING)
+    pieces = connected(cells > 0, corners=True)
     sizes = np.bincount(pieces.ravel())[1:]
     at_edge = len(np.setdiff1d(edge_pixels(pieces), [0]))
     return len(sizes) > 1 and (int((sizes >= SMALLEST_AREA).sum()) > 1 or at_edge > 0)
