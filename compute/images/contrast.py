@@ -1,4 +1,4 @@
-"""Whether masks lie on cells, and whether crops have surroundings. Pure arrays, no files.
+"""Whether masks lie on cells, and whether crops have surroundings. Pure arrays, compiled.
 
 A label image that is transposed or shifted, or a mask of another crop, looks like any other mask.
 Only the pixels tell: a cell differs from the ring around it. And crops whose outside was painted
@@ -8,6 +8,7 @@ over (black, the mean) have nothing to exchange; a run would find that no model 
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from compute.images.dilation import grow_square
@@ -49,15 +50,35 @@ def contrasts(
     rings &= ~grow_square(foregrounds & ~masks, GAP)
     contrast = np.full(images.shape[:2], np.nan)
     difference = np.full(images.shape[:2], np.nan)
-    for i, (mask, ring) in enumerate(zip(masks, rings, strict=True)):
-        if min(mask.sum(), ring.sum()) < LEAST_PIXELS:
-            continue
-        cell, around = images[i][:, mask].astype(np.float64), images[i][:, ring].astype(np.float64)
-        middle = np.median(cell, 1)[:, None]
-        contrast[i] = (around < middle).mean(1) + (around == middle).mean(1) / 2
-        error = np.sqrt(cell.var(1) / cell.shape[1] + around.var(1) / around.shape[1])
-        difference[i] = (cell.mean(1) - around.mean(1)) / np.maximum(error, 1e-12)
+    _contrasts(np.ascontiguousarray(images), masks, rings, contrast, difference)
     return contrast, difference
+
+
+@njit(nogil=True, cache=True)
+def _contrasts(
+    images: NDArray[Any],
+    masks: NDArray[np.bool_],
+    rings: NDArray[np.bool_],
+    contrast: NDArray[np.float64],
+    difference: NDArray[np.float64],
+) -> None:
+    """Compare the pixels of every cell with those of its ring; written to the last two."""
+    for i in range(len(images)):
+        inside, outside = masks[i].ravel(), rings[i].ravel()
+        if min(inside.sum(), outside.sum()) < LEAST_PIXELS:
+            continue
+        for channel in range(images.shape[1]):
+            values = images[i, channel].ravel()
+            cell = values[inside].astype(np.float64)
+            around = values[outside].astype(np.float64)
+            middle = np.median(cell)
+            darker = equal = 0
+            for value in around:
+                darker += value < middle
+                equal += value == middle
+            contrast[i, channel] = darker / len(around) + equal / len(around) / 2
+            error = np.sqrt(cell.var() / len(cell) + around.var() / len(around))
+            difference[i, channel] = (cell.mean() - around.mean()) / max(error, 1e-12)
 
 
 def without_surroundings(images: NDArray[Any], masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -80,11 +101,23 @@ def without_surroundings(images: NDArray[Any], masks: NDArray[np.bool_]) -> NDAr
     side = images.shape[-1]
     frame = np.ones(masks.shape[1:], bool)
     frame[side // 8 : -(side // 8), side // 8 : -(side // 8)] = False
-    for i, mask in enumerate(masks):
-        outside = frame if not mask.any() else far[i] if far[i].mean() > 0.05 else near[i]
-        both = outside[:, 1:] & outside[:, :-1]
-        if both.sum() < LEAST_PIXELS:
-            continue
-        equal = images[i][:, :, 1:] == images[i][:, :, :-1]
-        found[i] = equal[:, both].mean(1) >= PAINTED
+    share, there = far.mean((1, 2)), masks.any((1, 2))
+    outside = np.where((share > 0.05)[:, None, None], far, near)
+    outside[~there] = frame
+    _painted(np.ascontiguousarray(images), outside, found)
     return found
+
+
+@njit(nogil=True, cache=True)
+def _painted(images: NDArray[Any], outside: NDArray[np.bool_], found: NDArray[np.bool_]) -> None:
+    """Write to `found` in which channels pixels outside equal the one on their right."""
+    n, channels, height, width = images.shape
+    for i in range(n):
+        for channel in range(channels):
+            pairs = equal = 0
+            for y in range(height):
+                for x in range(width - 1):
+                    if outside[i, y, x] and outside[i, y, x + 1]:
+                        pairs += 1
+                        equal += images[i, channel, y, x] == images[i, channel, y, x + 1]
+            found[i, channel] = pairs >= LEAST_PIXELS and equal / pairs >= PAINTED

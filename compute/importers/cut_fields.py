@@ -16,6 +16,7 @@ from skimage.filters import threshold_otsu
 
 from compute.images.cell_quality import FAR
 from compute.images.fill_holes import medium_mask
+from compute.images.segmentation_compiled import numbered
 from compute.importers.config import CuttingConfig as CuttingConfig
 
 # scikit-image ships it without types.
@@ -72,7 +73,7 @@ def separate(labels: Labels) -> tuple[Labels, NDArray[np.bool_]]:
     for i, box in enumerate(boxes):
         inside = labels[box] == i + 1
         near = ndimage.binary_dilation(inside, _TOUCHING)
-        components, count = ndimage.label(near, _TOUCHING)
+        components, count = numbered(near.view(np.uint8), True)
         if count < 2:
             continue
         components = np.where(inside, components, 0)

@@ -15,6 +15,7 @@ from skimage.segmentation import watershed
 
 from compute.images.cell_quality import SMALLEST_AREA
 from compute.images.dilation import grow_square
+from compute.images.segmentation_compiled import numbered
 from compute.importers.tiff import CropRejected
 
 ENCLOSED = 0.9
@@ -25,6 +26,9 @@ SPECK = 10
 
 SLIVER = 0.05
 """Share of the median area of what lines enclose, below which it is a gap between two lines."""
+
+GAPS = "thin lines that enclose nothing (outlines with gaps?)"
+"""Why a mask of lines is refused."""
 
 TOUCHING = np.ones((3, 3), bool)
 """Pixels that touch by a corner are connected."""
@@ -65,8 +69,12 @@ def fill(cells: Labels, one_value: bool, largest_hole: float) -> Filled:
     CropRejected
         The mask is thin lines that close nothing.
     """
-    pieces = connected(cells > 0, TOUCHING) if one_value else cells
+    pieces = connected(cells > 0, corners=True) if one_value else cells
     regions, owner = _enclosed(pieces)
+    if not owner.any():
+        if _lines(cells > 0):
+            raise CropRejected(GAPS)
+        return Filled(cells, False, False)
     thin = _thin(pieces, owner)
     area = np.bincount(pieces.ravel(), minlength=len(thin))
     hole = np.bincount(regions.ravel(), minlength=len(owner)) * (owner > 0)
@@ -74,7 +82,7 @@ def fill(cells: Labels, one_value: bool, largest_hole: float) -> Filled:
     outline = thin & (room >= area / 2) & (area > 0)
     outline[0] = False
     if not outline.any() and _lines(cells > 0):
-        raise CropRejected("thin lines that enclose nothing (outlines with gaps?)")
+        raise CropRejected(GAPS)
     closed = outline[owner] & (owner > 0)
     small = (owner > 0) & ~closed & (hole <= largest_hole * area[owner])
     number = np.zeros(len(owner), np.int32)
@@ -122,11 +130,13 @@ def separate_touching(cells: Labels, seeds: NDArray[Any] | None = None) -> tuple
     else:
         peaks = seeds
     numbered = seeds is not None and seeds.dtype != bool
-    marks = renumber(np.where(found, peaks, 0)) if numbered else connected(peaks & found, TOUCHING)
+    marks = (
+        renumber(np.where(found, peaks, 0)) if numbered else connected(peaks & found, corners=True)
+    )
     if seeds is not None:
         marks[(np.bincount(marks.ravel()) < SPECK)[marks]] = 0
     # A piece without a seed is a cell as it is; what shares a corner with a seeded one is not.
-    pieces = cells if seeds is None else connected(found, TOUCHING)
+    pieces = cells if seeds is None else connected(found, corners=True)
     bare = np.setdiff1d(np.unique(pieces), np.append(np.unique(pieces[marks > 0]), 0))
     for number, piece in enumerate(bare, int(marks.max()) + 1):
         marks[pieces == piece] = number
@@ -150,7 +160,7 @@ def cells_together(found: NDArray[np.bool_], seeds: NDArray[Any]) -> float:
     seeds
         As in `separate_touching`.
     """
-    pieces = int(connected(found, TOUCHING).max())
+    pieces = int(connected(found, corners=True).max())
     inside = np.where(found, seeds, 0)
     count = len(np.unique(inside)) - 1 if seeds.dtype != bool else connected(inside > 0).max()
     return max(1.0, float(count) / max(pieces, 1))
@@ -161,10 +171,10 @@ def edge_pixels(values: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
 
 
-def connected(found: NDArray[np.bool_], structure: NDArray[np.bool_] | None = None) -> Labels:
-    """Give numbers from 1 to connected pieces; those that only share a corner are two."""
-    labels: NDArray[Any] = ndimage.label(found, structure)[0]
-    return np.asarray(labels, np.int32)
+def connected(found: NDArray[np.bool_], corners: bool = False) -> Labels:
+    """Give numbers from 1 to connected pieces; unless `corners`, those that share one are two."""
+    labels: Labels = numbered(np.ascontiguousarray(found).view(np.uint8), corners)[0]
+    return labels
 
 
 def cells_of_pieces(found: NDArray[np.bool_]) -> Labels:
@@ -278,6 +288,8 @@ def _enclosed(pieces: Labels) -> tuple[Labels, NDArray[np.int64]]:
     regions = connected(pieces == 0)
     open_to_edge = set(np.unique(edge_pixels(regions)).tolist())
     owner = np.zeros(int(regions.max()) + 1, np.int64)
+    if len(open_to_edge - {0}) == len(owner) - 1:
+        return regions, owner
     for number, box in enumerate(ndimage.find_objects(regions), 1):
         if number in open_to_edge or box is None:
             continue

@@ -10,6 +10,7 @@ out from many files of a source (`survey`) and holds for all of them.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,6 @@ from numpy.typing import NDArray
 
 from compute.images.cell_quality import SMALLEST_AREA
 from compute.importers.mask_shapes import (
-    TOUCHING,
     Labels,
     cells_of_pieces,
     cells_together,
@@ -45,6 +45,9 @@ GREY, THIN, ORDERED = 0.6, 0.2, 0.95
 """A mask of many values is a grey image if, in the median over values, at least the first share of
 neighbouring pixels have another value. So it is with the second share if at least the third share
 of steps are to the next value or the one after."""
+
+ENOUGH_PAIRS = 2**18
+"""Pairs of neighbouring pixels in each direction from which a mask is judged, about."""
 
 PROBABILITY = "grey levels or fractions (probabilities?), used only with --mask-threshold"
 """Why a mask of many values is refused."""
@@ -294,12 +297,21 @@ def _whole_numbers(mask: NDArray[Any]) -> NDArray[Any]:
     values = _finite(mask)
     if values.dtype.kind == "b":
         return values.astype(np.uint8)
-    distinct, inverse = np.unique(values, return_inverse=True)
+    distinct, _ = _counted(values)
     fractions = len(distinct) > 2 and bool((distinct != np.floor(distinct)).any())
-    grey = len(distinct) > MANY_LAYERS + 1 and _is_grey(inverse.reshape(values.shape))
+    grey = len(distinct) > MANY_LAYERS + 1 and _is_grey(np.searchsorted(distinct, values))
     if fractions or grey:
         raise CropRejected(PROBABILITY)
     return values
+
+
+def _counted(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return the values that occur, sorted, and how often each does."""
+    if values.dtype.kind == "u" and values.dtype.itemsize <= 2:
+        counts = np.bincount(values.ravel())
+        there = np.flatnonzero(counts)
+        return there.astype(values.dtype), counts[there]
+    return np.unique(values, return_counts=True)
 
 
 def _is_grey(ranks: NDArray[np.int64]) -> bool:
@@ -308,8 +320,11 @@ def _is_grey(ranks: NDArray[np.int64]) -> bool:
     A label lies beside itself; a grey level lies beside others, and most often the next one.
     """
     count = int(ranks.max()) + 1
-    first = np.concatenate([ranks[:, 1:].ravel(), ranks[1:].ravel()])
-    second = np.concatenate([ranks[:, :-1].ravel(), ranks[:-1].ravel()])
+    # Of a whole field some rows and columns tell.
+    step = max(1, isqrt(ranks.size // ENOUGH_PAIRS))
+    rows, columns = ranks[::step], ranks[:, ::step]
+    first = np.concatenate([rows[:, 1:].ravel(), columns[1:].ravel()])
+    second = np.concatenate([rows[:, :-1].ravel(), columns[:-1].ravel()])
     steps = np.abs(first - second)
     layers = _mixed(first, second, count) >= THIN
     if np.median(layers) == 1 and (steps[steps > 0] <= 2).mean() >= ORDERED:
@@ -334,8 +349,8 @@ def _mixed(first: NDArray[np.int64], second: NDArray[np.int64], count: int) -> N
 
 def _background(values: NDArray[Any]) -> float | None:
     """Return the background of one mask as it looks by itself; None where nothing tells."""
-    distinct = np.unique(values)
-    edge, counts = np.unique(edge_pixels(values), return_counts=True)
+    distinct, _ = _counted(values)
+    edge, counts = _counted(edge_pixels(values))
     around = edge[int(counts.argmax())]
     share = counts.max() / counts.sum()
     height, width = values.shape
@@ -369,7 +384,7 @@ def _check_background(values: NDArray[Any], background: float) -> None:
         )
     if background == 0 and low > 0:
         looks_like = _background(values)
-        if looks_like is not None and len(np.unique(values)) <= MANY_LAYERS:
+        if looks_like is not None and len(_counted(values)[0]) <= MANY_LAYERS:
             raise CropRejected("no 0, but one value around the edge, unlike the source's others")
     if background == 0 and _background(values) not in (0, None):
         raise CropRejected("background and cell look exchanged (0 in the middle only)")
@@ -377,8 +392,10 @@ def _check_background(values: NDArray[Any], background: float) -> None:
 
 def _numbered(values: NDArray[Any], background: float) -> tuple[Labels, NDArray[Any]]:
     """Give numbers from 1 to the values other than the background."""
-    names = np.unique(values)
+    names, _ = _counted(values)
     names = names[names != background]
+    if len(names) == 1:
+        return (values != background).astype(np.int32), names
     numbers = np.searchsorted(names, values) + 1
     return np.where(values == background, 0, numbers).astype(np.int32), names
 
@@ -392,7 +409,7 @@ def _mostly_parts(cells: Labels) -> bool:
 
 def _has_several(cells: Labels) -> bool:
     """Whether a mask of one value has a second piece that is a cell, or is cut by the edge."""
-    pieces = connected(cells > 0, TOUCHING)
+    pieces = connected(cells > 0, corners=True)
     sizes = np.bincount(pieces.ravel())[1:]
     at_edge = len(np.setdiff1d(edge_pixels(pieces), [0]))
     return len(sizes) > 1 and (int((sizes >= SMALLEST_AREA).sum()) > 1 or at_edge > 0)

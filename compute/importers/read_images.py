@@ -19,6 +19,8 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from compute.importers.plain_tiff import WHOLE, read_plain
+
 # What tifffile would print about a broken file is counted as a rejection instead.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
@@ -132,14 +134,16 @@ def read_planes(path: Path, project: str | None = None) -> Planes:
         more than three dimensions, or of several images; or its planes are not channels.
     """
     try:
-        with path.open("rb") as handle:
-            start = handle.read(32)
+        with path.open("rb", buffering=0) as handle:
+            start = handle.read(WHOLE)
     except FileNotFoundError as error:
         raise CropRejected("no such file") from error
     except IsADirectoryError as error:
         raise CropRejected("a folder, not an image file") from error
     except (OSError, ValueError) as error:
         raise CropRejected("the file cannot be opened") from error
+    if len(start) < WHOLE and (plain := read_plain(start)) is not None:
+        return Planes(plain[None])
     read = next((read for magic, read in _READERS.items() if start.startswith(magic)), None)
     if read is None:
         raise _no_image(start)

@@ -7,8 +7,15 @@ from scipy.ndimage import gaussian_filter
 
 from compute.errors import InputError, UsageError
 from compute.images.cell_quality import flag_cells
-from compute.images.segmentation import SegmentationConfig, centre_label, label_cells, segment
+from compute.images.segmentation import (
+    DEFAULT,
+    SegmentationConfig,
+    centre_label,
+    label_cells,
+    segment,
+)
 from compute.schema import UNUSABLE, CellFlag
+from tests.compute.images.plain_segmentation import label_plainly
 
 SIZE = 64
 
@@ -84,6 +91,28 @@ def test_each_crop_alone():
         mask, foreground = segment(stack[i : i + 1])
         assert np.array_equal(mask[0], masks[i])
         assert np.array_equal(foreground[0], foregrounds[i])
+
+
+def drawn(seed):
+    """Discs of any size and brightness, some of them blurred, noisy or saturated."""
+    rng = np.random.default_rng(seed)
+    cells = [
+        (*rng.integers(0, SIZE, 2), rng.integers(3, 18), rng.integers(20, 900))
+        for _ in range(rng.integers(0, 9))
+    ]
+    drawn = image(cells, seed, noise=rng.choice([0, 1, 4]))
+    return drawn.round().clip(0, 400) if seed % 3 == 0 else drawn
+
+
+@pytest.mark.parametrize("config", [DEFAULT, SegmentationConfig(1, 0.4, 0.8, 0.1, 2, 9, 1)])
+def test_labels_are_those_of_the_plain_steps(config):
+    rng = np.random.default_rng(5)
+    noise = [gaussian_filter(rng.normal(0, 1, (40, 72)), rng.uniform(0, 6)) for _ in range(12)]
+    for stack in ([drawn(seed) for seed in range(24)], noise):
+        found = list(label_cells(np.stack(stack), config))
+        for one, plain in zip(found, label_plainly(stack, config), strict=True):
+            assert np.array_equal(one, plain)
+    assert any(labels.max() > 1 for labels in found)
 
 
 @pytest.mark.parametrize("what", ["noise", "constant", "zero"])
