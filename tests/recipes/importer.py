@@ -90,7 +90,7 @@ def import_stacks(
     """
     from compute.importers.stacks import import_stacks as read
 
-    _import(read, source, store, overwrite=overwrite, fresh=fresh, jobs=jobs)
+    import_with(read, source, store, overwrite=overwrite, fresh=fresh, jobs=jobs)
 
 
 '''
@@ -111,16 +111,16 @@ TOY = Toy(
             before="    from compute.models.card import list_models as list_models",
         ),
         Edit(
-            "README.md",
-            "bystander import stacks FOLDER store                  # NumPy stacks\n",
-            before="bystander simulate store\n",
+            "docs/data.md",
+            "bystander import stacks crops store\n",
+            before="bystander import cytoself crops store",
         ),
         Edit(
             "docs/python.md",
             "| `bystander import stacks` | `compute.import_stacks` |\n",
             before="| `bystander import chong` |",
         ),
-        Edit("ARCHITECTURE.md", "`stacks`, ", before="`manifest`, `pifia`, `chong`"),
+        Edit("ARCHITECTURE.md", "`stacks`, ", before="`manifest` (`manifest_table`), `pifia`"),
     ),
     tests=("tests/test_docs.py", "tests/test_public_names.py", "tests/compute/cli"),
     script="""
