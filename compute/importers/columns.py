@@ -24,6 +24,8 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "field": ("field of view", "fov", "field id", "image id", "well", "id"),
     "replicate": ("rep", "batch"),
     "split": ("set", "subset"),
+    "x": ("center x", "centre x", "centroid x", "x center", "x centre", "x loc", "pos x"),
+    "y": ("center y", "centre y", "centroid y", "y center", "y centre", "y loc", "pos y"),
     "path": ("paths", "file", "file name", "file path", "image", "image path", "image file"),
 }  # fmt: skip
 """Column → other names that are taken for it, the likeliest first. All are compared `folded`."""

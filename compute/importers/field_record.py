@@ -176,10 +176,9 @@ def choose_channels(listing: FieldListing, asked: Sequence[str] | None) -> Field
     if asked is None and listing.channels is None:
         asked = listing.usual
     if asked is None and listing.channels is None:
+        number = f"{listing.count} channel{'s' * (listing.count != 1)}"
         raise InputError(
-            f"The images do not say what their {listing.count or ''} channels are.".replace(
-                "  ", " "
-            ),
+            f"The images do not say what their {number if listing.count else 'channels'} show.",
             "Name them in order with --channels.",
         )
     found = listing.channels

@@ -163,7 +163,10 @@ def refuse_fields(table: Path, rows: RowFile, scan: Scan) -> None:
     raise InputError(
         f"{table}: {scan.distinct} rows name {scan.distinct - scan.shared} different image(s), so "
         f"these are whole fields, not crops of one cell.{hint}",
-        FIELDS_INSTEAD,
+        f"`bystander import fields {table.name}` cuts a window around every place (with --marker, "
+        "the channel that shows whole cells)."
+        if places
+        else FIELDS_INSTEAD,
     )
 
 

@@ -21,6 +21,7 @@ from compute.importers.columns import match_columns, nearest
 from compute.importers.field_record import ATTRIBUTES, FieldListing, FieldRecord, ImageRef
 from compute.importers.find_files import find_file
 from compute.importers.presets.find_labels import ENDINGS
+from compute.importers.presets.ome_tiff import channels_of
 from compute.importers.presets.options import PresetOptions
 from compute.importers.text_table import read_rows
 from compute.importers.tiff import CropRejected
@@ -76,7 +77,12 @@ def list_fields(source: Path, options: PresetOptions) -> FieldListing:
                 "Give every field its own name in a column `field`.",
             )
         seen[record.name] = number
-    return FieldListing(fields, channels, count=len(columns), notes=tuple(notes))
+    if channels is None:
+        path = next((one.images[0].path for one in fields if one.images and one.images[0]), None)
+        said = None if path is None else channels_of(path)
+        if said is not None:
+            return FieldListing(fields, said.names, said.count, said.pixel_size, notes=tuple(notes))
+    return FieldListing(fields, channels, notes=tuple(notes))
 
 
 def _channel_columns(
