@@ -27,6 +27,9 @@ REACH = 1.5
 LEAST, MOST = 8.0, 400.0
 """Range of a cell's diameter that is estimated, pixels."""
 
+ELONGATION = 4.0
+"""Largest diameter of a cell, by its area, in distances of its centre from its edge (a disc: 2)."""
+
 EDGES = 8.0
 """What a step across the strongest edges of the marker costs more than one where it is even."""
 
@@ -69,15 +72,21 @@ def estimate_diameter(marker: NDArray[Any], centres: NDArray[np.float64]) -> flo
     Returns
     -------
     float
-        Diameter of a disc of the median area that is nearest to a centre, pixels, `LEAST` to
-        `MOST`.
+        Diameter of a disc of the median area that is nearest to a centre, but no more than
+        `ELONGATION` times the median distance of a centre from the dark (so that a table with few
+        of a field's cells does not make them large), pixels, `LEAST` to `MOST`.
     """
     found = lit(marker)
+    # A centre may lie a few pixels off, or in a nucleus that the marker spares.
+    depth = ndimage.maximum_filter(ndimage.distance_transform_edt(found), 9)
+    depths = depth[_rows_and_columns(found.shape, centres)]
+    deep = depths[depths > 1]
+    most = ELONGATION * float(np.median(deep)) if len(deep) else MOST
     nearest = _nearest(found.shape, centres)
     areas = np.bincount(nearest[found], minlength=len(centres) + 1)[1:]
     areas = areas[areas > 0]
     diameter = 2 * float(np.sqrt(np.median(areas) / np.pi)) if len(areas) else LEAST
-    return float(np.clip(diameter, LEAST, MOST))
+    return float(np.clip(min(diameter, most), LEAST, MOST))
 
 
 def cells_around(
@@ -173,11 +182,17 @@ def cell_around_nucleus(
 def _nearest(shape: tuple[int, ...], centres: NDArray[np.float64]) -> NDArray[np.int32]:
     """Return the number, from 1, of the centre that is nearest to each pixel."""
     seeds = np.zeros(shape, np.int32)
-    columns = np.clip(np.round(centres[:, 0]).astype(int), 0, shape[1] - 1)
-    rows = np.clip(np.round(centres[:, 1]).astype(int), 0, shape[0] - 1)
-    seeds[rows, columns] = np.arange(1, len(centres) + 1)
+    seeds[_rows_and_columns(shape, centres)] = np.arange(1, len(centres) + 1)
     places = ndimage.distance_transform_edt(seeds == 0, return_distances=False, return_indices=True)
     return np.asarray(seeds[tuple(places)], np.int32)
+
+
+def _rows_and_columns(
+    shape: tuple[int, ...], centres: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the pixels of centres, those outside moved to the border."""
+    x, y = np.round(centres.T).astype(np.int64)
+    return np.clip(y, 0, shape[0] - 1), np.clip(x, 0, shape[1] - 1)
 
 
 def _filled(found: NDArray[np.bool_], largest: float) -> NDArray[np.bool_]:
