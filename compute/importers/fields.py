@@ -343,7 +343,7 @@ def _notes(counts: Counter[str]) -> list[str]:
     if counts["diameter: fields"]:
         mean = counts["diameter: hundredths"] / 100 / counts["diameter: fields"]
         notes.append(
-            f"{counts[SEGMENTED]} cells were segmented around the centres that the table gives, as "
+            f"{counts[SEGMENTED]} cell(s) were segmented around the centres that the table gives, as "
             f"cells of about {mean:.0f} pixels across."
         )
     if counts[DARK]:
