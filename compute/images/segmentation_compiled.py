@@ -203,7 +203,7 @@ def numbered(found: Mask, corners: bool) -> tuple[Labels, int]:
 
 
 @njit(nogil=True, cache=True)
-def _join(parent: Labels, one: int, other: int) -> Any:
+def _join(parent: Labels, one: Any, other: Any) -> Any:
     """Make two provisional numbers one piece; return the lowest of it."""
     while parent[one] != one:
         one = parent[one]
@@ -472,7 +472,7 @@ def _flood(height_of: NDArray[np.float64], labels: Labels, allowed: Mask) -> Non
 
 
 @njit(nogil=True, cache=True)
-def _beside(free: Mask, at: int, width: int) -> bool:
+def _beside(free: Mask, at: Any, width: int) -> bool:
     """Whether a pixel beside this one, in a flat image of so many columns, is free."""
     return bool(free[at - width] or free[at - 1] or free[at + 1] or free[at + width])
 

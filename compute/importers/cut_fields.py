@@ -72,6 +72,8 @@ def separate(labels: Labels) -> tuple[Labels, NDArray[np.bool_]]:
     following = len(boxes) + 1
     for i, box in enumerate(boxes):
         inside = labels[box] == i + 1
+        if numbered(inside.view(np.uint8), True)[1] < 2:
+            continue
         near = ndimage.binary_dilation(inside, _TOUCHING)
         components, count = numbered(near.view(np.uint8), True)
         if count < 2:

@@ -343,8 +343,8 @@ def _notes(counts: Counter[str]) -> list[str]:
     if counts["diameter: fields"]:
         mean = counts["diameter: hundredths"] / 100 / counts["diameter: fields"]
         notes.append(
-            f"{counts[SEGMENTED]} cell(s) were segmented around the centres that the table gives, as "
-            f"cells of about {mean:.0f} pixels across."
+            f"{counts[SEGMENTED]} cell(s) were segmented around the centres that the table gives, "
+            f"as cells of about {mean:.0f} pixels across."
         )
     if counts[DARK]:
         notes.append(f"{counts[DARK]} {DARK}: the marker shows no cell there.")

@@ -175,7 +175,7 @@ def read_mask(
 def _indices(path: Path) -> NDArray[Any] | None:
     """Return the numbers of the colours of a PNG with a palette; None for any other file."""
     try:
-        with path.open("rb") as handle:
+        with path.open("rb", buffering=0) as handle:
             start = handle.read(_HEADER)
             if start[:8] != b"\x89PNG\r\n\x1a\n" or len(start) < _HEADER or start[25] != _PALETTE:
                 return None

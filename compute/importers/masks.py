@@ -382,12 +382,12 @@ def _check_background(values: NDArray[Any], background: float) -> None:
         raise CropRejected(
             f"no value {background:g}, which is the background of the source's others"
         )
-    if background == 0 and low > 0:
-        looks_like = _background(values)
-        if looks_like is not None and len(_counted(values)[0]) <= MANY_LAYERS:
-            raise CropRejected("no 0, but one value around the edge, unlike the source's others")
-    if background == 0 and _background(values) not in (0, None):
-        raise CropRejected("background and cell look exchanged (0 in the middle only)")
+    looks_like = _background(values) if background == 0 else None
+    if looks_like in (0, None):
+        return
+    if low > 0 and len(_counted(values)[0]) <= MANY_LAYERS:
+        raise CropRejected("no 0, but one value around the edge, unlike the source's others")
+    raise CropRejected("background and cell look exchanged (0 in the middle only)")
 
 
 def _numbered(values: NDArray[Any], background: float) -> tuple[Labels, NDArray[Any]]:
