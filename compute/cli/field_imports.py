@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from compute.cli.import_options import (
+    CellDiameter,
     FreshImport,
     ImportJobs,
     MaskThreshold,
@@ -94,10 +95,7 @@ def _add(app: typer.Typer, preset: Preset) -> None:
         size: Annotated[int, typer.Option(help="Side of a crop, pixels.")] = CuttingConfig.size,
         pixel_size: PixelSize = None,
         resample: Resample = None,
-        cell_diameter: Annotated[
-            float | None,
-            typer.Option(help="Of a cell, pixels, where cells are segmented; default: estimated."),
-        ] = None,
+        cell_diameter: CellDiameter = None,
         windows: Annotated[int, typer.Option(help="Windows without cells per field, at most.")] = (
             CuttingConfig.windows
         ),
@@ -185,6 +183,7 @@ def _add_arrays(app: typer.Typer, layout: Layout) -> None:
         size: Size = None,
         pixel_size: PixelSize = None,
         resample: Resample = None,
+        cell_diameter: CellDiameter = None,
     ) -> None:
         from compute.importers.crop_arrays import import_crop_arrays
 
@@ -195,7 +194,7 @@ def _add_arrays(app: typer.Typer, layout: Layout) -> None:
             localizations=localizations, class_names=class_names, separators=separators,
             train_share=train_share, one_field=one_field, overwrite=overwrite, fresh=fresh,
             jobs=jobs, unchecked_masks=unchecked_masks, no_surroundings=no_surroundings,
-            size=size, pixel_size=pixel_size, resample=resample,
+            size=size, pixel_size=pixel_size, resample=resample, cell_diameter=cell_diameter,
         )  # fmt: skip
 
     run.__doc__ = f"{layout.about}\n\nExample: bystander import {layout.name} {layout.example}"

@@ -42,6 +42,10 @@ PixelSize = Annotated[
 Resample = Annotated[
     float | None, typer.Option(help="Micrometres a pixel to resample the images to.")
 ]
+CellDiameter = Annotated[
+    float | None,
+    typer.Option(help="Of a cell, pixels, where cells are segmented; default: estimated."),
+]
 MaskThreshold = Annotated[
     float | None,
     typer.Option(

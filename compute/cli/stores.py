@@ -11,6 +11,7 @@ import typer
 from compute.cli import console
 from compute.cli.field_imports import add_field_imports
 from compute.cli.import_options import (
+    CellDiameter,
     FreshImport,
     ImportJobs,
     MaskThreshold,
@@ -112,6 +113,7 @@ def import_paired_cell(
     size: Size = None,
     pixel_size: PixelSize = None,
     resample: Resample = None,
+    cell_diameter: CellDiameter = None,
 ) -> None:
     """Import crops in the layout of Paired Cell Inpainting (GENE/GENE_1_rfp_1_gfp.tif).
 
@@ -124,7 +126,7 @@ def import_paired_cell(
         separators=separators, project=project, train_share=train_share, one_field=one_field,
         overwrite=overwrite, fresh=fresh, jobs=jobs,
         unchecked_masks=unchecked_masks, no_surroundings=no_surroundings, size=size,
-        pixel_size=pixel_size, resample=resample,
+        pixel_size=pixel_size, resample=resample, cell_diameter=cell_diameter,
     )  # fmt: skip
 
 
@@ -153,6 +155,7 @@ def import_pifia(
     size: Size = None,
     pixel_size: PixelSize = None,
     resample: Resample = None,
+    cell_diameter: CellDiameter = None,
 ) -> None:
     """Import crops in the layout of PIFiA (GENE/GENE_ch1_1.tiff) or Chong (GENE_1_gfp.tiff).
 
@@ -166,7 +169,7 @@ def import_pifia(
         one_field=one_field, overwrite=overwrite, fresh=fresh, jobs=jobs,
         mask_threshold=mask_threshold, unchecked_masks=unchecked_masks,
         no_surroundings=no_surroundings, size=size,
-        pixel_size=pixel_size, resample=resample,
+        pixel_size=pixel_size, resample=resample, cell_diameter=cell_diameter,
     )  # fmt: skip
 
 
@@ -188,6 +191,7 @@ def import_chong(
     size: Size = None,
     pixel_size: PixelSize = None,
     resample: Resample = None,
+    cell_diameter: CellDiameter = None,
 ) -> None:
     """Import DeepLoc's HDF5 files of labelled cells of Chong and others.
 
@@ -199,7 +203,7 @@ def import_chong(
         read, source, store, parts=parts, class_names=class_names, train_share=train_share,
         one_field=one_field, overwrite=overwrite, fresh=fresh, jobs=jobs,
         unchecked_masks=unchecked_masks, no_surroundings=no_surroundings, size=size,
-        pixel_size=pixel_size, resample=resample,
+        pixel_size=pixel_size, resample=resample, cell_diameter=cell_diameter,
     )  # fmt: skip
 
 
@@ -228,6 +232,7 @@ def import_manifest(
     size: Size = None,
     pixel_size: PixelSize = None,
     resample: Resample = None,
+    cell_diameter: CellDiameter = None,
 ) -> None:
     """Import crops listed in a table: paths, protein, localization, optional mask and field.
 
@@ -241,5 +246,5 @@ def import_manifest(
         one_field=one_field, overwrite=overwrite, fresh=fresh, jobs=jobs,
         mask_threshold=mask_threshold,
         unchecked_masks=unchecked_masks, no_surroundings=no_surroundings, size=size,
-        pixel_size=pixel_size, resample=resample,
+        pixel_size=pixel_size, resample=resample, cell_diameter=cell_diameter,
     )  # fmt: skip

@@ -9,7 +9,7 @@ dark valley between them.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from compute.errors import InputError, UsageError
 from compute.images.cell_quality import by_cell
+from compute.images.rescale import resample_image, resample_masks
 from compute.images.segmentation_compiled import HALO as HALO
 from compute.images.segmentation_compiled import PLATEAU, noise_of, otsu, quantile
 from compute.images.segmentation_compiled import label_cells as label_rise
@@ -47,6 +48,9 @@ class SegmentationConfig:
         Area of the smallest cell, pixels, at least 1.
     opening
         Radius of what is trimmed off outlines (haloes, threads of noise), pixels, 0 to 10.
+    diameter
+        Of a usual cell, pixels, 4 to 1000. From `SMALL` to `LARGE` crops are taken as they are;
+        beyond, they are resampled so that a cell is `USUAL` across, and the masks back.
 
     Raises
     ------
@@ -61,6 +65,7 @@ class SegmentationConfig:
     contrast: float = 4.0
     smallest: int = 40
     opening: int = 2
+    diameter: float = 30.0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -72,6 +77,7 @@ class SegmentationConfig:
             "contrast": (0, 100),
             "smallest": (1, np.inf),
             "opening": (0, 10),
+            "diameter": (4, 1000),
         }
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
@@ -81,6 +87,14 @@ class SegmentationConfig:
                     f"Allowed: {low:g} to {high:g}.",
                 )
 
+    @property
+    def scale(self) -> float:
+        """Pixels in which cells are looked for, for one of the crop, along a side."""
+        return 1.0 if SMALL <= self.diameter <= LARGE else USUAL / self.diameter
+
+
+SMALL, USUAL, LARGE = 16.0, 30.0, 60.0
+"""Diameters of cells, pixels, that the other defaults fit, and that others are brought to."""
 
 DEFAULT = SegmentationConfig()
 
@@ -110,6 +124,12 @@ def segment(
     """
     if marker.ndim != 3:
         raise InputError(f"A marker of shape {marker.shape}; expected (crops, height, width).")
+    if config.scale != 1 and len(marker):
+        planes = resample_image(np.asarray(marker, np.float32), config.scale)
+        found = segment(planes, replace(config, diameter=USUAL))
+        height, width = marker.shape[1:]
+        masks, foregrounds = (resample_masks(one, (height, width)) for one in found)
+        return masks, foregrounds | masks
     masks = np.zeros(marker.shape, bool)
     foregrounds = np.zeros(marker.shape, bool)
     for i, labels in enumerate(label_cells(marker, config)):

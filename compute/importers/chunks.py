@@ -16,6 +16,7 @@ from threading import Thread
 from typing import Any, Protocol
 
 from compute.errors import BystanderError
+from compute.images.segmentation import DEFAULT, SegmentationConfig
 from compute.importers.duplicates import DuplicateCheck
 from compute.importers.part_builder import PartBuilder
 from compute.importers.resample import CropFit
@@ -69,6 +70,8 @@ class ImportSpec:
         What the images are of which none may occur twice: ``"crop"`` (the default) or ``"field"``.
     shows, unchecked_masks, fit
         See `compute.importers.part_builder.PartBuilder`.
+    segmentation
+        How cells are found in the marker; the defaults by default.
     pixel_size
         Micrometres from pixel to pixel in the store; None, the default, where nobody says it.
     """
@@ -82,6 +85,7 @@ class ImportSpec:
     shows: int | None = None
     unchecked_masks: bool = False
     fit: CropFit | None = None
+    segmentation: SegmentationConfig = DEFAULT
     pixel_size: float | None = None
 
 
@@ -105,6 +109,7 @@ def read_chunk(spec: ImportSpec, items: Sequence[Any], before: Collection[int] =
     builder = PartBuilder(
         Part(spec.format),
         spec.marker,
+        spec.segmentation,
         interleaved=spec.interleaved,
         duplicates=DuplicateCheck(spec.compared, before),
         shows=spec.shows,

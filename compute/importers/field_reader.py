@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compute.images.rescale import resample_image, resample_labels
 from compute.images.seeded import cells_around, estimate_diameter
 from compute.importers.config import CuttingConfig
 from compute.importers.cut_fields import (
@@ -30,7 +31,7 @@ from compute.importers.judge_fields import check_labels
 from compute.importers.masks import MaskCoding, Understood, counted, understand
 from compute.importers.part_builder import Crop, PartBuilder
 from compute.importers.read_refs import read_field, read_field_labels
-from compute.importers.resample import Resampling, resample_image, resample_labels
+from compute.importers.resample import Resampling
 from compute.importers.text_table import is_clean, printable
 from compute.importers.tiff import CropRejected, check_crop, check_types
 

@@ -147,14 +147,18 @@ class PartBuilder:
         """
         if not compared:
             self.duplicates.check(crop.image)
-        if self.fit is not None:
-            image, mask, foreground = self.fit.apply(
-                crop.image, crop.mask, crop.foreground, self.shows, self.part.counts
-            )
-            crop = replace(crop, image=image, mask=mask, foreground=foreground)
-        self._waiting.append(crop)
+        self._waiting.append(self.fitted(crop))
         if len(self._waiting) == SEGMENTED_AT_ONCE:
             self._flush()
+
+    def fitted(self, crop: Crop) -> Crop:
+        """Return a crop brought to the store's side, if it has to be."""
+        if self.fit is None:
+            return crop
+        image, mask, foreground = self.fit.apply(
+            crop.image, crop.mask, crop.foreground, self.shows, self.part.counts
+        )
+        return replace(crop, image=image, mask=mask, foreground=foreground)
 
     def has_windows(self, field: str) -> None:
         """Make no windows from this field's crops, as its importer has added real ones."""

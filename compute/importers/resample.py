@@ -1,27 +1,23 @@
 """Brings images and masks to another pixel size, and crops to another side. Pure arrays.
 
-Brightness is interpolated between pixels, after smoothing where pixels become fewer; labels are
-those of the nearest pixel. A crop that is too small is padded with medium: single pixels of its own
-medium, as holes are filled (`compute.images.fill_holes`), so that no cell is mirrored into a
-neighbour.
+`compute.images.rescale` resamples. A crop that is too small is padded with medium: single pixels
+of its own medium, as holes are filled (`compute.images.fill_holes`), so that no cell is mirrored
+into a neighbour.
 """
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.transform import resize
 
 from compute.errors import UsageError
 from compute.images.fill_holes import fill_batch
+from compute.images.rescale import resample_image, resample_labels
 from compute.images.seeded import lit
 from compute.importers.duplicates import pixel_digest
 from compute.importers.first_crops import LARGEST_CROP
-
-_resize: Callable[..., NDArray[Any]] = resize
 
 LEAST_SCALE, MOST_SCALE = 0.05, 20.0
 """Range of factors by which images are resampled."""
@@ -200,51 +196,6 @@ def choose_resampling(
             f"Allowed: {LEAST_SCALE:g} to {MOST_SCALE:g}. Are both in µm?",
         )
     return Resampling(1.0 if abs(scale - 1) < NEARLY else scale, resample)
-
-
-def resample_image(image: NDArray[Any], scale: float) -> NDArray[Any]:
-    """Resample an image, shape (C, H, W), by a factor; the dtype stays.
-
-    Parameters
-    ----------
-    image
-        Shape (C, H, W), any dtype of a store.
-    scale
-        Pixels of the result for one of the image, along a side.
-
-    Returns
-    -------
-    ndarray
-        Shape (C, round(H · scale), round(W · scale)), at least 1 pixel.
-    """
-    if scale == 1:
-        return image
-    height, width = (max(1, round(side * scale)) for side in image.shape[1:])
-    planes = [
-        _resize(
-            plane.astype(np.float32),
-            (height, width),
-            order=1,
-            mode="edge",
-            anti_aliasing=scale < 1,
-            preserve_range=True,
-        )
-        for plane in image
-    ]
-    new = np.stack(planes)
-    return (np.rint(new) if image.dtype.kind in "ui" else new).astype(image.dtype)
-
-
-def resample_labels(labels: NDArray[Any], scale: float) -> NDArray[Any]:
-    """Resample labels or masks, shape (H, W), by a factor: each pixel takes the nearest one's."""
-    if scale == 1:
-        return labels
-    rows, columns = (
-        np.minimum(((np.arange(max(1, round(side * scale))) + 0.5) * side
-                    / max(1, round(side * scale))).astype(int), side - 1)
-        for side in labels.shape
-    )  # fmt: skip
-    return labels[rows[:, None], columns]
 
 
 def resize_crop(

@@ -24,6 +24,7 @@ from compute.importers.chunks import Chunk, ImportSpec, read_all, read_chunk
 from compute.importers.config import JUDGED_EARLY
 from compute.importers.duplicates import DigestSet
 from compute.importers.judge import channels_gone, judgement_notes, refuse
+from compute.importers.judge_segmentation import choose_segmentation
 from compute.importers.masks import mask_notes
 from compute.importers.part_builder import GIVEN, NO_WINDOW, SEGMENTED
 from compute.importers.resample import choose_fit, fit_notes
@@ -66,6 +67,7 @@ class CropOptions(ImportOptions, total=False):
     size: int | None
     pixel_size: float | None
     resample: float | None
+    cell_diameter: float | None
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,7 @@ def run_import(
     size: int | None = None,
     pixel_size: float | None = None,
     resample: float | None = None,
+    cell_diameter: float | None = None,
 ) -> ImportReport:
     """Write a crop store from a source, or resume an interrupted import.
 
@@ -190,6 +193,9 @@ def run_import(
     resample
         Micrometres from pixel to pixel that the store should have; None, the default, leaves pixels
         as they are.
+    cell_diameter
+        Of a usual cell, pixels of the source, where cells are found in a marker; None, the default,
+        estimates it.
 
     Returns
     -------
@@ -219,7 +225,10 @@ def run_import(
             pixel_size=fit.resampling.pixel_size,
         )
     out, report, store_format = Path(out), progress or silent, spec.format
-    spec = replace(spec, unchecked_masks=unchecked_masks)
+    scale = 1.0 if spec.fit is None else spec.fit.resampling.scale
+    wanted = None if cell_diameter is None else cell_diameter * scale
+    chosen = choose_segmentation(spec, listing.chunks(), wanted, unchecked=unchecked_masks)
+    spec = replace(spec, unchecked_masks=unchecked_masks, segmentation=chosen.config)
     judged = partial(
         refuse,
         channels=store_format.channels,
@@ -236,6 +245,7 @@ def run_import(
         "unchecked_masks": unchecked_masks,
         "no_surroundings": no_surroundings,
         "one_field": one_field,
+        "segmentation": asdict(spec.segmentation),
         "resampling": None if spec.fit is None else asdict(spec.fit.resampling),
         **listing.depends_on,
     }
@@ -277,6 +287,7 @@ def run_import(
             *listing.notes,
             *([] if spec.fit is None else spec.fit.resampling.notes()),
             *fit_notes(counts, store_format.size),
+            *chosen.notes,
             *mask_notes(counts, "label image" if spec.compared == "field" else "mask"),
             *listing.closing(counts),
             *reading_notes(counts),

@@ -79,9 +79,9 @@ def list_fields(source: Path, options: PresetOptions) -> FieldListing:
         seen[record.name] = number
     if channels is None:
         path = next((one.images[0].path for one in fields if one.images and one.images[0]), None)
-        said = None if path is None else channels_of(path)
-        if said is not None:
-            return FieldListing(fields, said.names, said.count, said.pixel_size, notes=tuple(notes))
+        own = None if path is None else channels_of(path)
+        if own is not None:
+            return FieldListing(fields, own.names, own.count, own.pixel_size, notes=tuple(notes))
     return FieldListing(fields, channels, notes=tuple(notes))
 
 
