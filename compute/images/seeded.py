@@ -173,8 +173,9 @@ def cell_around_nucleus(
 def _nearest(shape: tuple[int, ...], centres: NDArray[np.float64]) -> NDArray[np.int32]:
     """Return the number, from 1, of the centre that is nearest to each pixel."""
     seeds = np.zeros(shape, np.int32)
-    columns = np.clip(np.round(centres[:, 0]).astype(int), 0, shape[1] - 1)
-    rows = np.clip(np.round(centres[:, 1]).astype(int), 0, shape[0] - 1)
+    # Clipped before they become whole numbers, which do not reach as far.
+    columns = np.round(np.clip(centres[:, 0], 0, shape[1] - 1)).astype(int)
+    rows = np.round(np.clip(centres[:, 1], 0, shape[0] - 1)).astype(int)
     seeds[rows, columns] = np.arange(1, len(centres) + 1)
     places = ndimage.distance_transform_edt(seeds == 0, return_distances=False, return_indices=True)
     return np.asarray(seeds[tuple(places)], np.int32)

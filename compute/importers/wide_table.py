@@ -5,6 +5,7 @@ names; CellProfiler's have 2,000 columns of measurements and millions of rows.
 """
 
 import csv
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from compute.errors import InputError
-from compute.importers.wording import printable
+from compute.importers.wording import printable, short_list
 
 
 def column_names(path: Path) -> list[str]:
@@ -31,11 +32,28 @@ def column_names(path: Path) -> list[str]:
         raise InputError(f"{printable(path)}: no such file.", "Check the path.")
     try:
         if path.suffix.lower() == ".parquet":
-            return list(pq.read_schema(path).names)
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            return [name.strip() for name in next(csv.reader(handle), [])]
-    except (pa.ArrowInvalid, OSError, csv.Error, UnicodeDecodeError) as error:
+            names = list(pq.read_schema(path).names)
+        else:
+            with path.open(encoding="utf-8-sig", newline="") as handle:
+                lines = csv.reader(handle, strict=True)
+                names = [name.strip() for name in next(lines, [])]
+                first = next(lines, None)
+            if first and len(first) != len(names):
+                # One value more is taken for a row's name, and all columns would be shifted.
+                raise InputError(
+                    f"{printable(path)}, line 2: {len(first)} values; the header has {len(names)}.",
+                    "Write the table with a name for every column.",
+                )
+    except (pa.ArrowException, OSError, csv.Error, UnicodeDecodeError) as error:
         raise _broken(path, error) from error
+    repeated = sorted(name for name, times in Counter(names).items() if times > 1 and name)
+    if repeated:
+        shown = short_list([printable(name) for name in repeated], 5)
+        raise InputError(
+            f"{printable(path)}: column(s) {shown} twice.",
+            "Rename or remove one.",
+        )
+    return names
 
 
 def read_columns(path: Path, wanted: Sequence[str]) -> pd.DataFrame:
@@ -59,19 +77,28 @@ def read_columns(path: Path, wanted: Sequence[str]) -> pd.DataFrame:
         It is no table.
     """
     wanted = list(dict.fromkeys(wanted))
+    last = column_names(path)[-1:]
     try:
         if path.suffix.lower() == ".parquet":
             frame = pq.read_table(path, columns=wanted).to_pandas(ignore_metadata=True)[wanted]
         else:
             frame = pd.read_csv(
                 path,
-                usecols=lambda name: name.strip() in wanted,
+                usecols=lambda name: name.strip() in (*wanted, *last),
                 dtype=str,
                 keep_default_na=False,
                 encoding="utf-8-sig",
             )
-            frame = frame.rename(columns=str.strip)[wanted]
-    except (pa.ArrowInvalid, OSError, ValueError, pd.errors.ParserError) as error:
+            frame = frame.rename(columns=str.strip)
+            # A line that ends too early has no last value, not an empty one.
+            short = np.flatnonzero(frame[last].isna().to_numpy().any(axis=1))
+            if len(short):
+                raise InputError(
+                    f"{printable(path)}, row {short[0] + 1}: fewer values than the header has.",
+                    "Was it written to its end?",
+                )
+            frame = frame[wanted]
+    except (pa.ArrowException, OSError, ValueError, KeyError, pd.errors.ParserError) as error:
         raise _broken(path, error) from error
     if len(frame) == 0:
         raise InputError(f"{printable(path)} has no rows.", "Check that it was written to its end.")
@@ -105,7 +132,7 @@ def _texts(values: "pd.Series[Any]", rows: range) -> "pd.Series[Any]":
     """Return a column as texts, whole numbers without a point, None where empty."""
     if pd.api.types.is_float_dtype(values.dtype):
         whole = values.dropna()
-        if bool((whole == np.floor(whole)).all()):
+        if bool(((whole == np.floor(whole)) & (whole.abs() < 2**53)).all()):
             values = values.astype("Int64")
     texts = values.astype(object).where(values.notna(), None)
     made = [None if value is None else str(value).strip() or None for value in texts]
@@ -114,6 +141,6 @@ def _texts(values: "pd.Series[Any]", rows: range) -> "pd.Series[Any]":
 
 def _broken(path: Path, error: Exception) -> InputError:
     return InputError(
-        f"{printable(path)} cannot be read as a table: {str(error).splitlines()[0]}.",
+        f"{printable(path)} cannot be read as a table: {' '.join(str(error).split())[:300]}.",
         "Give CSV in UTF-8, or Parquet.",
     )

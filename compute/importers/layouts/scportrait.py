@@ -24,7 +24,7 @@ import pandas as pd
 
 from compute.errors import InputError
 from compute.importers.array_record import ArrayListing, ArrayRecord, CropArrays
-from compute.importers.cell_rows import attribute_columns, cell_rows
+from compute.importers.cell_rows import attribute_columns, cell_rows, whole_numbers
 from compute.importers.hdf5 import own_dataset
 from compute.importers.presets.options import PresetOptions
 from compute.importers.wording import printable, short_list
@@ -76,7 +76,10 @@ def list_crops(source: Path, options: PresetOptions) -> ArrayListing:
     columns, said = attribute_columns(
         texts, options.protein_column, options.class_column, f"{path}, obs"
     )
-    ids = pd.to_numeric(obs[CELL]).to_numpy(np.int64) if CELL in obs else np.arange(count)
+    ids = np.arange(count)
+    if CELL in obs:
+        values = pd.to_numeric(obs[CELL], errors="coerce").to_numpy(np.float64)
+        ids = whole_numbers(values, f"{path}, obs/{CELL}")
     rows, known = cell_rows(obs[texts], columns, None, ids)
     field = next((name for name in texts if name.casefold() in ("field", "fov", "image")), None)
     fields = (

@@ -15,6 +15,7 @@ Address
 """
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ import numpy as np
 from compute.errors import InputError
 from compute.importers.cell_rows import attribute_columns
 from compute.importers.field_record import CellRows, FieldListing, FieldRecord, ImageRef
-from compute.importers.find_files import find_file
+from compute.importers.find_files import find_file, is_file
 from compute.importers.presets.find_labels import Place, find_labels
 from compute.importers.presets.options import PresetOptions
 from compute.importers.tiff import CropRejected
@@ -86,10 +87,10 @@ def list_fields(source: Path, options: PresetOptions) -> FieldListing:
         fields.append(_record(root, row, channels, names, options, f"{index}, row {number}"))
         stems = tuple(Path(str(row[name]).replace("\\", "/")).stem for name in channels)
         places.append(Place(stems, str(row[_PLATE]), str(row[_WELL]), str(row[_SITE])))
-    repeated = {one.name for one in fields if sum(o.name == one.name for o in fields[:2000]) > 1}
-    if repeated:
+    name, times = Counter(one.name for one in fields).most_common(1)[0]
+    if times > 1:
         raise InputError(
-            f"{index}: {sorted(repeated)[0]} is there twice.", "Keep one row of each field."
+            f"{index}: {printable(name)} is there {times} times.", "Keep one row of each field."
         )
     if options.labels is not None:
         fields, more = find_labels(fields, places, options.labels, options.objects)
@@ -142,7 +143,7 @@ def _record(
             problem = problem or f"{OUTLINES}: {rejected.reason}"
     cells = None
     table = root / "locations" / str(plate) / f"{well}-{site}-{options.objects or 'Nuclei'}.csv"
-    if table.is_file():
+    if is_file(table):
         cells = _locations(table)
     elif labels is None and options.labels is None:
         # DeepProfiler takes such a field as one without cells.
@@ -170,4 +171,4 @@ def _locations(table: Path) -> CellRows:
             return CellRows(np.zeros((0, 2)))
         raise
     centres = np.stack([numbers(frame, column, table) for column in pairs[0]], 1)
-    return CellRows(centres[np.isfinite(centres).all(1)])
+    return CellRows(centres)
