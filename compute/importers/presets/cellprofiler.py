@@ -83,7 +83,8 @@ def list_fields(source: Path, options: PresetOptions) -> FieldListing:
     )
     places = {word: _place_column(metadata, word) for word in ("Plate", "Well", "Site")}
     fields, by = [], []
-    columns = [tables.files[name][0] for name in channels.values()]
+    # Files of two fields may be called alike, in folders of their own.
+    columns = [column for name in channels.values() for column in tables.files[name] if column]
     for _, rows in tables.frame.groupby(columns, sort=False, dropna=False):
         record, place = _record(rows, tables, channels, found, names, places)
         fields.append(record)

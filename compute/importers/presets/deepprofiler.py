@@ -27,6 +27,7 @@ from compute.importers.field_record import CellRows, FieldListing, FieldRecord, 
 from compute.importers.find_files import find_file, is_file
 from compute.importers.presets.find_labels import Place, find_labels
 from compute.importers.presets.options import PresetOptions
+from compute.importers.presets.table import looks_like_paths
 from compute.importers.tiff import CropRejected
 from compute.importers.wide_table import column_names, numbers, read_columns
 from compute.importers.wording import printable, short_list
@@ -62,9 +63,15 @@ def list_fields(source: Path, options: PresetOptions) -> FieldListing:
             "DeepProfiler's index has Metadata_Plate, Metadata_Well and Metadata_Site.",
         )
     said = _config(root / "config" / "config.json")
+    frame = read_columns(index, columns)
     channels = said.get("channels") or [
-        name for name in columns if not name.startswith("Metadata_") and name != OUTLINES
+        name for name in columns if name != OUTLINES and looks_like_paths(frame[name])
     ]
+    if not channels:
+        raise InputError(
+            f"{index}: no column of paths of images; it has {short_list(columns)}.",
+            "DeepProfiler's index has a column per channel, named in config.json.",
+        )
     absent = [name for name in channels if name not in columns]
     if absent:
         raise InputError(
@@ -73,7 +80,6 @@ def list_fields(source: Path, options: PresetOptions) -> FieldListing:
             f"{short_list(columns)}.",
             "Correct the channels of config.json, or the index.",
         )
-    frame = read_columns(index, columns)
     rest = [name for name in columns if name not in (*channels, _PLATE, _SITE, OUTLINES)]
     class_column = options.class_column or (said["label"] if said.get("label") in rest else None)
     names, notes = attribute_columns(rest, options.protein_column, class_column, index)
@@ -106,8 +112,13 @@ def _config(path: Path) -> dict[str, Any]:
         said = json.loads(path.read_text(encoding="utf-8"))
         dataset = said.get("dataset", {})
         partition = said.get("train", {}).get("partition", {})
+        channels = dataset.get("images", {}).get("channels")
+        if channels is not None and not (
+            isinstance(channels, list) and all(isinstance(name, str) for name in channels)
+        ):
+            raise ValueError(f"channels are {channels!r}, not a list of names")
         return {
-            "channels": dataset.get("images", {}).get("channels"),
+            "channels": channels,
             "label": dataset.get("metadata", {}).get("label_field"),
             "split": partition.get("split_field"),
         }

@@ -103,7 +103,7 @@ def _channel_columns(
     if PATH in by_name:
         return None, [by_name[PATH]]
     free = [column for column in columns if column not in known]
-    paths = [column for column in free if _looks_like_paths(frame[column])]
+    paths = [column for column in free if looks_like_paths(frame[column])]
     if asked or not paths:
         raise InputError(
             f"{source}: no column of paths for {', '.join(asked) or 'any channel'}; it has "
@@ -114,7 +114,8 @@ def _channel_columns(
     return tuple(_channel_name(column) for column in paths), paths
 
 
-def _looks_like_paths(values: "pd.Series[Any]") -> bool:
+def looks_like_paths(values: "pd.Series[Any]") -> bool:
+    """Whether every value of a column of texts is called like an image file."""
     there = values.dropna()
     return len(there) > 0 and bool(there.str.casefold().str.endswith(ENDINGS).all())
 

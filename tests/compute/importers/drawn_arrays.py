@@ -19,8 +19,11 @@ def _with_plain_strings(write):
 
     @wraps(write)
     def written(*args, **kwargs):
-        with pd.option_context("future.infer_string", False):
-            return write(*args, **kwargs)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            context = pd.option_context("future.infer_string", False)
+            with context:
+                return write(*args, **kwargs)
 
     return written
 

@@ -36,7 +36,7 @@ def read(tmp_path, mask, coding):
     import tifffile
 
     tifffile.imwrite(tmp_path / "m.tif", mask)
-    return read_mask(tmp_path / "m.tif", SIDE, coding)
+    return read_mask(tmp_path / "m.tif", (SIDE, SIDE), coding)
 
 
 def source(way):
