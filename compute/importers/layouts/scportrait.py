@@ -36,6 +36,9 @@ CELL = "scportrait_cell_id"
 EDGE = 0.5
 """Value at a mask's edge, which is blurred."""
 
+MOST_ITEMS = 100_000
+"""Items in a table of a file; one that leads back to itself has no end."""
+
 _REMEDY = "Give single_cells.h5sc, from a project's extraction/data."
 
 
@@ -147,14 +150,15 @@ def _no_links(path: Path, file: h5py.File, name: str) -> None:
     """Refuse a group that leads out of its file, or that is not there."""
     if name not in file or not isinstance(file.get(name, getlink=True), h5py.HardLink):
         raise InputError(f"{path}: no {name} in it.", _REMEDY)
-    inside: list[str] = []
-    file[name].visit(inside.append)
-    for part in inside:
-        item = f"{name}/{part}"
-        link = file.get(item, getlink=True)
-        node = file[item] if isinstance(link, h5py.HardLink) else None
+    # h5py's own walk leaves out links, so that they would be followed unseen.
+    waiting = [name]
+    for item in waiting:
+        hard = isinstance(file.get(item, getlink=True), h5py.HardLink)
+        node = file[item] if hard and len(waiting) < MOST_ITEMS else None
         if node is None or (isinstance(node, h5py.Dataset) and (node.external or node.is_virtual)):
             raise InputError(f"{path}: {item} leads elsewhere.", "Copy the data into the file.")
+        if isinstance(node, h5py.Group):
+            waiting += [f"{item}/{part}" for part in node]
 
 
 def _channels(path: Path, file: h5py.File, count: int) -> tuple[list[str], list[str]]:

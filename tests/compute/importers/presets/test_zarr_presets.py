@@ -1,4 +1,4 @@
-"""OME-Zarr and SpatialData: levels, chunks that are not written, several labels, damaged metadata."""
+"""OME-Zarr and SpatialData: levels, empty chunks, several labels, damaged metadata."""
 
 import json
 import shutil
@@ -70,9 +70,11 @@ def test_axes_in_another_order_are_turned(tmp_path):
     path = tmp_path / "s" / "images" / "B02_1.ome.zarr"
     group = zarr.open_group(path, mode="a")
     said = dict(group.attrs["ome"])
-    said["multiscales"][0]["axes"] = said["multiscales"][0]["axes"][:1] + [
-        {"name": "x", "type": "space"}, {"name": "y", "type": "space"},
-    ]  # fmt: skip
+    said["multiscales"][0]["axes"] = [
+        *said["multiscales"][0]["axes"][:1],
+        {"name": "x", "type": "space"},
+        {"name": "y", "type": "space"},
+    ]
     group.attrs["ome"] = said
     turned = fields[0].image.swapaxes(1, 2)
     group.create_array("s0", data=np.ascontiguousarray(turned), overwrite=True)
