@@ -36,9 +36,6 @@ CELL = "scportrait_cell_id"
 EDGE = 0.5
 """Value at a mask's edge, which is blurred."""
 
-MOST_ITEMS = 100_000
-"""Items in a table of a file; one that leads back to itself has no end."""
-
 _REMEDY = "Give single_cells.h5sc, from a project's extraction/data."
 
 
@@ -152,9 +149,15 @@ def _no_links(path: Path, file: h5py.File, name: str) -> None:
         raise InputError(f"{path}: no {name} in it.", _REMEDY)
     # h5py's own walk leaves out links, so that they would be followed unseen.
     waiting = [name]
+    groups: set[int] = set()
     for item in waiting:
         hard = isinstance(file.get(item, getlink=True), h5py.HardLink)
-        node = file[item] if hard and len(waiting) < MOST_ITEMS else None
+        node = file[item] if hard else None
+        if isinstance(node, h5py.Group):
+            address = h5py.h5o.get_info(node.id).addr
+            # A group that holds itself has no end.
+            node = None if address in groups else node
+            groups.add(address)
         if node is None or (isinstance(node, h5py.Dataset) and (node.external or node.is_virtual)):
             raise InputError(f"{path}: {item} leads elsewhere.", "Copy the data into the file.")
         if isinstance(node, h5py.Group):

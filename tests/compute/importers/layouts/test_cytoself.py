@@ -27,7 +27,7 @@ def test_pickles_are_never_opened(tmp_path):
     report = written.run(tmp_path / "out")
     assert any("_label.npy, which holds Python objects, is not opened" in n for n in report.notes)
     np.save(tmp_path / "s" / "AAC1_pro.npy", np.array([{"a": 1}], object))
-    with pytest.raises(InputError, match="AAC1_pro.npy cannot be read"):
+    with pytest.raises(InputError, match=r"AAC1_pro\.npy cannot be read"):
         written.run(tmp_path / "two")
 
 
@@ -88,11 +88,11 @@ def test_what_does_not_fit_is_refused(change, match, tmp_path):
 def test_a_channel_is_missing(tmp_path):
     written = cytoself(tmp_path / "s", draw(), numbered=False)
     (tmp_path / "s" / "NOP1_nuc.npy").unlink()
-    with pytest.raises(InputError, match="has no NOP1_nuc.npy beside it"):
+    with pytest.raises(InputError, match=r"has no NOP1_nuc\.npy beside it"):
         written.run(tmp_path / "out")
     for path in (tmp_path / "s").glob("*_pro.npy"):
         path.unlink()
-    with pytest.raises(InputError, match="neither <protein>_pro.npy nor Image_data00.npy"):
+    with pytest.raises(InputError, match=r"neither <protein>_pro\.npy nor Image_data00\.npy"):
         written.run(tmp_path / "out")
     with pytest.raises(UsageError, match="--objects does not concern cytoself"):
         written.run(tmp_path / "out", objects="x")

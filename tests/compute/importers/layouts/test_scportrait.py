@@ -140,7 +140,7 @@ def test_a_folder_and_what_is_no_file(tmp_path):
     path, written.source = written.source, tmp_path / "s"
     assert written.run(tmp_path / "out").stored == 68
     (path.parent / "b.h5sc").write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(InputError, match="2 files called .h5sc"):
+    with pytest.raises(InputError, match=r"2 files called \.h5sc"):
         written.run(tmp_path / "two")
     written.source = path.parent / "b.h5sc"
     with pytest.raises(InputError, match="cannot be read as HDF5"):
