@@ -212,6 +212,8 @@ def _understand(mask: NDArray[Any], coding: MaskCoding, seeds: NDArray[Any] | No
             how.add("background")
     if not cells.any():
         raise CropRejected("no cell in it")
+    if coding.whole_fields and len(names) == 1 and cells.all():
+        raise CropRejected("one value everywhere, so no cell and no background")
     if coding.parts and len(names) > 1:
         cells = join_parts(cells)
         how.add("parts")

@@ -9,7 +9,7 @@ import pytest
 
 from compute.errors import BystanderError
 from compute.importers import find_files
-from tests.compute.importers.drawn_plate import draw
+from tests.compute.importers.drawn_plate import CHANNELS, draw
 from tests.compute.importers.drawn_sources import LAYOUTS
 from tests.compute.importers.mutations import mutate
 
@@ -55,7 +55,9 @@ def try_one(number, written, folder):
         source,
         root=root,
         source=moved(source.source, source.root, root),
-        options={key: moved(v, source.root, root) for key, v in source.options.items()},
+        options={key: moved(v, source.root, root) for key, v in source.options.items()}
+        # Else channels are in the order of a table's columns.
+        | ({"channels": CHANNELS} if name.startswith(("cellprofiler", "fields")) else {}),
     )
     done, names = mutate(root, np.random.default_rng([20, number]))
     find_files._listing.cache_clear()
@@ -71,10 +73,12 @@ def try_one(number, written, folder):
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
     damaged = bool(names & {"flip", "garbage", "cut", "empty"})
-    if damaged and source.masks == "equal":
+    # A mask of a crop lies on its round cell when it is turned, too.
+    turned = name == "manifest" and bool(names & {"transposed", "upside_down"})
+    if (damaged or turned) and source.masks == "equal":
         source = replace(source, masks="like")
-    found = source.audit(report.path, draw(), damaged=damaged)
-    assert found.wrong == [], f"{name}: {done}"
+    found = source.audit(report.path, draw(), damaged=damaged, proteins="or none")
+    assert found.wrong == [], f"{name}: {done}: {found.wrong[:3]} of {len(found.wrong)}"
     assert report.found == report.stored + report.rejected, f"{name}: {done}"
 
 
