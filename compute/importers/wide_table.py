@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -28,32 +29,7 @@ def column_names(path: Path) -> list[str]:
     InputError
         There is no such file, or it is no table.
     """
-    if not path.is_file():
-        raise InputError(f"{printable(path)}: no such file.", "Check the path.")
-    try:
-        if path.suffix.lower() == ".parquet":
-            names = list(pq.read_schema(path).names)
-        else:
-            with path.open(encoding="utf-8-sig", newline="") as handle:
-                lines = csv.reader(handle, strict=True)
-                names = [name.strip() for name in next(lines, [])]
-                first = next(lines, None)
-            if first and len(first) != len(names):
-                # One value more is taken for a row's name, and all columns would be shifted.
-                raise InputError(
-                    f"{printable(path)}, line 2: {len(first)} values; the header has {len(names)}.",
-                    "Write the table with a name for every column.",
-                )
-    except (pa.ArrowException, OSError, csv.Error, UnicodeDecodeError) as error:
-        raise _broken(path, error) from error
-    repeated = sorted(name for name, times in Counter(names).items() if times > 1 and name)
-    if repeated:
-        shown = short_list([printable(name) for name in repeated], 5)
-        raise InputError(
-            f"{printable(path)}: column(s) {shown} twice.",
-            "Rename or remove one.",
-        )
-    return names
+    return [name.strip() for name in _header(path)]
 
 
 def read_columns(path: Path, wanted: Sequence[str]) -> pd.DataFrame:
@@ -77,28 +53,22 @@ def read_columns(path: Path, wanted: Sequence[str]) -> pd.DataFrame:
         It is no table.
     """
     wanted = list(dict.fromkeys(wanted))
-    last = column_names(path)[-1:]
+    raw = {name.strip(): name for name in _header(path)}
     try:
         if path.suffix.lower() == ".parquet":
             frame = pq.read_table(path, columns=wanted).to_pandas(ignore_metadata=True)[wanted]
         else:
-            frame = pd.read_csv(
+            # pandas takes lines that are too short or too long without a word.
+            table = pa_csv.read_csv(
                 path,
-                usecols=lambda name: name.strip() in (*wanted, *last),
-                dtype=str,
-                keep_default_na=False,
-                encoding="utf-8-sig",
+                parse_options=pa_csv.ParseOptions(newlines_in_values=True),
+                convert_options=pa_csv.ConvertOptions(
+                    include_columns=[raw[name] for name in wanted],
+                    default_column_type=pa.string(),
+                ),
             )
-            frame = frame.rename(columns=str.strip)
-            # A line that ends too early has no last value, not an empty one.
-            short = np.flatnonzero(frame[last].isna().to_numpy().any(axis=1))
-            if len(short):
-                raise InputError(
-                    f"{printable(path)}, row {short[0] + 1}: fewer values than the header has.",
-                    "Was it written to its end?",
-                )
-            frame = frame[wanted]
-    except (pa.ArrowException, OSError, ValueError, KeyError, pd.errors.ParserError) as error:
+            frame = table.rename_columns(wanted).to_pandas()
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise _broken(path, error) from error
     if len(frame) == 0:
         raise InputError(f"{printable(path)} has no rows.", "Check that it was written to its end.")
@@ -126,6 +96,40 @@ def numbers(frame: pd.DataFrame, column: str, path: Path) -> NDArray[np.float64]
             "Correct or remove the row.",
         )
     return values
+
+
+def _header(path: Path) -> list[str]:
+    """Return the columns of a table as they are called in it, with spaces around."""
+    if not path.is_file():
+        raise InputError(f"{printable(path)}: no such file.", "Check the path.")
+    try:
+        if path.suffix.lower() == ".parquet":
+            names = list(pq.read_schema(path).names)
+        else:
+            with path.open(encoding="utf-8-sig", newline="") as handle:
+                lines = csv.reader(handle, strict=True)
+                names = next(lines, [])
+                first = next(lines, None)
+            if first and len(first) != len(names):
+                # One value more is taken for a row's name, and all columns would be shifted.
+                raise InputError(
+                    f"{printable(path)}, line 2: {len(first)} values; the header has {len(names)}.",
+                    "Write the table with a name for every column.",
+                )
+    except (pa.ArrowException, OSError, csv.Error, UnicodeDecodeError) as error:
+        raise _broken(path, error) from error
+    repeated = sorted(
+        name
+        for name, times in Counter(name.strip() for name in names).items()
+        if times > 1 and name
+    )
+    if repeated:
+        shown = short_list([printable(name) for name in repeated], 5)
+        raise InputError(
+            f"{printable(path)}: column(s) {shown} twice.",
+            "Rename or remove one.",
+        )
+    return names
 
 
 def _texts(values: "pd.Series[Any]", rows: range) -> "pd.Series[Any]":

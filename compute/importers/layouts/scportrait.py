@@ -25,7 +25,7 @@ import pandas as pd
 from compute.errors import InputError
 from compute.importers.array_record import ArrayListing, ArrayRecord, CropArrays
 from compute.importers.cell_rows import attribute_columns, cell_rows, whole_numbers
-from compute.importers.hdf5 import own_dataset
+from compute.importers.hdf5 import BROKEN, own_dataset
 from compute.importers.presets.options import PresetOptions
 from compute.importers.wording import printable, short_list
 
@@ -66,7 +66,7 @@ def list_crops(source: Path, options: PresetOptions) -> ArrayListing:
             count, channels, height, width = images.shape
             names, kinds = _channels(path, file, channels)
             obs = _obs(path, file, count)
-    except OSError as error:
+    except BROKEN as error:
         raise InputError(f"{path} cannot be read as HDF5: {error}.", _REMEDY) from error
     if height != width:
         raise InputError(f"{path}: crops of {height}×{width}; a store needs squares.", _REMEDY)
@@ -104,7 +104,7 @@ def read_crops(record: ArrayRecord, start: int, stop: int) -> CropArrays:
     try:
         with h5py.File(path, "r") as file:
             values = own_dataset(path, file, IMAGES, _REMEDY)[start:stop]
-    except OSError as error:
+    except BROKEN as error:
         raise InputError(f"{path}, cells {start} on: {error}.", "Copy the file anew.") from error
     images = values[:, list(record.planes)].astype(np.float32)
     masks = None if record.mask is None else values[:, record.mask] >= EDGE
