@@ -191,8 +191,12 @@ def _rows_and_columns(
     shape: tuple[int, ...], centres: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the pixels of centres, those outside moved to the border."""
-    x, y = np.round(centres.T).astype(np.int64)
-    return np.clip(y, 0, shape[0] - 1), np.clip(x, 0, shape[1] - 1)
+    # Clipped before they become whole numbers, which do not reach as far.
+    y, x = (
+        np.round(np.clip(centres[:, axis], 0, side - 1)).astype(np.int64)
+        for axis, side in zip((1, 0), shape, strict=True)
+    )
+    return y, x
 
 
 def _filled(found: NDArray[np.bool_], largest: float) -> NDArray[np.bool_]:

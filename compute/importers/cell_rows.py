@@ -3,7 +3,7 @@
 Whatever the table that they are from, its rows of one field become one `CellRows`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,10 @@ from compute.importers.wording import printable, short_list
 
 X, Y, LABEL = "x", "y", "label"
 """Columns of a cell's centre, and of its number in the label image."""
+
+
+SHARED = tuple(name for name in ATTRIBUTES if name != "localization")
+"""What rows about some cells of a field say of the others too, where they all say it alike."""
 
 
 def attribute_columns(
@@ -73,6 +77,7 @@ def cell_rows(
     names: Mapping[str, str],
     centres: NDArray[np.float64] | None,
     labels: NDArray[np.int64] | None,
+    of_field: Collection[str] = ATTRIBUTES,
 ) -> tuple[CellRows, dict[str, str | None]]:
     """Make the rows of one field.
 
@@ -84,17 +89,20 @@ def cell_rows(
         One of `ATTRIBUTES` → column of `frame`.
     centres, labels
         See `CellRows`.
+    of_field
+        What is said of the whole field where all rows say it alike; all of it by default. A class
+        that a person gave to some cells is none of the others'.
 
     Returns
     -------
     rows, known
-        The rows; and what all of them say alike, which is then said of the field.
+        The rows; and what is said of the field.
     """
     known: dict[str, str | None] = {}
     varying = {}
     for name, column in names.items():
         values = frame[column]
-        if values.nunique(dropna=False) == 1:
+        if name in of_field and values.nunique(dropna=False) == 1:
             known[name] = values.iloc[0]
         else:
             varying[name] = column
@@ -152,17 +160,25 @@ def attach_cells(
     names, said = attribute_columns(left, protein, localization, path)
     notes += [note for note in said if note not in notes]
     by_name: dict[str, int] = {}
+    by_file: dict[str, set[int]] = {}
     wells: dict[tuple[int, int], list[int]] = {}
     for number, record in enumerate(fields):
         by_name.setdefault(record.name, number)
         for file in record.files():
-            by_name.setdefault(file.name, number)
-            by_name.setdefault(file.stem, number)
+            by_file.setdefault(file.name, set()).add(number)
+            by_file.setdefault(file.stem, set()).add(number)
         well = plate_well(record.well, whole=True) if record.well else None
         if well is not None:
             wells.setdefault(well, []).append(number)
+    by_name |= {
+        name: min(of)
+        for name, of in by_file.items()
+        # Files of several fields may be called alike.
+        if len(of) == 1 and name not in by_name
+    }
     new = list(fields)
     unknown: list[str] = []
+    called: dict[int, str] = {}
     for name, rows in frame.groupby("field", sort=False):
         found = by_name.get(str(name), by_name.get(Path(str(name)).name))
         if found is None:
@@ -172,6 +188,11 @@ def attach_cells(
         if found is None:
             unknown.append(printable(name))
             continue
+        if called.setdefault(found, str(name)) != str(name):
+            raise InputError(
+                f"{path}: {printable(called[found])} and {printable(name)} are the same field.",
+                "Call it by one name in all rows.",
+            )
         cells, known = table_rows(rows, names, path)
         record = new[found]
         new[found] = FieldRecord(
@@ -206,8 +227,26 @@ def table_rows(
     if LABEL in rows.columns:
         values = numbers(rows, LABEL, path)
         _check_there(rows, values, path, "label")
-        labels = values.astype(np.int64)
-    return cell_rows(rows, names, centres, labels)
+        labels = whole_numbers(values, f"{path}, {LABEL}")
+    return cell_rows(rows, names, centres, labels, SHARED)
+
+
+def whole_numbers(values: NDArray[np.float64], what: str) -> NDArray[np.int64]:
+    """Return numbers of labels as whole numbers.
+
+    Raises
+    ------
+    InputError
+        Some are missing, not whole, or beyond what a label image holds.
+    """
+    good = np.isfinite(values) & (np.abs(values) < 2**53)
+    good[good] = values[good] == np.floor(values[good])
+    if not good.all():
+        raise InputError(
+            f"{what}: {values[~good][0]:g} is no number of a label.",
+            "Labels are whole numbers, as in the label image.",
+        )
+    return values.astype(np.int64)
 
 
 def _check_there(rows: pd.DataFrame, values: NDArray[np.float64], path: Path, what: str) -> None:

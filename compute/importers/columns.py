@@ -10,8 +10,9 @@ from difflib import get_close_matches
 from compute.importers.class_names import folded
 from compute.importers.wording import printable, short_list
 
-PREFIX = "metadata"
-"""What pycytominer and CellProfiler put before the names of columns that are no measurements."""
+PREFIXES = ("imagemetadata", "metadata")
+"""What CytoTable, pycytominer and CellProfiler put before the names of columns that are no
+measurements."""
 
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "protein": ("protein name", "gene", "gene name", "gene symbol", "symbol", "target"),
@@ -99,4 +100,5 @@ def _spellings(name: str, channel: bool) -> list[str]:
 
 def _plain(column: str) -> str:
     """Return what is compared of a column: without case, punctuation and ``Metadata_``."""
-    return folded(column).removeprefix(PREFIX) or folded(column)
+    name = folded(column)
+    return next((name.removeprefix(p) for p in PREFIXES if name.startswith(p)), name) or name

@@ -10,7 +10,7 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from compute.errors import UsageError
+from compute.errors import InputError, UsageError
 from compute.images.seeded import cell_around_nucleus
 from compute.importers.array_record import ArrayListing, ArrayRecord, CropArrays
 from compute.importers.cell_rows import attach_cells
@@ -258,8 +258,13 @@ def _kinds(
     rows = field.cells
     if rows is None or rows.kind is None or not cells:
         return (strain,), np.zeros(record.count, np.int32)
-    if rows is record.rows or rows.numbers is None:
+    if rows is record.rows:
         return cells, rows.kind
+    if rows.numbers is None:
+        raise InputError(
+            f"The table of cells gives places in {printable(record.name)}, whose crops have none.",
+            "Give the number of each crop in a column `label`.",
+        )
     own = record.rows.numbers
     kind_of = dict(zip(rows.numbers.tolist(), rows.kind.tolist(), strict=True))
     # Crops that the table does not have show what their file says, without a class.

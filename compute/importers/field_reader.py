@@ -6,14 +6,15 @@ What `compute.importers.fields` does with a chunk of its listing, in any process
 import zlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compute.images.rescale import resample_image, resample_labels
-from compute.images.seeded import cells_around, estimate_diameter
+from compute.images.seeded import cells_around, estimate_diameter, lit
+from compute.importers.cell_places import check_hits, rows_of_labels, unplaced, values_at
 from compute.importers.config import CuttingConfig
 from compute.importers.cut_fields import (
     Cell,
@@ -25,7 +26,7 @@ from compute.importers.cut_fields import (
     separate,
     window_at,
 )
-from compute.importers.field_record import CellRows, FieldRecord
+from compute.importers.field_record import FieldRecord
 from compute.importers.field_table import Strain
 from compute.importers.judge_fields import check_labels
 from compute.importers.masks import MaskCoding, Understood, counted, understand
@@ -104,12 +105,13 @@ class FieldReader:
                 marked = self._cells(image, record, counts)
                 if record.labels is not None and not self.unchecked:
                     check_labels(image, marked.labels, self.marker, self.config.size)
+                row_of = self._rows(record, marked)
             except CropRejected as rejected:
                 builder.part.found += 1
                 builder.part.reject(rejected.reason, printable(record.name))
                 continue
             counts.update(counted(marked.how, self.coding))
-            builder.part.found += self._cut(image, marked, item, builder)
+            builder.part.found += self._cut(image, marked, item, row_of, builder)
 
     def _cells(self, image: NDArray[Any], record: FieldRecord, counts: Counter[str]) -> Understood:
         """Find the cells of a field by its label image, or around its centres."""
@@ -145,10 +147,21 @@ class FieldReader:
             raise CropRejected("a field without a label image")
         if self.marker is None or not np.isfinite(image[self.marker]).all():
             raise CropRejected("a field whose marker is not finite")
+        useless = list(unplaced(rows.centres))
         centres = (rows.centres + 0.5) * self.resampling.scale - 0.5
-        if len(centres) == 0:
+        centres[useless] = np.nan
+        if len(useless) == len(centres):
             raise CropRejected("a field without cells")
-        diameter = self.diameter or estimate_diameter(image[self.marker], centres)
+        there = np.isfinite(centres).all(1)
+        # Whatever is lit is a cell, so where none is lit no centre tells anything.
+        shown = lit(image[self.marker])
+        if shown.any():
+            hits, other = (
+                values_at(shown, places).astype(bool)
+                for places in (centres[there], centres[there, ::-1])
+            )
+            check_hits(hits, other, "cells")
+        diameter = self.diameter or estimate_diameter(image[self.marker], centres[there])
         labels = cells_around(image[self.marker], centres, diameter)
         there = np.bincount(labels.ravel(), minlength=len(centres) + 1)[1:] > 0
         counts[SEGMENTED] += int(there.sum())
@@ -157,8 +170,22 @@ class FieldReader:
         counts["diameter: hundredths"] += round(100 * diameter)
         return Understood(labels, np.arange(1, len(centres) + 1), frozenset())
 
+    def _rows(self, record: FieldRecord, marked: Understood) -> dict[int, int]:
+        """Return which row of the field's table of cells each cell has."""
+        rows = record.cells
+        if rows is None or rows.kind is None:
+            return {}
+        if record.labels is None:
+            return {place: place for place in range(len(rows.kind))}
+        return rows_of_labels(rows, marked, self.resampling.scale)
+
     def _cut(
-        self, image: NDArray[Any], marked: Understood, item: FieldItem, builder: PartBuilder
+        self,
+        image: NDArray[Any],
+        marked: Understood,
+        item: FieldItem,
+        row_of: dict[int, int],
+        builder: PartBuilder,
     ) -> int:
         """Add a field's crops and windows to the builder; return the number of its cells."""
         config, strain = self.config, item.strain
@@ -200,13 +227,15 @@ class FieldReader:
             if around and rows is not None and rows.centres is not None
             else find_cells(separated, fragmented, config.size)
         )
-        row_of = _rows_of_labels(rows, marked, self.coding, self.resampling.scale)
+        useless = unplaced(rows.centres) if around and rows and rows.centres is not None else {}
         for place, cell in enumerate(cells):
             number = marked.names[cell.label - 1]
             where = f"{name}, {'cell' if around else 'label'} {number:g}"
             counts["fragmented"] += cell.fragmented
-            own = self._strain_of(item, place if around else row_of.get(place), counts)
+            own = self._strain_of(item, row_of.get(place), counts)
             try:
+                if around and place in useless:
+                    raise CropRejected(useless[place])
                 if cell.corner is None:
                     raise CropRejected(
                         f"too near the field's edge for a whole {config.size}×{config.size} crop"
@@ -253,35 +282,8 @@ class FieldReader:
             return strain
         if row is None:
             counts[NO_ROW] += 1
-            return Strain(strain.protein, orf=strain.orf, replicate=strain.replicate)
+            return replace(strain, labels=None, outside=[])
         return item.cells[int(rows.kind[row])]
-
-
-def _rows_of_labels(
-    rows: CellRows | None, marked: Understood, coding: MaskCoding, scale: float
-) -> dict[int, int]:
-    """Return which row each label has, both by their place.
-
-    Labels that the file numbers are known by their number; those that were numbered here (pieces of
-    one value) by the centre that lies on them.
-    """
-    if rows is None:
-        return {}
-    if rows.numbers is not None and (rows.centres is None or not coding.binary):
-        place = {float(number): label for label, number in enumerate(marked.names)}
-        pairs = [(place.get(float(n)), row) for row, n in enumerate(rows.numbers)]
-        return {label: row for label, row in reversed(pairs) if label is not None}
-    if rows.centres is None:
-        return {}
-    x, y = np.floor((rows.centres.T + 0.5) * scale).astype(int)
-    height, width = marked.labels.shape
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    found: dict[int, int] = {}
-    for row in np.flatnonzero(inside):
-        label = int(marked.labels[y[row], x[row]]) - 1
-        if label >= 0:
-            found.setdefault(label, int(row))
-    return found
 
 
 def _only_label(strain: Strain, cells: Sequence[Strain]) -> str | None:

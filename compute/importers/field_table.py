@@ -107,7 +107,8 @@ def read_strains(
     strains: dict[str, Strain] = {}
     cells: dict[str, tuple[Strain, ...]] = {}
     listed: set[str] = set()
-    unnamed = []
+    unnamed: list[str] = []
+    by_cells: set[str] = set()
     for record in fields:
         name = record.name
         match = _WELL.match(name)
@@ -124,7 +125,10 @@ def read_strains(
             strain = said_of_it
         if not strain.protein:
             strain = replace(strain, protein=protein or well or name)
-            if protein is None:
+            kinds = record.cells.kinds if record.cells is not None else ()
+            if kinds and all(kind.get("protein") for kind in kinds):
+                by_cells.add(name)
+            elif protein is None:
                 unnamed.append(name)
         strains[name] = _looked_up(strain, known)
         if record.cells is not None and record.cells.kinds:
@@ -137,7 +141,7 @@ def read_strains(
     spelling, spelled = settle_spellings(counts, names)
     strains = {name: _spelled(strain, spelling) for name, strain in strains.items()}
     cells = {n: tuple(_spelled(one, spelling) for one in kinds) for n, kinds in cells.items()}
-    used = [strain for name, strain in strains.items() if is_clean(name)]
+    used = [strain for n, strain in strains.items() if is_clean(n) and n not in by_cells]
     used += [one for name, kinds in cells.items() if is_clean(name) for one in kinds]
     notes = said + LocalizationTable(
         {**known.labels, **{s.protein: s.labels for s in used if s.labels}},

@@ -79,6 +79,14 @@ def find_file(root: Path, text: str) -> tuple[Path, bool]:
     return folder, True
 
 
+def is_file(path: Path) -> bool:
+    """Whether a file is there; a name that no file can have is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def _missing(folder: Path, name: str, text: str) -> CropRejected:
     """Say what is in the folder in which there is no file of this name."""
     names = sorted(printable(name) for some in _listing(folder).values() for name in some)

@@ -6,6 +6,9 @@ import h5py
 
 from compute.errors import InputError
 
+BROKEN = (OSError, RuntimeError, KeyError, ValueError, TypeError)
+"""What h5py raises about a damaged file."""
+
 
 def own_dataset(path: Path, file: h5py.File, name: str, remedy: str) -> h5py.Dataset:
     """Return a data set that lies in this very file.

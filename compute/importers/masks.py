@@ -113,11 +113,15 @@ class Understood:
         gives none.
     how
         Keys of `UNDERSTOOD`.
+    renumbered
+        Whether the numbers are not the file's, as cells were joined, filled or separated; False by
+        default.
     """
 
     labels: Labels
     names: NDArray[Any]
     how: frozenset[str]
+    renumbered: bool = False
 
 
 def survey(
@@ -212,6 +216,8 @@ def _understand(mask: NDArray[Any], coding: MaskCoding, seeds: NDArray[Any] | No
             how.add("background")
     if not cells.any():
         raise CropRejected("no cell in it")
+    if coding.whole_fields and len(names) == 1 and cells.all():
+        raise CropRejected("one value everywhere, so no cell and no background")
     if coding.parts and len(names) > 1:
         cells = join_parts(cells)
         how.add("parts")
@@ -230,9 +236,11 @@ def _understand(mask: NDArray[Any], coding: MaskCoding, seeds: NDArray[Any] | No
         if seeds is not None or coding.split is not None:
             cells, apart = separate_touching(cells, seeds)
             how |= {"split"} if apart else set()
-    if "parts" in how or int(cells.max()) != len(names):
+    # One value that marks every cell is no cell's number, nor is the sum of some.
+    renumbered = "parts" in how or int(cells.max()) != len(names) or (one_value and binary)
+    if renumbered:
         names = np.arange(1, int(cells.max()) + 1)
-    return Understood(cells, names, frozenset(how))
+    return Understood(cells, names, frozenset(how), renumbered)
 
 
 def what_was_seen(mask: NDArray[Any]) -> str:

@@ -173,4 +173,7 @@ def _zarr_planes(ref: ImageRef, project: str | None) -> Planes:
         raise CropRejected("unreadable or cut-off image of Zarr", detail) from error
     if image.size == 0:
         raise CropRejected("an image without pixels")
-    return channels_first(image, ref.axes or ("Q" * image.ndim + "YX")[-image.ndim :], project)
+    axes = ref.axes or ("Q" * image.ndim + "YX")[-image.ndim :]
+    if axes.endswith("XY"):
+        image, axes = image.swapaxes(-1, -2), f"{axes[:-2]}YX"
+    return channels_first(image, axes, project)

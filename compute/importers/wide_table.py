@@ -5,6 +5,7 @@ names; CellProfiler's have 2,000 columns of measurements and millions of rows.
 """
 
 import csv
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from compute.errors import InputError
-from compute.importers.wording import printable
+from compute.importers.wording import printable, short_list
 
 
 def column_names(path: Path) -> list[str]:
@@ -27,15 +29,7 @@ def column_names(path: Path) -> list[str]:
     InputError
         There is no such file, or it is no table.
     """
-    if not path.is_file():
-        raise InputError(f"{printable(path)}: no such file.", "Check the path.")
-    try:
-        if path.suffix.lower() == ".parquet":
-            return list(pq.read_schema(path).names)
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            return [name.strip() for name in next(csv.reader(handle), [])]
-    except (pa.ArrowInvalid, OSError, csv.Error, UnicodeDecodeError) as error:
-        raise _broken(path, error) from error
+    return [name.strip() for name in _header(path)]
 
 
 def read_columns(path: Path, wanted: Sequence[str]) -> pd.DataFrame:
@@ -59,19 +53,22 @@ def read_columns(path: Path, wanted: Sequence[str]) -> pd.DataFrame:
         It is no table.
     """
     wanted = list(dict.fromkeys(wanted))
+    raw = {name.strip(): name for name in _header(path)}
     try:
         if path.suffix.lower() == ".parquet":
             frame = pq.read_table(path, columns=wanted).to_pandas(ignore_metadata=True)[wanted]
         else:
-            frame = pd.read_csv(
+            # pandas takes lines that are too short or too long without a word.
+            table = pa_csv.read_csv(
                 path,
-                usecols=lambda name: name.strip() in wanted,
-                dtype=str,
-                keep_default_na=False,
-                encoding="utf-8-sig",
+                parse_options=pa_csv.ParseOptions(newlines_in_values=True),
+                convert_options=pa_csv.ConvertOptions(
+                    include_columns=[raw[name] for name in wanted],
+                    default_column_type=pa.string(),
+                ),
             )
-            frame = frame.rename(columns=str.strip)[wanted]
-    except (pa.ArrowInvalid, OSError, ValueError, pd.errors.ParserError) as error:
+            frame = table.rename_columns(wanted).to_pandas()
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise _broken(path, error) from error
     if len(frame) == 0:
         raise InputError(f"{printable(path)} has no rows.", "Check that it was written to its end.")
@@ -101,11 +98,45 @@ def numbers(frame: pd.DataFrame, column: str, path: Path) -> NDArray[np.float64]
     return values
 
 
+def _header(path: Path) -> list[str]:
+    """Return the columns of a table as they are called in it, with spaces around."""
+    if not path.is_file():
+        raise InputError(f"{printable(path)}: no such file.", "Check the path.")
+    try:
+        if path.suffix.lower() == ".parquet":
+            names = list(pq.read_schema(path).names)
+        else:
+            with path.open(encoding="utf-8-sig", newline="") as handle:
+                lines = csv.reader(handle, strict=True)
+                names = next(lines, [])
+                first = next(lines, None)
+            if first and len(first) != len(names):
+                # One value more is taken for a row's name, and all columns would be shifted.
+                raise InputError(
+                    f"{printable(path)}, line 2: {len(first)} values; the header has {len(names)}.",
+                    "Write the table with a name for every column.",
+                )
+    except (pa.ArrowException, OSError, csv.Error, UnicodeDecodeError) as error:
+        raise _broken(path, error) from error
+    repeated = sorted(
+        name
+        for name, times in Counter(name.strip() for name in names).items()
+        if times > 1 and name
+    )
+    if repeated:
+        shown = short_list([printable(name) for name in repeated], 5)
+        raise InputError(
+            f"{printable(path)}: column(s) {shown} twice.",
+            "Rename or remove one.",
+        )
+    return names
+
+
 def _texts(values: "pd.Series[Any]", rows: range) -> "pd.Series[Any]":
     """Return a column as texts, whole numbers without a point, None where empty."""
     if pd.api.types.is_float_dtype(values.dtype):
         whole = values.dropna()
-        if bool((whole == np.floor(whole)).all()):
+        if bool(((whole == np.floor(whole)) & (whole.abs() < 2**53)).all()):
             values = values.astype("Int64")
     texts = values.astype(object).where(values.notna(), None)
     made = [None if value is None else str(value).strip() or None for value in texts]
@@ -114,6 +145,6 @@ def _texts(values: "pd.Series[Any]", rows: range) -> "pd.Series[Any]":
 
 def _broken(path: Path, error: Exception) -> InputError:
     return InputError(
-        f"{printable(path)} cannot be read as a table: {str(error).splitlines()[0]}.",
+        f"{printable(path)} cannot be read as a table: {' '.join(str(error).split())[:300]}.",
         "Give CSV in UTF-8, or Parquet.",
     )

@@ -103,7 +103,8 @@ def _nucleus(channel: NDArray[Any]) -> NDArray[np.bool_]:
 def _open(path: Path) -> NDArray[Any]:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError) as error:
+    # A damaged header fails in every way there is.
+    except Exception as error:
         raise InputError(f"{path} cannot be read: {error}.", "Give an array of numbers.") from error
     if array.ndim not in (3, 4) or array.dtype.kind not in "uif" or array.size == 0:
         raise InputError(
@@ -145,9 +146,17 @@ def _per_protein(paths: list[Path]) -> tuple[list[ArrayRecord], list[str]]:
 def _numbered(paths: list[Path], options: PresetOptions) -> tuple[list[ArrayRecord], list[str]]:
     records: list[ArrayRecord] = []
     notes: list[str] = []
+    before: list[str] | None = None
     for path in paths:
         table = path.with_name(re.sub("(?i)^Image", "Label", path.stem) + ".csv")
         columns = column_names(table)
+        if before is not None and set(columns) != set(before):
+            raise InputError(
+                f"{printable(table)} has the columns {short_list(columns, 10)}; another table of "
+                f"labels has {short_list(before, 10)}.",
+                "Give all tables of labels the same columns.",
+            )
+        before = columns
         frame = read_columns(table, columns)
         shape = _open(path).shape
         if len(shape) != 4 or shape[3] <= SEGMENTATION or len(frame) != shape[0]:

@@ -24,8 +24,8 @@ import pandas as pd
 
 from compute.errors import InputError
 from compute.importers.array_record import ArrayListing, ArrayRecord, CropArrays
-from compute.importers.cell_rows import attribute_columns, cell_rows
-from compute.importers.hdf5 import own_dataset
+from compute.importers.cell_rows import attribute_columns, cell_rows, whole_numbers
+from compute.importers.hdf5 import BROKEN, own_dataset
 from compute.importers.presets.options import PresetOptions
 from compute.importers.wording import printable, short_list
 
@@ -66,7 +66,7 @@ def list_crops(source: Path, options: PresetOptions) -> ArrayListing:
             count, channels, height, width = images.shape
             names, kinds = _channels(path, file, channels)
             obs = _obs(path, file, count)
-    except OSError as error:
+    except BROKEN as error:
         raise InputError(f"{path} cannot be read as HDF5: {error}.", _REMEDY) from error
     if height != width:
         raise InputError(f"{path}: crops of {height}×{width}; a store needs squares.", _REMEDY)
@@ -76,7 +76,10 @@ def list_crops(source: Path, options: PresetOptions) -> ArrayListing:
     columns, said = attribute_columns(
         texts, options.protein_column, options.class_column, f"{path}, obs"
     )
-    ids = pd.to_numeric(obs[CELL]).to_numpy(np.int64) if CELL in obs else np.arange(count)
+    ids = np.arange(count)
+    if CELL in obs:
+        values = pd.to_numeric(obs[CELL], errors="coerce").to_numpy(np.float64)
+        ids = whole_numbers(values, f"{path}, obs/{CELL}")
     rows, known = cell_rows(obs[texts], columns, None, ids)
     field = next((name for name in texts if name.casefold() in ("field", "fov", "image")), None)
     fields = (
@@ -101,7 +104,7 @@ def read_crops(record: ArrayRecord, start: int, stop: int) -> CropArrays:
     try:
         with h5py.File(path, "r") as file:
             values = own_dataset(path, file, IMAGES, _REMEDY)[start:stop]
-    except OSError as error:
+    except BROKEN as error:
         raise InputError(f"{path}, cells {start} on: {error}.", "Copy the file anew.") from error
     images = values[:, list(record.planes)].astype(np.float32)
     masks = None if record.mask is None else values[:, record.mask] >= EDGE
@@ -144,14 +147,21 @@ def _no_links(path: Path, file: h5py.File, name: str) -> None:
     """Refuse a group that leads out of its file, or that is not there."""
     if name not in file or not isinstance(file.get(name, getlink=True), h5py.HardLink):
         raise InputError(f"{path}: no {name} in it.", _REMEDY)
-    inside: list[str] = []
-    file[name].visit(inside.append)
-    for part in inside:
-        item = f"{name}/{part}"
-        link = file.get(item, getlink=True)
-        node = file[item] if isinstance(link, h5py.HardLink) else None
+    # h5py's own walk leaves out links, so that they would be followed unseen.
+    waiting = [name]
+    groups: set[int] = set()
+    for item in waiting:
+        hard = isinstance(file.get(item, getlink=True), h5py.HardLink)
+        node = file[item] if hard else None
+        if isinstance(node, h5py.Group):
+            address = h5py.h5o.get_info(node.id).addr
+            # A group that holds itself has no end.
+            node = None if address in groups else node
+            groups.add(address)
         if node is None or (isinstance(node, h5py.Dataset) and (node.external or node.is_virtual)):
             raise InputError(f"{path}: {item} leads elsewhere.", "Copy the data into the file.")
+        if isinstance(node, h5py.Group):
+            waiting += [f"{item}/{part}" for part in node]
 
 
 def _channels(path: Path, file: h5py.File, count: int) -> tuple[list[str], list[str]]:

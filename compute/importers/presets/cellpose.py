@@ -21,7 +21,7 @@ from compute.importers.presets.ome_tiff import channels_of
 from compute.importers.presets.options import PresetOptions
 from compute.importers.wording import printable
 
-_MASKS = re.compile(r"(?P<image>.+)_cp_masks(?:_.+)?")
+_MASKS = re.compile(r"(?P<image>.+(?<!_outlines))_cp_masks(?:_.+)?")
 _OTHERS = re.compile(r".+_(?:cp_outlines|outlines_cp_masks|flows|dP|cellprob|seg)(?:_.+)?", re.I)
 
 

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from compute.errors import InputError
 from compute.importers.cell_rows import attribute_columns, cell_rows
 from compute.importers.field_record import ATTRIBUTES, FieldListing, FieldRecord, ImageRef
+from compute.importers.find_files import is_file
 from compute.importers.presets.find_labels import Place, find_labels, image_files
 from compute.importers.presets.options import PresetOptions
 from compute.importers.wide_table import column_names, numbers, read_columns
@@ -42,8 +43,6 @@ _NO_CHANNEL = re.compile(r"(?i)illum|outline|overlay|mask|label|segment")
 """Names of images that are no channels."""
 
 _CENTRES = ("Location_Center_{}", "AreaShape_Center_{}")
-
-_NUMBERS = ("ObjectNumber", "Number_Object_Number")
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,8 @@ def list_fields(source: Path, options: PresetOptions) -> FieldListing:
     )
     places = {word: _place_column(metadata, word) for word in ("Plate", "Well", "Site")}
     fields, by = [], []
-    columns = [tables.files[name][0] for name in channels.values()]
+    # Files of two fields may be called alike, in folders of their own.
+    columns = [column for name in channels.values() for column in tables.files[name] if column]
     for _, rows in tables.frame.groupby(columns, sort=False, dropna=False):
         record, place = _record(rows, tables, channels, found, names, places)
         fields.append(record)
@@ -206,7 +206,6 @@ def _is_metadata(column: str) -> bool:
 
 def _object_columns(columns: list[str], prefix: str) -> list[str]:
     wanted = [prefix + name.format(axis) for name in _CENTRES for axis in "XY"]
-    wanted += [prefix + name for name in _NUMBERS] + [f"Metadata_{prefix}{_NUMBERS[1]}"]
     return [column for column in wanted if column in columns]
 
 
@@ -313,12 +312,10 @@ def _record(
     name = name if well and site else stems[0] if stems else f"row {rows.index[0]}"
     cells, known = None, {name: first[column] for name, column in names.items()}
     if tables.objects is not None:
-        centres, labels = _objects(rows, tables.path)
-        there = np.isfinite(centres).all(1)
-        kept = rows.iloc[np.flatnonzero(there)]
-        if len(kept):
-            numbered = None if labels is None else labels[there].astype(np.int64)
-            cells, known = cell_rows(kept, names, centres[there], numbered)
+        centres = _centres(rows, tables.path)
+        # Objects are known by their places: nuclei and cells have numbers of their own.
+        if np.isfinite(centres).any():
+            cells, known = cell_rows(rows, names, centres, None)
         elif problem is None:
             problem = "a field without objects in the table"
     known = {key: value for key, value in known.items() if key in ATTRIBUTES}
@@ -328,21 +325,12 @@ def _record(
     return record, Place(tuple(stems), plate, well, site)
 
 
-def _objects(
-    rows: pd.DataFrame, path: Path
-) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-    """Return the centres of a field's objects, NaN where none is, and their numbers."""
+def _centres(rows: pd.DataFrame, path: Path) -> NDArray[np.float64]:
+    """Return x and y of a field's objects, NaN where none is, shape (n, 2)."""
     for form in _CENTRES:
-        if form.format("X") in rows.columns:
-            axes = [numbers(rows, form.format(axis), path) for axis in "XY"]
-            break
-    else:
-        raise InputError(f"{path}: no column Location_Center_X.", "Export it with CellProfiler.")
-    numbered = next((name for name in _NUMBERS if name in rows.columns), None)
-    values = None if numbered is None else numbers(rows, numbered, path)
-    if values is not None and not np.isfinite(values[np.isfinite(axes[0])]).all():
-        values = None
-    return np.stack(axes, 1), values
+        if {form.format("X"), form.format("Y")} <= set(rows.columns):
+            return np.stack([numbers(rows, form.format(axis), path) for axis in "XY"], 1)
+    raise InputError(f"{path}: no columns Location_Center_X and _Y.", "Export with CellProfiler.")
 
 
 def _check_names(fields: list[FieldRecord], path: Path) -> None:
@@ -375,7 +363,7 @@ class _Images:
         ]
         for depth in range(min(SEARCHED, len(above)), -1, -1):
             path = self.root.joinpath(*above[len(above) - depth :], *names)
-            if path.is_file():
+            if is_file(path):
                 return path
         if self._by_name is None:
             self._by_name = {}

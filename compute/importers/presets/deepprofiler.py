@@ -15,6 +15,7 @@ Address
 """
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,10 @@ import numpy as np
 from compute.errors import InputError
 from compute.importers.cell_rows import attribute_columns
 from compute.importers.field_record import CellRows, FieldListing, FieldRecord, ImageRef
-from compute.importers.find_files import find_file
+from compute.importers.find_files import find_file, is_file
 from compute.importers.presets.find_labels import Place, find_labels
 from compute.importers.presets.options import PresetOptions
+from compute.importers.presets.table import looks_like_paths
 from compute.importers.tiff import CropRejected
 from compute.importers.wide_table import column_names, numbers, read_columns
 from compute.importers.wording import printable, short_list
@@ -61,9 +63,15 @@ def list_fields(source: Path, options: PresetOptions) -> FieldListing:
             "DeepProfiler's index has Metadata_Plate, Metadata_Well and Metadata_Site.",
         )
     said = _config(root / "config" / "config.json")
+    frame = read_columns(index, columns)
     channels = said.get("channels") or [
-        name for name in columns if not name.startswith("Metadata_") and name != OUTLINES
+        name for name in columns if name != OUTLINES and looks_like_paths(frame[name])
     ]
+    if not channels:
+        raise InputError(
+            f"{index}: no column of paths of images; it has {short_list(columns)}.",
+            "DeepProfiler's index has a column per channel, named in config.json.",
+        )
     absent = [name for name in channels if name not in columns]
     if absent:
         raise InputError(
@@ -72,7 +80,6 @@ def list_fields(source: Path, options: PresetOptions) -> FieldListing:
             f"{short_list(columns)}.",
             "Correct the channels of config.json, or the index.",
         )
-    frame = read_columns(index, columns)
     rest = [name for name in columns if name not in (*channels, _PLATE, _SITE, OUTLINES)]
     class_column = options.class_column or (said["label"] if said.get("label") in rest else None)
     names, notes = attribute_columns(rest, options.protein_column, class_column, index)
@@ -86,10 +93,10 @@ def list_fields(source: Path, options: PresetOptions) -> FieldListing:
         fields.append(_record(root, row, channels, names, options, f"{index}, row {number}"))
         stems = tuple(Path(str(row[name]).replace("\\", "/")).stem for name in channels)
         places.append(Place(stems, str(row[_PLATE]), str(row[_WELL]), str(row[_SITE])))
-    repeated = {one.name for one in fields if sum(o.name == one.name for o in fields[:2000]) > 1}
-    if repeated:
+    name, times = Counter(one.name for one in fields).most_common(1)[0]
+    if times > 1:
         raise InputError(
-            f"{index}: {sorted(repeated)[0]} is there twice.", "Keep one row of each field."
+            f"{index}: {printable(name)} is there {times} times.", "Keep one row of each field."
         )
     if options.labels is not None:
         fields, more = find_labels(fields, places, options.labels, options.objects)
@@ -105,8 +112,13 @@ def _config(path: Path) -> dict[str, Any]:
         said = json.loads(path.read_text(encoding="utf-8"))
         dataset = said.get("dataset", {})
         partition = said.get("train", {}).get("partition", {})
+        channels = dataset.get("images", {}).get("channels")
+        if channels is not None and not (
+            isinstance(channels, list) and all(isinstance(name, str) for name in channels)
+        ):
+            raise ValueError(f"channels are {channels!r}, not a list of names")
         return {
-            "channels": dataset.get("images", {}).get("channels"),
+            "channels": channels,
             "label": dataset.get("metadata", {}).get("label_field"),
             "split": partition.get("split_field"),
         }
@@ -142,7 +154,7 @@ def _record(
             problem = problem or f"{OUTLINES}: {rejected.reason}"
     cells = None
     table = root / "locations" / str(plate) / f"{well}-{site}-{options.objects or 'Nuclei'}.csv"
-    if table.is_file():
+    if is_file(table):
         cells = _locations(table)
     elif labels is None and options.labels is None:
         # DeepProfiler takes such a field as one without cells.
@@ -170,4 +182,4 @@ def _locations(table: Path) -> CellRows:
             return CellRows(np.zeros((0, 2)))
         raise
     centres = np.stack([numbers(frame, column, table) for column in pairs[0]], 1)
-    return CellRows(centres[np.isfinite(centres).all(1)])
+    return CellRows(centres)

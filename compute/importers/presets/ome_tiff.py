@@ -25,7 +25,8 @@ from compute.importers.presets.options import PresetOptions
 from compute.importers.read_images import CropRejected, read_planes
 from compute.importers.wording import printable
 
-_LABELS = re.compile(r"(?i)(?P<image>.+?)[_\-. ](?:\w*labels?|\w*masks?|labell?ed|segmentation)")
+_LABELS = re.compile(r"(?i)\w*labels?|\w*masks?|labell?ed|segmentation")
+"""What stands behind the image's name in that of its label image."""
 
 _UNITS = {"µm": 1.0, "um": 1.0, "micron": 1.0, "\\u00B5m": 1.0, "nm": 1e-3, "mm": 1e3}
 """Unit of length → micrometres."""
@@ -115,11 +116,11 @@ def channels_of(path: Path) -> Said | None:
 
 
 def _is_labels(path: Path, files: list[Path]) -> bool:
-    match = _LABELS.fullmatch(path.stem)
-    if match is None:
-        return False
     stems = {re.sub(r"(?i)\.ome$", "", other.stem) for other in files if other != path}
-    return match["image"] in stems
+    return any(
+        path.stem[: cut.start()] in stems and _LABELS.fullmatch(path.stem[cut.end() :])
+        for cut in re.finditer(r"[_\-. ]", path.stem)
+    )
 
 
 def _checked(record: FieldRecord, own: Said | None, first: Said | None) -> FieldRecord:

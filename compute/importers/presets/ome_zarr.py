@@ -108,12 +108,12 @@ def multiscale(group: Any, path: str) -> Multiscale | None:
     InputError
         Its metadata are not those of OME-Zarr.
     """
-    node = group[path] if path else group
-    said = dict(node.attrs)
-    said = {**said, **said.get("ome", {})}
-    if not said.get("multiscales"):
-        return None
     try:
+        node = group[path] if path else group
+        said = dict(node.attrs)
+        said = {**said, **said.get("ome", {})}
+        if not said.get("multiscales"):
+            return None
         first = said["multiscales"][0]
         axes = [str(axis["name"] if isinstance(axis, dict) else axis) for axis in first["axes"]]
         level = first["datasets"][0]
@@ -121,13 +121,16 @@ def multiscale(group: Any, path: str) -> Multiscale | None:
         array = group[inside]
         names = [str(one.get("label", "")) for one in said.get("omero", {}).get("channels", ())]
         size = _pixel_size(first, level)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+        letters = "".join(name[:1].upper() for name in axes)
+        shape = tuple(int(side) for side in array.shape)
+        if len(letters) != len(shape) or sorted(letters[-2:]) != ["X", "Y"]:
+            raise ValueError(f"axes {', '.join(axes)} of {'×'.join(map(str, shape))} pixels")
+    # Whatever is missing or of another kind.
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"OME-Zarr metadata that are not complete at {path or 'the top'}: {error!r}.",
             "Write the image again with an up-to-date program.",
         ) from error
-    letters = "".join(name[:1].upper() for name in axes)
-    shape = tuple(int(side) for side in array.shape)
     count = shape[letters.index("C")] if "C" in letters else 1
     good = len(names) == count and all(names) and len(set(names)) == count
     return Multiscale(inside, letters, shape, tuple(names) if good else None, size)

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from compute.errors import InputError
-from compute.importers.cell_rows import attribute_columns, cell_rows
+from compute.importers.cell_rows import SHARED, attribute_columns, cell_rows, whole_numbers
 from compute.importers.field_record import CellRows, FieldListing, FieldRecord, ImageRef
 from compute.importers.presets.ome_zarr import Multiscale, choose_labels, multiscale
 from compute.importers.presets.options import PresetOptions
@@ -167,10 +167,11 @@ def _tables(
             rest, options.protein_column, options.class_column, f"{source}, tables/{name}"
         )
         notes += [note for note in said if note not in notes]
-        numbers = obs[key].to_numpy()
+        ids = pd.to_numeric(pd.Series(obs[key].astype(object).to_numpy()), errors="coerce")
+        numbers = whole_numbers(ids.to_numpy(np.float64), f"{source}, tables/{name}, {key}")
         for region, rows in texts.groupby(where, sort=False):
-            numbered = numbers[rows.index.to_numpy() - 1].astype(np.int64)
-            found.setdefault(str(region), cell_rows(rows, names, None, numbered))
+            numbered = numbers[rows.index.to_numpy() - 1]
+            found.setdefault(str(region), cell_rows(rows, names, None, numbered, SHARED))
     return found, notes
 
 

@@ -21,7 +21,7 @@ from compute.importers.columns import match_columns, nearest
 from compute.importers.field_record import ATTRIBUTES, FieldListing, FieldRecord, ImageRef
 from compute.importers.find_files import find_file
 from compute.importers.presets.find_labels import ENDINGS
-from compute.importers.presets.ome_tiff import channels_of
+from compute.importers.presets.ome_tiff import Said, channels_of
 from compute.importers.presets.options import PresetOptions
 from compute.importers.text_table import read_rows
 from compute.importers.tiff import CropRejected
@@ -65,7 +65,7 @@ def list_fields(source: Path, options: PresetOptions) -> FieldListing:
     keys = [*columns, *(c for c in (LABELS,) if c in frame.columns)]
     for _, rows in frame.groupby(keys, sort=False, dropna=False):
         fields += [
-            _record(some, root, columns, names, source, per_cell=per_cell)
+            _record(some, root, columns, names, source, whole=channels is None, per_cell=per_cell)
             for some in ([rows] if per_cell else [rows.iloc[[n]] for n in range(len(rows))])
         ]
     # Two rows about the same images are two fields only where they are called otherwise.
@@ -77,12 +77,17 @@ def list_fields(source: Path, options: PresetOptions) -> FieldListing:
                 "Give every field its own name in a column `field`.",
             )
         seen[record.name] = number
+    own: Said | None = None
     if channels is None:
-        path = next((one.images[0].path for one in fields if one.images and one.images[0]), None)
-        own = None if path is None else channels_of(path)
-        if own is not None:
-            return FieldListing(fields, own.names, own.count, own.pixel_size, notes=tuple(notes))
-    return FieldListing(fields, channels, notes=tuple(notes))
+        first = next((one.images[0] for one in fields if one.images[0] is not None), None)
+        own = None if first is None else channels_of(first.path)
+    return FieldListing(
+        fields,
+        channels if own is None else own.names,
+        count=len(channels or ()) if own is None else own.count,
+        pixel_size=None if own is None else own.pixel_size,
+        notes=tuple(notes),
+    )
 
 
 def _channel_columns(
@@ -98,7 +103,7 @@ def _channel_columns(
     if PATH in by_name:
         return None, [by_name[PATH]]
     free = [column for column in columns if column not in known]
-    paths = [column for column in free if _looks_like_paths(frame[column])]
+    paths = [column for column in free if looks_like_paths(frame[column])]
     if asked or not paths:
         raise InputError(
             f"{source}: no column of paths for {', '.join(asked) or 'any channel'}; it has "
@@ -109,7 +114,8 @@ def _channel_columns(
     return tuple(_channel_name(column) for column in paths), paths
 
 
-def _looks_like_paths(values: "pd.Series[Any]") -> bool:
+def looks_like_paths(values: "pd.Series[Any]") -> bool:
+    """Whether every value of a column of texts is called like an image file."""
     there = values.dropna()
     return len(there) > 0 and bool(there.str.casefold().str.endswith(ENDINGS).all())
 
@@ -128,9 +134,20 @@ def _record(
     names: Mapping[str, str],
     source: Path,
     *,
+    whole: bool,
     per_cell: bool,
 ) -> FieldRecord:
-    """Return a field from its rows; what is wrong with its files becomes its problem."""
+    """Return a field from its rows; what is wrong with its files becomes its problem.
+
+    `whole` is for a file with every channel, `per_cell` for rows that are cells.
+    """
+    if "field" in rows and rows["field"].nunique(dropna=False) > 1:
+        called = short_list([printable(name) for name in rows["field"].unique()], 3)
+        raise InputError(
+            f"{source}, row {rows.index[0]} on: rows with the same images are of several fields, "
+            f"{called}.",
+            "Call a field by one name in all rows.",
+        )
     first = rows.iloc[0]
     texts = {name: first[name] for name in rows.columns}
     name = _name(texts, columns)
@@ -138,7 +155,7 @@ def _record(
     images: list[ImageRef | None] = []
     for column in columns:
         ref, why = _find(root, texts[column], column)
-        if ref is not None and column == PATH:
+        if ref is not None and whole:
             ref = ImageRef(ref.path, planes=())
         images.append(ref)
         problem = problem or why
