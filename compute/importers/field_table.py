@@ -124,7 +124,8 @@ def read_strains(
             strain = said_of_it
         if not strain.protein:
             strain = replace(strain, protein=protein or well or name)
-            if protein is None:
+            kinds = () if record.cells is None else record.cells.kinds
+            if protein is None and not (kinds and all(kind.get("protein") for kind in kinds)):
                 unnamed.append(name)
         strains[name] = _looked_up(strain, known)
         if record.cells is not None and record.cells.kinds:
@@ -147,8 +148,8 @@ def read_strains(
     notes += spelled
     if unnamed:
         notes.append(
-            f"{len(unnamed)} of {len(fields)} field(s) are called by their well or name, as no "
-            "protein was given."
+            f"{len(unnamed)} of {len(fields)} field(s) have no protein: their well or name stands "
+            "for it (--table or --cells names proteins)."
         )
     spare = sorted(set(rows) - listed)
     if spare:
