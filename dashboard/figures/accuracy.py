@@ -44,6 +44,7 @@ def _finding(asked: Request, table: pd.DataFrame) -> Words:
     if table.empty:
         return Words("No accuracy was computed: this run has no labelled cells", "", ())
     said = (
+        chance_finding(table, asked.chance),
         wording.drop_finding(table),
         wording.gap_finding(asked.query(accuracy.gaps, asked.accuracy)),
         wording.equivalence_finding(asked.query(accuracy.equivalence, asked.accuracy)),
@@ -62,6 +63,31 @@ def _finding(asked: Request, table: pd.DataFrame) -> Words:
     words = in_words_of(asked.accuracy.measure, words)
     mixed = _mixed(asked)
     return replace(words, lines=(*words.lines, mixed)) if mixed else words
+
+
+def chance_finding(table: pd.DataFrame, chance: float | None) -> str:
+    """Say which models read nothing that can be told from chance; empty where all do.
+
+    Parameters
+    ----------
+    table
+        From `queries.accuracy.overall`.
+    chance
+        Accuracy by chance, from 0 to 1; None where it is not known.
+    """
+    rows = table[(table["condition"] == Condition.UNALTERED) & table["ci_low"].notna()]
+    blind = [] if chance is None else wording.records(rows[rows["ci_low"] <= chance])
+    if chance is None or not blind:
+        return ""
+    each = "; ".join(
+        f"{wording.model_title(row.model)} {wording.percent(row.estimate)} "
+        f"({wording.interval(row.ci_low, row.ci_high, row.unit)})"
+        for row in blind
+    )
+    return (
+        f"Nothing can be concluded where classes cannot be told apart even on unaltered crops, and "
+        f"so there is no accuracy to lose: {each}; by chance {wording.percent(chance)}."
+    )
 
 
 def _mixed(asked: Request) -> str:
