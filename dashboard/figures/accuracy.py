@@ -31,6 +31,7 @@ from dashboard.figures.slide import Grid, Words
 from dashboard.figures.tables import Column, Columns, Written
 from dashboard.queries import accuracy, proteins
 from dashboard.queries.open_runs import MissingTableError
+from dashboard.theme import model_title
 
 QUESTION = "Does the model answer from the cell, or from its neighbours?"
 
@@ -80,13 +81,14 @@ def chance_finding(table: pd.DataFrame, chance: float | None) -> str:
     if chance is None or not blind:
         return ""
     each = "; ".join(
-        f"{wording.model_title(row.model)} {wording.percent(row.estimate)} "
+        f"{model_title(row.model)} {wording.percent(row.estimate)} "
         f"({wording.interval(row.ci_low, row.ci_high, row.unit)})"
         for row in blind
     )
     return (
-        f"Nothing can be concluded where classes cannot be told apart even on unaltered crops, and "
-        f"so there is no accuracy to lose: {each}; by chance {wording.percent(chance)}."
+        "Nothing can be concluded where even on unaltered crops it is not shown that classes are "
+        f"told apart, so that there may be no accuracy to lose: {each}; by chance "
+        f"{wording.percent(chance)}."
     )
 
 

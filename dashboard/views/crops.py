@@ -261,7 +261,7 @@ def _any(label: str, key: str, options: list[str], shown: selections.Format = st
 def _look(shared: Shared) -> tuple[tuple[int, ...], str, bool, int]:
     names = shared.run.channels or ["channel 1"]
     first = names[shared.run.first_shown]
-    shown = (first,)
+    shown: tuple[str, ...] = (first,)
     if len(names) > 1:
         shown = selections.several(
             "Channels",
