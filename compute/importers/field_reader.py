@@ -29,6 +29,7 @@ from compute.importers.cut_fields import (
 from compute.importers.field_record import FieldRecord
 from compute.importers.field_table import Strain
 from compute.importers.judge_fields import check_labels
+from compute.importers.mask_shapes import renumber
 from compute.importers.masks import MaskCoding, Understood, counted, understand
 from compute.importers.part_builder import Crop, PartBuilder
 from compute.importers.read_refs import read_field, read_field_labels
@@ -39,6 +40,7 @@ from compute.importers.tiff import CropRejected, check_crop, check_types
 NO_ROW = "labels without a row"
 SEGMENTED = "cells segmented around centres"
 DARK = "centre(s) in the dark"
+VANISHED = "label(s) too small for the new pixel size"
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,12 @@ class FieldReader:
                 image, types = read_field(record.images, self.channels, counts, self.project)
                 check_types(types, self.types)
                 builder.duplicates.check(image)
-                image = resample_image(image, self.resampling.scale)
-                marked = self._cells(image, record, counts)
+                pixels, image = image, resample_image(image, self.resampling.scale)
+                marked = (
+                    self._around_centres(image, record, counts)
+                    if record.labels is None
+                    else self._labelled(pixels, record, counts)
+                )
                 if record.labels is not None and not self.unchecked:
                     check_labels(image, marked.labels, self.marker, self.config.size)
                 row_of = self._rows(record, marked)
@@ -113,31 +119,29 @@ class FieldReader:
             counts.update(counted(marked.how, self.coding))
             builder.part.found += self._cut(image, marked, item, row_of, builder)
 
-    def _cells(self, image: NDArray[Any], record: FieldRecord, counts: Counter[str]) -> Understood:
-        """Find the cells of a field by its label image, or around its centres."""
-        if record.labels is None:
-            return self._around_centres(image, record, counts)
+    def _labelled(
+        self, pixels: NDArray[Any], record: FieldRecord, counts: Counter[str]
+    ) -> Understood:
+        """Find the cells of a field by its label image.
+
+        What a file shows is understood in the file's own pixels, and only then resampled: thin
+        parts of cells, and gaps between them, may be lost with pixels.
+        """
+        assert record.labels is not None
         labels = read_field_labels(record.labels)
-        self._check_shape(labels, image, "a label image")
-        labels = resample_labels(labels, self.resampling.scale)
+        _check_shape(labels, pixels, "a label image")
         seeds: NDArray[Any] | None = None
         if record.nuclei is not None and self.coding.binary:
             nuclei = read_field_labels(record.nuclei)
-            self._check_shape(nuclei, image, "an image of nuclei")
-            seeds = understand(
-                resample_labels(nuclei, self.resampling.scale), self.nuclei_coding
-            ).labels
+            _check_shape(nuclei, pixels, "an image of nuclei")
+            seeds = understand(nuclei, self.nuclei_coding).labels
         elif self.nuclei is not None:
-            seeds = find_nuclei(image[self.nuclei])
-        return understand(labels, self.coding, seeds)
-
-    def _check_shape(self, labels: NDArray[Any], image: NDArray[Any], what: str) -> None:
-        scale = self.resampling.scale
-        expected = tuple(image.shape[1:])
-        if tuple(max(1, round(side * scale)) for side in labels.shape) == expected:
-            return
-        sizes = [f"{round(h)}×{round(w)}" for h, w in (labels.shape, expected)]
-        raise CropRejected(f"{what} of {sizes[0]} pixels; its channels have {sizes[1]}")
+            seeds = find_nuclei(pixels[self.nuclei])
+        found = understand(labels, self.coding, seeds)
+        small = resample_labels(found.labels, self.resampling.scale)
+        there = np.isin(np.arange(1, len(found.names) + 1), small)
+        counts[VANISHED] += int((~there).sum())
+        return Understood(renumber(small), found.names[there], found.how)
 
     def _around_centres(
         self, image: NDArray[Any], record: FieldRecord, counts: Counter[str]
@@ -284,6 +288,12 @@ class FieldReader:
             counts[NO_ROW] += 1
             return replace(strain, labels=None, outside=[])
         return item.cells[int(rows.kind[row])]
+
+
+def _check_shape(labels: NDArray[Any], pixels: NDArray[Any], what: str) -> None:
+    if labels.shape != pixels.shape[1:]:
+        sizes = ["×".join(map(str, shape)) for shape in (labels.shape, pixels.shape[1:])]
+        raise CropRejected(f"{what} of {sizes[0]} pixels; its channels have {sizes[1]}")
 
 
 def _only_label(strain: Strain, cells: Sequence[Strain]) -> str | None:

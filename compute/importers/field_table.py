@@ -151,8 +151,8 @@ def read_strains(
     notes += spelled
     if unnamed:
         notes.append(
-            f"{len(unnamed)} of {len(fields)} field(s) are called by their well or name, as no "
-            "protein was given."
+            f"{len(unnamed)} of {len(fields)} field(s) have no protein: their well or name stands "
+            "for it (--table or --cells names proteins)."
         )
     spare = sorted(set(rows) - listed)
     if spare:

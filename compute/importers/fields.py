@@ -18,7 +18,14 @@ from compute.errors import UsageError
 from compute.importers.cell_rows import attach_cells
 from compute.importers.chunks import Chunk, ImportSpec
 from compute.importers.config import CENTRES, MARKER, CuttingConfig
-from compute.importers.field_reader import DARK, NO_ROW, SEGMENTED, FieldItem, FieldReader
+from compute.importers.field_reader import (
+    DARK,
+    NO_ROW,
+    SEGMENTED,
+    VANISHED,
+    FieldItem,
+    FieldReader,
+)
 from compute.importers.field_record import FieldRecord, choose_channels
 from compute.importers.field_table import read_strains
 from compute.importers.first_crops import Unread, nothing_read
@@ -348,6 +355,8 @@ def _notes(counts: Counter[str]) -> list[str]:
         )
     if counts[DARK]:
         notes.append(f"{counts[DARK]} {DARK}: the marker shows no cell there.")
+    if counts[VANISHED]:
+        notes.append(f"{counts[VANISHED]} {VANISHED} were left out.")
     if counts[NO_ROW]:
         notes.append(f"{counts[NO_ROW]} {NO_ROW} in the table of cells: they have no class.")
     if counts["fragmented"]:

@@ -115,7 +115,8 @@ def separate_touching(cells: Labels, seeds: NDArray[Any] | None = None) -> tuple
         Numbered pieces, shape (H, W).
     seeds
         Such as nuclei, shape (H, W): numbered, one for each cell, or booleans, of which each piece
-        is one. None, the default, takes the middles of what is thick.
+        is one; every pixel goes to a near one. None, the default, takes the middles of what is
+        thick.
 
     Returns
     -------

@@ -140,11 +140,11 @@ def fit_multiclass(
     Returns
     -------
     Multiclass or None
-        None where the crops are of fewer than two classes.
+        None where the crops that some fold leaves to learn from are of fewer than two classes.
     """
-    if len(np.unique(crops.classes)) < 2:
-        return None
     fold = folds.fold[crops.cell]
+    if any(len(np.unique(crops.classes[fold != held])) < 2 for held in range(folds.number)):
+        return None
     # The matrices are too small for threads to pay, and one thread rounds alike on any machine.
     with threadpool_limits(1):
         classifiers = [

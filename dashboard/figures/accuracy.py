@@ -31,6 +31,7 @@ from dashboard.figures.slide import Grid, Words
 from dashboard.figures.tables import Column, Columns, Written
 from dashboard.queries import accuracy, proteins
 from dashboard.queries.open_runs import MissingTableError
+from dashboard.theme import model_title
 
 QUESTION = "Does the model answer from the cell, or from its neighbours?"
 
@@ -44,6 +45,7 @@ def _finding(asked: Request, table: pd.DataFrame) -> Words:
     if table.empty:
         return Words("No accuracy was computed: this run has no labelled cells", "", ())
     said = (
+        chance_finding(table, asked.chance),
         wording.drop_finding(table),
         wording.gap_finding(asked.query(accuracy.gaps, asked.accuracy)),
         wording.equivalence_finding(asked.query(accuracy.equivalence, asked.accuracy)),
@@ -62,6 +64,32 @@ def _finding(asked: Request, table: pd.DataFrame) -> Words:
     words = in_words_of(asked.accuracy.measure, words)
     mixed = _mixed(asked)
     return replace(words, lines=(*words.lines, mixed)) if mixed else words
+
+
+def chance_finding(table: pd.DataFrame, chance: float | None) -> str:
+    """Say which models read nothing that can be told from chance; empty where all do.
+
+    Parameters
+    ----------
+    table
+        From `queries.accuracy.overall`.
+    chance
+        Accuracy by chance, from 0 to 1; None where it is not known.
+    """
+    rows = table[(table["condition"] == Condition.UNALTERED) & table["ci_low"].notna()]
+    blind = [] if chance is None else wording.records(rows[rows["ci_low"] <= chance])
+    if chance is None or not blind:
+        return ""
+    each = "; ".join(
+        f"{model_title(row.model)} {wording.percent(row.estimate)} "
+        f"({wording.interval(row.ci_low, row.ci_high, row.unit)})"
+        for row in blind
+    )
+    return (
+        "Nothing can be concluded where even on unaltered crops it is not shown that classes are "
+        f"told apart, so that there may be no accuracy to lose: {each}; by chance "
+        f"{wording.percent(chance)}."
+    )
 
 
 def _mixed(asked: Request) -> str:

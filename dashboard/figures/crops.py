@@ -37,7 +37,7 @@ def caption(filters: Filters, which: str, of_pixels: str = "") -> str:
     of_pixels
         What else is said of the pixels.
     """
-    channel = filters.run.channels[0] if filters.run.channels else "first"
+    channel = filters.run.channels[filters.run.first_shown] if filters.run.channels else "first"
     return (
         f"{which}, the {channel} channel, true pixels{of_pixels}. Below each: what the models say "
         f"({legend(filters.models)}), with the probability"

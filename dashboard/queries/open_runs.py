@@ -109,6 +109,13 @@ class Run:
         return list(self.meta.get("store", {}).get("channels", []))
 
     @property
+    def first_shown(self) -> int:
+        """Number of the first channel that a model reads, to show crops in; 0 if unknown."""
+        cards = [model.get("card", {}) for model in self.meta.get("models", [])]
+        read = {name for card in cards for name in card.get("channels", [])}
+        return next((i for i, name in enumerate(self.channels) if name in read), 0)
+
+    @property
     def crop_size(self) -> int:
         """Side of the crops in pixels; 64 where the run does not say."""
         return int(self.meta.get("store", {}).get("size", 64))

@@ -260,13 +260,14 @@ def _any(label: str, key: str, options: list[str], shown: selections.Format = st
 
 def _look(shared: Shared) -> tuple[tuple[int, ...], str, bool, int]:
     names = shared.run.channels or ["channel 1"]
-    shown = tuple(names[:1])
+    first = names[shared.run.first_shown]
+    shown: tuple[str, ...] = (first,)
     if len(names) > 1:
         shown = selections.several(
             "Channels",
             "channel",
             names,
-            default=names[:1],
+            default=[first],
             help_="One alone is grey. Several are shown in a colour each, and their light adds up"
             + (
                 f"; there are {len(theme.CHANNEL_INKS)} colours, so of more channels the last "

@@ -99,7 +99,7 @@ def _swap(shared: Shared) -> None:
         conditions,
         shared.models,
         shared.protocol,
-        channels=(0,),
+        channels=(shared.run.first_shown,),
         outline=True,
         side=192,
         dark=shared.dark,

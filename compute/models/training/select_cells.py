@@ -157,7 +157,13 @@ def select_cells(
                 "theirs were held out instead, so their validation is optimistic.",
             )
     present = set(labels[keep])
-    classes = labelling.class_names(present, localizations)
+    try:
+        classes = labelling.class_names(present, localizations)
+    except InputError as error:
+        gone = ", ".join(f"{number} {reason}" for reason, number in left_out.items())
+        if not gone:
+            raise
+        raise InputError(f"{error.problem} Left out were {gone}.", error.remedy) from None
     numbers = {name: number for number, name in enumerate(classes)}
     target: Rows = np.asarray(labels.map(numbers).fillna(-1), np.int64)
     selection = labelling.group_again(

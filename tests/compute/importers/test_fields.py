@@ -144,6 +144,37 @@ def test_a_full_field_gets_filled_windows(tmp_path):
     assert report.windows == part_builder.WINDOWS_PER_FIELD
 
 
+def test_cells_of_one_value_are_told_apart_before_pixels_become_fewer(tmp_path):
+    """Two bodies joined by a thread, and a cell with a long thread: two and one, at any scale."""
+    labels = np.zeros((SIDE, SIDE), np.uint8)
+    for place in ((60, 40), (60, 90), (120, 60)):
+        labels[disc(*place, 16)] = 255
+    labels[60, 40:90] = 255
+    for column in range(60, 130):  # Single pixels: of every nth some are left, in pieces.
+        labels[120 - (column - 60) // 4, column] = 255
+    nuclei = np.zeros_like(labels)
+    for place in ((60, 40), (60, 90), (120, 60)):
+        nuclei[disc(*place, 5)] = 255
+    light = ndimage.gaussian_filter((labels > 0).astype(float), 1)
+    image = (100 + 1000 * light + np.random.default_rng(1).normal(0, 5, (3, SIDE, SIDE))).astype(
+        np.uint16
+    )
+    paths = {name: str(tmp_path / f"{name}.tif") for name in ("GFP", "RFP", "labels", "nuclei")}
+    for path, pixels in zip(paths.values(), (*image[:2], labels, nuclei), strict=True):
+        tifffile.imwrite(path, pixels)
+    rows = (",".join(row) for row in ((*paths, "protein"), (*paths.values(), "AAC1")))
+    (tmp_path / "f.csv").write_text("\n".join(rows))
+    for scale, size in ((1, 64), (2, 32), (4, 16)):
+        said = import_fields(
+            tmp_path / "f.csv",
+            tmp_path / f"store{scale}",
+            config=CuttingConfig(size=size, windows=0),
+            pixel_size=1,
+            resample=scale,
+        )
+        assert said.found == 3, scale
+
+
 def test_tables_and_names(tmp_path):
     for number, name in enumerate(("r01c01f01p01", "r01c02f01p01", "r02c01f01p01", "loose")):
         write_field(tmp_path / "s", name, image=field(number)[0])

@@ -250,6 +250,20 @@ def test_touching_cells_are_separated_as_asked(by):
     assert plain.labels.max() == 1
 
 
+@pytest.mark.parametrize("at", [8, 14, 22])
+def test_no_seed_is_starved_by_a_cell_that_is_thickest_elsewhere(at):
+    """A sheet of two cells: each is what lies nearer to its nucleus, wherever that is."""
+    rows, columns = np.ogrid[:SIDE, :SIDE]
+    sheet = (rows >= 8) & (rows < 56) & (columns >= 2) & (columns < 62)
+    seeds = np.zeros((SIDE, SIDE), np.int32)
+    for number, (y, x) in enumerate(((at, 10), (at, 50)), 1):
+        seeds[(rows - y) ** 2 + (columns - x) ** 2 <= 16] = number
+    apart, count = separate_touching(cells_of_pieces(sheet), np.where(sheet, seeds, 0))
+    assert count == 1
+    for number, half in enumerate((sheet & (columns < 30), sheet & (columns > 30)), 1):
+        assert (apart[half] == number).mean() > 0.97
+
+
 def test_a_piece_without_a_seed_is_a_cell():
     cells, seeds, left = pair(apart=30)
     apart, count = separate_touching(cells_of_pieces(cells), seeds & left)

@@ -357,6 +357,17 @@ def naive_multiclass(features, cell, classes, folds, asked, asked_cell):
     return np.array([asked_all[folds.fold[c]][i] for i, c in enumerate(asked_cell)])
 
 
+def test_where_a_fold_leaves_one_class_to_learn_there_is_no_multiclass_probe():
+    cell = np.flatnonzero(CLASSES < 2)
+    folds = dealt("grouped")
+    whole = TrainingCrops(noisy(7)[cell], cell, CLASSES[cell])
+    assert fit_multiclass(whole, folds, K) is not None
+    rest = (CLASSES[cell] == 0) | (folds.fold[cell] == 1)
+    some = TrainingCrops(*(values[rest] for values in vars(whole).values()))
+    assert len(np.unique(some.classes)) == 2
+    assert fit_multiclass(some, folds, K) is None
+
+
 def test_the_multiclass_probe_equals_its_naive_twin_also_for_cells_without_a_class():
     classes = np.append(CLASSES, [-1] * 5)
     protein = np.append(PROTEIN, ["m"] * 5)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -205,3 +206,19 @@ def test_an_unknown_name_or_value_is_said_with_the_nearest(run, text, said):
         registry.slide(key, run, directly)
     assert said in str(caught.value)
     assert len(str(caught.value)) < 700
+
+
+def test_models_that_read_nothing_are_named_before_their_drops():
+    columns = ["model", "condition", "estimate", "ci_low", "ci_high", "unit"]
+    rows = [
+        ["pifia", "unaltered", 0.48, 0.37, 0.59, "cell"],
+        ["deeploc", "unaltered", 0.8, 0.7, 0.9, "cell"],
+        ["deeploc", "different", 0.5, 0.4, 0.6, "cell"],
+    ]
+    table = pd.DataFrame(rows, columns=columns)
+    text = accuracy.chance_finding(table, 0.5)
+    for part in ("PIFiA 48.0% (", "37.0 to 59.0", "by chance 50.0%"):
+        assert part in text
+    assert "DeepLoc" not in text
+    assert accuracy.chance_finding(table, 0.3) == ""
+    assert accuracy.chance_finding(table, None) == ""

@@ -166,6 +166,12 @@ def test_the_stores_own_split_is_used(tmp_path):
     }
 
 
+def test_where_nothing_is_left_to_learn_it_is_said_why(tmp_path):
+    rows = [{**row, "split": "Training"} for row in rows_of(fields=2, cells=2)]
+    with pytest.raises(InputError, match=f"Left out were {len(rows)} of another split"):
+        select(make_store(tmp_path / "store", rows), "localization")
+
+
 def test_a_protein_with_one_field_has_cells_held_out_and_says_so(tmp_path):
     selection = select(make_store(tmp_path / "store", rows_of(fields=1)), "protein")
     assert set(selection.target[selection.validation]) == set(range(6))
