@@ -140,10 +140,11 @@ def fit_multiclass(
     Returns
     -------
     Multiclass or None
-        None where the crops that some fold leaves to learn from are of fewer than two classes.
+        None where the crops are of fewer than two classes, or a fold leaves none to learn from. A
+        fold that leaves one class knows, and answers, that one only.
     """
     fold = folds.fold[crops.cell]
-    if any(len(np.unique(crops.classes[fold != held])) < 2 for held in range(folds.number)):
+    if len(np.unique(crops.classes)) < 2 or len(np.unique(fold)) < 2:
         return None
     # The matrices are too small for threads to pay, and one thread rounds alike on any machine.
     with threadpool_limits(1):
@@ -162,6 +163,8 @@ def _fit(
     features: NDArray[np.float32], classes: NDArray[np.int64], start: Softmax | None
 ) -> Softmax:
     """Fit one fold's classifier on the crops of the other folds."""
+    if len(np.unique(classes)) == 1:
+        return Softmax(np.zeros((features.shape[1], 1)), np.zeros(1), classes[:1])
     scaler = StandardScaler().fit(features)
     model = LogisticRegression(C=C, max_iter=MAX_ITERATIONS, tol=TOLERANCE, warm_start=True)
     if start is not None and np.array_equal(start.known, np.unique(classes)):

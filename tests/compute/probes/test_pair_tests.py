@@ -357,15 +357,20 @@ def naive_multiclass(features, cell, classes, folds, asked, asked_cell):
     return np.array([asked_all[folds.fold[c]][i] for i, c in enumerate(asked_cell)])
 
 
-def test_where_a_fold_leaves_one_class_to_learn_there_is_no_multiclass_probe():
+def test_a_fold_that_leaves_one_class_to_learn_answers_that_one():
     cell = np.flatnonzero(CLASSES < 2)
     folds = dealt("grouped")
     whole = TrainingCrops(noisy(7)[cell], cell, CLASSES[cell])
-    assert fit_multiclass(whole, folds, K) is not None
     rest = (CLASSES[cell] == 0) | (folds.fold[cell] == 1)
     some = TrainingCrops(*(values[rest] for values in vars(whole).values()))
-    assert len(np.unique(some.classes)) == 2
-    assert fit_multiclass(some, folds, K) is None
+    probe = fit_multiclass(some, folds, K)
+    found = probe(whole.features, cell)
+    assert np.allclose(found.sum(1), 1)
+    held = folds.fold[cell] == 1
+    assert (found[held, 0] == 1).all()
+    assert (found[~held, 1] > 0).all()
+    again = fit_multiclass(some, folds, K, probe)
+    assert np.allclose(again(whole.features, cell), found, atol=1e-3)
 
 
 def test_the_multiclass_probe_equals_its_naive_twin_also_for_cells_without_a_class():
