@@ -30,6 +30,7 @@ from dashboard.figures.request import Filters, Request
 from dashboard.figures.slide import Grid, Words
 from dashboard.figures.tables import Column, Columns, Written
 from dashboard.queries import accuracy, proteins
+from dashboard.queries.filters import ACCURACY as ACCURACY_MEASURE
 from dashboard.queries.open_runs import MissingTableError
 from dashboard.theme import model_title
 
@@ -45,7 +46,7 @@ def _finding(asked: Request, table: pd.DataFrame) -> Words:
     if table.empty:
         return Words("No accuracy was computed: this run has no labelled cells", "", ())
     said = (
-        chance_finding(table, asked.chance),
+        chance_finding(table, asked.chance, _commonest(asked)),
         wording.drop_finding(table),
         wording.gap_finding(asked.query(accuracy.gaps, asked.accuracy)),
         wording.equivalence_finding(asked.query(accuracy.equivalence, asked.accuracy)),
@@ -66,7 +67,17 @@ def _finding(asked: Request, table: pd.DataFrame) -> Words:
     return replace(words, lines=(*words.lines, mixed)) if mixed else words
 
 
-def chance_finding(table: pd.DataFrame, chance: float | None) -> str:
+def _commonest(asked: Request) -> float | None:
+    """Return what always answering the commonest class would reach, where accuracy is shown."""
+    if asked.chance is None or asked.published or asked.accuracy.measure != ACCURACY_MEASURE:
+        return None
+    share: float | None = asked.query(accuracy.commonest, Probe(asked.probe) == Probe.PAIR)
+    return share
+
+
+def chance_finding(
+    table: pd.DataFrame, chance: float | None, commonest: float | None = None
+) -> str:
     """Say which models read nothing that can be told from chance; empty where all do.
 
     Parameters
@@ -75,7 +86,13 @@ def chance_finding(table: pd.DataFrame, chance: float | None) -> str:
         From `queries.accuracy.overall`.
     chance
         Accuracy by chance, from 0 to 1; None where it is not known.
+    commonest
+        Accuracy of always answering the commonest class; None, the default, where it is not known.
     """
+    if chance is not None and commonest is not None and commonest > chance:
+        chance, how = commonest, "always answering the commonest class gives"
+    else:
+        how = "by chance"
     rows = table[(table["condition"] == Condition.UNALTERED) & table["ci_low"].notna()]
     blind = [] if chance is None else wording.records(rows[rows["ci_low"] <= chance])
     if chance is None or not blind:
@@ -87,7 +104,7 @@ def chance_finding(table: pd.DataFrame, chance: float | None) -> str:
     )
     return (
         "Nothing can be concluded where even on unaltered crops it is not shown that classes are "
-        f"told apart, so that there may be no accuracy to lose: {each}; by chance "
+        f"told apart, so that there may be no accuracy to lose: {each}; {how} "
         f"{wording.percent(chance)}."
     )
 

@@ -383,3 +383,38 @@ def tested(run: Run) -> pd.DataFrame:
         ("cells",),
         {"unusable": int(UNUSABLE)},
     )
+
+
+def commonest(run: Run, pairs: bool) -> float | None:
+    """Return the accuracy of always answering the commonest class, from 0 to 1.
+
+    Parameters
+    ----------
+    run
+        The run.
+    pairs
+        Whether two classes at a time are told apart: then the mean over all pairs of the share of
+        the commoner one; else the share of the commonest class of all.
+
+    Returns
+    -------
+    float or None
+        None where no cell has a class.
+    """
+    share = (
+        """SELECT avg(greatest(a.n, b.n) / (a.n + b.n)) AS share
+           FROM n a JOIN n b ON a.localization < b.localization"""
+        if pairs
+        else "SELECT max(n) / sum(n) AS share FROM n"
+    )
+    table = run.query(
+        f"""
+        WITH n AS (SELECT localization, count(*)::DOUBLE AS n FROM {{cells}}
+                   WHERE flags & $unusable = 0 AND localization IS NOT NULL GROUP BY 1)
+        {share}
+        """,
+        ("cells",),
+        {"unusable": int(UNUSABLE)},
+    )
+    value = table["share"].iloc[0]
+    return None if pd.isna(value) else float(value)

@@ -222,3 +222,7 @@ def test_models_that_read_nothing_are_named_before_their_drops():
     assert "DeepLoc" not in text
     assert accuracy.chance_finding(table, 0.3) == ""
     assert accuracy.chance_finding(table, None) == ""
+    text = accuracy.chance_finding(table, 0.5, 0.75)
+    for part in ("PIFiA 48.0% (", "DeepLoc 80.0% (", "commonest class gives 75.0%"):
+        assert part in text
+    assert accuracy.chance_finding(table, 0.3, 0.36) == ""

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from compute.errors import InputError
-from compute.schema import CONDITIONS
+from compute.schema import CONDITIONS, UNUSABLE
 from dashboard.bench.synthetic_config import SyntheticConfig
 from dashboard.bench.synthetic_run import make_run
 from dashboard.queries import accuracy, examples, proteins, provenance
@@ -346,3 +346,12 @@ def test_filters_say_what_they_do_and_refuse_unknown_words():
             wrong()
     assert contains("50%_!") == "%50!%!_!!%"
     assert listed(["a", "b", "c"]) == "a, b and c"
+
+
+def test_the_commonest_class_is_counted_as_one_would(run):
+    cells = run.query("SELECT localization, flags FROM {cells}", ("cells",))
+    usable = cells[(cells["flags"] & int(UNUSABLE)) == 0]["localization"].dropna()
+    n = usable.value_counts().to_dict()
+    assert accuracy.commonest(run, False) == pytest.approx(max(n.values()) / sum(n.values()))
+    shares = [max(n[a], n[b]) / (n[a] + n[b]) for a in n for b in n if a < b]
+    assert accuracy.commonest(run, True) == pytest.approx(sum(shares) / len(shares))
