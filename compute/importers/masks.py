@@ -114,8 +114,7 @@ class Understood:
     how
         Keys of `UNDERSTOOD`.
     renumbered
-        Whether the numbers are not the file's, as cells were joined, filled or separated; False by
-        default.
+        Whether the numbers are others than the file's; False by default.
     """
 
     labels: Labels
@@ -236,7 +235,6 @@ def _understand(mask: NDArray[Any], coding: MaskCoding, seeds: NDArray[Any] | No
         if seeds is not None or coding.split is not None:
             cells, apart = separate_touching(cells, seeds)
             how |= {"split"} if apart else set()
-    # One value that marks every cell is no cell's number, nor is the sum of some.
     renumbered = "parts" in how or int(cells.max()) != len(names) or (one_value and binary)
     if renumbered:
         names = np.arange(1, int(cells.max()) + 1)
