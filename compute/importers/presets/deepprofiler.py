@@ -34,6 +34,9 @@ from compute.importers.wording import printable, short_list
 
 _PLATE, _WELL, _SITE = "Metadata_Plate", "Metadata_Well", "Metadata_Site"
 
+SPLITS = {"training": "train", "validation": "validation", "test": "test", "testing": "test"}
+"""What splits are usually called there → what they are called here."""
+
 OUTLINES = "Outlines"
 """Column of label images."""
 
@@ -160,6 +163,9 @@ def _record(
         # DeepProfiler takes such a field as one without cells.
         problem = problem or f"no table of locations ({printable(table.name)})"
     known = {name: row[column] for name, column in names.items()}
+    split = known.get("split")
+    if split is not None:
+        known["split"] = SPLITS.get(split.casefold(), split)
     name = f"{plate}_{well}_s{site}"
     return FieldRecord(name, tuple(images), labels, None, cells, known, str(well), problem)
 
