@@ -51,6 +51,9 @@ from compute.importers.text_table import printable
 from compute.importers.tiff import CropRejected, check_projection
 from compute.store.part import StoreFormat
 
+TYPED = 5
+"""Fields that are read first: their commonest pixel type is that of the store."""
+
 
 def import_fields(
     source: Path | str,
@@ -329,8 +332,12 @@ def _version(fields: Sequence[FieldRecord]) -> str:
 def _types(
     fields: Sequence[FieldRecord], channels: tuple[str, ...], source: Path, project: str | None
 ) -> tuple[np.dtype[Any], tuple[str, ...]]:
-    """Return the pixel type of the first field that can be read, and those of its files."""
+    """Return the commonest pixel type of some fields, and those of its files.
+
+    Fields are looked at until `TYPED` could be read, the first ones first among equally many.
+    """
     unread = []
+    found: Counter[tuple[np.dtype[Any], tuple[str, ...]]] = Counter()
     for record in fields:
         try:
             if record.problem is not None:
@@ -340,9 +347,13 @@ def _types(
                 read_field_labels(record.labels)
         except CropRejected as rejected:
             unread.append(Unread(printable(record.name), rejected))
-        else:
-            return image.dtype, types
-    raise nothing_read(source, "field", unread)
+            continue
+        found[image.dtype, types] += 1
+        if found.total() == TYPED:
+            break
+    if not found:
+        raise nothing_read(source, "field", unread)
+    return found.most_common(1)[0][0]
 
 
 def _notes(counts: Counter[str]) -> list[str]:
