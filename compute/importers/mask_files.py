@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from compute.errors import InputError
 from compute.images.segmentation import centre_label
 from compute.importers.cut_fields import separate
-from compute.importers.masks import MaskCoding, counted, survey, understand, what_was_seen
+from compute.importers.mask_values import what_was_seen
+from compute.importers.masks import MaskCoding, counted, survey, understand
 from compute.importers.read_images import LARGEST, CropRejected, read_image
 from compute.importers.text_table import printable
 

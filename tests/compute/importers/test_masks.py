@@ -10,13 +10,13 @@ from scipy import ndimage
 
 from compute.importers.mask_files import read_mask
 from compute.importers.mask_shapes import cells_of_pieces, renumber, separate_touching
+from compute.importers.mask_values import what_was_seen
 from compute.importers.masks import (
     UNDERSTOOD,
     MaskCoding,
     mask_notes,
     survey,
     understand,
-    what_was_seen,
 )
 from compute.importers.tiff import CropRejected
 from tests.compute.importers.drawn_masks import (
