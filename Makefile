@@ -15,7 +15,8 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m "not long and not browser"
-	$(BIN)/python -m pytest -m "long or browser"
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m long tests/compute/importers
+	$(BIN)/python -m pytest -m "long or browser" --ignore tests/compute/importers
 
 coverage: $(READY)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --cov -m "not long and not browser"

@@ -34,7 +34,7 @@ REFERENCE = {
         "compute.simulate", "compute.import_manifest", "compute.import_fields",
         "compute.import_crop_arrays",
         "compute.CuttingConfig", "compute.import_pifia", "compute.import_chong",
-        "compute.import_paired_cell", "compute.CropStore",
+        "compute.import_paired_cell", "compute.CropStore", "compute.make_mosaic",
     ),
     "Models": (
         "compute.list_models", "compute.load_model", "compute.check_model", "compute.train",
@@ -49,7 +49,7 @@ REFERENCE = {
     ),
     "Results": (
         "dashboard.open_runs", "dashboard.compare", "dashboard.differences", "dashboard.draw",
-        "dashboard.write_report", "dashboard.launch",
+        "dashboard.write_report", "dashboard.write_mosaic", "dashboard.launch",
     ),
     "Measurements": (
         "compute.measure_machine", "compute.measure_embedding", "compute.measure_growth",

@@ -24,7 +24,7 @@ _otsu: Callable[..., float] = threshold_otsu
 
 _TOUCHING = np.ones((3, 3), bool)
 
-SMALLEST_SHARE = 0.1
+SMALLEST_SHARE = 0.05
 """Area of the smallest cell without a label, in median areas of those with one: a bud, no speck."""
 
 Labels = NDArray[np.int32]

@@ -141,7 +141,7 @@ class FieldReader:
         small = resample_labels(found.labels, self.resampling.scale)
         there = np.isin(np.arange(1, len(found.names) + 1), small)
         counts[VANISHED] += int((~there).sum())
-        return Understood(renumber(small), found.names[there], found.how)
+        return Understood(renumber(small), found.names[there], found.how, found.renumbered)
 
     def _around_centres(
         self, image: NDArray[Any], record: FieldRecord, counts: Counter[str]

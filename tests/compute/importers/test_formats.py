@@ -125,7 +125,7 @@ def test_classes_of_spatialdata(shared, tmp_path):
 
 def test_pages_are_not_guessed(shared, tmp_path):
     tiffs = shared / "formats" / "ome_tiff"
-    with pytest.raises(InputError, match=r"do not say what their 3 channels are"):
+    with pytest.raises(InputError, match=r"do not say what their 3 channels show"):
         import_fields(
             tiffs / "small_multipage.tif", tmp_path / "out", preset="ome-tiff",
             labels=tiffs / "small_labels.tif",

@@ -54,7 +54,7 @@ def test_pages_without_names_are_asked_for(tmp_path):
     for one in fields:
         (written.source / f"{one.well}_{one.site}.ome.tif").unlink()
         tiff(written.source / f"{one.well}_{one.site}.tif", one.image, photometric="minisblack")
-    with pytest.raises(InputError, match=r"do not say what their 3 channels are.*--channels"):
+    with pytest.raises(InputError, match=r"do not say what their 3 channels show.*--channels"):
         written.run(tmp_path / "out")
     with pytest.raises(UsageError, match="4 names of channels"):
         written.run(tmp_path / "out", channels=["a", "b", "c", "d"])

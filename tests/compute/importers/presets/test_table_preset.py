@@ -34,7 +34,7 @@ def test_one_file_with_every_channel(column, tmp_path):
         written,
         lambda f: f.drop(columns=list(CHANNELS)).assign(**{column: f["field"] + ".png"}),
     )
-    with pytest.raises(InputError, match=r"do not say what their 3 channels are.*--channels"):
+    with pytest.raises(InputError, match=r"do not say what their 3 channels show.*--channels"):
         written.run(tmp_path / "out")
     report = written.run(tmp_path / "out", channels=CHANNELS)
     assert written.audit(report.path, fields).wrong == []

@@ -119,7 +119,7 @@ def test_names_that_are_missing_are_asked_for(tmp_path):
     whole = json.loads(path.read_text())
     del whole["attributes"]["ome"]["omero"]
     path.write_text(json.dumps(whole))
-    with pytest.raises(InputError, match="do not say what their 3 channels are"):
+    with pytest.raises(InputError, match="do not say what their 3 channels show"):
         written.run(tmp_path / "out")
     report = written.run(tmp_path / "out", channels=["a", "b", "RFP"])
     assert written.audit(report.path, fields).wrong == []
