@@ -80,11 +80,14 @@ def _summary(shared: Shared) -> None:
             f"{name} {value}"
             for name, value in provenance.flat({"": meta.get("device", "unknown")})
         ).strip(),
-        "Command": str(meta.get("command", "not recorded")),
     }
     frame = pd.DataFrame({"value": rows})
     frame.index.name = "What"
     st.table(frame.map(wording.plain_name), hide_header=True)
+    if meta.get("command"):
+        # Long paths do not fit into a table's cell; here they are wrapped, and can be copied.
+        st.markdown("**Command**")
+        st.code(str(meta["command"]), language=None, wrap_lines=True)
 
 
 def _cells(shared: Shared) -> None:
