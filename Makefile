@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
+# Long tests that start no servers and measure nothing, so that several may run at a time
+SIDE_BY_SIDE = tests/compute/importers tests/test_examples_in_docstrings.py tests/test_recipes.py
 
 .PHONY: environment demo test coverage check docs convert ray remote weights demo-data figures statistics screenshots clean
 
@@ -15,8 +17,8 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m "not long and not browser"
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m long tests/compute/importers
-	$(BIN)/python -m pytest -m "long or browser" --ignore tests/compute/importers
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m long $(SIDE_BY_SIDE)
+	$(BIN)/python -m pytest -m "long or browser" $(SIDE_BY_SIDE:%=--ignore=%)
 
 coverage: $(READY)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --cov -m "not long and not browser"
