@@ -10,11 +10,14 @@ import typer
 
 from compute.cli.import_options import (
     CellDiameter,
+    ClassColumn,
     FreshImport,
     ImportJobs,
     MaskThreshold,
     NoSurroundings,
     PixelSize,
+    Protein,
+    ProteinColumn,
     Resample,
     Size,
     UncheckedMasks,
@@ -33,8 +36,9 @@ from compute.cli.options import (
 )
 from compute.importers import config
 from compute.importers.config import CuttingConfig
-from compute.importers.layouts.registry import LAYOUTS, Layout
-from compute.importers.presets.registry import FIELDS, PRESETS, Preset
+from compute.importers.layout import Layout
+from compute.importers.layouts.registry import LAYOUTS
+from compute.importers.presets.registry import FIELDS, PRESETS
 
 
 def add_field_imports(app: typer.Typer) -> None:
@@ -45,7 +49,7 @@ def add_field_imports(app: typer.Typer) -> None:
         _add_arrays(app, layout)
 
 
-def _add(app: typer.Typer, preset: Preset) -> None:
+def _add(app: typer.Typer, preset: Layout) -> None:
     usual = ",".join(config.FIELD_CHANNELS) if preset.name == FIELDS else "all, as they are called"
 
     def run(
@@ -82,16 +86,9 @@ def _add(app: typer.Typer, preset: Preset) -> None:
             Path | None,
             typer.Option(help="CSV of cells: field, x and y (or label), protein, localization, …."),
         ] = None,
-        protein: Annotated[
-            str | None, typer.Option(help="Of fields without one; default: their well or name.")
-        ] = None,
-        protein_column: Annotated[
-            str | None,
-            typer.Option(help="Column of the source that names the protein, compound or donor."),
-        ] = None,
-        class_column: Annotated[
-            str | None, typer.Option(help="Column of the source that names the class.")
-        ] = None,
+        protein: Protein = None,
+        protein_column: ProteinColumn = None,
+        class_column: ClassColumn = None,
         size: Annotated[int, typer.Option(help="Side of a crop, pixels.")] = CuttingConfig.size,
         pixel_size: PixelSize = None,
         resample: Resample = None,
@@ -160,16 +157,9 @@ def _add_arrays(app: typer.Typer, layout: Layout) -> None:
             Path | None,
             typer.Option(help="CSV of cells: field (the file), label, protein, localization, …."),
         ] = None,
-        protein: Annotated[
-            str | None, typer.Option(help="Of crops without one; default: their file's name.")
-        ] = None,
-        protein_column: Annotated[
-            str | None,
-            typer.Option(help="Column of the source that names the protein, compound or donor."),
-        ] = None,
-        class_column: Annotated[
-            str | None, typer.Option(help="Column of the source that names the class.")
-        ] = None,
+        protein: Protein = None,
+        protein_column: ProteinColumn = None,
+        class_column: ClassColumn = None,
         localizations: Localizations = None,
         class_names: ClassNames = None,
         separators: Separators = "",

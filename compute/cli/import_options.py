@@ -42,6 +42,15 @@ PixelSize = Annotated[
 Resample = Annotated[
     float | None, typer.Option(help="Micrometres a pixel to resample the images to.")
 ]
+Protein = Annotated[
+    str | None,
+    typer.Option(help="Of what has none in the source; default: its well, field or file."),
+]
+ProteinColumn = Annotated[
+    str | None,
+    typer.Option(help="Column of the source that names the protein, compound or donor."),
+]
+ClassColumn = Annotated[str | None, typer.Option(help="Column of the source that names the class.")]
 CellDiameter = Annotated[
     float | None,
     typer.Option(help="Of a cell, pixels, where cells are segmented; default: estimated."),

@@ -35,7 +35,7 @@ from compute.importers.run_import import (
     run_import,
 )
 from compute.importers.text_table import is_clean, printable
-from compute.importers.tiff import CropRejected, as_stored, check_crop
+from compute.importers.tiff import CropRejected, as_stored, check_crop, check_types
 from compute.store.part import StoreFormat
 
 GUESSED = "cells around nuclei"
@@ -69,7 +69,9 @@ class _Reader:
                 builder.part.found += 1
                 where = f"{item.record.name}, crop {item.start + n + 1}"
                 try:
-                    builder.add(self._crop(item, found, n, builder.part.counts))
+                    crop = self._crop(item, found, n, builder.part.counts)
+                    check_types([crop.image.dtype.name], [builder.part.format.dtype])
+                    builder.add(crop)
                 except CropRejected as rejected:
                     builder.part.reject(rejected.reason, printable(where))
 
@@ -96,7 +98,7 @@ class _Reader:
             labels=strain.labels,
             replicate=strain.replicate,
             split=strain.split,
-            found=found.masks is None,
+            segmented=found.masks is None,
         )
 
     def _light(self, image: NDArray[Any]) -> NDArray[np.float32]:

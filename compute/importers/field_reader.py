@@ -38,7 +38,7 @@ from compute.importers.text_table import is_clean, printable
 from compute.importers.tiff import CropRejected, check_crop, check_types
 
 NO_ROW = "labels without a row"
-SEGMENTED = "cells segmented around centres"
+AROUND = "cells segmented around centres"
 DARK = "centre(s) in the dark"
 VANISHED = "label(s) too small for the new pixel size"
 
@@ -168,7 +168,7 @@ class FieldReader:
         diameter = self.diameter or estimate_diameter(image[self.marker], centres[there])
         labels = cells_around(image[self.marker], centres, diameter)
         there = np.bincount(labels.ravel(), minlength=len(centres) + 1)[1:] > 0
-        counts[SEGMENTED] += int(there.sum())
+        counts[AROUND] += int(there.sum())
         counts[DARK] += int((~there).sum())
         counts["diameter: fields"] += 1
         counts["diameter: hundredths"] += round(100 * diameter)
@@ -261,7 +261,7 @@ class FieldReader:
                     labels=own.labels,
                     replicate=own.replicate,
                     split=own.split,
-                    found=around,
+                    segmented=around,
                 ),
                 compared=True,
             )

@@ -19,9 +19,9 @@ from compute.importers.cell_rows import attach_cells
 from compute.importers.chunks import Chunk, ImportSpec
 from compute.importers.config import CENTRES, MARKER, CuttingConfig
 from compute.importers.field_reader import (
+    AROUND,
     DARK,
     NO_ROW,
-    SEGMENTED,
     VANISHED,
     FieldItem,
     FieldReader,
@@ -221,26 +221,25 @@ def import_fields(
             item = FieldItem(record, strain, strains.of_cells.get(record.name, ()))
             yield Chunk([item], done)
 
-    def depends_on() -> dict[str, Any]:
-        return {
-            "source": printable(source.resolve()),
-            "preset": preset,
-            "files": _version(fields),
-            "marker": None if number is None else names[number],
-            "protein": protein,
-            "config": asdict(config),
-            "resampling": asdict(resampling),
-            "cell_diameter": cell_diameter,
-            "table": identity(table),
-            "cells": identity(cells),
-            "columns": [protein_column, class_column, objects],
-            "localizations": identity(localizations),
-            "class_names": names_identity(class_names),
-            "separators": separators,
-            "project": project,
-            "mask_threshold": mask_threshold,
-            "split_cells": split_cells,
-        }
+    depends_on = {
+        "source": printable(source.resolve()),
+        "preset": preset,
+        "files": _version(fields),
+        "marker": None if number is None else names[number],
+        "protein": protein,
+        "config": asdict(config),
+        "resampling": asdict(resampling),
+        "cell_diameter": cell_diameter,
+        "table": identity(table),
+        "cells": identity(cells),
+        "columns": [protein_column, class_column, objects],
+        "localizations": identity(localizations),
+        "class_names": names_identity(class_names),
+        "separators": separators,
+        "project": project,
+        "mask_threshold": mask_threshold,
+        "split_cells": split_cells,
+    }
 
     labelled = [one for one in fields if one.labels is not None and one.problem is None]
     split = split_cells if split_cells == CENTRES else None
@@ -281,7 +280,7 @@ def import_fields(
         shows=number,
         pixel_size=resampling.pixel_size,
     )
-    listed = Listing(chunks, "fields", len(fields), depends_on(), notes, _notes)
+    listed = Listing(chunks, "fields", len(fields), depends_on, notes, _notes)
     return run_import(out, spec, listed, **options)
 
 
@@ -361,7 +360,7 @@ def _notes(counts: Counter[str]) -> list[str]:
     if counts["diameter: fields"]:
         mean = counts["diameter: hundredths"] / 100 / counts["diameter: fields"]
         notes.append(
-            f"{counts[SEGMENTED]} cell(s) were segmented around the centres that the table gives, "
+            f"{counts[AROUND]} cell(s) were segmented around the centres that the table gives, "
             f"as cells of about {mean:.0f} pixels across."
         )
     if counts[DARK]:

@@ -44,3 +44,35 @@ def own_dataset(path: Path, file: h5py.File, name: str, remedy: str) -> h5py.Dat
     if not isinstance(group, h5py.Dataset) or group.external or group.is_virtual:
         raise InputError(f"{path}: {name} does not hold its data.", "Copy them into the file.")
     return group
+
+
+def refuse_links(path: Path, file: h5py.File, name: str, remedy: str) -> None:
+    """Refuse a group that leads out of its file anywhere, or that is not there.
+
+    Parameters
+    ----------
+    path, file, name, remedy
+        See `own_dataset`; `name` is the group's.
+
+    Raises
+    ------
+    InputError
+        Names what leads elsewhere.
+    """
+    if name not in file or not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        raise InputError(f"{path}: no {name} in it.", remedy)
+    # h5py's own walk leaves out links, so that they would be followed unseen.
+    waiting = [name]
+    groups: set[int] = set()
+    for item in waiting:
+        hard = isinstance(file.get(item, getlink=True), h5py.HardLink)
+        node = file[item] if hard else None
+        if isinstance(node, h5py.Group):
+            address = h5py.h5o.get_info(node.id).addr
+            # A group that holds itself has no end.
+            node = None if address in groups else node
+            groups.add(address)
+        if node is None or (isinstance(node, h5py.Dataset) and (node.external or node.is_virtual)):
+            raise InputError(f"{path}: {item} leads elsewhere.", "Copy the data into the file.")
+        if isinstance(node, h5py.Group):
+            waiting += [f"{item}/{part}" for part in node]

@@ -54,8 +54,8 @@ class Crop:
         Every localization of the protein; None if it is not labelled.
     flags
         `compute.schema.CellFlag` bits that the source knows of; 0 by default.
-    found
-        Whether Bystander has found the mask; False by default, and so it is without a mask.
+    segmented
+        Whether Bystander has found the mask that is given; False by default.
     """
 
     image: NDArray[Any]
@@ -68,7 +68,7 @@ class Crop:
     replicate: str | None = None
     split: str | None = None
     flags: int = 0
-    found: bool = False
+    segmented: bool = False
 
     @property
     def localization(self) -> str | None:
@@ -190,7 +190,7 @@ class PartBuilder:
                 foregrounds[i] |= crop.foreground
         foregrounds |= masks
         given = np.array([crop.mask is not None for crop in crops])
-        segmented = sum(crop.found or crop.mask is None for crop in crops)
+        segmented = sum(crop.segmented or crop.mask is None for crop in crops)
         self.part.counts[GIVEN] += len(crops) - segmented
         self.part.counts[SEGMENTED] += segmented
         found = judge(images, masks, foregrounds, given, self.shows, self.part.counts)

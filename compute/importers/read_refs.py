@@ -50,8 +50,17 @@ def read_field(
     CropRejected
         An image is missing or cannot be read, or they are not the channels of one field.
     """
-    missing = [name for name, ref in zip(channels, images, strict=False) if ref is None]
-    if missing or not images:
+    if len(images) == 1:
+        # One file with all of them.
+        missing = list(channels) if images[0] is None else []
+    elif len(images) == len(channels):
+        missing = [name for name, ref in zip(channels, images, strict=True) if ref is None]
+    else:
+        raise CropRejected(
+            f"{len(images)} images for {len(channels)} channels",
+            remedy="Name as many channels as there are (--channels).",
+        )
+    if missing:
         raise CropRejected(
             f"a field without its image of {', '.join(missing)}",
             remedy="Check its files, or take other channels (--channels).",

@@ -72,8 +72,7 @@ def read_columns(path: Path, wanted: Sequence[str]) -> pd.DataFrame:
         raise _broken(path, error) from error
     if len(frame) == 0:
         raise InputError(f"{printable(path)} has no rows.", "Check that it was written to its end.")
-    rows = range(1, len(frame) + 1)
-    return pd.DataFrame({name: _texts(frame[name], rows) for name in wanted}, index=rows)
+    return pd.DataFrame({name: as_texts(frame[name]) for name in wanted})
 
 
 def numbers(frame: pd.DataFrame, column: str, path: Path) -> NDArray[np.float64]:
@@ -132,15 +131,18 @@ def _header(path: Path) -> list[str]:
     return names
 
 
-def _texts(values: "pd.Series[Any]", rows: range) -> "pd.Series[Any]":
-    """Return a column as texts, whole numbers without a point, None where empty."""
+def as_texts(values: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Return a column as trimmed texts numbered from 1, None where empty.
+
+    Whole numbers have no point, also where missing ones have made floats of them.
+    """
     if pd.api.types.is_float_dtype(values.dtype):
         whole = values.dropna()
         if bool(((whole == np.floor(whole)) & (whole.abs() < 2**53)).all()):
             values = values.astype("Int64")
     texts = values.astype(object).where(values.notna(), None)
     made = [None if value is None else str(value).strip() or None for value in texts]
-    return pd.Series(made, index=rows, dtype=object)
+    return pd.Series(made, index=range(1, len(made) + 1), dtype=object)
 
 
 def _broken(path: Path, error: Exception) -> InputError:

@@ -230,9 +230,7 @@ def check_path(path: Path, progress: Progress = silent) -> Iterator[str]:
     if RunPaths(path).header.is_file():
         yield from check_run(RunDirectory(path), progress)
         return
-    _check_store(path)
-    yield from store_lines(path, summarise_store(path))
-    yield UNALTERED
+    yield from check(path).lines
 
 
 UNALTERED = "Every file is as it was written."

@@ -193,7 +193,7 @@ def arrange(table: pd.DataFrame, channels: Sequence[str], shown: Sequence[int]) 
         )
     return Mosaic(
         tuple(_group(name, first[name], found) for name, found in tiles.items()),
-        tuple(zip(names, tints, strict=False)),
+        tuple(zip(names, tints, strict=True)),
         int(records[0].size),
         int(records[0].reduced),
         f"{count(len(records), 'cell')} of the store with the masks that it holds: every outline "

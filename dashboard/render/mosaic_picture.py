@@ -37,8 +37,8 @@ DPI = 100
 LINE, SMALL, LARGE = 17, 8.6, 11.5
 """Height of a line of text in pixels, and two sizes of letters in points."""
 
-LETTERS = 6.6
-"""Width of a small letter, pixels, on the mean."""
+LETTERS = 7.8
+"""Width of a small letter, pixels; names are of capitals and digits, too."""
 
 MOST_LINES = 2
 """Lines for a name below a tile; what is longer is cut."""
@@ -120,7 +120,7 @@ class _Sheet:
         self._side = side * self._times
         self._pitch = max(self._side, NARROWEST) + GAP
         self._width = 2 * EDGE + ACROSS * self._pitch - GAP
-        self._letters = int(0.85 * (int((self._pitch - GAP) / LETTERS)))
+        self._letters = int((self._pitch - GAP) / LETTERS)
 
     def draw(self) -> Figure:
         """Return the figure."""

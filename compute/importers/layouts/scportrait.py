@@ -25,8 +25,9 @@ import pandas as pd
 from compute.errors import InputError
 from compute.importers.array_record import ArrayListing, ArrayRecord, CropArrays
 from compute.importers.cell_rows import attribute_columns, cell_rows, whole_numbers
-from compute.importers.hdf5 import BROKEN, own_dataset
+from compute.importers.hdf5 import BROKEN, own_dataset, refuse_links
 from compute.importers.presets.options import PresetOptions
+from compute.importers.wide_table import as_texts
 from compute.importers.wording import printable, short_list
 
 IMAGES = "obsm/single_cell_images"
@@ -133,7 +134,7 @@ def _read(path: Path, file: h5py.File, name: str) -> Any:
         raise InputError(
             f"{path}: its tables need a further package.", 'pip install "bystander[anndata]"'
         ) from error
-    _no_links(path, file, name)
+    refuse_links(path, file, name, _REMEDY)
     try:
         return read_elem(file[name])
     except Exception as error:
@@ -141,27 +142,6 @@ def _read(path: Path, file: h5py.File, name: str) -> Any:
             f"{path}: {name} cannot be read as AnnData: {str(error).splitlines()[0][:200]}.",
             _REMEDY,
         ) from error
-
-
-def _no_links(path: Path, file: h5py.File, name: str) -> None:
-    """Refuse a group that leads out of its file, or that is not there."""
-    if name not in file or not isinstance(file.get(name, getlink=True), h5py.HardLink):
-        raise InputError(f"{path}: no {name} in it.", _REMEDY)
-    # h5py's own walk leaves out links, so that they would be followed unseen.
-    waiting = [name]
-    groups: set[int] = set()
-    for item in waiting:
-        hard = isinstance(file.get(item, getlink=True), h5py.HardLink)
-        node = file[item] if hard else None
-        if isinstance(node, h5py.Group):
-            address = h5py.h5o.get_info(node.id).addr
-            # A group that holds itself has no end.
-            node = None if address in groups else node
-            groups.add(address)
-        if node is None or (isinstance(node, h5py.Dataset) and (node.external or node.is_virtual)):
-            raise InputError(f"{path}: {item} leads elsewhere.", "Copy the data into the file.")
-        if isinstance(node, h5py.Group):
-            waiting += [f"{item}/{part}" for part in node]
 
 
 def _channels(path: Path, file: h5py.File, count: int) -> tuple[list[str], list[str]]:
@@ -183,12 +163,9 @@ def _obs(path: Path, file: h5py.File, count: int) -> pd.DataFrame:
     obs = _read(path, file, "obs")
     if len(obs) != count:
         raise InputError(f"{path}: obs has {len(obs)} rows for {count} crops.", _REMEDY)
-    columns = {}
-    for name in obs.columns:
-        missing = obs[name].isna().to_numpy()
-        texts = [None if no else str(value) for value, no in zip(obs[name], missing, strict=True)]
-        columns[str(name)] = pd.Series(texts, index=range(1, count + 1), dtype=object)
-    return pd.DataFrame(columns, index=range(1, count + 1))
+    return pd.DataFrame(
+        {str(name): as_texts(obs[name]) for name in obs.columns}, index=range(1, count + 1)
+    )
 
 
 def _mask(

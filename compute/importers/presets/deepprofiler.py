@@ -79,8 +79,7 @@ def list_fields(source: Path, options: PresetOptions) -> FieldListing:
     if absent:
         raise InputError(
             f"{index}: no column of paths for {', '.join(absent)} (channels of config.json); it "
-            f"has "
-            f"{short_list(columns)}.",
+            f"has {short_list(columns)}.",
             "Correct the channels of config.json, or the index.",
         )
     rest = [name for name in columns if name not in (*channels, _PLATE, _SITE, OUTLINES)]

@@ -93,7 +93,12 @@ def find_labels(
             )
         return [replace(fields[0], labels=ImageRef(folder))], []
     own = {ref.path for one in fields for ref in one.images if ref is not None}
-    by_stem = {stem.casefold(): n for n, place in enumerate(places) for stem in place.stems}
+    owners: dict[str, set[int]] = {}
+    for n, place in enumerate(places):
+        for stem in place.stems:
+            owners.setdefault(stem.casefold(), set()).add(n)
+    # Images of two fields may be called alike, in folders of their own: a name that tells nothing.
+    by_stem = {stem: min(of) for stem, of in owners.items() if len(of) == 1}
     by_place: dict[tuple[tuple[int, int], int], list[int]] = {}
     for n, place in enumerate(places):
         at = plate_well(place.well, whole=True) if place.well else None

@@ -26,6 +26,7 @@ from compute.importers.field_record import CellRows, FieldListing, FieldRecord, 
 from compute.importers.presets.ome_zarr import Multiscale, choose_labels, multiscale
 from compute.importers.presets.options import PresetOptions
 from compute.importers.read_refs import open_zarr
+from compute.importers.wide_table import as_texts
 from compute.importers.wording import printable, short_list
 
 
@@ -126,7 +127,9 @@ def _common(image: str, label: str) -> bool:
     def plain(name: str) -> str:
         return re.sub(r"(?i)_?(image|labels?|cells?|masks?|segmentation|nuclei)_?", "", name)
 
-    return plain(image) == plain(label) or image in label
+    # As a word of its own: field1 is in field1_cells, and not in field10_cells.
+    word = rf"(?<![^\W_]){re.escape(image)}(?![^\W_])"
+    return plain(image) == plain(label) or re.search(word, label) is not None
 
 
 def _tables(
@@ -160,7 +163,7 @@ def _tables(
             notes.append(f"The table {printable(name)} does not say which cell its rows are about.")
             continue
         texts = pd.DataFrame(
-            {str(column): _texts(obs[column]) for column in obs.columns if column != key}
+            {str(column): as_texts(obs[column]) for column in obs.columns if column != key}
         )
         rest = [column for column in texts.columns if column != where]
         names, said = attribute_columns(
@@ -173,10 +176,3 @@ def _tables(
             numbered = numbers[rows.index.to_numpy() - 1]
             found.setdefault(str(region), cell_rows(rows, names, None, numbered, SHARED))
     return found, notes
-
-
-def _texts(values: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Return a column as texts, None where missing, numbered from 1."""
-    missing = values.isna().to_numpy()
-    texts = [None if no else str(value) for value, no in zip(values, missing, strict=True)]
-    return pd.Series(texts, index=range(1, len(texts) + 1), dtype=object)

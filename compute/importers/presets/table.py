@@ -69,14 +69,14 @@ def list_fields(source: Path, options: PresetOptions) -> FieldListing:
             for some in ([rows] if per_cell else [rows.iloc[[n]] for n in range(len(rows))])
         ]
     # Two rows about the same images are two fields only where they are called otherwise.
-    seen: dict[str, int] = {}
-    for number, record in enumerate(fields):
+    seen: set[str] = set()
+    for record in fields:
         if record.name in seen:
             raise InputError(
                 f"{source}: two fields are called {printable(record.name)}.",
                 "Give every field its own name in a column `field`.",
             )
-        seen[record.name] = number
+        seen.add(record.name)
     own: Said | None = None
     if channels is None:
         first = next((one.images[0] for one in fields if one.images[0] is not None), None)

@@ -406,3 +406,13 @@ def test_the_first_fields_reason_is_given(tmp_path):
         tifffile.imwrite(path, stack, imagej=True, metadata={"axes": "ZYX"})
     with pytest.raises(InputError, match=r"r01c01f01p01: a Z stack.*--project max"):
         import_fields(tmp_path / "s", tmp_path / "store", config=CONFIG)
+
+
+def test_one_field_of_another_pixel_type_does_not_decide(tmp_path):
+    for number, name in enumerate(("a", "b", "c")):
+        image = field(number)[0]
+        write_field(tmp_path / "s", name, (image // 16).astype(np.uint8) if name == "a" else image)
+    report = import_fields(tmp_path / "s", tmp_path / "store", config=CONFIG)
+    assert rejections(report)["pixels of type uint8; uint16 expected"] == 1
+    assert CropStore(report.path).dtype == np.uint16
+    assert set(CropStore(report.path).cells["field"]) == {"b", "c"}

@@ -112,3 +112,17 @@ def test_crops_of_nothing_are_counted(tmp_path):
         "a channel whose pixels are all the same": 1,
         "the same pixels as an earlier crop": 1,
     }
+
+
+def test_a_file_of_another_pixel_type_is_rejected_and_never_cast(tmp_path):
+    """Fractions cast to whole numbers would all be 0."""
+    written = cytoself(tmp_path / "s", draw(), numbered=False)
+    for name in ("NOP1_pro.npy", "NOP1_nuc.npy"):
+        path = tmp_path / "s" / name
+        values = np.load(path).astype(np.float64)
+        np.save(path, np.round(255 * (values - values.min()) / np.ptp(values)).astype(np.uint8))
+    report = written.run(tmp_path / "out")
+    reasons = {item["reason"]: item["count"] for item in report.rejections}
+    assert reasons.pop("pixels of type uint8; float32 expected") > 0
+    assert not reasons
+    assert "NOP1" not in set(CropStore(report.path).cells["protein"])
