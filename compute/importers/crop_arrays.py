@@ -17,6 +17,7 @@ from compute.importers.cell_rows import attach_cells
 from compute.importers.chunks import Chunk, ImportSpec
 from compute.importers.field_record import FieldRecord
 from compute.importers.field_table import Strain, read_strains
+from compute.importers.layout import LayoutOptions
 from compute.importers.layouts.registry import list_crops
 from compute.importers.localization_table import (
     names_identity,
@@ -24,7 +25,6 @@ from compute.importers.localization_table import (
     read_localizations,
 )
 from compute.importers.part_builder import Crop, PartBuilder
-from compute.importers.presets.options import PresetOptions
 from compute.importers.run_import import (
     CropOptions,
     ImportReport,
@@ -181,7 +181,7 @@ def import_crop_arrays(
     """
     source, out = Path(source), Path(out)
     refuse_early(out, options.get("overwrite", False))
-    chosen = PresetOptions(
+    chosen = LayoutOptions(
         objects=objects, protein_column=protein_column, class_column=class_column
     )
     listing = list_crops(layout, source, chosen)

@@ -29,13 +29,13 @@ from compute.importers.field_reader import (
 from compute.importers.field_record import FieldRecord, choose_channels
 from compute.importers.field_table import read_strains
 from compute.importers.first_crops import Unread, nothing_read
+from compute.importers.layout import LayoutOptions
 from compute.importers.localization_table import (
     names_identity,
     read_class_names,
     read_localizations,
 )
 from compute.importers.mask_files import SURVEYED_FIELDS, spread, survey_masks
-from compute.importers.presets.options import PresetOptions
 from compute.importers.presets.registry import FIELDS, list_fields
 from compute.importers.read_refs import read_field, read_field_labels
 from compute.importers.resample import choose_resampling
@@ -179,7 +179,7 @@ def import_fields(
     source, out = Path(source), Path(out)
     refuse_early(out, options.get("overwrite", False))
     check_projection(project)
-    chosen = PresetOptions(
+    chosen = LayoutOptions(
         images=None if images is None else Path(images),
         labels=None if labels is None else Path(labels),
         objects=objects,

@@ -1,16 +1,48 @@
-"""What is known of a layout of files before it is used: names and help. A module is loaded if used.
+"""What is known of a layout of files before it is used, and what a person says of a source.
+
+A module is loaded if used.
 
 The registries are `compute.importers.presets.registry` and `compute.importers.layouts.registry`.
 """
 
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 
 from compute.errors import UsageError
-from compute.importers.presets.options import PresetOptions
+
 
 COLUMNS = ("protein_column", "class_column")
+
+
+@dataclass(frozen=True)
+class LayoutOptions:
+    """Options of all layouts; those that do not concern one are left out there.
+
+    Parameters
+    ----------
+    images
+        Folder of the images that a table names; None, the default, is the source's own.
+    labels
+        Folder of the label images; None, the default, is where the layout has them.
+    objects
+        Which objects of a table are cells; None, the default, leaves it to the layout.
+    channels
+        Names of channels that are asked for; None, the default, for all.
+    cells
+        Table of cells; None by default.
+    protein_column, class_column
+        Columns that name the protein and the class; None, the default, knows them by name.
+    """
+
+    images: Path | None = None
+    labels: Path | None = None
+    objects: str | None = None
+    channels: tuple[str, ...] | None = None
+    cells: Path | None = None
+    protein_column: str | None = None
+    class_column: str | None = None
 
 
 @dataclass(frozen=True)
@@ -28,7 +60,7 @@ class Layout:
     example
         Options of an example after ``bystander import NAME``.
     uses
-        Fields of `PresetOptions` that it reads, beside `channels` and `cells`.
+        Fields of `LayoutOptions` that it reads, beside `channels` and `cells`.
     """
 
     name: str
@@ -37,7 +69,7 @@ class Layout:
     example: str
     uses: tuple[str, ...]
 
-    def load(self, package: str, options: PresetOptions) -> ModuleType:
+    def load(self, package: str, options: LayoutOptions) -> ModuleType:
         """Return the module that lists sources of this layout.
 
         Parameters

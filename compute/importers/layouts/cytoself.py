@@ -26,7 +26,7 @@ from compute.importers.array_record import ArrayListing, ArrayRecord, CropArrays
 from compute.importers.cell_rows import attribute_columns, cell_rows
 from compute.importers.cut_fields import find_nuclei
 from compute.importers.field_record import CellRows
-from compute.importers.presets.options import PresetOptions
+from compute.importers.layout import LayoutOptions
 from compute.importers.wide_table import column_names, read_columns
 from compute.importers.wording import printable, short_list
 
@@ -41,7 +41,7 @@ FIELD = "FOV_id"
 """Column of the image that a crop is from."""
 
 
-def list_crops(source: Path, options: PresetOptions) -> ArrayListing:
+def list_crops(source: Path, options: LayoutOptions) -> ArrayListing:
     """List the crops of a folder.
 
     Parameters
@@ -143,7 +143,7 @@ def _per_protein(paths: list[Path]) -> tuple[list[ArrayRecord], list[str]]:
     ]
 
 
-def _numbered(paths: list[Path], options: PresetOptions) -> tuple[list[ArrayRecord], list[str]]:
+def _numbered(paths: list[Path], options: LayoutOptions) -> tuple[list[ArrayRecord], list[str]]:
     records: list[ArrayRecord] = []
     notes: list[str] = []
     before: list[str] | None = None

@@ -4,8 +4,7 @@ from pathlib import Path
 
 from compute.errors import unknown_value
 from compute.importers.array_record import ArrayListing
-from compute.importers.layout import COLUMNS, Layout
-from compute.importers.presets.options import PresetOptions
+from compute.importers.layout import COLUMNS, Layout, LayoutOptions
 
 _ALL = (
     Layout(
@@ -28,7 +27,7 @@ LAYOUTS: dict[str, Layout] = {one.name: one for one in _ALL}
 """Name → layout."""
 
 
-def list_crops(layout: str, source: Path, options: PresetOptions) -> ArrayListing:
+def list_crops(layout: str, source: Path, options: LayoutOptions) -> ArrayListing:
     """List a source's crops by a layout's name.
 
     Raises

@@ -26,7 +26,7 @@ from compute.errors import InputError
 from compute.importers.array_record import ArrayListing, ArrayRecord, CropArrays
 from compute.importers.cell_rows import attribute_columns, cell_rows, whole_numbers
 from compute.importers.hdf5 import BROKEN, own_dataset, refuse_links
-from compute.importers.presets.options import PresetOptions
+from compute.importers.layout import LayoutOptions
 from compute.importers.wide_table import as_texts
 from compute.importers.wording import printable, short_list
 
@@ -40,7 +40,7 @@ EDGE = 0.5
 _REMEDY = "Give single_cells.h5sc, from a project's extraction/data."
 
 
-def list_crops(source: Path, options: PresetOptions) -> ArrayListing:
+def list_crops(source: Path, options: LayoutOptions) -> ArrayListing:
     """List the crops of a file.
 
     Parameters

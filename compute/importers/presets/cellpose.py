@@ -16,16 +16,16 @@ from pathlib import Path
 
 from compute.errors import InputError
 from compute.importers.field_record import FieldListing, FieldRecord, ImageRef
+from compute.importers.layout import LayoutOptions
 from compute.importers.presets.find_labels import image_files
 from compute.importers.presets.ome_tiff import channels_of
-from compute.importers.presets.options import PresetOptions
 from compute.importers.wording import printable
 
 _MASKS = re.compile(r"(?P<image>.+(?<!_outlines))_cp_masks(?:_.+)?")
 _OTHERS = re.compile(r".+_(?:cp_outlines|outlines_cp_masks|flows|dP|cellprob|seg)(?:_.+)?", re.I)
 
 
-def list_fields(source: Path, options: PresetOptions) -> FieldListing:
+def list_fields(source: Path, options: LayoutOptions) -> FieldListing:
     """List the images of a folder that have masks.
 
     Parameters

@@ -28,8 +28,8 @@ from compute.errors import InputError
 from compute.importers.cell_rows import attribute_columns, cell_rows
 from compute.importers.field_record import ATTRIBUTES, FieldListing, FieldRecord, ImageRef
 from compute.importers.find_files import is_file
+from compute.importers.layout import LayoutOptions
 from compute.importers.presets.find_labels import Place, find_labels, image_files
-from compute.importers.presets.options import PresetOptions
 from compute.importers.wide_table import column_names, numbers, read_columns
 from compute.importers.wording import printable, short_list
 
@@ -58,7 +58,7 @@ class _Tables:
     objects: str | None
 
 
-def list_fields(source: Path, options: PresetOptions) -> FieldListing:
+def list_fields(source: Path, options: LayoutOptions) -> FieldListing:
     """List the fields of an analysis.
 
     Parameters
@@ -109,7 +109,7 @@ def list_fields(source: Path, options: PresetOptions) -> FieldListing:
     return FieldListing(fields, tuple(channels), notes=tuple(notes))
 
 
-def _of_folder(source: Path, options: PresetOptions) -> _Tables:
+def _of_folder(source: Path, options: LayoutOptions) -> _Tables:
     """Join Image.csv with a table of objects."""
     image = _one_table(source, "Image")
     if image is None:
@@ -150,7 +150,7 @@ def _of_folder(source: Path, options: PresetOptions) -> _Tables:
     return _Tables(frame, path, _file_columns(columns, ""), objects)
 
 
-def _of_table(source: Path, options: PresetOptions) -> _Tables:
+def _of_table(source: Path, options: LayoutOptions) -> _Tables:
     """Read one table that has images and objects."""
     columns = column_names(source)
     files = _file_columns(columns, "Image_") or _file_columns(columns, "")
@@ -239,7 +239,7 @@ def _place_column(metadata: list[str], word: str) -> str | None:
 
 
 def _channels(
-    tables: _Tables, found: "_Images", options: PresetOptions
+    tables: _Tables, found: "_Images", options: LayoutOptions
 ) -> tuple[dict[str, str], list[str]]:
     """Return channel → name of its columns, for images that are there and no by-products."""
     asked = [entry.partition("=")[2] or entry for entry in options.channels or ()]

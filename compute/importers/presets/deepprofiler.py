@@ -25,8 +25,8 @@ from compute.errors import InputError
 from compute.importers.cell_rows import attribute_columns
 from compute.importers.field_record import CellRows, FieldListing, FieldRecord, ImageRef
 from compute.importers.find_files import find_file, is_file
+from compute.importers.layout import LayoutOptions
 from compute.importers.presets.find_labels import Place, find_labels
-from compute.importers.presets.options import PresetOptions
 from compute.importers.presets.table import looks_like_paths
 from compute.importers.tiff import CropRejected
 from compute.importers.wide_table import column_names, numbers, read_columns
@@ -41,7 +41,7 @@ OUTLINES = "Outlines"
 """Column of label images."""
 
 
-def list_fields(source: Path, options: PresetOptions) -> FieldListing:
+def list_fields(source: Path, options: LayoutOptions) -> FieldListing:
     """List the fields of a project.
 
     Parameters
@@ -133,7 +133,7 @@ def _record(
     row: dict[Any, Any],
     channels: list[str],
     names: dict[str, str],
-    options: PresetOptions,
+    options: LayoutOptions,
     where: str,
 ) -> FieldRecord:
     plate, well, site = (row[name] for name in (_PLATE, _WELL, _SITE))

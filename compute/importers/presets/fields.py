@@ -26,8 +26,8 @@ from pathlib import Path
 from compute.errors import InputError
 from compute.importers.config import FIELD_CHANNELS
 from compute.importers.field_record import FieldListing, FieldRecord, ImageRef
+from compute.importers.layout import LayoutOptions
 from compute.importers.presets import table
-from compute.importers.presets.options import PresetOptions
 from compute.importers.text_table import printable
 
 _ENDS = r"\.(?:tiff?|png|jpe?g|bmp|npy)"
@@ -44,7 +44,7 @@ class _Files:
     labels: Path | None = None
 
 
-def list_fields(source: Path, options: PresetOptions) -> FieldListing:
+def list_fields(source: Path, options: LayoutOptions) -> FieldListing:
     """List the fields of a folder, or of a table.
 
     Parameters

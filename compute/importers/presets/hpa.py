@@ -20,8 +20,8 @@ from pathlib import Path
 
 from compute.errors import InputError
 from compute.importers.field_record import FieldListing, FieldRecord, ImageRef
+from compute.importers.layout import LayoutOptions
 from compute.importers.presets.find_labels import image_files
-from compute.importers.presets.options import PresetOptions
 from compute.importers.wording import printable, short_list
 
 COLOURS = {"blue": 2, "green": 1, "red": 0, "yellow": 0}
@@ -32,7 +32,7 @@ _CELLS = re.compile(r"(?i)(?P<field>.+?)_(?:cell_?)?(?:mask|labels?)")
 _NUCLEI = re.compile(r"(?i)(?P<field>.+?)_(?:nuc\w*?)_?(?:mask|labels?)")
 
 
-def list_fields(source: Path, options: PresetOptions) -> FieldListing:
+def list_fields(source: Path, options: LayoutOptions) -> FieldListing:
     """List the fields of a folder.
 
     Parameters

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from compute.errors import InputError
 from compute.importers.field_record import FieldListing, FieldRecord, ImageRef
+from compute.importers.layout import LayoutOptions
 from compute.importers.presets.find_labels import Place, find_labels, image_files
-from compute.importers.presets.options import PresetOptions
 from compute.importers.wording import printable, short_list
 
 _IMAGE = re.compile(
@@ -25,7 +25,7 @@ _IMAGE = re.compile(
 _THUMB = re.compile(r"(?i)_thumb")
 
 
-def list_fields(source: Path, options: PresetOptions) -> FieldListing:
+def list_fields(source: Path, options: LayoutOptions) -> FieldListing:
     """List the fields of a plate.
 
     Parameters
@@ -84,7 +84,7 @@ def list_fields(source: Path, options: PresetOptions) -> FieldListing:
 def _with_labels(
     fields: list[FieldRecord],
     places: list[Place],
-    options: PresetOptions,
+    options: LayoutOptions,
     named: tuple[str, ...] | None,
     waves: Iterable[str],
     spare: list[str],

@@ -20,8 +20,8 @@ import tifffile
 
 from compute.errors import InputError
 from compute.importers.field_record import FieldListing, FieldRecord, ImageRef
+from compute.importers.layout import LayoutOptions
 from compute.importers.presets.find_labels import Place, find_labels, image_files
-from compute.importers.presets.options import PresetOptions
 from compute.importers.read_images import CropRejected, read_planes
 from compute.importers.wording import printable
 
@@ -44,7 +44,7 @@ class Said:
     pixel_size: float | None
 
 
-def list_fields(source: Path, options: PresetOptions) -> FieldListing:
+def list_fields(source: Path, options: LayoutOptions) -> FieldListing:
     """List the images of a folder, or the one that is given.
 
     Parameters

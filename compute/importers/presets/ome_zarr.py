@@ -18,7 +18,7 @@ from typing import Any
 
 from compute.errors import InputError
 from compute.importers.field_record import FieldListing, FieldRecord, ImageRef
-from compute.importers.presets.options import PresetOptions
+from compute.importers.layout import LayoutOptions
 from compute.importers.read_refs import open_zarr
 from compute.importers.wording import printable, short_list
 
@@ -59,7 +59,7 @@ class Multiscale:
         return self.shape[self.axes.index("C")] if "C" in self.axes else 1
 
 
-def list_fields(source: Path, options: PresetOptions) -> FieldListing:
+def list_fields(source: Path, options: LayoutOptions) -> FieldListing:
     """List the OME-Zarr images of a source.
 
     Parameters

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from compute.errors import InputError
 from compute.importers.field_record import FieldListing, FieldRecord, ImageRef
+from compute.importers.layout import LayoutOptions
 from compute.importers.presets.find_labels import Place, find_labels, image_files
-from compute.importers.presets.options import PresetOptions
 from compute.importers.wording import printable, short_list
 
 _IMAGE = re.compile(
@@ -28,7 +28,7 @@ _IMAGE = re.compile(
 INDEX = ("Index.idx.xml", "Index.xml", "Index.ref.xml")
 
 
-def list_fields(source: Path, options: PresetOptions) -> FieldListing:
+def list_fields(source: Path, options: LayoutOptions) -> FieldListing:
     """List the fields of a measurement.
 
     Parameters

@@ -4,8 +4,7 @@ from pathlib import Path
 
 from compute.errors import unknown_value
 from compute.importers.field_record import FieldListing
-from compute.importers.layout import COLUMNS, Layout
-from compute.importers.presets.options import PresetOptions
+from compute.importers.layout import COLUMNS, Layout, LayoutOptions
 
 FIELDS = "fields"
 """The plain layout: names of files, or a table of them."""
@@ -88,7 +87,7 @@ PRESETS: dict[str, Layout] = {one.name: one for one in _ALL}
 """Name → layout."""
 
 
-def list_fields(preset: str, source: Path, options: PresetOptions) -> FieldListing:
+def list_fields(preset: str, source: Path, options: LayoutOptions) -> FieldListing:
     """List a source's fields by a layout's name.
 
     Raises

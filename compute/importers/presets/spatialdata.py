@@ -23,14 +23,14 @@ import pandas as pd
 from compute.errors import InputError
 from compute.importers.cell_rows import SHARED, attribute_columns, cell_rows, whole_numbers
 from compute.importers.field_record import CellRows, FieldListing, FieldRecord, ImageRef
+from compute.importers.layout import LayoutOptions
 from compute.importers.presets.ome_zarr import Multiscale, choose_labels, multiscale
-from compute.importers.presets.options import PresetOptions
 from compute.importers.read_refs import open_zarr
 from compute.importers.wide_table import as_texts
 from compute.importers.wording import printable, short_list
 
 
-def list_fields(source: Path, options: PresetOptions) -> FieldListing:
+def list_fields(source: Path, options: LayoutOptions) -> FieldListing:
     """List the images of an object.
 
     Parameters
@@ -133,7 +133,7 @@ def _common(image: str, label: str) -> bool:
 
 
 def _tables(
-    group: Any, source: Path, options: PresetOptions
+    group: Any, source: Path, options: LayoutOptions
 ) -> tuple[dict[str, tuple[CellRows, dict[str, str | None]]], list[str]]:
     """Return the rows about the cells of every labels element that a table is about."""
     found: dict[str, tuple[CellRows, dict[str, str | None]]] = {}

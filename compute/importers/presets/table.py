@@ -20,9 +20,9 @@ from compute.importers.cell_rows import LABEL, X, Y, attribute_columns, table_ro
 from compute.importers.columns import match_columns, nearest
 from compute.importers.field_record import ATTRIBUTES, FieldListing, FieldRecord, ImageRef
 from compute.importers.find_files import find_file
+from compute.importers.layout import LayoutOptions
 from compute.importers.presets.find_labels import ENDINGS
 from compute.importers.presets.ome_tiff import Said, channels_of
-from compute.importers.presets.options import PresetOptions
 from compute.importers.text_table import read_rows
 from compute.importers.tiff import CropRejected
 from compute.importers.wording import printable, short_list
@@ -35,7 +35,7 @@ _FILE_WORDS = ("path", "file", "filename", "name", "image", "url")
 """Words around a channel's name in the name of a column of its images."""
 
 
-def list_fields(source: Path, options: PresetOptions) -> FieldListing:
+def list_fields(source: Path, options: LayoutOptions) -> FieldListing:
     """List the fields of a table.
 
     Parameters
@@ -91,7 +91,7 @@ def list_fields(source: Path, options: PresetOptions) -> FieldListing:
 
 
 def _channel_columns(
-    source: Path, frame: pd.DataFrame, known: tuple[str, ...], options: PresetOptions
+    source: Path, frame: pd.DataFrame, known: tuple[str, ...], options: LayoutOptions
 ) -> tuple[tuple[str, ...] | None, list[str]]:
     """Return the channels' names, None where one file has all, and the columns of their paths."""
     columns = list(frame.columns)
