@@ -12,7 +12,6 @@ from types import ModuleType
 
 from compute.errors import UsageError
 
-
 COLUMNS = ("protein_column", "class_column")
 
 
