@@ -30,7 +30,7 @@ PUBLIC = {
     "RunDirectory": "compute.storage.run_directory",
     "SensitivityConfig": "compute.runs.variants",
     "check": "compute.runs.describe",
-    "check_model": "compute.runs.describe",
+    "check_model": "compute.runs.check_model",
     "convert": "compute.models.published.convert",
     "demo": "compute.runs.demo",
     "estimate": "compute.runs.estimate",
@@ -41,7 +41,7 @@ PUBLIC = {
     "import_manifest": "compute.importers.manifest",
     "import_paired_cell": "compute.importers.paired_cell",
     "import_pifia": "compute.importers.pifia",
-    "list_models": "compute.models.card",
+    "list_models": "compute.models.card_files",
     "list_sources": "compute.models.published.catalogue",
     "load_model": "compute.models.embedder",
     "make_mosaic": "compute.runs.mosaic",
@@ -78,17 +78,17 @@ if TYPE_CHECKING:
     from compute.importers.manifest import import_manifest as import_manifest
     from compute.importers.paired_cell import import_paired_cell as import_paired_cell
     from compute.importers.pifia import import_pifia as import_pifia
-    from compute.models.card import list_models as list_models
+    from compute.models.card_files import list_models as list_models
     from compute.models.embedder import load_model as load_model
     from compute.models.published.catalogue import list_sources as list_sources
     from compute.models.published.convert import convert as convert
     from compute.models.published.download import fetch as fetch
     from compute.models.training.train import train as train
     from compute.paper.run import published as published
+    from compute.runs.check_model import check_model as check_model
     from compute.runs.config import RunConfig as RunConfig
     from compute.runs.demo import demo as demo
     from compute.runs.describe import check as check
-    from compute.runs.describe import check_model as check_model
     from compute.runs.engines import EngineConfig as EngineConfig
     from compute.runs.estimate import estimate as estimate
     from compute.runs.mosaic import make_mosaic as make_mosaic

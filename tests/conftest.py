@@ -37,7 +37,8 @@ def cards(tmp_path_factory) -> dict[str, Path]:
     """Models with random weights of width 0.1, one per network."""
     import torch
 
-    from compute.models.card import make_card, save_card
+    from compute.models.card import make_card
+    from compute.models.card_files import save_card
     from compute.models.networks import NETWORKS, network_spec
     from compute.models.weights import weights_of, write_weights
 

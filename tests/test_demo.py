@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from compute.models.card import builtin_cards, load_card
+from compute.models.card_files import builtin_cards, load_card
 from compute.runs.demo import EVALUATION
 from compute.runs.describe import check_path
 from compute.schema import Protocol

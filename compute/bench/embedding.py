@@ -21,7 +21,8 @@ from compute.devices import ON_CPU
 from compute.embedding.config import EmbedConfig
 from compute.embedding.shard_threads import ShardThreads
 from compute.embedding.worker import SHARD_CELLS, ShardWorker
-from compute.models.card import load_card, make_card, save_card
+from compute.models.card import make_card
+from compute.models.card_files import FoundModel
 from compute.models.embedder import Embedder, load_model
 from compute.models.networks import network_spec
 from compute.models.weights import weights_of, write_weights
@@ -35,7 +36,7 @@ LEAST_SHARE = {"cpu": 0.85, "cuda": 0.7, "mps": 0.7}
 
 def embedding_rows(
     store_path: Path,
-    models: Sequence[Path],
+    models: Sequence[FoundModel],
     machine: Machine,
     precisions: Sequence[str],
     batch_sizes: Sequence[int],
@@ -49,7 +50,7 @@ def embedding_rows(
     store_path
         Folder of a crop store.
     models
-        Paths of model cards.
+        The models, as they were found.
     machine
         The device to use, with its measured limits.
     precisions
@@ -67,10 +68,10 @@ def embedding_rows(
         One for each model, precision and batch size.
     """
     device = torch.device(machine.device)
-    for card in models:
+    for found in models:
         for precision in precisions:
             for batch_size in batch_sizes:
-                model = load_model(card, device)
+                model = load_model(found, device)
                 config = EmbedConfig(
                     precision=precision, batch_size=batch_size, second_readings=False
                 )
@@ -151,32 +152,30 @@ def _measure(
     return crops, alone.wall, end_to_end.wall
 
 
-def full_width(card: Path, folder: Path) -> Path:
+def full_width(model: FoundModel, folder: Path) -> FoundModel:
     """Make a model of the same network at the published width, with random weights.
 
     Speed does not depend on what the weights are.
 
     Parameters
     ----------
-    card
-        Path of a card of the network.
+    model
+        A model of the network.
     folder
-        Folder that gets the new card and its weights.
+        Folder that gets its weights.
 
     Returns
     -------
-    Path
-        Path of the new card.
+    FoundModel
+        The wide model.
     """
-    like = load_card(card)
+    like = model.card
     torch.manual_seed(0)
-    network = network_spec(like.network).build(1.0, len(like.classes))
+    network = network_spec(like.source).build(1.0, len(like.classes))
     file = f"{like.name}-full.safetensors"
     digest = write_weights(folder / file, weights_of(network))
-    made = make_card(
-        like.network, name=like.name, weights=file, sha256=digest, width=1.0,
+    card = make_card(
+        like.source, name=like.name, weights=file, sha256=digest, width=1.0,
         trained_on="nothing: random weights", simulated=True, classes=list(like.classes),
     )  # fmt: skip
-    path = folder / f"{like.name}-full.toml"
-    save_card(made, path)
-    return path
+    return FoundModel(card, folder)

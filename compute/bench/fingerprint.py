@@ -32,6 +32,7 @@ from compute.embedding.tables import embed_crops
 from compute.errors import UsageError, unknown_value
 from compute.images.distance import steps_from
 from compute.models.card import select_channels
+from compute.models.card_files import FoundModel
 from compute.models.embedder import load_model
 from compute.schema import Condition
 from compute.store.reader import CropArrays, CropStore
@@ -79,7 +80,11 @@ class Sides:
 
 
 def fingerprint_rows(
-    path: Path, cards: Sequence[Path], config: FingerprintConfig, paste: str, device: torch.device
+    path: Path,
+    found: Sequence[FoundModel],
+    config: FingerprintConfig,
+    paste: str,
+    device: torch.device,
 ) -> Iterator[Row]:
     """Tell composites from unaltered crops, under each condition, pasted in two ways.
 
@@ -87,8 +92,8 @@ def fingerprint_rows(
     ----------
     path
         A crop store.
-    cards
-        Cards of the models whose embeddings are tried.
+    found
+        The models whose embeddings are tried, as they were found.
     config
         What is tried, and how hard.
     paste
@@ -114,7 +119,7 @@ def fingerprint_rows(
     arrays = store.arrays()
     scales = measure(EmbedConfig.harmonise, store.cells, store.windows, arrays, config.seed)
     protein, fold, chosen = _dealt(store, config)
-    models = [load_model(card, device) for card in cards]
+    models = [load_model(model.bound(store.size, store.pixel_size), device) for model in found]
     channels = [select_channels(model.card, store.channels) for model in models]
 
     def tried(

@@ -58,7 +58,8 @@ def need(model: Embedder, batch: int) -> Need:
         weights = sum(p.numel() * p.element_size() for p in layer.parameters())
         moved += weights + sum(t.numel() * t.element_size() for t in (*given, result))
 
-    leaves = [m for m in model.network.modules() if not list(m.children())]
+    module = model.module
+    leaves = [m for m in module.modules() if not list(m.children())] if module else []
     hooks = [leaf.register_forward_hook(count) for leaf in leaves]
     shape = (batch, len(model.card.channels), model.card.size, model.card.size)
     try:

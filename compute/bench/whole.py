@@ -20,7 +20,7 @@ from compute.bench.stages import import_rows, plan_row, stage_rows
 from compute.bench.table import Row
 from compute.devices import choose_device, cores
 from compute.embedding.config import EmbedConfig
-from compute.models.card import builtin_cards, resolve_models
+from compute.models.card_files import builtin_cards, resolve_models
 from compute.runs.config import RunConfig
 from compute.runs.demo import EVALUATION
 from compute.runs.pipeline import run_store

@@ -12,7 +12,7 @@ import typer
 
 from compute import amounts
 from compute.cli import console
-from compute.cli.options import Device, Seed, Split, StoreArgument, names
+from compute.cli.options import Device, Seed, Split, StoreArgument, Trust, names
 from compute.errors import UsageError
 from compute.models.precision import STORED
 from compute.models.training.options import TrainingOptions
@@ -26,22 +26,26 @@ app = typer.Typer()
 @app.command()
 def models(
     action: Annotated[str | None, typer.Argument(help="`check`, or nothing to list.")] = None,
-    card: Annotated[Path | None, typer.Argument(help="A model card.")] = None,
+    model: Annotated[
+        str | None, typer.Argument(help="Name of a shipped model, or path of a model card.")
+    ] = None,
     store: Annotated[Path | None, typer.Argument(help="A crop store to read.")] = None,
+    trust: Trust = False,
 ) -> None:
     """List the shipped models, or check that a card's model can read a store.
 
     Example: bystander models check my-model.toml store
     """
-    from compute.runs.describe import check_model, describe_models
+    from compute.runs.check_model import check_model
+    from compute.runs.describe import describe_models
 
     if action is None:
         lines = describe_models()
-    elif action == "check" and card is not None and store is not None:
-        lines = check_model(card, store).lines()
+    elif action == "check" and model is not None and store is not None:
+        lines = check_model(model, store, trusted=trust).lines()
     else:
         raise UsageError(
-            "Nothing is known of that.", "Use `bystander models` or `models check CARD STORE`."
+            "Nothing is known of that.", "Use `bystander models` or `models check MODEL STORE`."
         )
     for line in lines:
         console.out.print(line, markup=False)

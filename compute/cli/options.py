@@ -47,6 +47,10 @@ Separators = Annotated[
 Project = Annotated[
     str | None, typer.Option(help="Take planes of a Z stack as one: max. Default: refused.")
 ]
+Trust = Annotated[
+    bool,
+    typer.Option("--trust", help="Let foreign code run that models bring; their cards name it."),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Jobs = Annotated[int | None, typer.Option(help="Processes for the pair tests; default: all cores.")]
 Engine = Annotated[

@@ -48,6 +48,7 @@ from compute.cli.options import (
     Split,
     StoreArgument,
     StorePlace,
+    Trust,
     Workers,
     names,
 )
@@ -128,6 +129,7 @@ def plan(
     compiled: Compiled = EmbedConfig.compiled,
     device: Device = "auto",
     jobs: Jobs = None,
+    trust: Trust = False,
 ) -> None:
     """Print what a run would do: trials, time from a short calibration, disk.
 
@@ -157,7 +159,8 @@ def plan(
         examples=examples,
         keep_embeddings=not drop_embeddings,
     )
-    for line in report(estimate(store, names(models), config, device=device, jobs=jobs)):
+    found = estimate(store, names(models), config, device=device, jobs=jobs, trusted=trust)
+    for line in report(found):
         console.out.print(line, markup=False)
 
 
@@ -199,6 +202,7 @@ def run(
     address: Address = EngineConfig.address,
     cache: Cache = None,
     name: Annotated[str | None, typer.Option(help="Shown in the dashboard.")] = None,
+    trust: Trust = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete what is there first.")] = False,
 ) -> None:
     """Run models over all background conditions; interrupted, the same command goes on.
@@ -243,7 +247,7 @@ def run(
     with console.progress() as report:
         done, worked = run_or_resume(
             store, out, names(models), config, engine=where, device=device, jobs=jobs, cache=cache,
-            fresh=fresh, name=name, progress=report, notice=console.notice,
+            fresh=fresh, name=name, trusted=trust, progress=report, notice=console.notice,
         )  # fmt: skip
     if not worked:
         console.out.print(f"{out} is finished already; nothing to do (--fresh begins anew).")

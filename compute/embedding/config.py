@@ -17,6 +17,7 @@ from compute.backgrounds.config import (
     PlanConfig,
 )
 from compute.errors import BystanderError, UsageError, unknown_value
+from compute.models.card_files import FoundModel
 from compute.models.precision import PRECISIONS
 from compute.schema import CONDITIONS, STEP_CONDITIONS, STEPS, Condition, Reading
 from compute.storage.paths import RunPaths
@@ -238,7 +239,7 @@ class EmbedJob:
     store
         The crop store.
     models
-        Paths of the model cards.
+        The models, found and bound to the store.
     plan, config
         Settings of the run's plan and of embedding.
     device
@@ -250,7 +251,7 @@ class EmbedJob:
 
     run: Path
     store: Path
-    models: tuple[Path, ...]
+    models: tuple[FoundModel, ...]
     plan: PlanConfig
     config: EmbedConfig
     device: str

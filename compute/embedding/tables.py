@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from compute.backgrounds.compose import Composed
 from compute.devices import BatchSize
@@ -24,6 +25,7 @@ def embed_crops(
     channels: Sequence[int],
     batch_size: int,
     normalisation: str,
+    masks: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
     """Embed composed crops.
 
@@ -34,11 +36,13 @@ def embed_crops(
     crops
         T synthetic crops with their cells' unaltered ones.
     channels
-        Numbers of the store's channels that the model reads, in its order.
+        Numbers of the store's channels that the model reads, in its order; −1 for zeros.
     batch_size
         Crops per forward pass; 0 leaves it to the device.
     normalisation
         One of `compute.embedding.config.NORMALISATION`.
+    masks
+        Masks of the centre cells, shape (T, H, W), where the model needs them; None by default.
 
     Returns
     -------
@@ -55,12 +59,27 @@ def embed_crops(
     step = BatchSize(batch_size, model.device).now
     for start in range(0, len(vectors), step):
         rows = slice(start, start + step)
-        images = torch.from_numpy(crops.images[rows][:, picked])
+        images = pick_channels(torch.from_numpy(crops.images[rows]), picked)
         reference = None
         if normalisation == "locked":
-            reference = torch.from_numpy(crops.unaltered[crops.reference[rows]][:, picked])
-        vectors[rows] = model(images, reference).cpu().numpy()
+            whole = torch.from_numpy(crops.unaltered[crops.reference[rows]])
+            reference = pick_channels(whole, picked)
+        mask = None
+        if model.needs_mask and masks is not None:
+            mask = torch.from_numpy(masks[rows]).to(model.device)
+        vectors[rows] = model(images, reference, mask=mask).cpu().numpy()
     return finite(model, vectors)
+
+
+def pick_channels(images: Tensor, picked: Sequence[int]) -> Tensor:
+    """Take some channels of N×C×H×W images, zeros for −1; no copy where all are taken in order."""
+    if list(picked) == list(range(images.shape[1])):
+        return images
+    chosen = images[:, [max(channel, 0) for channel in picked]]
+    for place, channel in enumerate(picked):
+        if channel < 0:
+            chosen[:, place] = 0
+    return chosen
 
 
 def second_readings(trials: pd.DataFrame, conditions: Collection[Condition]) -> NDArray[np.int64]:

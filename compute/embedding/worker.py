@@ -27,7 +27,14 @@ from compute.backgrounds.plan import Plan
 from compute.devices import BatchSize, Transfer
 from compute.embedding.config import EmbedConfig, EmbedJob, ShardError
 from compute.embedding.shard_threads import ShardThreads
-from compute.embedding.tables import embeddings_table, finite, second_readings, trials_table
+from compute.embedding.tables import (
+    embeddings_table,
+    finite,
+    pick_channels,
+    second_readings,
+    trials_table,
+)
+from compute.images.dilation import to_masks
 from compute.models.card import select_channels
 from compute.models.embedder import Embedder, load_model
 from compute.schema import Reading
@@ -66,6 +73,9 @@ class _Shard:
         The models whose embeddings are not there.
     inputs
         What its crops are composed from, on the device once they have `arrived`.
+    masks
+        Masks of the centre cells, in the order of `CropInputs.unaltered`, on the device; None where
+        no missing model needs them.
     arrived
         The event that says so, for `compute.devices.Transfer.wait`.
     vectors, locked
@@ -80,6 +90,7 @@ class _Shard:
     again: NDArray[np.int64]
     missing: list[Embedder]
     inputs: CropInputs
+    masks: Tensor | None
     arrived: Any
     vectors: dict[str, Tensor]
     locked: dict[str, Tensor]
@@ -119,9 +130,10 @@ class ShardWorker:
         self._models, self._config = list(models), config
         read = {m.name: select_channels(m.card, store.channels) for m in models}
         # Only what a model reads is composed; each finds its own among that.
-        self._composed = sorted({channel for some in read.values() for channel in some})
+        self._composed = sorted({c for some in read.values() for c in some if c >= 0})
         self._channels = {
-            name: [self._composed.index(channel) for channel in some] for name, some in read.items()
+            name: [self._composed.index(c) if c >= 0 else c for c in some]
+            for name, some in read.items()
         }
         self._ranges = plan.shards(SHARD_CELLS)
         self._readings = config.readings(plan.config.composed)
@@ -260,9 +272,17 @@ class ShardWorker:
             return {m.name: torch.empty((rows, m.dimension), device=self._device) for m in missing}
 
         return _Shard(
-            number, trials, centre, scaled, again, missing, moved, arrived,
-            empty(len(other)), empty(len(again)),
+            number, trials, centre, scaled, again, missing, moved,
+            self._masks(trials, missing), arrived, empty(len(other)), empty(len(again)),
         )  # fmt: skip
+
+    def _masks(self, trials: pd.DataFrame, models: Sequence[Embedder]) -> Tensor | None:
+        """Read the centre cells' masks, U×H×W, if any of some models needs them."""
+        if not any(model.needs_mask for model in models):
+            return None
+        mask, _ = self._arrays.outlines(np.unique(trials["cell"].to_numpy()))
+        masks = to_masks(mask, self._arrays.images.shape[-1])
+        return torch.from_numpy(masks).to(self._device)
 
     def _gather(self, trials: pd.DataFrame) -> CropInputs:
         """Read what trials are composed from, in the channels that any model reads."""
@@ -302,13 +322,18 @@ class ShardWorker:
         centre = inputs.unaltered.index_select(0, cell)
         for model in shard.missing:
             picked = self._channels[model.name]
-            own, whole = _channels(images, picked), _channels(centre, picked)
+            own, whole = pick_channels(images, picked), pick_channels(centre, picked)
+            masks = None
+            if model.needs_mask and shard.masks is not None:
+                masks = shard.masks.index_select(0, inputs.centre_row[rows])
             shard.vectors[model.name][rows] = model(
-                own, whole if locked else None, config.precision
+                own, whole if locked else None, config.precision, masks
             )
             if len(again):
                 other = None if locked else whole
-                shard.locked[model.name][first:last] = model(own[again], other, config.precision)
+                shard.locked[model.name][first:last] = model(
+                    own[again], other, config.precision, None if masks is None else masks[again]
+                )
 
     def _write(self, shard: _Shard) -> None:
         """Write a shard's files; those that are there are left alone."""
@@ -344,8 +369,3 @@ class ShardWorker:
                     run.write(path, table, schema.embeddings_schema(model.dimension))
         with self._counting:
             self.embedded += len(trials)
-
-
-def _channels(images: Tensor, picked: list[int]) -> Tensor:
-    """Take some channels of N×C×H×W images; without a copy where all are taken in order."""
-    return images if picked == list(range(images.shape[1])) else images[:, picked]

@@ -1,49 +1,35 @@
-"""Model cards: what a weights file is, what crops it reads, and where it came from.
+"""Model cards: where a model comes from, and how crops get into it and embeddings out of it.
 
-Layer: TOML files and frozen dataclasses; needs no torch. A card is a TOML file that lies beside its
-safetensors file. It is checked when it is made, so that whoever has a `ModelCard` need not check it
-again.
+Layer: frozen dataclasses; needs no torch and no files (`compute.models.card_files` reads and finds
+them). A card is checked when it is made, so that whoever has a `ModelCard` need not check it again.
 """
 
 import json
 import re
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from difflib import get_close_matches
 from hashlib import sha256 as new_sha256
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from compute.errors import BystanderError, InputError, UsageError, unknown_value
-from compute.models.networks import DEFAULT_POOLING, NETWORKS, network_spec
-from compute.models.scaling import scaling_named
-from compute.shipped import WEIGHTS
-from compute.storage.atomic_files import writing
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-POOLINGS: Mapping[str, "Callable[[Tensor], Tensor]"] = MappingProxyType(
-    {
-        "max": lambda maps: maps.amax(dim=(-2, -1)),
-        "mean": lambda maps: maps.mean(dim=(-2, -1)),
-    }
+from compute.errors import InputError, UsageError, unknown_value
+from compute.models.networks import DEFAULT_POOLING, NetworkSpec
+from compute.models.recipe import (
+    CHANNEL_USES,
+    FITS,
+    INPUTS,
+    INTERPOLATIONS,
+    NO_CHANNEL,
+    POOLINGS,
+    WINDOWS,
+    channel_problem,
 )
-"""How activations become embeddings, N×K×h×w to N×K, by the name that cards use."""
+from compute.models.scaling import PARAMETERS, scaling_named
+from compute.models.sources import SOURCES, Source, built_in, split_source
 
-WINDOWS: Mapping[str, tuple[tuple[float, float], ...]] = MappingProxyType(
-    {
-        "centre": ((0.5, 0.5),),
-        "five": ((0.5, 0.5), (0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)),
-    }
-)
-"""Where the network's input is cut from the crop: rows and columns as shares of the margin.
-
-With more than one window their embeddings are averaged: `extractCrops` in DeepLoc's
-`preprocess_images.py` takes the centre and the four corners.
-"""
+LARGEST = 4096
+"""Side of a crop or of a network's input, in pixels, at most."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -51,38 +37,72 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class ModelCard:
-    """One model: a network, its weights, and how crops get into it.
+    """One model: where it comes from, and its recipe.
 
     Parameters
     ----------
     name
         Letters, digits, `_`, `.`, `-`; folders and legends bear it.
-    network
-        Key of `compute.models.networks.NETWORKS`.
-    weights
-        Name of the safetensors file beside the card.
-    sha256
-        SHA-256 of that file, 64 hexadecimal digits.
+    source
+        Name of one of our networks, or a key of `compute.models.sources.SOURCES` with what belongs
+        behind its colon.
     trained_on
         What it was trained on, in words.
     simulated
         Whether that data was simulated.
-    width
-        Network width, above 0 and at most 16; 1 as published.
     channels
-        Channel names in the network's order.
-    size
-        Side of the crops in pixels, at least that of the network's input and at most 4096.
+        The store's names of the channels, in the network's order; `NO_CHANNEL` for one that is
+        given as zeros.
     scaling
         Key of `compute.models.scaling.SCALINGS`.
     layer
         Name of the activation that serves as embedding.
     pooling
-        Key of `POOLINGS`; a dense layer's output is taken as it is.
+        Key of `compute.models.recipe.POOLINGS`; vectors are taken as they are.
+    weights
+        Name of the file beside the card; empty, the default, where the source has none.
+    sha256
+        SHA-256 of that file, 64 hexadecimal digits; empty, the default, without one.
+    width
+        Width of one of our networks, above 0 and at most 16; 1, the default, as published.
+    seed
+        Of weights that are drawn; 0 by default.
+    channel_use
+        Key of `compute.models.recipe.CHANNEL_USES`; ``"together"`` by default.
+    inputs
+        Channels of the network's input; 0, the default, for one for each of `channels` together,
+        or else three.
+    size
+        Side of the crops in pixels, at most 4096; 0, the default, for any.
+    crop_pixel_size
+        Micrometres a pixel of the crops; 0, the default, where it is not known. Stores say it.
+    pixel_size
+        Micrometres a pixel that crops are brought to; 0, the default, leaves them.
+    input_size
+        Side of the network's input in pixels, at most 4096; 0, the default, takes whole crops.
+    fit
+        Key of `compute.models.recipe.FITS`; ``"cut"`` by default.
     windows
-        Key of `WINDOWS`.
+        Key of `compute.models.recipe.WINDOWS`, of what is cut; ``"centre"`` by default.
+    interpolation
+        One of `compute.models.recipe.INTERPOLATIONS`, the first by default.
+    percentiles
+        Low and high, of a scaling by percentiles; empty, the default, for its own.
+    value_range
+        Lowest and highest value, of a scaling by a range; empty by default.
+    mean, deviation
+        Subtracted from, and divided into, each of the network's inputs after scaling; empty, the
+        default, for neither.
+    layers
+        Several layers, each of which is a model of its own; empty, the default, for `layer` alone.
+    prefix_tokens
+        Tokens before those of patches; −1, the default, where the network says it itself.
     classes
         Names of the network's outputs, in order; empty, the default, for one that has no classes.
+    command
+        Program and arguments that answer over a pipe; empty by default.
+    revision
+        The revision that was looked at, of what has several; empty by default.
     publication, license, notes
         What a reader should know of it; empty by default.
     created_by
@@ -93,23 +113,39 @@ class ModelCard:
     InputError
         A value is of the wrong type or out of range.
     UsageError
-        The network, scaling, layer, pooling or window arrangement does not exist.
+        The source, scaling, layer, pooling or something else that has a name does not exist.
     """
 
     name: str
-    network: str
-    weights: str
-    sha256: str
+    source: str
     trained_on: str
     simulated: bool
-    width: float
     channels: tuple[str, ...]
-    size: int
     scaling: str
     layer: str
     pooling: str
-    windows: str
+    weights: str = ""
+    sha256: str = ""
+    width: float = 1.0
+    seed: int = 0
+    channel_use: str = "together"
+    inputs: int = 0
+    size: int = 0
+    crop_pixel_size: float = 0.0
+    pixel_size: float = 0.0
+    input_size: int = 0
+    fit: str = "cut"
+    windows: str = "centre"
+    interpolation: str = INTERPOLATIONS[0]
+    percentiles: tuple[float, ...] = ()
+    value_range: tuple[float, ...] = ()
+    mean: tuple[float, ...] = ()
+    deviation: tuple[float, ...] = ()
+    layers: tuple[str, ...] = ()
+    prefix_tokens: int = -1
     classes: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    revision: str = ""
     publication: str = ""
     license: str = ""
     notes: str = ""
@@ -123,57 +159,97 @@ class ModelCard:
                     f"Model card: {field.name} = {value!r} is not {check.words}.",
                     f"Write {field.name} = {check.example}.",
                 )
-        spec = network_spec(self.network)
+        spec = built_in(self.source)
         _require(bool(_NAME.fullmatch(self.name)), "name", self.name, "a plain name like pifia-2")
-        _require(
-            Path(self.weights).name == self.weights and self.weights.endswith(".safetensors"),
-            "weights",
-            self.weights,
-            "the name of a .safetensors file beside the card",
-        )
-        _require(bool(_SHA256.fullmatch(self.sha256)), "sha256", self.sha256, "64 digits 0-9a-f")
+        _check_weights(self)
         _require(0 < self.width <= 16, "width", self.width, "a number above 0, at most 16")
-        _require(
-            len(self.channels) == len(spec.channels) == len(set(self.channels)),
-            "channels",
-            list(self.channels),
-            f"{len(spec.channels)} different name(s), as {spec.title} reads "
-            + " and ".join(spec.channels),
-        )
-        _require(
-            len(self.classes) == len(set(self.classes)) and bool(self.classes) == spec.classes,
-            "classes",
-            list(self.classes[:5]),
-            "different names, one per output" if spec.classes else "empty: it has no classes",
-        )
-        scaling_named(self.scaling)
-        _known("embedding layer of " + self.network, self.layer, spec.layers)
-        _known("pooling", self.pooling, POOLINGS)
-        _known("window arrangement", self.windows, WINDOWS)
-        least = spec.input_size + (len(WINDOWS[self.windows]) > 1)
-        _require(
-            least <= self.size <= 4096,
-            "size",
-            self.size,
-            f"between {least} and 4096 pixels for {self.windows!r} windows of {spec.input_size}",
-        )
+        _require(0 <= self.seed < 2**63, "seed", self.seed, "a whole number from 0")
+        for field_name, value, known in (
+            ("channel use", self.channel_use, CHANNEL_USES),
+            ("pooling", self.pooling, POOLINGS),
+            ("fit", self.fit, FITS),
+            ("window arrangement", self.windows, WINDOWS),
+            ("interpolation", self.interpolation, dict.fromkeys(INTERPOLATIONS)),
+        ):
+            if value not in known:
+                raise unknown_value(field_name, value, known)
+        if spec is None:
+            _check_channels(self)
+        else:
+            _check_built_in(self, spec)
+        _check_sizes(self)
+        _check_scaling(self)
 
     @property
-    def dimension(self) -> int:
-        """Length of the embedding."""
-        return network_spec(self.network).layers[self.layer].dimension(self.width)
+    def kind(self) -> Source:
+        """What is known of its source."""
+        return SOURCES[split_source(self.source)[0]]
+
+    @property
+    def network_inputs(self) -> int:
+        """Channels of the network's input."""
+        together = CHANNEL_USES[self.channel_use].at_a_time == 0
+        return self.inputs or (len(self.channels) if together else INPUTS)
+
+    @property
+    def passes(self) -> int:
+        """How often the network looks at a window."""
+        step = CHANNEL_USES[self.channel_use].at_a_time or len(self.channels)
+        return -(-len(self.channels) // step)
+
+    @property
+    def resampled_size(self) -> int:
+        """Side of a crop in pixels once it has the network's pixel size."""
+        if not (self.pixel_size and self.crop_pixel_size):
+            return self.size
+        return max(1, round(self.size * self.crop_pixel_size / self.pixel_size))
+
+    @property
+    def window(self) -> int:
+        """Side of the network's input in pixels; that of the whole crop where it takes any."""
+        return self.input_size or self.resampled_size
 
     @property
     def hash(self) -> str:
         """SHA-256 of all that decides the embeddings: the weights and how they are used."""
+        always = (
+            "width", "channels", "size", "scaling", "layer", "pooling", "windows", "sha256",
+        )  # fmt: skip
         deciding = {
-            name: getattr(self, name)
-            for name in (
-                "network", "width", "channels", "size", "scaling", "layer", "pooling", "windows",
-                "sha256",
-            )
-        }  # fmt: skip
+            f.name: getattr(self, f.name)
+            for f in fields(self)
+            if f.name in always or (f.name in _DECIDING and getattr(self, f.name) != f.default)
+        }
+        # What a card says of one of our networks in any case decides nothing more.
+        if built_in(self.source) is not None:
+            deciding.pop("input_size", None)
+        deciding["network"] = self.source
         return new_sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+
+    def bound(self, size: int, pixel_size: float = 0.0) -> "ModelCard":
+        """Return the card for crops of a side in pixels and a pixel size (0 if not known).
+
+        A card that says the side itself keeps it, so that crops of another are refused.
+        """
+        known = pixel_size if self.pixel_size else 0.0
+        return replace(self, size=self.size or size, crop_pixel_size=known)
+
+    def each_layer(self) -> "list[ModelCard]":
+        """Return a card for each of its `layers`, named after them; itself where it has none."""
+        if not self.layers:
+            return [self]
+        return [
+            replace(self, name=f"{self.name}.{_plain(layer)}", layer=layer, layers=())
+            for layer in self.layers
+        ]
+
+
+_DECIDING = (
+    "seed", "channel_use", "inputs", "crop_pixel_size", "pixel_size", "input_size", "fit",
+    "interpolation", "percentiles", "value_range", "mean", "deviation", "prefix_tokens", "command",
+    "revision",
+)  # fmt: skip
+"""Fields that decide embeddings where they are not as by default."""
 
 
 @dataclass(frozen=True)
@@ -185,31 +261,39 @@ class _Type:
     example: str
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30
+
+
 _TYPES: dict[Any, _Type] = {
     str: _Type(lambda v: isinstance(v, str), "text", '"…"'),
     bool: _Type(lambda v: isinstance(v, bool), "true or false", "true or false"),
     int: _Type(lambda v: isinstance(v, int) and not isinstance(v, bool), "a whole number", "64"),
-    float: _Type(
-        lambda v: isinstance(v, int | float) and not isinstance(v, bool), "a number", "1.0"
-    ),
+    float: _Type(_is_number, "a number", "1.0"),
     tuple[str, ...]: _Type(
         lambda v: isinstance(v, tuple) and all(isinstance(i, str) and i for i in v),
         "a list of names",
         '["…", "…"]',
     ),
+    tuple[float, ...]: _Type(
+        lambda v: isinstance(v, tuple) and all(map(_is_number, v)),
+        "a list of numbers",
+        "[0.1, 99.9]",
+    ),
 }
 
 
-def make_card(network: str, **values: Any) -> ModelCard:
-    """Make a card, filling in what its network was published with.
+def make_card(source: str, **values: Any) -> ModelCard:
+    """Make a card, filling in what its source has by default.
 
     Parameters
     ----------
-    network
-        Key of `compute.models.networks.NETWORKS`.
+    source
+        As `ModelCard.source`.
     **values
-        Fields of `ModelCard`; lists may stand for tuples. `width`, `channels`, `size`, `scaling`,
-        `layer`, `pooling`, `windows` and `publication` have the network's values by default.
+        Fields of `ModelCard`; lists may stand for tuples. For one of our networks `width`,
+        `channels`, `size`, `scaling`, `layer`, `pooling`, `windows` and `publication` are by
+        default as it was published.
 
     Returns
     -------
@@ -223,7 +307,6 @@ def make_card(network: str, **values: Any) -> ModelCard:
     UsageError
         A name in the card does not exist.
     """
-    spec = network_spec(network)
     names = [field.name for field in fields(ModelCard)]
     for key in values:
         if key not in names:
@@ -232,131 +315,41 @@ def make_card(network: str, **values: Any) -> ModelCard:
             raise InputError(
                 f"Model card: unknown entry {key!r}.{hint}", f"Allowed: {', '.join(names)}."
             )
-    complete: dict[str, Any] = {
-        "width": 1.0,
-        "channels": spec.channels,
-        "size": spec.crop_size,
-        "scaling": spec.scaling,
-        "layer": spec.default_layer,
-        "pooling": DEFAULT_POOLING,
-        "windows": spec.default_windows,
-        "publication": spec.publication,
-        **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()},
-        "network": network,
-    }
+    given = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    layers = given.get("layers")
+    complete: dict[str, Any] = {**source_defaults(source), **given, "source": source}
+    if isinstance(layers, tuple) and layers and "layer" not in given:
+        complete["layer"] = layers[0]
     missing = [f.name for f in fields(ModelCard) if f.default is MISSING and f.name not in complete]
     if missing:
         raise InputError(f"Model card: missing {', '.join(missing)}.", "Every card must say these.")
     return ModelCard(**complete)
 
 
-def load_card(path: Path | str) -> ModelCard:
-    """Read a card, filling in what it leaves out as `make_card` does.
-
-    Raises
-    ------
-    InputError
-        The file is missing, is not TOML, or an entry is unknown, missing or wrong.
-    """
-    path = Path(path)
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(
-            f"Model card {path} cannot be read: {error.strerror}.",
-            "Give the path of a .toml card; its weights lie beside it.",
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"Model card {path} is not TOML: {error}.", "Correct it at that place."
-        ) from error
-    network = values.pop("network", None)
-    if not isinstance(network, str):
-        raise InputError(f"{path}: network = {network!r} is not a name.", 'Write network = "…".')
-    try:
-        return make_card(network, **values)
-    except BystanderError as error:
-        raise InputError(f"{path}: {error.problem}", error.remedy) from error
-
-
-def card_text(card: ModelCard) -> str:
-    """Return a card as TOML, every field on a line of its own."""
-    return "".join(f"{f.name} = {_toml(getattr(card, f.name))}\n" for f in fields(card))
-
-
-def save_card(card: ModelCard, path: Path | str) -> None:
-    """Write a card to a file, which appears whole or not at all."""
-    with writing(Path(path)) as temporary:
-        temporary.write_text(card_text(card), encoding="utf-8")
-
-
-def builtin_cards() -> dict[str, Path]:
-    """Return the paths of the cards that come with Bystander, by file name without its ending."""
-    return {path.stem: path for path in sorted(WEIGHTS.glob("*.toml"))}
-
-
-def list_models() -> dict[str, ModelCard]:
-    """Read the cards of the models that come with Bystander.
-
-    Returns
-    -------
-    dict
-        Cards by the name that `run` and `estimate` know the model by.
-
-    Examples
-    --------
-    >>> from compute import list_models
-    >>> sorted(list_models())
-    ['deeploc', 'paired_cell', 'pifia']
-    """
-    return {name: load_card(path) for name, path in builtin_cards().items()}
-
-
-def resolve_models(names: Sequence[str]) -> list[Path]:
-    """Turn names of shipped cards and paths of other cards into paths of cards.
-
-    Parameters
-    ----------
-    names
-        Each the name of a shipped card or a path that ends in `.toml`.
-
-    Returns
-    -------
-    list of Path
-        One path for each name, in order.
-
-    Raises
-    ------
-    UsageError
-        A name is not shipped, or two cards share a name (their results would share a folder).
-    InputError
-        A card cannot be read.
-    """
-    shipped = builtin_cards()
-    paths: list[Path] = []
-    seen: dict[str, Path] = {}
-    for name in names:
-        if name not in shipped and not name.endswith(".toml"):
-            if name in NETWORKS:
-                raise UsageError(
-                    f"{name!r} is a network without shipped weights.",
-                    f"Train it (bystander train {name} STORE --out weights), then give its card.",
-                )
-            raise unknown_value("model", name, [*shipped, "or the path of a .toml card"])
-        path = shipped.get(name) or Path(name)
-        card = load_card(path)
-        if card.name in seen:
-            raise UsageError(
-                f"Two models are named {card.name!r}: {seen[card.name]} and {path}.",
-                "Give one of the cards another name.",
-            )
-        seen[card.name] = path
-        paths.append(path)
-    return paths
+def source_defaults(source: str) -> Mapping[str, Any]:
+    """Return what a card of a source says by default; of one of our networks, as published."""
+    spec = built_in(source)
+    if spec is None:
+        return SOURCES[split_source(source)[0]].defaults
+    return {
+        "channels": spec.channels,
+        "size": spec.crop_size,
+        "input_size": spec.input_size,
+        "scaling": spec.scaling,
+        "layer": spec.default_layer,
+        "pooling": DEFAULT_POOLING,
+        "windows": spec.default_windows,
+        "publication": spec.publication,
+    }
 
 
 def select_channels(card: ModelCard, store_channels: Sequence[str]) -> list[int]:
     """Return the numbers of the card's channels among a store's, in the card's order.
+
+    Returns
+    -------
+    list of int
+        −1 for a channel that is given as zeros.
 
     Raises
     ------
@@ -364,33 +357,151 @@ def select_channels(card: ModelCard, store_channels: Sequence[str]) -> list[int]
         The store lacks one of them.
     """
     for channel in card.channels:
-        if channel not in store_channels:
+        if channel not in store_channels and channel != NO_CHANNEL:
             raise UsageError(
                 f"Model {card.name!r} reads channel {channel!r}, which the store lacks: it has "
                 f"{', '.join(store_channels)}.",
                 "Change `channels` in the model's card if the store calls it otherwise.",
             )
-    return [list(store_channels).index(channel) for channel in card.channels]
+    return [
+        -1 if channel == NO_CHANNEL else list(store_channels).index(channel)
+        for channel in card.channels
+    ]
+
+
+def _check_weights(card: ModelCard) -> None:
+    """Refuse a weights file that the source has no use for, or that is not named as one."""
+    kind = card.kind
+    endings = " or ".join(kind.files)
+    if not card.weights and not kind.needs_weights:
+        _require(not card.sha256, "sha256", card.sha256, "nothing, as the card names no weights")
+        return
+    _require(
+        bool(kind.files)
+        and Path(card.weights).name == card.weights
+        and Path(card.weights).suffix in kind.files,
+        "weights",
+        card.weights,
+        f"the name of a {endings} file beside the card" if endings else "nothing: it has none",
+    )
+    _require(bool(_SHA256.fullmatch(card.sha256)), "sha256", card.sha256, "64 digits 0-9a-f")
+
+
+def _check_built_in(card: ModelCard, spec: NetworkSpec) -> None:
+    """Refuse what one of our networks cannot do."""
+    _require(
+        len(card.channels) == len(spec.channels) == len(set(card.channels)),
+        "channels",
+        list(card.channels),
+        f"{len(spec.channels)} different name(s), as {spec.title} reads "
+        + " and ".join(spec.channels),
+    )
+    _require(
+        len(card.classes) == len(set(card.classes)) and bool(card.classes) == spec.classes,
+        "classes",
+        list(card.classes[:5]),
+        "different names, one per output" if spec.classes else "empty: it has no classes",
+    )
+    for layer in (card.layer, *card.layers):
+        if layer not in spec.layers:
+            raise unknown_value("embedding layer of " + card.source, layer, spec.layers)
+    for name, value, only in (
+        ("channel_use", card.channel_use, "together"),
+        ("inputs", card.inputs or len(spec.channels), len(spec.channels)),
+        ("input_size", card.input_size, spec.input_size),
+        ("pooling", POOLINGS[card.pooling].of_map is not None, True),
+    ):
+        _require(value == only, name, value, f"{only!r}: so {spec.title} was published")
+
+
+def _check_channels(card: ModelCard) -> None:
+    """Refuse channels that cannot reach the network as the card says."""
+    real = [channel for channel in card.channels if channel != NO_CHANNEL]
+    _require(
+        bool(real) and len(set(real)) == len(real),
+        "channels",
+        list(card.channels),
+        "different names, one at least",
+    )
+    _require(0 <= card.inputs <= 64, "inputs", card.inputs, "a whole number from 1 to 64")
+    problem = channel_problem(card.channels, card.channel_use, card.network_inputs)
+    _require(not problem, "channels", list(card.channels), f"{problem}; or another `channel_use`")
+    _require(
+        len(card.classes) == len(set(card.classes)), "classes", list(card.classes[:5]),
+        "different names, one per output",
+    )  # fmt: skip
+    _require(
+        len(card.layers) == len(set(card.layers)), "layers", list(card.layers), "different names"
+    )
+
+
+def _check_sizes(card: ModelCard) -> None:
+    """Refuse sizes that are out of range or do not go together."""
+    several = len(WINDOWS[card.windows]) > 1
+    _require(
+        0 <= card.input_size <= LARGEST, "input_size", card.input_size,
+        f"1 to {LARGEST} pixels, or 0 for whole crops",
+    )  # fmt: skip
+    least = card.input_size + several if card.fit == "cut" else 1
+    for name, value in (("pixel_size", card.pixel_size), ("crop_pixel_size", card.crop_pixel_size)):
+        _require(0 <= value < 1e6, name, value, "micrometres a pixel, above 0")
+    if card.size:
+        _require(
+            (card.resampled_size if card.size > 0 else -1) >= least
+            and max(card.size, card.resampled_size) <= LARGEST,
+            "size",
+            card.size,
+            f"between {least} and {LARGEST} pixels for {card.windows!r} windows of "
+            f"{card.input_size}",
+        )
+    _require(
+        card.input_size > 0 or (card.fit == "cut" and not several),
+        "fit",
+        card.fit,
+        '"cut" from the centre, where `input_size` is not said',
+    )
+    _require(
+        card.fit == "cut" or not several, "windows", card.windows, '"centre", unless fit = "cut"'
+    )
+    _require(
+        not (card.pixel_size and card.fit == "resize"), "fit", card.fit,
+        '"pad" or "cut" with a pixel_size, which would be lost by resizing',
+    )  # fmt: skip
+    _require(-1 <= card.prefix_tokens <= 64, "prefix_tokens", card.prefix_tokens, "0 to 64")
+
+
+def _check_scaling(card: ModelCard) -> None:
+    """Refuse numbers that a scaling has no use for, or that are not as it needs them."""
+    scaling_named(card.scaling)
+    for name, wanted in (("percentiles", 100.0), ("value_range", 1e30)):
+        value = getattr(card, name)
+        used = name in PARAMETERS.get(card.scaling, ())
+        right = len(value) == 2 and value[0] < value[1] <= wanted
+        if name == "percentiles":
+            right = right and value[0] >= 0
+        _require(
+            (right or (not value and name == "percentiles")) if used else not value,
+            name,
+            list(value),
+            "two numbers, the lower first" if used else f"nothing: {card.scaling} does not use it",
+        )
+    for name in ("mean", "deviation"):
+        value = getattr(card, name)
+        _require(
+            len(value) in (0, card.network_inputs)
+            and (name == "mean" or min(value, default=1) > 0),
+            name,
+            list(value),
+            f"{card.network_inputs} numbers, one for each of the network's inputs",
+        )
+
+
+def _plain(layer: str) -> str:
+    """Return a layer's name as part of a model's."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", layer)
 
 
 def _require(holds: bool, field: str, value: object, allowed: str) -> None:
     """Refuse a field's value unless a condition holds."""
     if not holds:
         raise InputError(f"Model card: {field} = {value!r} is not allowed.", f"Allowed: {allowed}.")
-
-
-def _known(kind: str, value: str, allowed: Mapping[str, object]) -> None:
-    """Refuse a name that is not a key of `allowed`."""
-    if value not in allowed:
-        raise unknown_value(kind, value, allowed)
-
-
-def _toml(value: object) -> str:
-    """Return one value as TOML; JSON's texts are TOML's, but for the delete character."""
-    if isinstance(value, tuple):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return repr(value)

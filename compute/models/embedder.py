@@ -1,26 +1,28 @@
-"""Models ready to embed crops: a card, its weights, one call from raw images to vectors.
+"""Models ready to embed crops: a card, a network, one call from raw images to vectors.
 
-Layer: reads a card and a weights file; from then on tensors in, tensors out. Cards themselves are
-in `compute.models.card`, which needs no torch.
+Layer: loads a found model; from then on tensors in, tensors out. Cards themselves are in
+`compute.models.card`, which needs no torch.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from compute.errors import InputError, UsageError, unknown_value
 from compute.models import scaling_compiled
-from compute.models.card import POOLINGS, ModelCard, load_card
-from compute.models.networks import network_spec
-from compute.models.networks.blocks import LayeredNetwork, channels_last, fold
+from compute.models.card import ModelCard
+from compute.models.card_files import FoundModel, find_model, source_words
+from compute.models.loaders.network import HookedModule, Network, told
+from compute.models.networks.blocks import LayeredNetwork
 from compute.models.precision import PRECISIONS
 from compute.models.readable import corners
-from compute.models.scaling import scaling_named
-from compute.models.weights import load_weights, read_weights
-from compute.storage.atomic_files import sha256
+from compute.models.recipe import CHANNEL_USES, POOLINGS, pad_or_cut, passes, pool, resize
+from compute.models.scaling import PARAMETERS, scaling_named
 
 
 class Embedder:
@@ -29,16 +31,22 @@ class Embedder:
     Parameters
     ----------
     card
-        The model's card.
+        The model's card, for crops of a known side.
     network
-        The network with its weights in place. The caller must not use it again: it is moved to
-        the device and switched to inference.
+        The network with its weights in place, in inference mode and on the device. The caller must
+        not use it again.
     device
         Where it computes; the CPU by default.
+
+    Raises
+    ------
+    InputError
+        The network does not take what the card's recipe gives it, or gives what cannot be an
+        embedding.
     """
 
     def __init__(
-        self, card: ModelCard, network: LayeredNetwork, device: torch.device | str = "cpu"
+        self, card: ModelCard, network: Network, device: torch.device | str = "cpu"
     ) -> None:
         self.card = card
         self.device = torch.device(device)
@@ -46,30 +54,68 @@ class Embedder:
             # TF32 would round float32 to 10 bits; bfloat16 can be asked for instead.
             torch.backends.cudnn.allow_tf32 = False
             torch.backends.cuda.matmul.allow_tf32 = False
-        self._network = channels_last(network.eval().to(self.device))
-        self._layer: Callable[[Tensor, str], Tensor] = self._network.forward_to
-        self._scale = scaling_named(card.scaling)
-        self._pool = POOLINGS[card.pooling]
-        spec = network_spec(card.network)
-        side = spec.input_size
+        self._network = network
+        self._layer: Callable[[Tensor, str], Tensor] = network.forward_to
+        numbers = {name: getattr(card, name) for name in PARAMETERS.get(card.scaling, ())}
+        self._scale = scaling_named(card.scaling, **numbers)
+        self._compiled = self.device.type == "cpu" and card.scaling in scaling_compiled.SCALERS
+        self._prefix = card.prefix_tokens
+        if self._prefix < 0:
+            self._prefix = int(getattr(network, "prefix_tokens", 0))
+        self._averaged = CHANNEL_USES[card.channel_use].averaged
+        self._moved = [
+            torch.tensor(values, device=self.device).view(1, -1, 1, 1) if values else None
+            for values in (card.mean, card.deviation)
+        ]
+        side = card.window
         self._windows = [
             (slice(top, top + side), slice(left, left + side)) for top, left in corners(card)
         ]
 
     @property
-    def network(self) -> LayeredNetwork:
+    def network(self) -> Network:
         """The network itself, in inference mode."""
         return self._network
+
+    @property
+    def module(self) -> nn.Module | None:
+        """The PyTorch module in it; None where there is none that can be looked into."""
+        if isinstance(self._network, HookedModule):
+            return self._network.module
+        return self._network if isinstance(self._network, nn.Module) else None
 
     @property
     def name(self) -> str:
         """The card's name."""
         return self.card.name
 
-    @property
+    @cached_property
     def dimension(self) -> int:
-        """Length of an embedding."""
-        return self.card.dimension
+        """Length of an embedding, found from two dark crops.
+
+        Raises
+        ------
+        InputError
+            The network does not take crops as the card gives them, or what it gives is no embedding
+            for each.
+        """
+        card = self.card
+        what = f"Model {card.name!r}: {source_words(card)}, given {self._given()},"
+        with told(what, "Check `channels`, `inputs`, `input_size` and `layer` in its card."):
+            blank = torch.zeros(2, len(card.channels), card.size, card.size, device=self.device)
+            mask = torch.ones(2, card.size, card.size, device=self.device)
+            found = self.forward(blank, mask=mask if self.needs_mask else None)
+        if found.ndim != 2 or len(found) != 2 or not found.shape[1]:
+            raise InputError(
+                f"{what} gives an array of {'×'.join(map(str, found.shape))} for 2 crops.",
+                "Name a layer that gives a map, tokens or vectors for each crop.",
+            )
+        return found.shape[1]
+
+    @property
+    def needs_mask(self) -> bool:
+        """Whether it must be given the centre cells' masks."""
+        return POOLINGS[self.card.pooling].by_mask
 
     @property
     def hash(self) -> str:
@@ -78,11 +124,17 @@ class Embedder:
 
     def compile(self) -> None:
         """Have PyTorch compile the network at its first use, which pays on GPUs."""
-        self._layer = torch.compile(self._network.forward_to)
+        # Of other networks a layer may end the computation by force, which cannot be compiled.
+        if isinstance(self._network, LayeredNetwork):
+            self._layer = torch.compile(self._network.forward_to)
 
     @torch.inference_mode()
     def __call__(
-        self, images: Tensor, reference: Tensor | None = None, precision: str = "float32"
+        self,
+        images: Tensor,
+        reference: Tensor | None = None,
+        precision: str = "float32",
+        mask: Tensor | None = None,
     ) -> Tensor:
         """Embed crops.
 
@@ -107,7 +159,7 @@ class Embedder:
             The images are not of the card's channels and size, or the reference is of another
             shape; or there is no such precision.
         """
-        return self.forward(self.scale(images, reference), precision)
+        return self.forward(self.scale(images, reference), precision, mask)
 
     @torch.inference_mode()
     def scale(self, images: Tensor, reference: Tensor | None = None) -> Tensor:
@@ -134,12 +186,14 @@ class Embedder:
         images = images.to(self.device)
         if reference is not None:
             reference = reference.to(self.device)
-        if self.device.type == "cpu" and self.card.scaling in scaling_compiled.SCALERS:
+        if self._compiled:
             return scaling_compiled.scale(self.card.scaling, images, reference)
         return self._scale(images, reference)
 
     @torch.inference_mode()
-    def forward(self, scaled: Tensor, precision: str = "float32") -> Tensor:
+    def forward(
+        self, scaled: Tensor, precision: str = "float32", mask: Tensor | None = None
+    ) -> Tensor:
         """Embed crops that are scaled already: the network, pooling, mean over windows.
 
         Parameters
@@ -148,6 +202,8 @@ class Embedder:
             N×C×H×W, as `scale` gives them, on the model's device.
         precision
             Key of `PRECISIONS`; ``"float32"`` by default.
+        mask
+            Masks of the centre cells, N×H×W, where pooling needs them; None by default.
 
         Returns
         -------
@@ -162,23 +218,60 @@ class Embedder:
         if precision not in PRECISIONS:
             raise unknown_value("precision", precision, PRECISIONS)
         total: Tensor | None = None
-        for rows, columns in self._windows:
-            window = scaled[:, :, rows, columns].contiguous(memory_format=torch.channels_last)
-            with torch.autocast(
-                self.device.type, getattr(torch, precision), enabled=precision != "float32"
-            ):
-                embedding = self._layer(window, self.card.layer)
-            if precision != "float32":
-                embedding = embedding.float()
-            if embedding.ndim == 4:
-                embedding = self._pool(embedding)
+        for window, seen in self._inputs(scaled, mask):
+            joined = [self._one(part, seen, precision) for part in window]
+            embedding = joined[0] if len(joined) == 1 else self._joined(joined)
             total = embedding if total is None else total + embedding
         if total is None:
             raise UsageError(f"Model {self.name!r} has no windows.", "Correct its card.")
         return total / len(self._windows) if len(self._windows) > 1 else total
 
+    def _inputs(
+        self, scaled: Tensor, mask: Tensor | None
+    ) -> Iterator[tuple[list[Tensor], Tensor | None]]:
+        """Yield what the network gets of each window: its passes, and the mask in it."""
+        card = self.card
+        whole = [scaled] if mask is None else [scaled, mask[:, None].to(scaled.dtype)]
+        if card.resampled_size != card.size:
+            whole = [resize(each, card.resampled_size, card.interpolation) for each in whole]
+        if card.fit == "resize":
+            whole = [resize(each, card.window, card.interpolation) for each in whole]
+        elif card.fit == "pad":
+            whole = [pad_or_cut(each, card.window) for each in whole]
+        for rows, columns in self._windows:
+            cut, *seen = [each[:, :, rows, columns] for each in whole]
+            cut = cut.contiguous(memory_format=torch.channels_last)
+            given = passes(cut, card.channel_use, card.network_inputs)
+            mean, deviation = self._moved
+            if mean is not None:
+                given = [each - mean.to(each.dtype) for each in given]
+            if deviation is not None:
+                given = [each / deviation.to(each.dtype) for each in given]
+            yield given, seen[0][:, 0] if seen else None
+
+    def _one(self, images: Tensor, mask: Tensor | None, precision: str) -> Tensor:
+        """Embed what the network gets in one pass."""
+        with torch.autocast(
+            self.device.type, getattr(torch, precision), enabled=precision != "float32"
+        ):
+            found = self._layer(images, self.card.layer)
+        if precision != "float32":
+            found = found.float()
+        return pool(found, self.card.pooling, self._prefix, mask)
+
+    def _joined(self, embeddings: list[Tensor]) -> Tensor:
+        """Average the embeddings of several passes, or join them."""
+        if self._averaged:
+            return torch.stack(embeddings).mean(0)
+        return torch.cat(embeddings, dim=1)
+
+    def _given(self) -> str:
+        """Say what the network gets: ``3×224×224``."""
+        side = self.card.window
+        return f"{self.card.network_inputs}×{side}×{side}"
+
     @torch.inference_mode()
-    def rounding(self, images: Tensor, precision: str) -> float:
+    def rounding(self, images: Tensor, precision: str) -> float | None:
         """Measure the rounding error of a precision: the largest relative distance from float64.
 
         Parameters
@@ -190,10 +283,12 @@ class Embedder:
 
         Returns
         -------
-        float
+        float or None
             Largest of the N values ‖a − b‖ / ‖b‖, where a is the embedding and b the one computed
-            as float64 on the CPU.
+            as float64 on the CPU; None for networks that are no PyTorch modules of ours.
         """
+        if not isinstance(self._network, LayeredNetwork):
+            return None
         exact = Embedder(self.card, copy.deepcopy(self._network).cpu().double())
         scaled = self.scale(images)
         best = exact.forward(scaled.cpu().double())
@@ -203,20 +298,25 @@ class Embedder:
 
 
 def load_model(
-    card: ModelCard | Path | str,
+    model: FoundModel | ModelCard | Path | str,
     device: torch.device | str = "cpu",
     folder: Path | str | None = None,
+    *,
+    trusted: bool = False,
 ) -> Embedder:
-    """Load a model, running no code from its files.
+    """Load a model. Foreign code that it brings runs only if it is trusted.
 
     Parameters
     ----------
-    card
-        Path of a card, or a card whose weights lie in `folder`.
+    model
+        A model that was found, name of a shipped one, path of a card, or a card whose weights lie
+        in `folder`.
     device
         Where it is to compute; the CPU by default.
     folder
         Folder of the weights; by default the one of the card's file.
+    trusted
+        Whether foreign code may run; False by default.
 
     Returns
     -------
@@ -229,7 +329,8 @@ def load_model(
         The card or the weights are missing or damaged, the weights are not those the card names,
         or do not fit the network.
     UsageError
-        A card is given without the folder of its weights.
+        A card is given without the folder of its weights, or one that does not say the size of its
+        crops; or foreign code is not trusted.
 
     Examples
     --------
@@ -239,26 +340,24 @@ def load_model(
     >>> model(torch.rand(5, 2, 64, 64)).shape[0]
     5
     """
-    if not isinstance(card, ModelCard):
-        folder = Path(card).parent if folder is None else folder
-        card = load_card(card)
-    if folder is None:
+    if isinstance(model, ModelCard):
+        model = FoundModel(model, None if folder is None else Path(folder), trusted)
+    elif not isinstance(model, FoundModel):
+        model = find_model(model, trusted=trusted)
+    card, kind = model.card, model.card.kind
+    if kind.runs and not model.trusted:
         raise UsageError(
-            f"Where the weights of model {card.name!r} lie is not known.",
-            "Give their folder, or the path of the card instead of the card.",
+            f"Model {card.name!r} runs foreign code: {kind.runs.format(card=card)}.",
+            "If you trust it, give --trust (in Python: trusted=True).",
         )
-    path = Path(folder) / card.weights
-    tensors = read_weights(path)
-    found = sha256(path)
-    if found != card.sha256:
-        raise InputError(
-            f"{path} is not the file that the card of {card.name!r} describes: its sha256 is "
-            f"{found}, the card says {card.sha256}.",
-            "Fetch or convert the weights again, or correct the card if it should be this file.",
+    if not card.size:
+        raise UsageError(
+            f"The card of {card.name!r} does not say the side of its crops.",
+            "Write `size` in it, or bind it to a store (`FoundModel.bound`).",
         )
-    spec = network_spec(card.network)
-    network = spec.build(card.width, len(card.classes))
-    load_weights(network, tensors, str(path))
-    if not spec.layers[card.layer].linear:
-        fold(network)
-    return Embedder(card, network, device)
+    module, function = kind.loader.split(":")
+    load: Callable[[FoundModel, torch.device], Network] = getattr(import_module(module), function)
+    where = torch.device(device)
+    embedder = Embedder(card, load(model, where), where)
+    _ = embedder.dimension  # A network that does not take the crops is refused here.
+    return embedder

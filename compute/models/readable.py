@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from compute.errors import InputError, UsageError
-from compute.models.card import WINDOWS, ModelCard
-from compute.models.networks import NetworkSpec, network_spec
+from compute.models.card import ModelCard
+from compute.models.card_files import FoundModel, Model, resolve_models
+from compute.models.networks import NetworkSpec
+from compute.models.recipe import CHANNEL_USES, NO_CHANNEL, WINDOWS
 from compute.models.scaling import LEAST_RANGE
 from compute.store.reader import CropStore
 
@@ -33,9 +35,11 @@ class Reading:
     size
         Side of the crops in pixels.
     window, windows
-        Side of the network's input, and how many are cut from a crop.
+        Side of what is cut from a crop, in its pixels, and how many are.
     share
         Share of a crop's pixels that lie in any of them, above 0 and at most 1.
+    recipe
+        What else is done to the crops, in words; empty where they are read as they are.
     unstretched
         Whether most crops' intensities span so little that the model's scaling does not stretch
         them.
@@ -48,12 +52,14 @@ class Reading:
     window: int
     windows: int
     share: float
+    recipe: str
     unstretched: bool
 
     def __str__(self) -> str:
         """Say it in a sentence without a full stop."""
         names = ", ".join(self.channels)
-        channels = f"all {self.of}" if len(self.channels) == self.of else f"{names} of {self.of}"
+        real = [channel for channel in self.channels if channel != NO_CHANNEL]
+        channels = f"all {self.of}" if len(real) == self.of else f"{', '.join(real)} of {self.of}"
         channels = f"channel {names}" if self.of == 1 else f"{channels} channels"
         if self.window == self.size:
             pixels = f"whole crops of {self.size} × {self.size} pixels"
@@ -62,7 +68,9 @@ class Reading:
             if self.windows > 1:
                 cut = f"{self.windows} windows of {self.window} × {self.window} pixels"
             pixels = f"{cut} of crops of {self.size} × {self.size}, {self.share:.0%} of each"
-        words = f"{self.model} reads {channels} and {pixels}"
+        words = f"{self.model} reads {channels} and {pixels}{self.recipe}"
+        if len(real) < len(self.channels):
+            words += f"; of {names} it gets {len(self.channels) - len(real)} as zeros"
         if self.unstretched:
             words += (
                 "; its scaling does not stretch crops whose intensities span 1 or less, as most of "
@@ -73,7 +81,7 @@ class Reading:
     @property
     def remarkable(self) -> bool:
         """Whether a person should know of it before a run."""
-        return self.share < 1 or self.unstretched
+        return self.share < 1 or self.unstretched or NO_CHANNEL in self.channels
 
 
 def corners(card: ModelCard) -> list[tuple[int, int]]:
@@ -84,8 +92,39 @@ def corners(card: ModelCard) -> list[tuple[int, int]]:
     card
         The model's card, whose `size` is the crops'.
     """
-    margin = card.size - network_spec(card.network).input_size
+    margin = card.resampled_size - card.window if card.fit == "cut" else 0
     return [(int(row * margin), int(column * margin)) for row, column in WINDOWS[card.windows]]
+
+
+def bind(
+    models: Sequence[Model], store: CropStore, *, trusted: bool = False
+) -> tuple[list[FoundModel], list[Reading]]:
+    """Find models, fit their cards to a store's crops, and refuse those that cannot read it.
+
+    Parameters
+    ----------
+    models
+        Names of shipped models, paths of model cards, or models that are found already.
+    store
+        The crop store.
+    trusted
+        Whether foreign code that they bring may run; False by default.
+
+    Returns
+    -------
+    found : list of FoundModel
+        With cards of the store's crop side and pixel size.
+    reads : list of Reading
+        What each sees of the crops.
+
+    Raises
+    ------
+    UsageError
+        A model is not known, or cannot read the store.
+    """
+    found = resolve_models(models, trusted=trusted)
+    reads = require_readable([model.card for model in found], store)
+    return [model.bound(store.size, store.pixel_size) for model in found], reads
 
 
 def require_readable(cards: Sequence[ModelCard], store: CropStore) -> list[Reading]:
@@ -112,7 +151,7 @@ def require_readable(cards: Sequence[ModelCard], store: CropStore) -> list[Readi
     wrong = {card.name: _misfits(card, store) for card in cards}
     wrong = {name: found for name, found in wrong.items() if found}
     if not wrong:
-        return [_reading(card, store) for card in cards]
+        return [_reading(card.bound(store.size, store.pixel_size), store) for card in cards]
     names = "\n  ".join(f"{name} {'; '.join(found)}" for name, found in wrong.items())
     ways = {way: None for found in wrong.values() for way in found.values()}
     size = f"{store.size} × {store.size}"
@@ -167,7 +206,6 @@ def require_trainable(spec: NetworkSpec, channels: Sequence[str], store: CropSto
 
 def _misfits(card: ModelCard, store: CropStore) -> dict[str, str]:
     """Say what a model cannot read of a store: what it needs, and the way out."""
-    spec = network_spec(card.network)
     found = {}
     lacking = _lacking(card.channels, store)
     if lacking:
@@ -175,14 +213,27 @@ def _misfits(card: ModelCard, store: CropStore) -> dict[str, str]:
             "Write what the store calls a model's channels as `channels` in its card, or train a "
             "network on the store (bystander train NETWORK STORE --channels NAMES)."
             if len(store.channels) >= len(card.channels)
-            else "Import crops with all channels that a model reads, or take a model of fewer."
+            else "Import crops with all channels that a model reads, take one of fewer, or write "
+            f'"{NO_CHANNEL}" in its card for one to be given as zeros.'
         )
-    side = spec.input_size
-    if store.size < side:
+    if card.pixel_size and not store.pixel_size:
+        found[f"wants {card.pixel_size:g} µm a pixel, and the store does not say its own"] = (
+            "Import the store with --pixel-size and the source's own, or leave `pixel_size` out of "
+            "the card: crops are then read as they are."
+        )
+        return found
+    side = card.input_size if card.fit == "cut" else 0
+    smallest = side * card.pixel_size / store.pixel_size if card.pixel_size else side
+    if card.pixel_size and store.size < smallest:
+        found[
+            f"needs crops of {side * card.pixel_size:g} µm or more (these have "
+            f"{store.size * store.pixel_size:g} µm)"
+        ] = 'Import larger crops, or write fit = "pad" in its card.'
+    elif store.size < side and not card.pixel_size:
         found[f"needs crops of {side} × {side} pixels or more"] = (
             "Import larger crops: a network's input cannot be smaller."
         )
-    elif store.size != card.size:
+    elif card.size not in (0, store.size):
         found[f"reads crops of {card.size} × {card.size} pixels"] = (
             f"Import them at a model's size (--size, --resample); or write `size = {store.size}` "
             "in its card: its network's input is then cut from the crops, and `bystander models "
@@ -193,6 +244,7 @@ def _misfits(card: ModelCard, store: CropStore) -> dict[str, str]:
 
 def _lacking(channels: Sequence[str], store: CropStore) -> str:
     """Say which channels a store lacks, and which may be the same under another name."""
+    channels = [channel for channel in channels if channel != NO_CHANNEL]
     missing = [channel for channel in channels if channel not in store.channels]
     if not missing:
         return ""
@@ -216,15 +268,33 @@ def _plain(name: str) -> str:
 
 def _reading(card: ModelCard, store: CropStore) -> Reading:
     """Measure what a model sees of crops of its size."""
-    side = network_spec(card.network).input_size
-    seen = np.zeros((card.size, card.size), bool)
-    places = corners(card)
+    places, side, whole = corners(card), card.window, card.resampled_size
+    if card.fit == "resize" or (card.fit == "pad" and side >= whole):
+        side = whole
+    elif card.fit == "pad":
+        places = [((whole - side) // 2,) * 2]
+    seen = np.zeros((whole, whole), bool)
     for top, left in places:
         seen[top : top + side, left : left + side] = True
+    shown = card.size if side == whole else round(side * card.size / whole)
     return Reading(
-        card.name, card.channels, len(store.channels), card.size, side, len(places),
-        float(seen.mean()), _is_unstretched(card, store),
+        card.name, card.channels, len(store.channels), card.size, shown, len(places),
+        float(seen.mean()), _recipe(card), _is_unstretched(card, store),
     )  # fmt: skip
+
+
+def _recipe(card: ModelCard) -> str:
+    """Say what is done to crops on their way, beside cutting and scaling."""
+    steps = []
+    if card.resampled_size != card.size:
+        steps.append(f"brought to {card.pixel_size:g} µm a pixel")
+    if card.fit == "resize" and card.window != card.resampled_size:
+        steps.append(f"resized to {card.window} × {card.window}")
+    elif card.fit == "pad" and card.window > card.resampled_size:
+        steps.append(f"padded to {card.window} × {card.window}")
+    if card.channel_use != "together":
+        steps.append(CHANNEL_USES[card.channel_use].words)
+    return "".join(f", {step}" for step in steps)
 
 
 def _is_unstretched(card: ModelCard, store: CropStore) -> bool:
@@ -232,7 +302,7 @@ def _is_unstretched(card: ModelCard, store: CropStore) -> bool:
     least = LEAST_RANGE.get(card.scaling)
     if least is None or store.dtype.kind != "f":
         return False
-    read = [store.channels.index(channel) for channel in card.channels]
+    read = [store.channels.index(channel) for channel in card.channels if channel != NO_CHANNEL]
     pixels = np.asarray(store.arrays(first=LOOKED_AT).images[:])[:, read]
     span = pixels.max((2, 3)) - pixels.min((2, 3))
     return bool((span <= least).mean() > 0.5)

@@ -1,4 +1,4 @@
-"""How each network's publication scales raw crops before the network reads them.
+"""How raw crops are scaled before a network reads them: as publications do, and in common ways.
 
 Layer: pure tensor functions; importing this loads no torch. Every function maps raw N×C×H×W float32
 images to scaled ones of the same shape, each crop by itself. Offsets and gains are taken from
@@ -7,7 +7,8 @@ dims the centre cell), or, with locked normalisation, the unaltered crops of the
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
@@ -139,18 +140,102 @@ def scale_deeploc(images: "Tensor", reference: "Tensor | None" = None) -> "Tenso
     return images.clamp(min=low, max=high).sub_(low).div_(span.where(span > LEAST, 1.0))
 
 
+def scale_min_max_all(images: "Tensor", reference: "Tensor | None" = None) -> "Tensor":
+    """Bring each crop to 0–1 by the minimum and maximum over all of its channels together.
+
+    Arguments and errors as in `scale_min_max`; constant crops become 0.
+
+    Source
+    ------
+    `min_max_standardize` of github.com/CellProfiling/SubCellPortable, for a whole crop.
+    """
+    low, gain = _min_and_gain(reference_of(images, reference), _CROP)
+    return (images - low).mul_(gain)
+
+
+def scale_z_score(images: "Tensor", reference: "Tensor | None" = None) -> "Tensor":
+    """Bring each channel of each crop to mean 0 and standard deviation 1.
+
+    Arguments and errors as in `scale_min_max`; constant channels become 0. The deviation is that of
+    all pixels, of which there is one sample only (divided by their number).
+    """
+    source = reference_of(images, reference)
+    mean = source.mean(dim=_PIXELS, keepdim=True)
+    deviation = (source - mean).square_().mean(dim=_PIXELS, keepdim=True).sqrt_()
+    return (images - mean).div_(deviation + 1e-7)
+
+
+def scale_percentiles(
+    images: "Tensor",
+    reference: "Tensor | None" = None,
+    percentiles: tuple[float, float] = (LOW, HIGH),
+) -> "Tensor":
+    """Clip each channel of each crop to two percentiles and bring them to 0 and 1.
+
+    Arguments and errors as in `scale_min_max`; channels whose percentiles are equal become 0.
+
+    Parameters
+    ----------
+    percentiles
+        Low and high; 0.1 and 99.9 by default.
+    """
+    low, high = _two_percentiles(reference_of(images, reference), percentiles)
+    span = high - low
+    return images.clamp(min=low, max=high).sub_(low).div_(span.where(span > 0, 1.0))
+
+
+def scale_range(
+    images: "Tensor", reference: "Tensor | None" = None, value_range: tuple[float, float] = (0, 1)
+) -> "Tensor":
+    """Bring fixed intensities to 0 and 1, the same of all crops; nothing is clipped.
+
+    Arguments and errors as in `scale_min_max`; with a fixed range a reference changes nothing.
+
+    Parameters
+    ----------
+    value_range
+        What becomes 0 and what becomes 1; 65535 is the largest of 16 bits.
+    """
+    reference_of(images, reference)
+    return (images - value_range[0]).div_(value_range[1] - value_range[0])
+
+
+def scale_none(images: "Tensor", reference: "Tensor | None" = None) -> "Tensor":
+    """Leave intensities as they are. Arguments and errors as in `scale_min_max`."""
+    reference_of(images, reference)
+    return images
+
+
 SCALINGS: Mapping[str, Scaling] = MappingProxyType(
     {
         "pifia": scale_pifia,
         "paired_cell": scale_min_max,
         "deeploc": scale_deeploc,
+        "min_max": scale_min_max,
+        "min_max_all": scale_min_max_all,
+        "z_score": scale_z_score,
+        "percentiles": scale_percentiles,
+        "range": scale_range,
+        "none": scale_none,
     }
 )
 """Every scaling by the name that model cards use."""
 
+PARAMETERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"percentiles": ("percentiles",), "range": ("value_range",)}
+)
+"""Fields of a card that are numbers of a scaling, by its name."""
 
-def scaling_named(name: str) -> Scaling:
+
+def scaling_named(name: str, **numbers: tuple[float, ...]) -> Scaling:
     """Find a scaling by name.
+
+    Parameters
+    ----------
+    name
+        Key of `SCALINGS`.
+    **numbers
+        Its numbers, by a name of `PARAMETERS`; an empty tuple leaves them as by default.
 
     Raises
     ------
@@ -159,7 +244,9 @@ def scaling_named(name: str) -> Scaling:
     """
     if name not in SCALINGS:
         raise unknown_value("scaling", name, SCALINGS)
-    return SCALINGS[name]
+    scaling: Callable[..., Tensor] = SCALINGS[name]
+    given = {key: numbers[key] for key in PARAMETERS.get(name, ()) if numbers.get(key)}
+    return partial(scaling, **given) if given else scaling
 
 
 def reference_of(images: "Tensor", reference: "Tensor | None") -> "Tensor":
@@ -180,10 +267,10 @@ def reference_of(images: "Tensor", reference: "Tensor | None") -> "Tensor":
     return source
 
 
-def _min_and_gain(source: "Tensor") -> "tuple[Tensor, Tensor]":
-    """Return minimum and 1/range per channel, N×C×1×1; the gain of a constant channel is 1."""
-    low = source.amin(dim=_PIXELS, keepdim=True)
-    span = source.amax(dim=_PIXELS, keepdim=True) - low
+def _min_and_gain(source: "Tensor", over: tuple[int, ...] = _PIXELS) -> "tuple[Tensor, Tensor]":
+    """Return minimum and 1/range, per channel N×C×1×1 by default; the gain of a constant is 1."""
+    low = source.amin(dim=over, keepdim=True)
+    span = source.amax(dim=over, keepdim=True) - low
     return low, span.where(span > 0, 1.0).reciprocal()
 
 
@@ -205,3 +292,16 @@ def _percentiles(source: "Tensor") -> "tuple[Tensor, Tensor]":
         end[..., below].lerp(end[..., upper], between)[..., None, None] for end in (lowest, highest)
     )
     return low, high
+
+
+def _two_percentiles(source: "Tensor", percentiles: tuple[float, float]) -> "tuple[Tensor, Tensor]":
+    """Return two percentiles per channel, N×C×1×1, as `numpy.percentile` does."""
+    pixels = source.flatten(2).sort(dim=-1).values
+    last = pixels.shape[-1] - 1
+    found = []
+    for percentile in percentiles:
+        position = percentile / 100 * last
+        below = min(int(position), last)
+        above = min(below + 1, last)
+        found.append(pixels[..., below].lerp(pixels[..., above], position - below)[..., None, None])
+    return found[0], found[1]

@@ -149,7 +149,7 @@ def _deeploc(images: Singles, source: Singles, scaled: Singles) -> None:
 
 
 SCALERS: Mapping[str, Callable[[Singles, Singles, Singles], None]] = MappingProxyType(
-    {"pifia": _pifia, "paired_cell": _min_max, "deeploc": _deeploc}
+    {"pifia": _pifia, "paired_cell": _min_max, "min_max": _min_max, "deeploc": _deeploc}
 )
 """Compiled twins of `compute.models.scaling.SCALINGS` by name; each fills its third argument."""
 

@@ -10,7 +10,7 @@ from typing import Any
 from compute.backgrounds.config import PlanConfig
 from compute.embedding.config import EmbedConfig
 from compute.errors import ChangedError
-from compute.models.card import builtin_cards
+from compute.models.card_files import builtin_cards
 from compute.runs.config import RunConfig
 from compute.runs.pipeline import run_store
 from compute.simulation.simulate import simulate

@@ -61,94 +61,15 @@ def describe_run(run: RunDirectory) -> Iterator[str]:
 
 def describe_models() -> Iterator[str]:
     """Say what the shipped models are."""
-    from compute.models.card import list_models
+    from compute.models.card_files import list_models
+    from compute.models.networks import network_spec
 
     for name, card in list_models().items():
+        dimension = network_spec(card.source).layers[card.layer].dimension(card.width)
         yield (
-            f"{name}: {card.network}, width {card.width:g}, reads {', '.join(card.channels)}, "
-            f"{card.dimension} numbers from {card.layer}; trained on {card.trained_on}"
+            f"{name}: {card.source}, width {card.width:g}, reads {', '.join(card.channels)}, "
+            f"{dimension} numbers from {card.layer}; trained on {card.trained_on}"
         )
-
-
-@dataclass(frozen=True)
-class ModelCheck:
-    """What a model made of a few cells of a store.
-
-    Parameters
-    ----------
-    model
-        Its name.
-    cells
-        How many were embedded.
-    dimension
-        Numbers in an embedding.
-    spread
-        Standard deviation between the cells, mean over the numbers.
-    reads
-        What it sees of the store's crops, in a sentence.
-    """
-
-    model: str
-    cells: int
-    dimension: int
-    spread: float
-    reads: str
-
-    def lines(self) -> Iterator[str]:
-        """Say it in sentences."""
-        yield self.reads
-        yield f"{self.model}: {self.cells} cells give {self.dimension} numbers each, all finite"
-        yield f"mean standard deviation between cells: {self.spread:.4g}"
-
-
-def check_model(card: Path | str, store: Path | str) -> ModelCheck:
-    """Load a model and embed up to 16 of a store's usable cells.
-
-    Parameters
-    ----------
-    card
-        Path of a model card.
-    store
-        A crop store.
-
-    Returns
-    -------
-    ModelCheck
-        What came out.
-
-    Raises
-    ------
-    BystanderError
-        The card, the weights or the channels do not fit, or every cell gives the same embedding.
-
-    Examples
-    --------
-    >>> from compute import check_model
-    >>> check_model("deeploc.toml", "store").cells
-    16
-    """
-    import numpy as np
-
-    from compute.backgrounds.compose import Composed
-    from compute.embedding.tables import embed_crops
-    from compute.models.card import load_card, select_channels
-    from compute.models.embedder import load_model
-    from compute.models.readable import require_readable
-
-    opened = CropStore(store)
-    reads = require_readable([load_card(card)], opened)[0]
-    model = load_model(card)
-    channels = select_channels(model.card, opened.channels)
-    rows = np.flatnonzero(opened.usable)[:16]
-    first = int(rows.max()) + 1 if len(rows) else 0
-    images = opened.arrays(first=first).images[rows].astype(np.float32)
-    flags, unknown = np.zeros(len(rows), np.int32), np.full(len(rows), np.nan, np.float32)
-    crops = Composed(images, flags, unknown, unknown, images, np.arange(len(rows)))
-    vectors = embed_crops(model, crops, channels, 16, "crop")
-    spread = float(vectors.std(0).mean())
-    if spread == 0:
-        raise InputError(f"Model {model.name!r} gives every cell the same vector.", "Check it.")
-    return ModelCheck(model.name, len(rows), vectors.shape[1], spread, str(reads))
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,10 @@ from compute.backgrounds.harmonise import Scales
 from compute.devices import choose_device, cores
 from compute.embedding.tables import embed_crops, second_readings
 from compute.embedding.worker import SHARD_CELLS
-from compute.models.card import builtin_cards, load_card, resolve_models, select_channels
+from compute.models.card import select_channels
+from compute.models.card_files import Model, builtin_cards
 from compute.models.embedder import load_model
-from compute.models.readable import require_readable
+from compute.models.readable import bind
 from compute.probes.multiclass import C
 from compute.probes.second import step_views_of
 from compute.probes.svm_folds import fit_folds
@@ -93,11 +94,12 @@ class Estimate:
 
 def estimate(
     store: Path | str,
-    models: Sequence[str] | None = None,
+    models: Sequence[Model] | None = None,
     config: RunConfig | None = None,
     *,
     device: str = "auto",
     jobs: int | None = None,
+    trusted: bool = False,
 ) -> Estimate:
     """Plan a run without doing it: what `bystander plan` prints, as values.
 
@@ -105,7 +107,7 @@ def estimate(
     ----------
     store
         A crop store.
-    models, config, device, jobs
+    models, config, device, jobs, trusted
         As for `compute.runs.run.run`, with the same defaults.
 
     Returns
@@ -126,17 +128,21 @@ def estimate(
     True
     """
     models = list(builtin_cards()) if models is None else models
-    return _estimate(CropStore(store), models, config or RunConfig(), device, jobs)
+    return _estimate(CropStore(store), models, config or RunConfig(), device, jobs, trusted)
 
 
 def _estimate(
-    store: CropStore, models: Sequence[str], config: RunConfig, device: str, jobs: int | None
+    store: CropStore,
+    models: Sequence[Model],
+    config: RunConfig,
+    device: str,
+    jobs: int | None,
+    trusted: bool,
 ) -> Estimate:
-    paths = resolve_models(models)
-    reads = require_readable([load_card(path) for path in paths], store)
+    found, reads = bind(models, store, trusted=trusted)
     plan, cells = prepare(store, config)
     where = choose_device(device)
-    loaded = [load_model(path, where) for path in paths]
+    loaded = [load_model(model, where) for model in found]
     trials = plan.trials(*plan.shards(SHARD_CELLS)[0])
     readings = config.embed.readings(plan.config.composed)
     again = sum(len(second_readings(trials, c)) for c in readings.values()) / len(trials)
@@ -148,12 +154,13 @@ def _estimate(
         crops = compose(trials, arrays, scales, config.embed.donor_centre, config.embed.paste)
         composing = (time.perf_counter() - started) / len(trials) / threads
         speed, embedding, width = {}, composing * plan.count, 0
+        whole = np.ones((len(trials), *arrays.images.shape[2:]), bool)  # any mask takes as long
         for model in loaded:
             channels = select_channels(model.card, store.channels)
             args = (crops, channels, config.embed.batch_size, config.embed.normalisation)
-            embed_crops(model, *args)
+            embed_crops(model, *args, whole)
             started = time.perf_counter()
-            embed_crops(model, *args)
+            embed_crops(model, *args, whole)
             _wait(where)
             each = (time.perf_counter() - started) / len(trials)
             each = each * (1 + again) / (threads if where.type == "cpu" else 1)

@@ -16,11 +16,10 @@ from compute.devices import choose_device, cores
 from compute.effects.stage import summarise
 from compute.embedding.config import EmbedJob
 from compute.embedding.worker import ShardWorker
-from compute.errors import UsageError
 from compute.memory import give_back, give_back_at_once
-from compute.models.card import load_card, resolve_models
+from compute.models.card_files import FoundModel, Model
 from compute.models.embedder import Embedder, load_model
-from compute.models.readable import require_readable
+from compute.models.readable import bind
 from compute.probes.cells import Cells
 from compute.probes.solvers import Fitting
 from compute.probes.stage import how_fitted
@@ -42,7 +41,7 @@ from compute.store.reader import CropStore
 def run_store(
     store_path: Path,
     out: Path,
-    models: Sequence[str],
+    models: Sequence[Model],
     config: RunConfig,
     *,
     engine: EngineConfig | None = None,
@@ -50,6 +49,7 @@ def run_store(
     jobs: int | None = None,
     fresh: bool = False,
     name: str | None = None,
+    trusted: bool = False,
     progress: Progress = silent,
     notice: Notice = unheard,
 ) -> tuple[RunDirectory, bool]:
@@ -62,7 +62,7 @@ def run_store(
     out
         The run directory, new or begun with the same settings.
     models
-        Names of shipped models or paths of model cards.
+        Names of shipped models, paths of model cards, or models that are found already.
     config
         Everything else that the tables depend on.
     engine
@@ -76,6 +76,8 @@ def run_store(
         Whether to begin anew even if something is there; False by default.
     name
         Name of the run, for the dashboard; the folder's name by default.
+    trusted
+        Whether foreign code that models bring may run; False by default.
     progress
         Called with the stage's name, what is done and what there is in all; silent by default.
     notice
@@ -97,14 +99,11 @@ def run_store(
     """
     engine = engine or EngineConfig()
     store = CropStore(store_path)
-    cards = [Path(path) for path in resolve_models(models)]
-    reads = require_readable([load_card(path) for path in cards], store)
+    found, reads = bind(models, store, trusted=trusted)
     plan, cells = prepare(store, config)
     # On Ray the workers have the devices; this process only reads what the models are.
     where = choose_device(device if engine.name == EngineName.LOCAL else "cpu")
-    loaded = [load_model(path, where) for path in cards]
-    if len({model.name for model in loaded}) < len(loaded):
-        raise UsageError("Two models have the same name.", "Change `name` in one of the cards.")
+    loaded = [load_model(model, where) for model in found]
     trained_again([model.card for model in loaded], config.seeds_of)
     header = {
         "configuration": plain(asdict(config)),
@@ -120,7 +119,7 @@ def run_store(
         if worked:
             run.record(engine={"name": str(engine.name), "workers": engine.workers})
             stages = _Stages(
-                run, store, plan, cells, cards, loaded, config, device, jobs or cores(), progress
+                run, store, plan, cells, found, loaded, config, device, jobs or cores(), progress
             )
             stages.work(engine)
         return run, worked
@@ -133,8 +132,8 @@ class _Stages:
     ----------
     run, store, plan, cells, config
         The run directory, and what the run is made from.
-    cards, models
-        Paths of the model cards, and the models themselves in the same order.
+    found, models
+        The models as they were found, and loaded, in the same order.
     device, jobs, progress
         As in `run_store`.
     """
@@ -145,7 +144,7 @@ class _Stages:
         store: CropStore,
         plan: Plan,
         cells: Cells,
-        cards: Sequence[Path],
+        found: Sequence[FoundModel],
         models: Sequence[Embedder],
         config: RunConfig,
         device: str,
@@ -153,7 +152,7 @@ class _Stages:
         progress: Progress,
     ) -> None:
         self._run, self._store, self._plan, self._cells = run, store, plan, cells
-        self._cards, self._models, self._config = cards, models, config
+        self._found, self._models, self._config = found, models, config
         self._device, self._jobs, self._progress = device, jobs, progress
         self._started = time.perf_counter()
 
@@ -208,7 +207,7 @@ class _Stages:
         """
         run = self._run
         job = EmbedJob(
-            run.path.resolve(), self._store.path.resolve(), tuple(self._cards),
+            run.path.resolve(), self._store.path.resolve(), tuple(self._found),
             self._plan.config, self._config.embed, self._device,
         )  # fmt: skip
         with open_engine(engine) as opened:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from compute.models.card import builtin_cards
+from compute.models.card_files import Model, builtin_cards
 from compute.runs.config import RunConfig
 from compute.runs.engines import EngineConfig
 from compute.runs.pipeline import run_store
@@ -20,7 +20,7 @@ from compute.storage.run_directory import Notice, RunDirectory, unheard
 def run(
     store: Path | str,
     out: Path | str,
-    models: Sequence[str] | None = None,
+    models: Sequence[Model] | None = None,
     config: RunConfig | None = None,
     *,
     engine: EngineConfig | None = None,
@@ -29,6 +29,7 @@ def run(
     cache: Path | str | None = None,
     fresh: bool = False,
     name: str | None = None,
+    trusted: bool = False,
     progress: Progress = silent,
     notice: Notice = unheard,
 ) -> RunDirectory:
@@ -56,6 +57,8 @@ def run(
         Delete what is at `out` and begin anew.
     name
         Shown in the dashboard; the last part of `out` by default.
+    trusted
+        Whether foreign code that models bring may run; False by default.
     progress
         Called with the stage's name, units done and units in all.
     notice
@@ -85,14 +88,14 @@ def run(
     settings = RunConfig() if config is None else config
     return run_or_resume(
         store, out, chosen, settings, engine=engine, device=device, jobs=jobs, cache=cache,
-        fresh=fresh, name=name, progress=progress, notice=notice,
+        fresh=fresh, name=name, trusted=trusted, progress=progress, notice=notice,
     )[0]  # fmt: skip
 
 
 def run_or_resume(
     store: Path | str,
     out: Path | str,
-    models: Sequence[str],
+    models: Sequence[Model],
     config: RunConfig,
     *,
     engine: EngineConfig | None = None,
@@ -101,6 +104,7 @@ def run_or_resume(
     cache: Path | str | None = None,
     fresh: bool = False,
     name: str | None = None,
+    trusted: bool = False,
     progress: Progress = silent,
     notice: Notice = unheard,
 ) -> tuple[RunDirectory, bool]:
@@ -110,7 +114,7 @@ def run_or_resume(
     with _folders(str(store), str(out), copies, fresh, progress) as (here, folder):
         return run_store(
             here, folder, models, config, engine=engine, device=device, jobs=jobs, fresh=fresh,
-            name=called, progress=progress, notice=notice,
+            name=called, trusted=trusted, progress=progress, notice=notice,
         )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ interrupted goes on.
 """
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,8 @@ from compute import schema
 from compute.backgrounds.config import PlanConfig
 from compute.embedding.config import EmbedConfig
 from compute.errors import UsageError
-from compute.models.card import ModelCard, builtin_cards, load_card, resolve_models, save_card
+from compute.models.card_files import FoundModel, Model, builtin_cards
+from compute.models.readable import bind
 from compute.runs.config import RunConfig
 from compute.runs.engines import EngineConfig
 from compute.runs.pipeline import run_store
@@ -28,7 +29,6 @@ from compute.runs.setting_rows import Compared, setting_rows
 from compute.runs.variants import (
     READING,
     SensitivityConfig,
-    Setting,
     embed_config,
     moved_card,
     settings_of,
@@ -43,14 +43,13 @@ from compute.store.reader import CropStore
 LOOKED_AT = (Condition.UNALTERED, Condition.SAME, Condition.DIFFERENT, Condition.MASKED)
 """The conditions that findings are about."""
 
-CARDS = "cards"
 """Folder for the cards of models that are read in other ways, beside the runs."""
 
 
 def sensitivity(
     store: Path | str,
     run: Path | str,
-    models: Sequence[str] | None = None,
+    models: Sequence[Model] | None = None,
     config: SensitivityConfig | None = None,
     *,
     work: Path | str | None = None,
@@ -58,6 +57,7 @@ def sensitivity(
     engine: EngineConfig | None = None,
     device: str = "auto",
     jobs: int | None = None,
+    trusted: bool = False,
     progress: Progress = silent,
     notice: Notice = unheard,
 ) -> pa.Table:
@@ -79,7 +79,7 @@ def sensitivity(
         behind its name. An interrupted call goes on from what lies there.
     keep
         Whether these runs stay; by default they are deleted at the end.
-    engine, device, jobs
+    engine, device, jobs, trusted
         As for `compute.runs.run.run`.
     progress
         Called with the stage's name, units done and units in all.
@@ -109,8 +109,8 @@ def sensitivity(
     """
     config = SensitivityConfig() if config is None else config
     base, opened = _opened(store, run)
-    paths = _cards(base, models)
-    cards = {name: load_card(path) for name, path in paths.items()}
+    found = _found(base, opened, models, trusted)
+    cards = {name: model.card for name, model in found.items()}
     own = _configuration(base)
     settings = settings_of(config, own.embed, cards)
     folder = Path(work) if work else base.path.with_name(f"{base.path.name}-sensitivity")
@@ -122,11 +122,15 @@ def sensitivity(
             progress(f"{of} {stage}", done, total)
 
         some = [each for each in settings if each.run == name]
-        given = list(paths.values())
+        given = list(found.values())
         if name == READING:
-            given = _write_cards(folder / CARDS, some, cards, paths)
+            given = [
+                replace(found[model], card=moved_card(cards[model], each, moved))
+                for each in some
+                for model, moved in each.models.items()
+            ]
         runs[name], _ = run_store(
-            opened.path, folder / name, [str(path) for path in given],
+            opened.path, folder / name, given,
             replace(own, embed=embed_config(some[0], own.embed)),
             engine=engine, device=device, jobs=jobs, progress=tell, notice=notice,
         )  # fmt: skip
@@ -136,7 +140,7 @@ def sensitivity(
     table = pa.Table.from_pandas(frame, schema=schema.SENSITIVITY, preserve_index=False)
     base.add("sensitivity", table)
     if not keep:
-        _remove(folder, [*names, CARDS])
+        _remove(folder, names)
     return table
 
 
@@ -159,8 +163,10 @@ def _opened(store: Path | str, run: Path | str) -> tuple[RunDirectory, CropStore
     return base, opened
 
 
-def _cards(base: RunDirectory, models: Sequence[str] | None) -> dict[str, Path]:
-    """Find the cards of a run's models, by name, and check that they are the same models."""
+def _found(
+    base: RunDirectory, store: CropStore, models: Sequence[Model] | None, trusted: bool
+) -> dict[str, FoundModel]:
+    """Find a run's models, by name, and check that they are the same models."""
     made = {model["name"]: model["hash"] for model in base.meta["models"]}
     shipped = builtin_cards()
     if models is None:
@@ -172,15 +178,14 @@ def _cards(base: RunDirectory, models: Sequence[str] | None) -> dict[str, Path]:
             )
         models = list(made)
     found = {}
-    for path in map(Path, resolve_models(models)):
-        card = load_card(path)
-        if made.get(card.name) != card.hash:
-            known = "other weights or settings" if card.name in made else "no such model"
+    for model in bind(models, store, trusted=trusted)[0]:
+        if made.get(model.name) != model.card.hash:
+            known = "other weights or settings" if model.name in made else "no such model"
             raise UsageError(
-                f"Model {card.name!r} of {path}: {base.path} has {known}.",
+                f"Model {model.name!r}: {base.path} has {known}.",
                 f"Give the cards that the run was made with; its models: {', '.join(made)}.",
             )
-        found[card.name] = path
+        found[model.name] = model
     return found
 
 
@@ -202,29 +207,6 @@ def _configuration(base: RunDirectory) -> RunConfig:
         examples=0,
         keep_embeddings=False,
     )
-
-
-def _write_cards(
-    folder: Path,
-    settings: Sequence[Setting],
-    cards: Mapping[str, ModelCard],
-    paths: Mapping[str, Path],
-) -> list[Path]:
-    """Write the cards of models that are read in other ways, with their weights beside them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    found = []
-    for setting in settings:
-        for model, name in setting.models.items():
-            weights = folder / cards[model].weights
-            weights = weights.with_name(f"{cards[model].sha256}.safetensors")
-            if not weights.is_file():
-                partial = weights.with_suffix(".partial")
-                shutil.copyfile(paths[model].parent / cards[model].weights, partial)
-                partial.replace(weights)
-            card = replace(moved_card(cards[model], setting, name), weights=weights.name)
-            found.append(folder / f"{name}.toml")
-            save_card(card, found[-1])
-    return found
 
 
 def _remove(folder: Path, names: Sequence[str]) -> None:

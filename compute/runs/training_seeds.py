@@ -20,7 +20,7 @@ def trained_again(cards: Sequence[ModelCard], networks: Sequence[str]) -> dict[s
     cards
         Of all models of a run.
     networks
-        Names that cards have under `network`.
+        Names that cards have under `source`.
 
     Returns
     -------
@@ -35,9 +35,9 @@ def trained_again(cards: Sequence[ModelCard], networks: Sequence[str]) -> dict[s
     """
     found = {}
     for network in dict.fromkeys(networks):
-        mine = [card for card in cards if card.network == network]
+        mine = [card for card in cards if card.source == network]
         if len(mine) < 2:
-            there = ", ".join(f"{card.name} ({card.network})" for card in cards)
+            there = ", ".join(f"{card.name} ({card.source})" for card in cards)
             raise UsageError(
                 f"--seeds-of {network}: the run has {len(mine)} models of this network; "
                 f"its models are {there}.",

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from compute.backgrounds.config import HARMONISE, MOST_SHIFT, PASTE
 from compute.embedding.config import EmbedConfig
 from compute.errors import UsageError, unknown_value
-from compute.models.card import POOLINGS, ModelCard
-from compute.models.networks import network_spec
+from compute.models.card import ModelCard
+from compute.models.recipe import CLASS_TOKEN, POOLINGS
+from compute.models.sources import built_in
 from compute.schema import Choice
 
 BEFORE, LAST = "before", "last"
@@ -185,7 +186,14 @@ def moved_card(card: ModelCard, setting: Setting, name: str) -> ModelCard:
 
 def _has_map(card: ModelCard) -> bool:
     """Tell whether a model's embeddings are pooled from a map."""
-    return network_spec(card.network).layers[card.layer].side > 0
+    spec = built_in(card.source)
+    return card.pooling != CLASS_TOKEN if spec is None else spec.layers[card.layer].side > 0
+
+
+def _layers_of(card: ModelCard) -> list[str]:
+    """List the layers that embeddings of a model can be taken from; of a foreign one, its own."""
+    spec = built_in(card.source)
+    return [card.layer] if spec is None else list(spec.layers)
 
 
 def _layers(wanted: Sequence[str], cards: Mapping[str, ModelCard]) -> dict[str, list[str]]:
@@ -197,7 +205,7 @@ def _layers(wanted: Sequence[str], cards: Mapping[str, ModelCard]) -> dict[str, 
         No model is called so, or none has the layer.
     """
     found: dict[str, list[str]] = {name: [] for name in cards}
-    having = {name: list(network_spec(card.network).layers) for name, card in cards.items()}
+    having = {name: _layers_of(card) for name, card in cards.items()}
     told = "; ".join(f"{name}: {', '.join(layers)}" for name, layers in having.items())
     for text in wanted:
         model, colon, layer = text.rpartition(":")

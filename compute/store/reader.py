@@ -226,6 +226,8 @@ class CropStore:
         self.dtype = np.dtype(self.meta["dtype"])
         self.localizations: list[str] = self.meta["localizations"]
         self.simulated: bool = self.meta["source"].get("simulated", False)
+        self.pixel_size = float(self.meta["source"].get("pixel_size") or 0)
+        """Micrometres a pixel; 0 where the source did not say it."""
         self.fingerprint: str = self.meta["fingerprint"]
 
     @cached_property

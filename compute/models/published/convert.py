@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from compute.errors import InputError, UsageError
-from compute.models.card import make_card, save_card
+from compute.models.card import make_card
+from compute.models.card_files import save_card
 from compute.models.networks import network_spec
 from compute.models.precision import STORED
 from compute.models.published.tensorflow_files import Checkpoint, read_checkpoint

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from compute.devices import choose_device
 from compute.errors import BystanderError, UsageError, unknown_value
-from compute.models.card import ModelCard, make_card, save_card
+from compute.models.card import ModelCard, make_card
+from compute.models.card_files import save_card
 from compute.models.networks import NetworkSpec, network_spec
 from compute.models.networks.blocks import LayeredNetwork, channels_last
 from compute.models.precision import STORED

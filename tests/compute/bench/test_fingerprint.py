@@ -9,7 +9,7 @@ from compute.bench.config import FingerprintConfig
 from compute.bench.fingerprint import Sides, area_under_curve, fingerprint_rows
 from compute.bench.whole import measure_fingerprint
 from compute.errors import UsageError
-from compute.models.card import resolve_models
+from compute.models.card_files import resolve_models
 from compute.schema import Condition
 from compute.simulation.simulate import simulate
 from compute.store.reader import CropStore

@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from compute.errors import InputError, UsageError
-from compute.models.card import WINDOWS, load_card
+from compute.models.card_files import load_card
 from compute.models.embedder import load_model
 from compute.models.networks import NETWORKS, network_spec
 from compute.models.readable import corners, require_readable, require_trainable
+from compute.models.recipe import WINDOWS
 from compute.models.training.train import train
+from compute.runs.check_model import check_model
 from compute.runs.config import RunConfig
-from compute.runs.describe import check_model
 from compute.runs.estimate import estimate
 from compute.runs.pipeline import run_store
 from compute.store.reader import CropStore

@@ -8,6 +8,7 @@ import torch
 
 from compute.errors import UsageError
 from compute.models import scaling_compiled
+from compute.models.networks import NETWORKS
 from compute.models.scaling import SCALINGS, scaling_named
 
 
@@ -35,19 +36,64 @@ def naive_deeploc(image, reference):
     return out
 
 
-NAIVE = {"pifia": naive_pifia, "paired_cell": naive_min_max, "deeploc": naive_deeploc}
+def naive_min_max_all(image, reference):
+    low, high = reference.min(), reference.max()
+    return (image - low) / (high - low if high > low else 1)
 
 
-@pytest.fixture(params=SCALINGS)
-def name(request):
+def naive_z_score(image, reference):
+    out = np.empty_like(image)
+    for c in range(len(image)):
+        out[c] = (image[c] - reference[c].mean()) / (reference[c].std() + 1e-7)
+    return out
+
+
+def naive_percentiles(image, reference, percentiles=(0.1, 99.9)):
+    out = np.empty_like(image)
+    for c in range(len(image)):
+        low, high = np.percentile(reference[c], percentiles)
+        out[c] = (np.clip(image[c], low, high) - low) / (high - low if high > low else 1)
+    return out
+
+
+NAIVE = {
+    "pifia": naive_pifia,
+    "paired_cell": naive_min_max,
+    "deeploc": naive_deeploc,
+    "min_max": naive_min_max,
+    "min_max_all": naive_min_max_all,
+    "z_score": naive_z_score,
+    "percentiles": naive_percentiles,
+    "range": lambda image, _: image,
+    "none": lambda image, _: image,
+}
+FIXED = ("range", "none")
+"""Scalings that are the same of all crops."""
+WAYS = [(name, "any device") for name in SCALINGS]
+WAYS += [(name, "compiled") for name in scaling_compiled.SCALERS]
+
+
+@pytest.fixture(params=WAYS, ids=lambda way: f"{way[0]}, {way[1]}")
+def way(request):
     return request.param
 
 
-@pytest.fixture(params=["any device", "compiled"])
-def scale(request, name):
-    """Scale by the definition, and by what runs on a CPU."""
-    compiled = partial(scaling_compiled.scale, name)
-    return SCALINGS[name] if request.param == "any device" else compiled
+@pytest.fixture
+def name(way):
+    return way[0]
+
+
+@pytest.fixture
+def scale(way):
+    """Scale by the definition, or by what runs on a CPU."""
+    name, how = way
+    return SCALINGS[name] if how == "any device" else partial(scaling_compiled.scale, name)
+
+
+@pytest.fixture
+def by_crop(name):
+    if name in FIXED:
+        pytest.skip("the same of all crops")
 
 
 def crops(seed, n=5, channels=2, side=64, top=60_000):
@@ -76,6 +122,7 @@ def test_equals_the_naive_twin(name, scale, side, channels, locked, top):
     np.testing.assert_allclose(found.numpy(), expected, atol=2e-5 * np.abs(expected).max())
 
 
+@pytest.mark.usefixtures("by_crop")
 def test_constant_images_stay_finite(scale):
     images = torch.full((2, 2, 64, 64), 321.0)
     assert torch.equal(scale(images), torch.zeros_like(images))
@@ -96,11 +143,13 @@ def test_crops_do_not_influence_each_other(scale):
         assert torch.allclose(alone, whole[i], atol=1e-6)
 
 
+@pytest.mark.usefixtures("by_crop")
 def test_brightness_and_offset_of_the_camera_do_not_matter(scale):
     images = crops(6)
     assert torch.allclose(scale(images), scale(images * 2 + 500), atol=1e-3, rtol=1e-3)
 
 
+@pytest.mark.usefixtures("by_crop")
 def test_a_bright_neighbour_dims_the_cell_only_without_a_lock(scale):
     images = crops(7, n=1)
     brighter = images.clone()
@@ -129,12 +178,28 @@ def test_wrong_shapes_and_names_are_refused(name, scale):
         scaling_named(name + "x")
 
 
-def test_every_scaling_is_compiled_for_processors():
-    assert set(scaling_compiled.SCALERS) == set(SCALINGS)
+def test_scalings_of_published_networks_are_compiled_for_processors():
+    assert {spec.scaling for spec in NETWORKS.values()} <= set(scaling_compiled.SCALERS)
 
 
+@pytest.mark.parametrize("name", scaling_compiled.SCALERS)
 def test_both_ways_of_scaling_agree(name):
     images, reference = crops(11), crops(12)
     for given in [(images,), (images, reference), (images[..., 3:], reference[..., 3:])]:
         compiled = scaling_compiled.scale(name, *given)
         assert torch.allclose(SCALINGS[name](*given), compiled, atol=2e-6)
+
+
+@pytest.mark.parametrize("percentiles", [(0.0, 100.0), (1.0, 99.5), (25.0, 75.0)])
+def test_percentiles_are_as_a_card_says(percentiles):
+    images, reference = crops(13, side=20), crops(14, side=20)
+    found = scaling_named("percentiles", percentiles=percentiles)(images, reference)
+    pairs = zip(images.double().numpy(), reference.double().numpy(), strict=True)
+    expected = np.stack([naive_percentiles(*pair, percentiles) for pair in pairs])
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
+
+
+def test_a_range_is_as_a_card_says():
+    images = torch.tensor([100.0, 300.0, 500.0, 900.0]).view(1, 1, 2, 2)
+    found = scaling_named("range", value_range=(100.0, 500.0))(images)
+    assert found.flatten().tolist() == [0, 0.5, 1, 2]

@@ -9,7 +9,7 @@ import pytest
 
 from compute import schema
 from compute.errors import InputError, UsageError
-from compute.models.card import load_card
+from compute.models.card_files import load_card
 from compute.runs.config import RunConfig
 from compute.runs.describe import check_path
 from compute.runs.pipeline import run_store

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from compute.errors import UsageError
-from compute.models.card import list_models, load_card, save_card
+from compute.models.card_files import list_models, load_card, save_card
 from compute.models.networks import network_spec
 from compute.models.weights import weights_of, write_weights
 from compute.runs.describe import check_path

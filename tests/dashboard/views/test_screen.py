@@ -8,8 +8,9 @@ import pytest
 
 from compute.backgrounds.config import PlanConfig
 from compute.models.training.train import train
+from compute.runs.check_model import check_model
 from compute.runs.config import RunConfig
-from compute.runs.describe import check, check_model
+from compute.runs.describe import check
 from compute.runs.estimate import estimate
 from compute.runs.run import run as run_models
 from compute.statistics.config import BootstrapConfig

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from compute.errors import InputError, UsageError
-from compute.models.card import load_card
+from compute.models.card_files import load_card
 from compute.models.embedder import load_model
 from compute.models.networks import NETWORKS
 from compute.models.published.convert import convert
@@ -60,7 +60,7 @@ def written(request, tmp_path_factory):
 def worst_errors(path, expected):
     """Largest error of each output, as share of its largest magnitude."""
     card = load_card(path)
-    network = NETWORKS[card.network].build(card.width, len(card.classes)).eval()
+    network = NETWORKS[card.source].build(card.width, len(card.classes)).eval()
     load_weights(network, read_weights(path.parent / card.weights), card.name)
     tensors = {
         key: torch.from_numpy(expected[key]).permute(0, 3, 1, 2)
@@ -88,7 +88,9 @@ def test_features_equal_those_of_tensorflow(written, tmp_path):
     assert ("Ignored" in done.stdout) == (name != "paired_cell")
     card = load_card(tmp_path / f"{name}.toml")
     assert len(card.classes) == (0 if name == "paired_cell" else CLASSES)
-    assert load_model(tmp_path / f"{name}.toml").dimension == card.dimension
+    spec = NETWORKS[card.source]
+    units = spec.layers[card.layer].dimension(card.width)
+    assert load_model(tmp_path / f"{name}.toml").dimension == units
     errors = worst_errors(tmp_path / f"{name}.toml", expected)
     print(name, {key: f"{error:.1e}" for key, error in errors.items()})
     assert len(errors) >= 6
@@ -174,7 +176,7 @@ def test_keras_weights_convert_without_tensorflow(tmp_path, below):
         assert torch.equal(found[key], tensor)
     assert said[0] == "Paired Cell Inpainting at width 0.05: 60 variables"
     assert said[1:] == (["Ignored, as they are no weights (1): optimizer_weights"] if below else [])
-    assert load_model(path)(torch.rand(2, 2, 64, 64)).shape == (2, card.dimension)
+    assert load_model(path)(torch.rand(2, 2, 64, 64)).shape == (2, load_model(path).dimension)
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

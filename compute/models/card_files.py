@@ -1,0 +1,224 @@
+"""Model cards as files, and where models are found: shipped ones, cards by path, baselines by name.
+
+Layer: TOML files; needs no torch. A card lies beside its weights.
+"""
+
+import json
+import tomllib
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, fields, replace
+from pathlib import Path
+
+from compute.errors import BystanderError, InputError, UsageError, unknown_value
+from compute.models.card import ModelCard, make_card, source_defaults
+from compute.models.networks import NETWORKS
+from compute.models.sources import SOURCES, spelled, split_source
+from compute.shipped import WEIGHTS
+from compute.storage.atomic_files import writing
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """A card, and what is needed to load its model.
+
+    Parameters
+    ----------
+    card
+        The card.
+    folder
+        Folder of its weights; None where it has no file.
+    trusted
+        Whether foreign code that it brings may run; False by default.
+    """
+
+    card: ModelCard
+    folder: Path | None = None
+    trusted: bool = False
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.card.name
+
+    @property
+    def weights(self) -> Path:
+        """Path of its weights file.
+
+        Raises
+        ------
+        UsageError
+            Its folder is not known.
+        """
+        if self.folder is None:
+            raise UsageError(
+                f"Where the weights of model {self.card.name!r} lie is not known.",
+                "Give their folder, or the path of the card instead of the card.",
+            )
+        return self.folder / self.card.weights
+
+    def bound(self, size: int, pixel_size: float = 0.0) -> "FoundModel":
+        """Return it with its card for crops of a side and a pixel size; see `ModelCard.bound`."""
+        return replace(self, card=self.card.bound(size, pixel_size))
+
+
+Model = FoundModel | Path | str
+"""What may be given for a model: a found one, a card's path, or the name of one that is shipped."""
+
+
+def load_card(path: Path | str) -> ModelCard:
+    """Read a card, filling in what it leaves out as `make_card` does.
+
+    `network` is an older name of `source`.
+
+    Raises
+    ------
+    InputError
+        The file is missing, is not TOML, or an entry is unknown, missing or wrong.
+    """
+    path = Path(path)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"Model card {path} cannot be read: {error.strerror}.",
+            "Give the path of a .toml card; its weights lie beside it.",
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"Model card {path} is not TOML: {error}.", "Correct it at that place."
+        ) from error
+    if "network" in values and "source" in values:
+        raise InputError(f"{path} says both source and network.", "Leave out network.")
+    source = values.pop("source", values.pop("network", None))
+    if not isinstance(source, str):
+        raise InputError(f"{path}: source = {source!r} is not a name.", 'Write source = "…".')
+    try:
+        return make_card(source, **values)
+    except BystanderError as error:
+        raise InputError(f"{path}: {error.problem}", error.remedy) from error
+
+
+def card_text(card: ModelCard) -> str:
+    """Return a card as TOML, a line for every field that must be said or is not as by default."""
+    by_source = source_defaults(card.source)
+    said = [
+        f
+        for f in fields(card)
+        if f.default is MISSING or f.name in by_source or getattr(card, f.name) != f.default
+    ]
+    return "".join(f"{f.name} = {_toml(getattr(card, f.name))}\n" for f in said)
+
+
+def save_card(card: ModelCard, path: Path | str) -> None:
+    """Write a card to a file, which appears whole or not at all."""
+    with writing(Path(path)) as temporary:
+        temporary.write_text(card_text(card), encoding="utf-8")
+
+
+def builtin_cards() -> dict[str, Path]:
+    """Return the paths of the cards that come with Bystander, by file name without its ending."""
+    return {path.stem: path for path in sorted(WEIGHTS.glob("*.toml"))}
+
+
+def list_models() -> dict[str, ModelCard]:
+    """Read the cards of the models that come with Bystander.
+
+    Returns
+    -------
+    dict
+        Cards by the name that `run` and `estimate` know the model by.
+
+    Examples
+    --------
+    >>> from compute import list_models
+    >>> sorted(list_models())
+    ['deeploc', 'paired_cell', 'pifia']
+    """
+    return {name: load_card(path) for name, path in builtin_cards().items()}
+
+
+def find_model(name: Model, *, trusted: bool = False) -> FoundModel:
+    """Find a model by the name of a shipped card, or by the path of another.
+
+    Parameters
+    ----------
+    name
+        Name of a shipped card, or a path that ends in `.toml`; one that is found already is
+        returned as it is.
+    trusted
+        Whether foreign code that it brings may run; False by default.
+
+    Raises
+    ------
+    UsageError
+        There is no such model.
+    InputError
+        The card cannot be read.
+    """
+    if isinstance(name, FoundModel):
+        return name
+    shipped, text = builtin_cards(), str(name)
+    if text not in shipped and not text.endswith(".toml"):
+        if text in NETWORKS:
+            raise UsageError(
+                f"{text!r} is a network without shipped weights.",
+                f"Train it (bystander train {text} STORE --out weights), then give its card.",
+            )
+        raise unknown_value("model", text, [*shipped, "or the path of a .toml card"])
+    path = shipped.get(text) or Path(name)
+    return FoundModel(load_card(path), path.parent, trusted)
+
+
+def resolve_models(names: Sequence[Model], *, trusted: bool = False) -> list[FoundModel]:
+    """Find models by their names or paths; a card with several layers is a model for each.
+
+    Parameters
+    ----------
+    names
+        As `find_model` takes them.
+    trusted
+        Whether foreign code that they bring may run; False by default.
+
+    Returns
+    -------
+    list of FoundModel
+        In order.
+
+    Raises
+    ------
+    UsageError
+        A name is not known, or two cards share a name (their results would share a folder).
+    InputError
+        A card cannot be read.
+    """
+    found: list[FoundModel] = []
+    seen: dict[str, str] = {}
+    for name in names:
+        model = find_model(name, trusted=trusted)
+        said = f"one of {model.folder}" if isinstance(name, FoundModel) else str(name)
+        for card in model.card.each_layer():
+            if card.name in seen:
+                raise UsageError(
+                    f"Two models are named {card.name!r}: {seen[card.name]} and {said}.",
+                    "Give one of the cards another name.",
+                )
+            seen[card.name] = said
+            found.append(replace(model, card=card))
+    return found
+
+
+def source_words(card: ModelCard) -> str:
+    """Say where a model comes from: ``vit_small_patch16_224, an architecture of …``."""
+    kind, argument = split_source(card.source)
+    return f"{argument or spelled(kind)}, {SOURCES[kind].title}"
+
+
+def _toml(value: object) -> str:
+    """Return one value as TOML; JSON's texts are TOML's, but for the delete character."""
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return repr(value)

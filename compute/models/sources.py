@@ -1,0 +1,129 @@
+"""Where models come from, as data: what a card's `source` may say, and what each needs.
+
+Layer: frozen dataclasses; importing this loads no torch. To add a source, write a loader in
+`compute/models/loaders/` and enter it here; cards, `bystander models` and the tests follow.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from compute.errors import UsageError, unknown_value
+from compute.models.networks import NETWORKS, NetworkSpec, network_spec
+
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "deviation": (0.229, 0.224, 0.225)}
+"""Of ImageNet's red, green and blue, by 0–1: `IMAGENET_DEFAULT_MEAN` and `_STD` in
+`timm/data/constants.py`."""
+
+BUILT_IN = "built-in"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A kind of place that models come from.
+
+    Parameters
+    ----------
+    title
+        What it is, for people.
+    loader
+        ``"module:function"`` that gets the found card and the device, and returns a
+        `compute.models.loaders.network.Network`; as text, so that a card needs no torch.
+    argument
+        What stands behind the colon of `source`, in words; empty, the default, where nothing does.
+    files
+        Endings of the file that `weights` names; empty, the default, where there is none.
+    needs_weights
+        Whether a card must name that file; False by default.
+    runs
+        What runs when it is loaded, in words: foreign code needs to be trusted. Empty, the default,
+        where none runs.
+    extra
+        Which of Bystander's extras it needs; empty, the default, for none.
+    defaults
+        Fields of a card that are so unless it says otherwise.
+    by_scene
+        Whether it looks at raw crops with their masks instead of scaled channels alone; False by
+        default.
+    """
+
+    title: str
+    loader: str
+    argument: str = ""
+    files: tuple[str, ...] = ()
+    needs_weights: bool = False
+    runs: str = ""
+    extra: str = ""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    by_scene: bool = False
+
+
+_LOADERS = "compute.models.loaders."
+_BACKBONE = MappingProxyType(
+    {
+        "input_size": 224, "fit": "resize", "channel_use": "each_averaged", "scaling": "min_max",
+        **IMAGENET,
+    }
+)  # fmt: skip
+
+SOURCES: Mapping[str, Source] = MappingProxyType(
+    {
+        BUILT_IN: Source(
+            "a network that comes with Bystander",
+            _LOADERS + "built_in:load",
+            files=(".safetensors",),
+            needs_weights=True,
+        ),
+        "timm": Source(
+            "an architecture of the timm library, with weights in a safetensors file",
+            _LOADERS + "timm_models:load",
+            "the architecture's name",
+            (".safetensors",),
+            needs_weights=True,
+            extra="timm",
+            defaults=MappingProxyType({**_BACKBONE, "layer": "features", "pooling": "mean"}),
+        ),
+    }
+)
+"""Every source by the name that stands before the colon; a network of ours stands by its own."""
+
+
+def split_source(source: str) -> tuple[str, str]:
+    """Part a card's `source` into the key of `SOURCES` and what stands behind the colon.
+
+    Raises
+    ------
+    UsageError
+        There is no such source, or something is missing or left over behind its name.
+    """
+    kind, colon, argument = source.partition(":")
+    if not colon and kind in NETWORKS:
+        return BUILT_IN, kind
+    if kind not in SOURCES or kind == BUILT_IN:
+        raise unknown_value("source of a model", source, [*NETWORKS, *map(spelled, others())])
+    known = SOURCES[kind]
+    if bool(argument) != bool(known.argument):
+        raise UsageError(
+            f"source = {source!r} says "
+            + (f"nothing of {known.argument}." if known.argument else f"more than {kind!r}."),
+            f"Write source = {spelled(kind)!r}.",
+        )
+    return kind, argument
+
+
+def spelled(kind: str) -> str:
+    """Return how a card names a source: ``timm:THE-ARCHITECTURE'S-NAME``."""
+    words = SOURCES[kind].argument
+    return f"{kind}:{words.upper().replace(' ', '-')}" if words else kind
+
+
+def others() -> list[str]:
+    """Return the names of all sources but the networks that come with Bystander."""
+    return [kind for kind in SOURCES if kind != BUILT_IN]
+
+
+def built_in(source: str) -> NetworkSpec | None:
+    """Return what is known of a network that comes with Bystander; None for other sources."""
+    kind, name = split_source(source)
+    return network_spec(name) if kind == BUILT_IN else None
