@@ -4,6 +4,7 @@ Layer: reads a store, composes shard by shard as a run does, writes a folder. Th
 beside its final place and moved there when all of it is written, so it is whole or not there.
 """
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -129,13 +130,18 @@ def export_trials(
                 folder.mkdir()
                 export = _Export(opened, plan, settings, ExportFormat(format), picked)
                 notice(export.extent(work))
-                export.write(folder, work / "pixels", progress)
+                export.write(folder, work / "decoded", progress)
                 if out.exists():
                     shutil.rmtree(out)
                 os.replace(folder, out)
             finally:
                 shutil.rmtree(work, ignore_errors=True)
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskError(
+                f"The disk is full: {out} could not be written, and nothing of it was kept.",
+                "Free some space, or write fewer channels (--channels) or --conditions.",
+            ) from error
         raise disk_error(error, out) from error
     return out
 

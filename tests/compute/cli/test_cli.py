@@ -57,7 +57,6 @@ def test_crops_are_exported_with_what_they_are_said_to_be(store, tmp_path):
     assert "--overwrite" in again.stderr
 
 
-def test_help_and_version
 def test_help_and_version():
     assert bystander("--help").returncode == 0
     assert bystander("run", "--help").returncode == 0

@@ -1,5 +1,6 @@
 """Exported crops: as composed, each trial once, the same in every format, whole or not there."""
 
+import errno
 import json
 import sys
 from dataclasses import replace
@@ -313,6 +314,16 @@ def test_what_a_killed_export_left_is_cleared_and_is_no_export(store, tmp_path, 
 def test_two_do_not_write_one_export(store, tmp_path):
     with lock(tmp_path / ".out.export", "export"), pytest.raises(BusyError):
         export_trials(store, tmp_path / "out", config=CONFIG, format="ome-tiff")
+
+
+def test_a_full_disk_leaves_nothing(store, tmp_path, monkeypatch):
+    def full(*args, **more):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tifffile, "imwrite", full)
+    with pytest.raises(DiskError, match=r"disk is full.*nothing of it was kept"):
+        export_trials(store, tmp_path / "out", config=CONFIG, format="ome-tiff")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_disk_that_alters_pixels_is_found(store, tmp_path, monkeypatch):
