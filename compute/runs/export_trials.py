@@ -136,13 +136,8 @@ def export_trials(
                 os.replace(folder, out)
             finally:
                 shutil.rmtree(work, ignore_errors=True)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskError(
-                f"The disk is full: {out} could not be written, and nothing of it was kept.",
-                "Free some space, or write fewer channels (--channels) or --conditions.",
-            ) from error
-        raise disk_error(error, out) from error
+    except (OSError, DiskError) as error:
+        raise _unwritten(error, out) from error.__cause__ or error
     return out
 
 
@@ -387,6 +382,22 @@ def _refuse_to_replace(out: Path, overwrite: bool) -> None:
         raise UsageError(
             f"{out} exists already.", "Give another folder, or --overwrite to replace it."
         )
+
+
+def _unwritten(error: OSError | DiskError, out: Path) -> DiskError:
+    """Return the error to raise where an export could not be written; it names the export."""
+    if isinstance(error, DiskError):
+        if not isinstance(error.__cause__, OSError):
+            return error
+        cause = error.__cause__
+    else:
+        cause = error
+    if cause.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskError(
+            f"The disk is full: {out} could not be written, and nothing of it was kept.",
+            "Free some space, or write fewer channels (--channels) or --conditions.",
+        )
+    return disk_error(cause, out)
 
 
 def _clear(work: Path) -> None:
