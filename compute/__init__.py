@@ -34,6 +34,7 @@ PUBLIC = {
     "convert": "compute.models.published.convert",
     "demo": "compute.runs.demo",
     "estimate": "compute.runs.estimate",
+    "export_trials": "compute.runs.export_trials",
     "fetch": "compute.models.published.download",
     "import_chong": "compute.importers.chong",
     "import_crop_arrays": "compute.importers.crop_arrays",
@@ -91,6 +92,7 @@ if TYPE_CHECKING:
     from compute.runs.describe import check as check
     from compute.runs.engines import EngineConfig as EngineConfig
     from compute.runs.estimate import estimate as estimate
+    from compute.runs.export_trials import export_trials as export_trials
     from compute.runs.mosaic import make_mosaic as make_mosaic
     from compute.runs.run import run as run
     from compute.runs.sensitivity import sensitivity as sensitivity

@@ -44,7 +44,7 @@ REFERENCE = {
         "compute.estimate", "compute.run", "compute.RunConfig", "compute.PlanConfig",
         "compute.EmbedConfig", "compute.BootstrapConfig", "compute.EngineConfig",
         "compute.RunDirectory", "compute.sensitivity", "compute.SensitivityConfig",
-        "compute.check", "compute.demo", "compute.published",
+        "compute.check", "compute.demo", "compute.published", "compute.export_trials",
         "compute.BystanderError",
     ),
     "Results": (

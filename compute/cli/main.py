@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from compute import __version__
-from compute.cli import bench, choices, console, models, reports, runs, stores
+from compute.cli import bench, choices, console, exports, models, reports, runs, stores
 from compute.errors import BystanderError, UsageError
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
-for subject in (runs, choices, stores, models, reports, bench):
+for subject in (runs, choices, exports, stores, models, reports, bench):
     app.add_typer(subject.app)
 
 

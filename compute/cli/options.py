@@ -10,6 +10,7 @@ import typer
 
 from compute.backgrounds.config import PlanConfig
 from compute.runs.config import RunConfig
+from compute.schema import EXPORT_FORMATS
 
 DEFAULT_MODELS = "pifia,paired_cell,deeploc"
 
@@ -140,6 +141,10 @@ SeedsOf = Annotated[
         help="Networks of which --models has several weights, trained from different seeds; by "
         "commas. Their means get intervals that take in how seeds differ."
     ),
+]
+CropFormat = Annotated[str, typer.Option("--format", help=f"{', '.join(EXPORT_FORMATS)}.")]
+Channels = Annotated[
+    str | None, typer.Option(help="Channels to write, separated by commas; default: all.")
 ]
 Examples = Annotated[int, typer.Option(help="Cells per protein whose crops are kept to look at.")]
 DropEmbeddings = Annotated[

@@ -1,11 +1,19 @@
 """The words and columns of all files: enums, flags, Arrow schemas, checks of tables. No torch.
 
 Column names are defined here and nowhere else: `words` has the enums, `probes` the probes, `stores`
-and `runs` the tables of crop stores and run directories, and `checks` what every table must pass.
+and `runs` the tables of crop stores and run directories, `exports` those of exported crops, and
+`checks` what every table must pass.
 """
 
 from compute.schema.checks import (
     check_table,
+)
+from compute.schema.exports import (
+    EXPORT_FORMATS,
+    EXPORT_VERSION,
+    OWN_READING,
+    ExportFormat,
+    exported_schema,
 )
 from compute.schema.mask_origin import (
     mask_origin,
@@ -118,12 +126,15 @@ __all__ = [
     "EFFECTS",
     "EFFECTS_IN_WORDS",
     "EXAMPLES",
+    "EXPORT_FORMATS",
+    "EXPORT_VERSION",
     "FLIPS",
     "FLIP_DIRECTIONS",
     "LOCALIZATIONS",
     "MIXED_SHIFTS",
     "MODEL_DIFFERENCES",
     "MOSAIC",
+    "OWN_READING",
     "PAIRWISE",
     "PAIR_DONORS",
     "PAIR_TALLIES",
@@ -157,6 +168,7 @@ __all__ = [
     "Dose",
     "DropPart",
     "Effect",
+    "ExportFormat",
     "Flip",
     "Population",
     "Probe",
@@ -172,6 +184,7 @@ __all__ = [
     "crops_schema",
     "embeddings_schema",
     "exchanges_schema",
+    "exported_schema",
     "mask_origin",
     "predictions_schema",
     "run_cells_schema",

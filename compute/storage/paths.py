@@ -1,4 +1,4 @@
-"""Where every file of a crop store and of a run lies. Pure paths: nothing is read or written.
+"""Where every file of a crop store, a run and an export lies. Pure paths: nothing is touched.
 
 No other file of the two packages spells such a path (a test sees to that).
 """
@@ -12,6 +12,9 @@ STORE_FILE = "store.json"
 
 RUN_FILE = "run.json"
 """What makes a folder a run directory."""
+
+EXPORT_FILE = "export.json"
+"""What makes a folder an export of crops."""
 
 MANIFEST = "checksums.sha256"
 """Checksums of a finished run's tables, in the format of `sha256sum`."""
@@ -92,6 +95,43 @@ class StorePaths:
     def shard(self, kind: str, number: int) -> Path:
         """Return the path of one file of ``"crops"`` or ``"windows"``, counted from 0."""
         return self.path / f"{kind}-{number:05d}.parquet"
+
+
+class ExportPaths:
+    """The files of exported crops, there or not.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def header(self) -> Path:
+        """`export.json`: what was exported, of which store and with which settings."""
+        return self.path / EXPORT_FILE
+
+    @property
+    def trials(self) -> Path:
+        """The table that says which crop is which trial."""
+        return self.path / "trials.parquet"
+
+    @property
+    def zarr(self) -> Path:
+        """The folder of an OME-Zarr image of all crops."""
+        return self.path / "crops.ome.zarr"
+
+    @property
+    def h5sc(self) -> Path:
+        """A file of single cells as scPortrait has it."""
+        return self.path / "single_cells.h5sc"
+
+    def tiff(self, number: int) -> Path:
+        """Return the path of an OME-TIFF of one shard's crops, counted from 0."""
+        return self.path / f"crops-{number:05d}.ome.tif"
 
 
 class RunPaths:

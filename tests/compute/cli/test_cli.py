@@ -1,5 +1,6 @@
 """The command line: help with examples, exit status, errors that name what is allowed."""
 
+import json
 import subprocess
 import sys
 
@@ -37,6 +38,23 @@ def test_every_command_has_help_with_an_example_that_is_right(name):
     assert used <= options
     for parameter in command.params:
         assert parameter.help, f"{' '.join(name)}: {parameter.name} has no help"
+
+
+def test_crops_are_exported_with_what_they_are_said_to_be(store, tmp_path):
+    out = tmp_path / "crops"
+    line = ["export", "trials", str(store), str(out), "--conditions", "unaltered,masked"]
+    line += ["--folds", "2", "--format", "ome-tiff", "--channels", "RFP", "--seed", "4"]
+    done = bystander(*line)
+    assert done.returncode == 0, done.stderr
+    assert f"Finished: {out}" in done.stdout
+    assert "before compression" in done.stderr
+    said = json.loads((out / "export.json").read_text("utf-8"))
+    assert (said["format"], said["channels"]) == ("ome-tiff", ["RFP"])
+    plan = said["configuration"]["plan"]
+    assert (plan["conditions"], plan["folds"], plan["seed"]) == (["unaltered", "masked"], 2, 4)
+    again = bystander(*line)
+    assert again.returncode == 2
+    assert "--overwrite" in again.stderr
 
 
 def test_help_and_version():

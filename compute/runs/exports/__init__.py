@@ -1,0 +1,1 @@
+"""Crops as other programs read them: what a file holds, what tells crops apart, the formats."""
