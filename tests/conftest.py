@@ -1,13 +1,18 @@
 """Fixtures: a small simulated store, random-weight models, a finished run by the real writer."""
 
 import os
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+DECLARED: list[Any] = []
+"""Operators that live as long as this list holds them."""
 
 
 @pytest.fixture(scope="session")
@@ -80,3 +85,27 @@ def run(tmp_path_factory, store, cards, config) -> Path:
     path = tmp_path_factory.mktemp("run") / "run"
     run_store(store, path, [str(card) for card in cards.values()], config, jobs=1)
     return path
+
+
+@pytest.fixture(scope="session")
+def torchvision() -> None:
+    """See to it that timm and transformers, which load torchvision, can: its Python part will do.
+
+    The wheel of torchvision on PyPI does not fit every build of PyTorch; then it misses operators
+    of its own when it is loaded, none of which is used here. They are declared, without a body.
+    """
+    from importlib.util import find_spec
+
+    import torch
+
+    spec = find_spec("torchvision")
+    if find_spec("timm") is None or spec is None or spec.origin is None:
+        pytest.skip("timm is not installed (pip install 'bystander[timm]')")
+    if "torchvision" in sys.modules:
+        return
+    try:
+        torch.ops.load_library(Path(spec.origin).with_name("_C.so"))
+    except OSError:
+        DECLARED.append(torch.library.Library("torchvision", "FRAGMENT"))
+        for name in ("nms", "qnms"):
+            DECLARED[-1].define(f"{name}(Tensor dets, Tensor scores, float threshold) -> Tensor")
