@@ -36,6 +36,7 @@ PUBLIC = {
     "estimate": "compute.runs.estimate",
     "export_trials": "compute.runs.export_trials",
     "fetch": "compute.models.published.download",
+    "import_answers": "compute.runs.import_answers",
     "import_chong": "compute.importers.chong",
     "import_crop_arrays": "compute.importers.crop_arrays",
     "import_fields": "compute.importers.fields",
@@ -93,6 +94,7 @@ if TYPE_CHECKING:
     from compute.runs.engines import EngineConfig as EngineConfig
     from compute.runs.estimate import estimate as estimate
     from compute.runs.export_trials import export_trials as export_trials
+    from compute.runs.import_answers import import_answers as import_answers
     from compute.runs.mosaic import make_mosaic as make_mosaic
     from compute.runs.run import run as run
     from compute.runs.sensitivity import sensitivity as sensitivity

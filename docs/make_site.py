@@ -45,6 +45,7 @@ REFERENCE = {
         "compute.EmbedConfig", "compute.BootstrapConfig", "compute.EngineConfig",
         "compute.RunDirectory", "compute.sensitivity", "compute.SensitivityConfig",
         "compute.check", "compute.demo", "compute.published", "compute.export_trials",
+        "compute.import_answers",
         "compute.BystanderError",
     ),
     "Results": (

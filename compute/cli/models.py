@@ -13,6 +13,7 @@ import typer
 from compute import amounts
 from compute.cli import console
 from compute.cli.options import Device, Seed, Split, StoreArgument, Trust, names
+from compute.cli.stores import imports
 from compute.errors import UsageError
 from compute.models.precision import STORED
 from compute.models.training.options import TrainingOptions
@@ -179,3 +180,49 @@ def _describe_source(name: str, source: "Source", sizes: list[int | None]) -> No
     console.out.print(f"{name}: {source.title}", markup=False)
     console.out.print(f"    {size}; licence: {source.licence}", markup=False)
     console.out.print(f"    {source.publication}; {source.page}", markup=False)
+
+
+@imports.command(name="answers")
+def import_answers(
+    table: Annotated[
+        Path,
+        typer.Argument(help="Parquet, .h5ad, or .npy (with --ids): an answer for every crop."),
+    ],
+    export: Annotated[Path, typer.Argument(help="Folder of `bystander export trials`.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the answers and their card.")],
+    name: Annotated[str, typer.Option(help="Of the model.")],
+    trained_on: Annotated[str, typer.Option(help="The data, in words, for the card.")],
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="That data was simulated.")
+    ] = False,
+    ids: Annotated[
+        Path | None,
+        typer.Option(help="Parquet or CSV with a column key, in the order of a .npy array."),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(help="Columns of a Parquet table that are the answer; default: all numbers."),
+    ] = None,
+    classes: Annotated[
+        bool, typer.Option("--classes", help="The numbers are probabilities of named classes.")
+    ] = False,
+    license: Annotated[str, typer.Option(help="Of the model, for the card.")] = "",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a card there.")] = False,
+) -> None:
+    """Bring in another program's answers to exported crops, as a model of a run.
+
+    Example: bystander import answers theirs.parquet crops models --name theirs --trained-on "…"
+    """
+    from compute.runs.import_answers import import_answers as read
+
+    card = read(
+        table, export, out, name=name, trained_on=trained_on, simulated=simulated, ids=ids,
+        columns=names(columns) if columns else None, classes=classes, license=license,
+        overwrite=overwrite,
+    )  # fmt: skip
+    console.out.print(f"Finished: {card}", markup=False)
+    console.out.print(
+        f"Then: bystander run STORE --models {card} --no-second-readings, with the options of the "
+        "export.",
+        markup=False,
+    )

@@ -17,6 +17,7 @@ from compute.errors import InputError, UsageError, unknown_value
 from compute.models import scaling_compiled
 from compute.models.card import ModelCard
 from compute.models.card_files import FoundModel, find_model, source_words
+from compute.models.loaders.answers import Answers
 from compute.models.loaders.network import HookedModule, Network, told
 from compute.models.networks.blocks import LayeredNetwork
 from compute.models.precision import PRECISIONS
@@ -99,6 +100,8 @@ class Embedder:
             The network does not take crops as the card gives them, or what it gives is no embedding
             for each.
         """
+        if self.answers is not None:
+            return self.answers.dimension
         card = self.card
         what = f"Model {card.name!r}: {source_words(card)}, given {self._given()},"
         with told(what, "Check `channels`, `inputs`, `input_size` and `layer` in its card."):
@@ -111,6 +114,11 @@ class Embedder:
                 "Name a layer that gives a map, tokens or vectors for each crop.",
             )
         return found.shape[1]
+
+    @property
+    def answers(self) -> Answers | None:
+        """The table that it looks its answers up in; None where it computes them."""
+        return self._network if isinstance(self._network, Answers) else None
 
     @property
     def needs_mask(self) -> bool:

@@ -84,6 +84,13 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
             extra="timm",
             defaults=MappingProxyType({**_BACKBONE, "layer": "features", "pooling": "mean"}),
         ),
+        "answers": Source(
+            "answers that another program gave",
+            _LOADERS + "answers:load",
+            files=(".arrow",),
+            needs_weights=True,
+            defaults=MappingProxyType({"scaling": "none", "layer": "answer", "pooling": "mean"}),
+        ),
     }
 )
 """Every source by the name that stands before the colon; a network of ours stands by its own."""

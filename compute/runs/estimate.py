@@ -4,6 +4,7 @@ Layer: reads a store and models, composes and embeds a few crops, fits a few pai
 nothing.
 """
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from compute.probes.multiclass import C
 from compute.probes.second import step_views_of
 from compute.probes.svm_folds import fit_folds
 from compute.runs.config import RunConfig
+from compute.runs.exports.identity import require_same_crops
 from compute.runs.prepare import prepare
 from compute.schema import CONDITIONS, Condition
 from compute.store.reader import CropArrays, CropStore
@@ -64,7 +66,7 @@ class Estimate:
     cells, cells_in_pair_tests, proteins
         Numbers of cells in trials and in pair tests, and of proteins in trials.
     crops_per_second
-        Speed by model, composing and embedding together.
+        Speed by model, composing and embedding together; infinite where answers are looked up.
     fits
         Number of linear SVMs in all.
     seconds
@@ -143,6 +145,7 @@ def _estimate(
     plan, cells = prepare(store, config)
     where = choose_device(device)
     loaded = [load_model(model, where) for model in found]
+    require_same_crops(loaded, store, config)
     trials = plan.trials(*plan.shards(SHARD_CELLS)[0])
     readings = config.embed.readings(plan.config.composed)
     again = sum(len(second_readings(trials, c)) for c in readings.values()) / len(trials)
@@ -156,6 +159,10 @@ def _estimate(
         speed, embedding, width = {}, composing * plan.count, 0
         whole = np.ones((len(trials), *arrays.images.shape[2:]), bool)  # any mask takes as long
         for model in loaded:
+            width += model.dimension
+            if model.answers is not None:
+                speed[model.name] = math.inf
+                continue
             channels = select_channels(model.card, store.channels)
             args = (crops, channels, config.embed.batch_size, config.embed.normalisation)
             embed_crops(model, *args, whole)
@@ -166,7 +173,6 @@ def _estimate(
             each = each * (1 + again) / (threads if where.type == "cpu" else 1)
             speed[model.name] = 1 / (each + composing / len(loaded))
             embedding += each * plan.count
-            width += model.dimension
     finally:
         torch.set_num_threads(threads)
     tested = [Condition(name) for name in plan.config.conditions]
@@ -282,6 +288,9 @@ def report(found: Estimate) -> Iterator[str]:
         yield f"  {condition:<16} {count:>12,} trials"
     yield f"  {'in all':<16} {sum(found.trials.values()):>12,} trials for each model"
     for model, speed in found.crops_per_second.items():
+        if math.isinf(speed):
+            yield f"{model}: answers are looked up, not computed"
+            continue
         yield f"{model}: {speed:,.0f} crops per second, composed and embedded (measured just now)"
     yield f"{found.fits:,} linear SVMs"
     for stage, seconds in found.seconds.items():

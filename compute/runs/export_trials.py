@@ -287,7 +287,7 @@ class _Export:
         """Return what `export.json` says."""
         facts, store = self._facts, self._store
         return {
-            "export_version": schema.EXPORT_VERSION,
+            "schema_version": schema.EXPORT_VERSION,
             "bystander_version": __version__,
             "run_version": schema.RUN_VERSION,
             "format": str(self._format),

@@ -27,6 +27,7 @@ from compute.runs.config import RunConfig
 from compute.runs.engines import EngineConfig, EngineName, open_engine
 from compute.runs.engines.tasks import IncompleteError
 from compute.runs.example_crops import write_examples
+from compute.runs.exports.identity import require_same_crops
 from compute.runs.mosaic import write_mosaic
 from compute.runs.prepare import prepare, with_fold
 from compute.runs.provenance import describe, flagged_trials, moved_masks, plain, seen_donors
@@ -105,6 +106,7 @@ def run_store(
     where = choose_device(device if engine.name == EngineName.LOCAL else "cpu")
     loaded = [load_model(model, where) for model in found]
     trained_again([model.card for model in loaded], config.seeds_of)
+    require_same_crops(loaded, store, config)
     header = {
         "configuration": plain(asdict(config)),
         "store": store.fingerprint,

@@ -160,7 +160,7 @@ def test_the_header_says_what_was_exported(exported, store):
     opened = CropStore(store)
     for format, folder in exported.items():
         said = header(folder)
-        assert said["export_version"] == schema.EXPORT_VERSION
+        assert said["schema_version"] == schema.EXPORT_VERSION
         assert said["format"] == str(format)
         assert said["store"]["fingerprint"] == opened.fingerprint
         assert said["configuration"] == deciding(CONFIG)
