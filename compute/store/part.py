@@ -299,7 +299,7 @@ class Part:
                 f"Crops of shape {images.shape} with masks {masks.shape} and foregrounds "
                 f"{foregrounds.shape}; expected {pixels} and {(n, *pixels[2:])}."
             )
-        if not np.isfinite(images).all():
+        if images.dtype.kind == "f" and not np.isfinite(images).all():
             raise InputError("An image holds values that are not finite.", "Reject it before.")
 
     def _check_labels(self, frame: pd.DataFrame) -> None:

@@ -416,3 +416,20 @@ def test_one_field_of_another_pixel_type_does_not_decide(tmp_path):
     assert rejections(report)["pixels of type uint8; uint16 expected"] == 1
     assert CropStore(report.path).dtype == np.uint16
     assert set(CropStore(report.path).cells["field"]) == {"b", "c"}
+
+
+def test_a_palette_of_a_label_image_is_told(tmp_path):
+    _, labels = field()
+    write_field(tmp_path / "s")
+    tifffile.imwrite(
+        tmp_path / "s" / "r01c01f01p01_labeled.tiff",
+        labels.astype(np.uint8),
+        photometric="palette",
+        colormap=np.zeros((3, 256), np.uint16),
+    )
+    report = import_fields(tmp_path / "s", tmp_path / "store", config=CONFIG)
+    assert report.stored == 5
+    assert (
+        "1 label image(s) have a palette: the numbers of its colours are read, and the colours "
+        "are not." in report.notes
+    )
