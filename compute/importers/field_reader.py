@@ -36,6 +36,7 @@ from compute.importers.read_refs import read_field, read_field_labels
 from compute.importers.resample import Resampling
 from compute.importers.text_table import is_clean, printable
 from compute.importers.tiff import CropRejected, check_crop, check_types
+from compute.store.part import FIELD
 
 NO_ROW = "labels without a row"
 AROUND = "cells segmented around centres"
@@ -114,7 +115,7 @@ class FieldReader:
                 row_of = self._rows(record, marked)
             except CropRejected as rejected:
                 builder.part.found += 1
-                builder.part.reject(rejected.reason, printable(record.name))
+                builder.part.reject(rejected.reason, printable(record.name), FIELD)
                 continue
             counts.update(counted(marked.how, self.coding))
             builder.part.found += self._cut(image, marked, item, row_of, builder)
@@ -143,6 +144,7 @@ class FieldReader:
         there = np.isin(np.arange(1, len(found.names) + 1), small)
         counts[VANISHED] += int((~there).sum())
         how = found.how | read_as
+        counts["shared"] += found.shared
         return Understood(renumber(small), found.names[there], how, found.renumbered)
 
     def _around_centres(

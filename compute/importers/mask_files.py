@@ -180,7 +180,8 @@ def read_mask(
     if centre == 0 and cells.max() > 1:
         raise CropRejected("a mask without a cell at the centre")
     mask = cells == centre if centre else foreground
-    if not coding.binary and len(understood.names) == 1 and (foreground & ~mask).any():
+    whole = understood.labels == understood.labels[mask][0]
+    if not coding.binary and (whole & ~mask).any():
         how |= {"rest"}
     return mask, foreground, counted(how, coding)
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compute.images.cell_quality import SMALLEST_AREA
+from compute.importers.cut_fields import shared_labels
 from compute.importers.mask_shapes import (
     Labels,
     cells_of_pieces,
@@ -108,12 +109,16 @@ class Understood:
         Keys of `UNDERSTOOD`.
     renumbered
         Whether the numbers are others than the file's; False by default.
+    shared
+        How many of a field's numbers seem to stand for several cells each
+        (`compute.importers.cut_fields.shared_labels`); 0 by default.
     """
 
     labels: Labels
     names: NDArray[Any]
     how: frozenset[str]
     renumbered: bool = False
+    shared: int = 0
 
 
 def survey(
@@ -231,7 +236,13 @@ def _understand(mask: NDArray[Any], coding: MaskCoding, seeds: NDArray[Any] | No
     renumbered = "parts" in how or int(cells.max()) != len(names) or (one_value and binary)
     if renumbered:
         names = np.arange(1, int(cells.max()) + 1)
-    return Understood(cells, names, frozenset(how), renumbered)
+    shared = int(shared_labels(cells).sum()) if coding.whole_fields and not renumbered else 0
+    if shared >= max(2, len(names) / 2):
+        raise CropRejected(
+            "most numbers mark several cells that lie apart (numbers of classes? more cells than "
+            "its pixel type has numbers?)"
+        )
+    return Understood(cells, names, frozenset(how), renumbered, shared)
 
 
 def mask_notes(counts: Counter[str], what: str = MaskCoding().what) -> list[str]:
