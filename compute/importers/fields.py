@@ -379,7 +379,7 @@ def _notes(counts: Counter[str]) -> list[str]:
     if counts["shared"]:
         notes.append(
             f"{counts['shared']} label(s) have two pieces that lie apart, each as large as a cell: "
-            "is one number used for several cells? The larger one got what the tables say of it."
+            "is one number used for several cells? What a table says of it went to the larger one."
         )
     if counts["unlabelled"]:
         notes.append(
