@@ -59,7 +59,11 @@ def lit(marker: NDArray[Any]) -> NDArray[np.bool_]:
     return np.asarray(logarithm > _otsu(logarithm), bool)
 
 
-def estimate_diameter(marker: NDArray[Any], centres: NDArray[np.float64]) -> float:
+def estimate_diameter(
+    marker: NDArray[Any],
+    centres: NDArray[np.float64],
+    shown: NDArray[np.bool_] | None = None,
+) -> float:
     """Estimate how large a cell is from the lit area that there is for each centre.
 
     Parameters
@@ -68,6 +72,8 @@ def estimate_diameter(marker: NDArray[Any], centres: NDArray[np.float64]) -> flo
         Shape (H, W), finite.
     centres
         x and y, pixels, shape (n, 2), n at least 1.
+    shown
+        What `lit` has found in the marker; None, the default, has it found here.
 
     Returns
     -------
@@ -76,7 +82,7 @@ def estimate_diameter(marker: NDArray[Any], centres: NDArray[np.float64]) -> flo
         `ELONGATION` times the median distance of a centre from the dark (so that a table with few
         of a field's cells does not make them large), pixels, `LEAST` to `MOST`.
     """
-    found = lit(marker)
+    found = lit(marker) if shown is None else shown
     # A centre may lie a few pixels off, or in a nucleus that the marker spares.
     depth = ndimage.maximum_filter(ndimage.distance_transform_edt(found), 9)
     depths = depth[_rows_and_columns(found.shape, centres)]
@@ -90,7 +96,10 @@ def estimate_diameter(marker: NDArray[Any], centres: NDArray[np.float64]) -> flo
 
 
 def cells_around(
-    marker: NDArray[Any], centres: NDArray[np.float64], diameter: float
+    marker: NDArray[Any],
+    centres: NDArray[np.float64],
+    diameter: float,
+    shown: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.int32]:
     """Find the cell of every centre.
 
@@ -103,6 +112,8 @@ def cells_around(
         are in no cell.
     diameter
         Of a usual cell, pixels.
+    shown
+        What `lit` has found in the marker; None, the default, has it found here.
 
     Returns
     -------
@@ -111,7 +122,7 @@ def cells_around(
         and what is too far from any. A centre in the dark has no cell.
     """
     height, width = marker.shape
-    found = lit(marker)
+    found = lit(marker) if shown is None else shown
     # What is thinner than a twelfth of a cell is noise, a fibre, or glow between cells.
     found = ndimage.binary_opening(found, iterations=max(1, round(diameter / 24)))
     found = _filled(found, HOLE * np.pi * diameter**2 / 4)
@@ -174,7 +185,8 @@ def cell_around_nucleus(
     nearest = int(np.hypot(*(centres - middle).T).argmin())
     if np.hypot(*(centres[nearest] - middle)) > min(height, width) / 4:
         return np.zeros(light.shape, bool), np.asarray(nuclei, bool)
-    cells = cells_around(light, centres, estimate_diameter(light, centres))
+    shown = lit(light)
+    cells = cells_around(light, centres, estimate_diameter(light, centres, shown), shown)
     cells = np.where(nuclei, labels, cells)
     return cells == nearest + 1, cells > 0
 

@@ -514,8 +514,11 @@ def _pop(value: Any, age: Any, at: Any, n: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _split(found: Mask, depth: float) -> tuple[Labels, int]:
-    """Separate touching cells at their necks, by a watershed on the distance to the edge."""
+def _split(found: Mask, depth: float, least: int) -> tuple[Labels, int]:
+    """Separate touching cells at their necks, by a watershed on the distance to the edge.
+
+    Of fewer than `least` cells only the seeds are returned.
+    """
     distance = _blurred(_distances(found))
     level = _levelled(distance, depth)
     high = found.copy()
@@ -524,7 +527,7 @@ def _split(found: Mask, depth: float) -> tuple[Labels, int]:
         for x in range(width):
             high[y, x] &= distance[y, x] - level[y, x] >= depth - 1e-6
     seeds, count = numbered(high, True)
-    if count:
+    if count >= least:
         _flood(-distance, seeds, found)
     return seeds, count
 
@@ -673,7 +676,7 @@ def _find(
     height, width = left.shape
     depth, core, _, smallest = settings
     largest_hole = height * width // 4
-    regions, many = _split(left, depth)
+    regions, many = _split(left, depth, 1)
     boxes, areas = _boxes(regions, many)
     for number in range(1, many + 1):
         if areas[number] < smallest:
@@ -692,7 +695,7 @@ def _find(
         bottom, end = min(room, height - y1), min(room, width - x1)
         roomy = np.zeros((top + y1 - y0 + bottom, start + x1 - x0 + end), np.uint8)
         roomy[top : top + y1 - y0, start : start + x1 - x0] = tight
-        pieces, several = _split(roomy, depth)
+        pieces, several = _split(roomy, depth, 2)
         if several < 2:
             count = _add_cell(labels, tight, tight, tight, low, y0, x0, count)
             continue

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from compute.images.cell_quality import FAR
+from compute.images.cell_quality import FAR, SMALLEST_AREA
 from compute.images.fill_holes import medium_mask
 from compute.images.segmentation_compiled import numbered
 from compute.importers.config import CuttingConfig as CuttingConfig
@@ -86,6 +86,37 @@ def separate(labels: Labels) -> tuple[Labels, NDArray[np.bool_]]:
                 separated[box][components == number] = following
                 following += 1
     return separated, fragmented
+
+
+def shared_labels(labels: Labels) -> NDArray[np.bool_]:
+    """Find the labels that seem to stand for several cells.
+
+    Parameters
+    ----------
+    labels
+        As for `separate`.
+
+    Returns
+    -------
+    ndarray
+        Booleans of shape (n,): whether a label has a further piece of at least half the area of its
+        largest one, and of a cell, whose centre is more than that piece's diameter away. A cell
+        that another one lies across is in pieces, too, but these are nearer.
+    """
+    separated, fragmented = separate(labels)
+    shared = np.zeros(len(fragmented), bool)
+    more = np.arange(len(shared) + 1, int(separated.max(initial=0)) + 1)
+    if len(more) == 0:
+        return shared
+    numbers = np.arange(1, int(more[-1]) + 1)
+    areas = np.bincount(separated.ravel(), minlength=len(numbers) + 1)
+    places = np.array([(0.0, 0.0), *ndimage.center_of_mass(separated > 0, separated, numbers)])
+    whole = np.asarray(ndimage.maximum(labels, separated, more), int)
+    apart = np.hypot(*(places[more] - places[whole]).T)
+    far = apart > 2 * np.sqrt(areas[whole] / np.pi)
+    large = areas[more] >= np.maximum(areas[whole] / 2, SMALLEST_AREA)
+    shared[whole[far & large] - 1] = True
+    return shared
 
 
 def find_cells(separated: Labels, fragmented: NDArray[np.bool_], size: int) -> list[Cell]:

@@ -36,6 +36,7 @@ from compute.importers.read_refs import read_field, read_field_labels
 from compute.importers.resample import Resampling
 from compute.importers.text_table import is_clean, printable
 from compute.importers.tiff import CropRejected, check_crop, check_types
+from compute.store.part import FIELD
 
 NO_ROW = "labels without a row"
 AROUND = "cells segmented around centres"
@@ -114,7 +115,7 @@ class FieldReader:
                 row_of = self._rows(record, marked)
             except CropRejected as rejected:
                 builder.part.found += 1
-                builder.part.reject(rejected.reason, printable(record.name))
+                builder.part.reject(rejected.reason, printable(record.name), FIELD)
                 continue
             counts.update(counted(marked.how, self.coding))
             builder.part.found += self._cut(image, marked, item, row_of, builder)
@@ -128,7 +129,8 @@ class FieldReader:
         parts of cells, and gaps between them, may be lost with pixels.
         """
         assert record.labels is not None
-        labels = read_field_labels(record.labels)
+        read_as: set[str] = set()
+        labels = read_field_labels(record.labels, read_as)
         _check_shape(labels, pixels, "a label image")
         seeds: NDArray[Any] | None = None
         if record.nuclei is not None and self.coding.binary:
@@ -141,7 +143,9 @@ class FieldReader:
         small = resample_labels(found.labels, self.resampling.scale)
         there = np.isin(np.arange(1, len(found.names) + 1), small)
         counts[VANISHED] += int((~there).sum())
-        return Understood(renumber(small), found.names[there], found.how, found.renumbered)
+        how = found.how | read_as
+        counts["shared"] += found.shared
+        return Understood(renumber(small), found.names[there], how, found.renumbered)
 
     def _around_centres(
         self, image: NDArray[Any], record: FieldRecord, counts: Counter[str]
@@ -158,15 +162,16 @@ class FieldReader:
             raise CropRejected("a field without cells")
         there = np.isfinite(centres).all(1)
         # Whatever is lit is a cell, so where none is lit no centre tells anything.
-        shown = lit(image[self.marker])
+        marker = image[self.marker]
+        shown = lit(marker)
         if shown.any():
             hits, other = (
                 values_at(shown, places).astype(bool)
                 for places in (centres[there], centres[there, ::-1])
             )
             check_hits(hits, other, "cells")
-        diameter = self.diameter or estimate_diameter(image[self.marker], centres[there])
-        labels = cells_around(image[self.marker], centres, diameter)
+        diameter = self.diameter or estimate_diameter(marker, centres[there], shown)
+        labels = cells_around(marker, centres, diameter, shown)
         there = np.bincount(labels.ravel(), minlength=len(centres) + 1)[1:] > 0
         counts[AROUND] += int(there.sum())
         counts[DARK] += int((~there).sum())

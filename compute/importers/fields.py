@@ -28,6 +28,7 @@ from compute.importers.field_reader import (
 )
 from compute.importers.field_record import FieldRecord, choose_channels
 from compute.importers.field_table import read_strains
+from compute.importers.find_files import forget_listings
 from compute.importers.first_crops import Unread, nothing_read
 from compute.importers.layout import LayoutOptions
 from compute.importers.localization_table import (
@@ -178,6 +179,7 @@ def import_fields(
     config = config or CuttingConfig()
     source, out = Path(source), Path(out)
     refuse_early(out, options.get("overwrite", False))
+    forget_listings()
     check_projection(project)
     chosen = LayoutOptions(
         images=None if images is None else Path(images),
@@ -373,6 +375,11 @@ def _notes(counts: Counter[str]) -> list[str]:
         notes.append(
             f"{counts['fragmented']} label(s) are in several pieces: the largest is taken as the "
             "cell, the others as its neighbours."
+        )
+    if counts["shared"]:
+        notes.append(
+            f"{counts['shared']} label(s) have two pieces that lie apart, each as large as a cell: "
+            "is one number used for several cells? What a table says of it went to the larger one."
         )
     if counts["unlabelled"]:
         notes.append(

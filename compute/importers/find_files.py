@@ -2,7 +2,8 @@
 
 A path that is there as it is written is taken at once. Otherwise every part of it is looked for in
 its folder, compared without case and without regard to how accents are composed (a Mac writes them
-as letters of their own). Where two files fit, none is taken.
+as letters of their own). Where two files fit, none is taken. What folders hold is kept in memory
+until the next import begins (`forget_listings`).
 """
 
 import os
@@ -77,6 +78,11 @@ def find_file(root: Path, text: str) -> tuple[Path, bool]:
     if folder.is_dir():
         raise CropRejected("a folder, not an image file", printable(folder))
     return folder, True
+
+
+def forget_listings() -> None:
+    """Have folders listed anew: files may have come since an earlier import of this process."""
+    _listing.cache_clear()
 
 
 def is_file(path: Path) -> bool:

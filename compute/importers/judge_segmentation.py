@@ -39,6 +39,12 @@ less than 25 pixels are not told (0.6 to 0.8): where they meet they look like sm
 CENTRED = 0.5
 """Least share of crops with a cell in the middle."""
 
+LEAST_SIZE, MOST_SIZE = 0.6, 1.7
+"""Range of the median diameter of what is found, by its area, for one of the diameter that was
+given. Drawn cells have 1.00 to 1.10, and 0.76 to 1.56 where the diameter given is 40% too large or
+30% too small; their nuclei, of 0.35 to 0.45 of their diameter, 0.38 to 0.53, of 0.6 as whole cells
+that are given too large: these are not told."""
+
 DIAMETER = 2.2
 """Diameter of a cell in largest distances of its middle from the dark: cells are a little long."""
 
@@ -106,7 +112,7 @@ def choose_segmentation(
     config = replace(SegmentationConfig(), diameter=found)
     name = spec.format.channels[spec.marker]
     if len(planes) >= ENOUGH_JUDGED and not unchecked:
-        refuse_unstable(marker, config, name)
+        refuse_unstable(marker, config, name, said=said)
     if config.scale == 1 and not said:
         return Chosen(config)
     how = "as given" if said else "estimated; --cell-diameter says it"
@@ -144,8 +150,13 @@ def estimate_diameter(marker: NDArray[Any]) -> float:
     return float(np.clip(DIAMETER * np.median(depths), SMALL, 1000))
 
 
-def refuse_unstable(marker: NDArray[Any], config: SegmentationConfig, name: str) -> None:
+def refuse_unstable(
+    marker: NDArray[Any], config: SegmentationConfig, name: str, *, said: bool = False
+) -> None:
     """Refuse a marker in which no cell is found, or another one under stricter thresholds.
+
+    Where the diameter of cells is given, cells of another size are refused, too: nuclei are found
+    as well as cells, and nothing but their size tells them.
 
     Parameters
     ----------
@@ -155,11 +166,13 @@ def refuse_unstable(marker: NDArray[Any], config: SegmentationConfig, name: str)
         How cells are found.
     name
         The channel's.
+    said
+        Whether a person has given the diameter; False by default.
 
     Raises
     ------
     InputError
-        Says the share of crops with a cell, or how much of it stays.
+        Says the share of crops with a cell, or how much of it stays, or how large it is.
     """
     masks, foregrounds = segment(marker, config)
     there = masks.any((1, 2))
@@ -168,6 +181,8 @@ def refuse_unstable(marker: NDArray[Any], config: SegmentationConfig, name: str)
     either = (masks | stricter).sum((1, 2))[there]
     overlap = float(np.median(both / np.maximum(either, 1))) if there.any() else 0.0
     if there.mean() >= CENTRED and overlap >= STABLE:
+        if said:
+            _refuse_sizes(masks[there], config.diameter, name)
         return
     size = f"{config.diameter:.0f} pixels across"
     raise InputError(
@@ -178,6 +193,20 @@ def refuse_unstable(marker: NDArray[Any], config: SegmentationConfig, name: str)
         "Give masks; or name the channel that is bright in whole cells and dark between them "
         "(--marker); or say how large a cell is (--cell-diameter, pixels). --unchecked-masks takes "
         "what is found.",
+    )
+
+
+def _refuse_sizes(masks: NDArray[np.bool_], diameter: float, name: str) -> None:
+    """Refuse cells, shape (n, H, W), that are far larger or smaller than was said."""
+    found = 2 * float(np.sqrt(np.median(masks.sum((1, 2))) / np.pi))
+    if LEAST_SIZE * diameter <= found <= MOST_SIZE * diameter:
+        return
+    seen = "nuclei, or other parts of cells" if found < diameter else "cells that are not separated"
+    raise InputError(
+        f"What {name} shows is no cell of {diameter:.0f} pixels across, as --cell-diameter says, "
+        f"but {found:.0f} across (median of {len(masks)} crops): {seen}?",
+        "Name the channel that is bright in whole cells (--marker), or correct --cell-diameter. "
+        "--unchecked-masks takes what is found.",
     )
 
 

@@ -28,7 +28,7 @@ from compute.importers.chunks import ImportSpec
 from compute.importers.class_names import class_set
 from compute.importers.columns import nearest
 from compute.importers.config import MANIFEST_CHANNELS, MARKER
-from compute.importers.find_files import find_file
+from compute.importers.find_files import find_file, forget_listings
 from compute.importers.first_crops import Unread, common_size
 from compute.importers.localization_table import (
     names_identity,
@@ -261,6 +261,7 @@ def import_manifest(
     """
     table, out, channels = Path(table), Path(out), tuple(channels)
     refuse_early(out, options.get("overwrite", False))
+    forget_listings()
     _check_channels(channels)
     check_projection(project)
     rows = RowFile(table, ("protein",), out.parent, (*OPTIONAL, PATH), channels)

@@ -18,7 +18,7 @@ from compute.images.segmentation import centre_label
 from compute.importers.cut_fields import separate
 from compute.importers.mask_values import what_was_seen
 from compute.importers.masks import MaskCoding, counted, survey, understand
-from compute.importers.read_images import LARGEST, CropRejected, read_image
+from compute.importers.read_images import LARGEST, CropRejected, read_planes, read_start
 from compute.importers.text_table import printable
 
 SURVEYED, SURVEYED_FIELDS = 64, 16
@@ -30,7 +30,7 @@ _HEADER = 33
 _PALETTE, _GREY = 3, 0
 
 
-def read_labels(path: Path, what: str = "mask") -> NDArray[Any]:
+def read_labels(path: Path, what: str = "mask", how: set[str] | None = None) -> NDArray[Any]:
     """Read a mask or a label image as it is in its file.
 
     Parameters
@@ -41,6 +41,9 @@ def read_labels(path: Path, what: str = "mask") -> NDArray[Any]:
         number, and black 0.
     what
         What it is called in reasons; ``"mask"`` by default.
+    how
+        Gets how it was read, by the keys of `compute.importers.masks.UNDERSTOOD`; None, the
+        default, where nobody asks.
 
     Returns
     -------
@@ -52,13 +55,21 @@ def read_labels(path: Path, what: str = "mask") -> NDArray[Any]:
     CropRejected
         It is unreadable, or has several planes.
     """
+    how = set() if how is None else how
     try:
-        image = _indices(path)
-        image = read_image(path) if image is None else image[None]
+        start = read_start(path)
+        if _has_palette(start):
+            how.add("palette")
+            return _indices(path)
+        planes = read_planes(path, start=start)
     except CropRejected as rejected:
         raise CropRejected(f"{what}: {rejected.reason}") from rejected
+    image = planes.pixels
+    how |= {"palette"} if planes.palette else set()
     if image.shape[0] in (3, 4) and image.dtype.kind == "u":
-        return _colours(image)
+        labels, coloured = _colours(image)
+        how |= {"colours"} if coloured else set()
+        return labels
     if image.shape[0] == 2 and image.dtype.kind == "u":  # Grey and opacity.
         return np.asarray(image[0])
     if image.shape[0] != 1:
@@ -155,11 +166,12 @@ def read_mask(
         The mask is unreadable, of another shape, cannot be understood, is empty, or has no cell at
         the centre.
     """
-    image = read_labels(path)
+    read_as: set[str] = set()
+    image = read_labels(path, how=read_as)
     if image.shape != shape:
         raise CropRejected("a mask of another shape than the crop")
     understood = understand(image, coding)
-    cells, how = understood.labels, understood.how
+    cells, how = understood.labels, understood.how | read_as
     foreground = cells > 0
     if not coding.binary:
         # One value is one cell, so what lies elsewhere with the same value is another one.
@@ -168,21 +180,24 @@ def read_mask(
     if centre == 0 and cells.max() > 1:
         raise CropRejected("a mask without a cell at the centre")
     mask = cells == centre if centre else foreground
-    if not coding.binary and len(understood.names) == 1 and (foreground & ~mask).any():
+    whole = understood.labels == understood.labels[mask][0]
+    if not coding.binary and (whole & ~mask).any():
         how |= {"rest"}
     return mask, foreground, counted(how, coding)
 
 
-def _indices(path: Path) -> NDArray[Any] | None:
-    """Return the numbers of the colours of a PNG with a palette; None for any other file."""
+def _has_palette(start: bytes) -> bool:
+    """Whether a file that begins so is a PNG with a palette."""
+    return start[:8] == b"\x89PNG\r\n\x1a\n" and len(start) >= _HEADER and start[25] == _PALETTE
+
+
+def _indices(path: Path) -> NDArray[Any]:
+    """Return the numbers of the colours of a PNG with a palette, shape (H, W)."""
     try:
-        with path.open("rb", buffering=0) as handle:
-            start = handle.read(_HEADER)
-            if start[:8] != b"\x89PNG\r\n\x1a\n" or len(start) < _HEADER or start[25] != _PALETTE:
-                return None
-            rest = handle.read()
-    except (OSError, ValueError):
-        return None
+        content = path.read_bytes()
+    except OSError as error:
+        raise CropRejected("the file cannot be opened") from error
+    start, rest = content[:_HEADER], content[_HEADER:]
     width, height = (int.from_bytes(start[at : at + 4], "big") for at in (16, 20))
     if width * height > LARGEST:
         raise CropRejected("far larger than a crop")
@@ -209,11 +224,14 @@ def _without_palette(chunks: bytes) -> bytes:
     return b"".join(kept)
 
 
-def _colours(image: NDArray[Any]) -> NDArray[Any]:
-    """Return numbers for the colours of an image, shape (3 or 4, H, W): 0 for black."""
+def _colours(image: NDArray[Any]) -> tuple[NDArray[Any], bool]:
+    """Return numbers for the colours of an image, shape (3 or 4, H, W), and whether it has any.
+
+    Black is 0; of an image in grey the greys are the numbers.
+    """
     red, green, blue = image[:3]
     if np.array_equal(red, green) and np.array_equal(red, blue):
         empty = red.min() == red.max() and image.shape[0] == 4
-        return np.asarray(image[3] if empty else red)
+        return np.asarray(image[3] if empty else red), False
     wide = image[:3].astype(np.int64)
-    return np.asarray((wide[0] << 32) + (wide[1] << 16) + wide[2])
+    return np.asarray((wide[0] << 32) + (wide[1] << 16) + wide[2]), True

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.graph import MCP_Geometric
@@ -69,8 +70,13 @@ def fill(cells: Labels, one_value: bool, largest_hole: float) -> Filled:
     CropRejected
         The mask is thin lines that close nothing.
     """
-    pieces = connected(cells > 0, corners=True) if one_value else cells
-    regions, owner = _enclosed(pieces)
+    regions = connected(cells == 0)
+    inner = np.ones(int(regions.max()) + 1, bool)
+    inner[edge_pixels(regions)] = False
+    pieces, owner = cells, np.zeros(len(inner), np.int64)
+    if inner[1:].any():
+        pieces = connected(cells > 0, corners=True) if one_value else cells
+        owner = _owners(pieces, regions, inner)
     if not owner.any():
         if _lines(cells > 0):
             raise CropRejected(GAPS)
@@ -284,22 +290,21 @@ def join_parts(cells: Labels) -> Labels:
     return result
 
 
-def _enclosed(pieces: Labels) -> tuple[Labels, NDArray[np.int64]]:
-    """Find regions of background, and for each, by number, the one piece that encloses it, or 0."""
-    regions = connected(pieces == 0)
-    open_to_edge = set(np.unique(edge_pixels(regions)).tolist())
-    owner = np.zeros(int(regions.max()) + 1, np.int64)
-    if len(open_to_edge - {0}) == len(owner) - 1:
-        return regions, owner
+def _owners(pieces: Labels, regions: Labels, inner: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return for each region of background, by number, the one piece that encloses it, or 0.
+
+    `inner` says of each number whether the region is away from the image's edge.
+    """
+    owner = np.zeros(len(inner), np.int64)
     for number, box in enumerate(ndimage.find_objects(regions), 1):
-        if number in open_to_edge or box is None:
+        if not inner[number] or box is None:
             continue
         grown = tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in box)
         inside = regions[grown] == number
         around = np.unique(pieces[grown][ndimage.binary_dilation(inside) & ~inside])
         if len(around) == 1:
             owner[number] = around[0]
-    return regions, owner
+    return owner
 
 
 def _thin(pieces: Labels, owner: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -317,6 +322,22 @@ def _thin(pieces: Labels, owner: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 def _lines(found: NDArray[np.bool_], least: int = SMALLEST_AREA) -> bool:
     """Whether what was found has at least so many pixels, and is at most 2 pixels thick."""
-    area = int(found.sum())
-    thick = (found & ~grow_square(~found, 1)).sum()
-    return area >= least and bool(thick <= 0.02 * area)
+    area, thick = _areas(np.ascontiguousarray(found).view(np.uint8))
+    return bool(area >= least and thick <= 0.02 * area)
+
+
+@njit(nogil=True, cache=True)
+def _areas(found: NDArray[np.uint8]) -> tuple[int, int]:
+    """Count the pixels of a mask, and those with nothing of the image outside of it beside them."""
+    height, width = found.shape
+    area = thick = 0
+    for y in range(height):
+        for x in range(width):
+            if found[y, x]:
+                area += 1
+                whole = True
+                for j in range(max(y - 1, 0), min(y + 2, height)):
+                    for i in range(max(x - 1, 0), min(x + 2, width)):
+                        whole &= found[j, i] != 0
+                thick += whole
+    return area, thick

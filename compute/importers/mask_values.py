@@ -3,6 +3,7 @@
 What `compute.importers.masks` asks of a mask as it is in its file.
 """
 
+from dataclasses import dataclass
 from math import isqrt
 from typing import Any
 
@@ -39,17 +40,25 @@ def finite_values(mask: NDArray[Any]) -> NDArray[Any]:
     return mask
 
 
-def whole_numbers(mask: NDArray[Any]) -> NDArray[Any]:
+@dataclass(frozen=True)
+class Numbers:
+    """The values of a mask, shape (H, W), and those that occur, sorted, shape (n,)."""
+
+    values: NDArray[Any]
+    distinct: NDArray[Any]
+
+
+def whole_numbers(mask: NDArray[Any]) -> Numbers:
     """Return a mask's values, if they can be the numbers of cells."""
     values = finite_values(mask)
     if values.dtype.kind == "b":
-        return values.astype(np.uint8)
+        values = values.astype(np.uint8)
     distinct, _ = _counted(values)
     fractions = len(distinct) > 2 and bool((distinct != np.floor(distinct)).any())
     grey = len(distinct) > MANY_LAYERS + 1 and _is_grey(np.searchsorted(distinct, values))
     if fractions or grey:
         raise CropRejected(PROBABILITY)
-    return values
+    return Numbers(values, distinct)
 
 
 def _counted(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -94,9 +103,9 @@ def _mixed(first: NDArray[np.int64], second: NDArray[np.int64], count: int) -> N
     return np.asarray(mixed[1:] / np.maximum(pairs[1:], 1))
 
 
-def likely_background(values: NDArray[Any]) -> float | None:
+def likely_background(numbers: Numbers) -> float | None:
     """Return the background of one mask as it looks by itself; None where nothing tells."""
-    distinct, _ = _counted(values)
+    values, distinct = numbers.values, numbers.distinct
     edge, counts = _counted(edge_pixels(values))
     around = edge[int(counts.argmax())]
     share = counts.max() / counts.sum()
@@ -110,31 +119,31 @@ def likely_background(values: NDArray[Any]) -> float | None:
     return float(around) if len(distinct) > 1 and share >= 0.5 and middle != around else None
 
 
-def check_background(values: NDArray[Any], background: float) -> None:
+def check_background(numbers: Numbers, background: float) -> None:
     """Refuse a mask whose background cannot be that of its source."""
-    low = values.min()
+    low = numbers.distinct[0]
     if low < min(background, 0):
         raise CropRejected(f"negative values, down to {low:g}")
-    if background != 0 and not (values == background).any():
+    if background != 0 and background not in numbers.distinct:
         raise CropRejected(
             f"no value {background:g}, which is the background of the source's others"
         )
-    looks_like = likely_background(values) if background == 0 else None
+    looks_like = likely_background(numbers) if background == 0 else None
     if looks_like in (0, None):
         return
-    if low > 0 and len(_counted(values)[0]) <= MANY_LAYERS:
+    if low > 0 and len(numbers.distinct) <= MANY_LAYERS:
         raise CropRejected("no 0, but one value around the edge, unlike the source's others")
     raise CropRejected("background and cell look exchanged (0 in the middle only)")
 
 
-def numbered_values(values: NDArray[Any], background: float) -> tuple[Labels, NDArray[Any]]:
+def numbered_values(numbers: Numbers, background: float) -> tuple[Labels, NDArray[Any]]:
     """Give numbers from 1 to the values other than the background."""
-    names, _ = _counted(values)
-    names = names[names != background]
+    values = numbers.values
+    names = numbers.distinct[numbers.distinct != background]
     if len(names) == 1:
         return (values != background).astype(np.int32), names
-    numbers = np.searchsorted(names, values) + 1
-    return np.where(values == background, 0, numbers).astype(np.int32), names
+    places = np.searchsorted(names, values) + 1
+    return np.where(values == background, 0, places).astype(np.int32), names
 
 
 def what_was_seen(mask: NDArray[Any]) -> str:

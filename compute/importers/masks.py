@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compute.images.cell_quality import SMALLEST_AREA
+from compute.importers.cut_fields import shared_labels
 from compute.importers.mask_shapes import (
     Labels,
     cells_of_pieces,
@@ -30,6 +31,7 @@ from compute.importers.mask_shapes import (
 )
 from compute.importers.mask_values import (
     MANY_LAYERS,
+    Numbers,
     check_background,
     finite_values,
     likely_background,
@@ -43,6 +45,8 @@ LARGEST_HOLE, LARGEST_HOLE_OF_PIECES = 1.0, 0.1
 marks every cell a larger one may be medium among cells that touch."""
 
 UNDERSTOOD = {
+    "palette": "have a palette: the numbers of its colours are read, and the colours are not",
+    "colours": "are in colour: each colour is read as a number of its own, and black as 0",
     "threshold": "were cut at the given threshold",
     "background": "have another background than 0 ({background}), the value around their edge",
     "pieces": "show cells by one value: each connected piece is taken as a cell",
@@ -105,12 +109,16 @@ class Understood:
         Keys of `UNDERSTOOD`.
     renumbered
         Whether the numbers are others than the file's; False by default.
+    shared
+        How many of a field's numbers seem to stand for several cells each
+        (`compute.importers.cut_fields.shared_labels`); 0 by default.
     """
 
     labels: Labels
     names: NDArray[Any]
     how: frozenset[str]
     renumbered: bool = False
+    shared: int = 0
 
 
 def survey(
@@ -146,8 +154,8 @@ def survey(
             continue
     background = _common_background(numbers)
     nested = several = binary = 0
-    for values in numbers:
-        cells, _ = numbered_values(values, background)
+    for one in numbers:
+        cells, _ = numbered_values(one, background)
         one_value = bool(cells.max() == 1)
         binary += one_value
         several += one_value and _has_several(cells)
@@ -198,9 +206,9 @@ def _understand(mask: NDArray[Any], coding: MaskCoding, seeds: NDArray[Any] | No
         names = np.arange(1, 2)
         how.add("threshold")
     else:
-        values = whole_numbers(mask)
-        check_background(values, coding.background)
-        cells, names = numbered_values(values, coding.background)
+        numbers = whole_numbers(mask)
+        check_background(numbers, coding.background)
+        cells, names = numbered_values(numbers, coding.background)
         if coding.background != 0:
             how.add("background")
     if not cells.any():
@@ -228,7 +236,13 @@ def _understand(mask: NDArray[Any], coding: MaskCoding, seeds: NDArray[Any] | No
     renumbered = "parts" in how or int(cells.max()) != len(names) or (one_value and binary)
     if renumbered:
         names = np.arange(1, int(cells.max()) + 1)
-    return Understood(cells, names, frozenset(how), renumbered)
+    shared = int(shared_labels(cells).sum()) if coding.whole_fields and not renumbered else 0
+    if shared >= max(2, len(names) / 2):
+        raise CropRejected(
+            "most numbers mark several cells that lie apart (numbers of classes? more cells than "
+            "its pixel type has numbers?)"
+        )
+    return Understood(cells, names, frozenset(how), renumbered, shared)
 
 
 def mask_notes(counts: Counter[str], what: str = MaskCoding().what) -> list[str]:
@@ -263,13 +277,13 @@ def counted(understood: frozenset[str], coding: MaskCoding) -> list[str]:
     ]
 
 
-def _common_background(masks: Sequence[NDArray[Any]]) -> float:
+def _common_background(masks: Sequence[Numbers]) -> float:
     votes = Counter(vote for mask in masks if (vote := likely_background(mask)) is not None)
     if not votes:
         return 0.0
     value, count = votes.most_common(1)[0]
     # Cells that fill a crop have all kinds of numbers at its edge; a background has one.
-    alone = sum(votes.values()) == 1 and len(np.unique(masks[0])) > MANY_LAYERS and value > 0
+    alone = sum(votes.values()) == 1 and len(masks[0].distinct) > MANY_LAYERS and value > 0
     return value if count >= 0.8 * len(masks) and not alone else 0.0
 
 

@@ -180,16 +180,16 @@ class PartBuilder:
         foregrounds = np.zeros_like(masks)
         if self.marker is not None:
             masks, foregrounds = segment(images[:, self.marker], self.config)
+        given = np.array([crop.mask is not None for crop in crops])
+        if given.any():
+            known = np.stack([crop.mask for crop in crops if crop.mask is not None])
+            # The outline found in the marker is another one; its rim must not pass for a neighbour.
+            foregrounds[given] &= ~masks[given] | medium_mask(known, HALO + 1)
+            masks[given] = known
         for i, crop in enumerate(crops):
-            if crop.mask is not None:
-                # The outline found in the marker is another one; its rim must not pass for a
-                # neighbour.
-                foregrounds[i] &= ~masks[i] | medium_mask(crop.mask, HALO + 1)
-                masks[i] = crop.mask
             if crop.foreground is not None:
                 foregrounds[i] |= crop.foreground
         foregrounds |= masks
-        given = np.array([crop.mask is not None for crop in crops])
         segmented = sum(crop.segmented or crop.mask is None for crop in crops)
         self.part.counts[GIVEN] += len(crops) - segmented
         self.part.counts[SEGMENTED] += segmented

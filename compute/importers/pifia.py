@@ -149,8 +149,7 @@ class _Reader:
         check_crop(image, self.size)
         name = (item.files or {}).get("mask")
         if name is not None:
-            path = self.source / item.gene / name
-            return image, *read_mask(path, image.shape[1:], self.coding)
+            return image, *read_mask(self.source / item.gene / name, image.shape[1:], self.coding)
         if "RFP" not in self.format.channels:
             raise CropRejected("no mask, and no cytosol channel to find the cell in")
         return image, None, None, []
@@ -367,7 +366,8 @@ def _image(
     missing = [name for name in channels if name not in files]
     if missing:
         raise CropRejected(f"a cell without its {' and '.join(missing)} image")
-    paths = [source / item.gene / files[name] for name in channels]
+    folder = source / item.gene
+    paths = [folder / files[name] for name in channels]
     return read_channels(paths, len(channels), counts, project)
 
 

@@ -7,6 +7,7 @@ without pickles. Axes that a TIFF names are honoured: planes of a Z stack are no
 """
 
 import logging
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -87,6 +88,9 @@ class Planes:
         Whether planes of a Z stack were projected to one.
     lossy
         Whether the format has lost detail (JPEG).
+    palette
+        Whether values are numbers of colours in a palette (TIFF); those of other formats are read
+        as their colours.
     """
 
     pixels: NDArray[Any]
@@ -94,6 +98,7 @@ class Planes:
     named: bool = True
     projected: bool = False
     lossy: bool = False
+    palette: bool = False
 
 
 def read_image(path: Path) -> NDArray[Any]:
@@ -117,7 +122,27 @@ def read_image(path: Path) -> NDArray[Any]:
     return read_planes(path).pixels
 
 
-def read_planes(path: Path, project: str | None = None) -> Planes:
+def read_start(path: Path) -> bytes:
+    """Read the first `compute.importers.plain_tiff.WHOLE` bytes of a file, of a crop all.
+
+    Raises
+    ------
+    CropRejected
+        There is no such file, or it cannot be opened.
+    """
+    try:
+        with open(path, "rb", buffering=0) as handle:
+            # Room for what is there alone: to allocate more takes longer than to read a crop.
+            return handle.read(min(os.fstat(handle.fileno()).st_size + 1, WHOLE))
+    except FileNotFoundError as error:
+        raise CropRejected("no such file") from error
+    except IsADirectoryError as error:
+        raise CropRejected("a folder, not an image file") from error
+    except (OSError, ValueError) as error:
+        raise CropRejected("the file cannot be opened") from error
+
+
+def read_planes(path: Path, project: str | None = None, start: bytes | None = None) -> Planes:
     """Read the image of one file with its channels first, and what is known of its planes.
 
     Parameters
@@ -126,6 +151,8 @@ def read_planes(path: Path, project: str | None = None) -> Planes:
         A TIFF (any compression that imagecodecs knows), PNG, JPEG, BMP or ``.npy``.
     project
         One of `PROJECTIONS`, for the planes of a Z stack; None, the default, refuses it.
+    start
+        What `read_start` has read of it; None, the default, where nothing was read.
 
     Raises
     ------
@@ -133,22 +160,15 @@ def read_planes(path: Path, project: str | None = None) -> Planes:
         There is no such file, or it is no image, unreadable, cut off, far larger than a crop, of
         more than three dimensions, or of several images; or its planes are not channels.
     """
-    try:
-        with path.open("rb", buffering=0) as handle:
-            start = handle.read(WHOLE)
-    except FileNotFoundError as error:
-        raise CropRejected("no such file") from error
-    except IsADirectoryError as error:
-        raise CropRejected("a folder, not an image file") from error
-    except (OSError, ValueError) as error:
-        raise CropRejected("the file cannot be opened") from error
+    if start is None:
+        start = read_start(path)
     if len(start) < WHOLE and (plain := read_plain(start)) is not None:
         return Planes(plain[None])
     read = next((read for magic, read in _READERS.items() if start.startswith(magic)), None)
     if read is None:
         raise _no_image(start)
     try:
-        image, axes, alpha = read(path)
+        image, axes, alpha, *rest = read(path)
     except CropRejected:
         raise
     # Decoders of a damaged file fail in every way there is: struct, index, value, codec errors.
@@ -158,9 +178,8 @@ def read_planes(path: Path, project: str | None = None) -> Planes:
     if image.size == 0:
         raise CropRejected("an image without pixels")
     planes = channels_first(image, axes, project)
-    return Planes(
-        planes.pixels, alpha, planes.named, planes.projected, start.startswith(b"\xff\xd8\xff")
-    )
+    lossy = start.startswith(b"\xff\xd8\xff")
+    return Planes(planes.pixels, alpha, planes.named, planes.projected, lossy, any(rest))
 
 
 def _no_image(start: bytes) -> CropRejected:
@@ -231,8 +250,9 @@ def channels_first(image: NDArray[Any], axes: str, project: str | None) -> Plane
     return Planes(np.moveaxis(image, at or 0, 0), named=at is not None, projected=projected)
 
 
-Read = tuple[NDArray[Any], str, bool]
-"""An image as its file has it, a letter per axis, and whether the last sample is transparency."""
+Read = tuple[NDArray[Any], str, bool] | tuple[NDArray[Any], str, bool, bool]
+"""An image as its file has it, a letter per axis, whether the last sample is transparency, and of a
+TIFF whether it has a palette."""
 
 
 def _read_tiff(path: Path) -> Read:
@@ -254,7 +274,8 @@ def _read_tiff(path: Path) -> Read:
                 )
             return np.stack([one.asarray() for one in same]), "QYX", False
         image, axes = np.asarray(first.asarray()), str(first.axes)
-        return (*_ome(image, axes, str(page.description)), alpha)
+        palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE
+        return (*_ome(image, axes, str(page.description)), alpha, palette)
 
 
 def _ome(image: NDArray[Any], axes: str, description: str) -> tuple[NDArray[Any], str]:

@@ -71,8 +71,15 @@ def read_field(
     return stored, types
 
 
-def read_field_labels(ref: ImageRef) -> NDArray[Any]:
+def read_field_labels(ref: ImageRef, how: set[str] | None = None) -> NDArray[Any]:
     """Read a label image of a field as it is, shape (H, W).
+
+    Parameters
+    ----------
+    ref
+        Where it is.
+    how
+        See `compute.importers.mask_files.read_labels`.
 
     Raises
     ------
@@ -80,7 +87,7 @@ def read_field_labels(ref: ImageRef) -> NDArray[Any]:
         It is unreadable, or has several planes.
     """
     if ref.array is None:
-        return read_labels(ref.path, "label image")
+        return read_labels(ref.path, "label image", how)
     planes = _zarr_planes(ref, None)
     if len(planes.pixels) != 1:
         raise CropRejected(f"label image: {len(planes.pixels)} planes; 1 expected")

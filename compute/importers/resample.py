@@ -61,6 +61,8 @@ FITTED = {
     "fit: padded": "crop(s) were padded to {size}×{size} pixels with their own medium.",
     "fit: cut and padded": "crop(s) were cut in one direction and padded in the other to "
     "{size}×{size} pixels.",
+    "fit: dimmest": "crop(s) that were padded hold hardly any medium: their dimmest pixels were "
+    "taken for it, so what was added may look like cells.",
 }
 """Count of a part → what was done to so many crops."""
 
@@ -117,10 +119,11 @@ class CropFit:
             cells = lit(image[marker])
         if mask is not None and cells is not None:
             cells = cells | mask
-        image, mask, foreground, how = resize_crop(image, mask, foreground, cells, self.size)
-        if how:
-            counts[f"fit: {how}"] += 1
-        return image, mask, foreground
+        fitted = resize_crop(image, mask, foreground, cells, self.size)
+        if fitted.how:
+            counts[f"fit: {fitted.how}"] += 1
+            counts.update(["fit: dimmest"] * fitted.dimmest)
+        return fitted.image, fitted.mask, fitted.foreground
 
 
 def fit_notes(counts: Counter[str], size: int) -> list[str]:
@@ -198,13 +201,35 @@ def choose_resampling(
     return Resampling(1.0 if abs(scale - 1) < NEARLY else scale, resample)
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """A crop of another side.
+
+    Parameters
+    ----------
+    image, mask, foreground
+        Shapes (C, size, size) and (size, size), or None as before.
+    how
+        ``"cut"``, ``"padded"``, ``"cut and padded"``, or ``""``, the default.
+    dimmest
+        Whether it was padded with its dimmest pixels, as it holds too little medium; False by
+        default.
+    """
+
+    image: NDArray[Any]
+    mask: NDArray[np.bool_] | None
+    foreground: NDArray[np.bool_] | None
+    how: str = ""
+    dimmest: bool = False
+
+
 def resize_crop(
     image: NDArray[Any],
     mask: NDArray[np.bool_] | None,
     foreground: NDArray[np.bool_] | None,
     cells: NDArray[np.bool_] | None,
     size: int,
-) -> tuple[NDArray[Any], NDArray[np.bool_] | None, NDArray[np.bool_] | None, str]:
+) -> Fitted:
     """Cut or pad a crop around its middle to a side.
 
     Parameters
@@ -220,13 +245,12 @@ def resize_crop(
 
     Returns
     -------
-    image, mask, foreground, how
-        Of shape (C, size, size) and (size, size); and ``"cut"``, ``"padded"``, ``"cut and padded"``
-        or ``""``.
+    Fitted
+        The crop, of shape (C, size, size) and (size, size), and what was done.
     """
     height, width = image.shape[1:]
     if (height, width) == (size, size):
-        return image, mask, foreground, ""
+        return Fitted(image, mask, foreground)
     top, left = (height - size) // 2, (width - size) // 2
     rows = slice(max(top, 0), min(top + size, height))
     columns = slice(max(left, 0), min(left + size, width))
@@ -244,11 +268,13 @@ def resize_crop(
     new = placed(image)
     new_mask = None if mask is None else placed(mask)
     new_foreground = None if foreground is None else placed(foreground)
+    dimmest = False
     if pad:
         hole = np.ones((size, size), bool)
         hole[inside] = False
         known = np.zeros((size, size), bool) if cells is None else placed(cells)
         seed = np.array([pixel_digest(new)], np.uint64)
-        new = fill_batch(new[None], hole[None], known[None], seed)[0][0]
+        filled, little = fill_batch(new[None], hole[None], known[None], seed)
+        new, dimmest = filled[0], bool(little[0])
     how = " and ".join(["cut"] * cut + ["padded"] * pad)
-    return new, new_mask, new_foreground, how
+    return Fitted(new, new_mask, new_foreground, how, dimmest)

@@ -267,7 +267,7 @@ def check_crop(image: NDArray[Any], size: int | None) -> None:
             f"{height}×{width} pixels; {size}×{size} expected",
             remedy=f"Cut or pad all crops to one side, such as --size {size}.",
         )
-    if not np.isfinite(image).all():
+    if image.dtype.kind == "f" and not np.isfinite(image).all():
         raise CropRejected("pixels that are not finite (NaN or infinite)")
     if (image.min((1, 2)) == image.max((1, 2))).any():
         raise CropRejected("a channel whose pixels are all the same")

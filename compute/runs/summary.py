@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from compute import schema
+from compute.store.part import CELL
 from compute.store.reader import CropStore
 from compute.store.some_rows import from_few_blocks, read_rows
 
@@ -101,14 +102,16 @@ def _count(store: CropStore) -> _Cells:
 def _facts(store: CropStore, cells: _Cells) -> Iterator[Fact]:
     meta = store.meta
     counts, source, left = meta["counts"], meta["source"], meta["rejections"]
-    rejected = sum(item["count"] for item in left)
+    rejected = sum(item["count"] for item in left if item.get("what", CELL) == CELL)
+    uncut = sum(item["count"] for item in left) - rejected
     yield Fact(
         "cells",
         f"{counts['cells'] + rejected:,} found, {counts['cells']:,} stored, "
         f"{counts['usable']:,} usable{', simulated' if store.simulated else ''}",
     )
     yield Fact("proteins", f"{len(cells.proteins):,}")
-    yield Fact("fields", f"{len(cells.fields):,} (images that cells were cut from)")
+    more = f"; {uncut:,} more field(s) or file(s) could not be taken" if uncut else ""
+    yield Fact("fields", f"{len(cells.fields):,} (images that cells were cut from){more}")
     yield from _of_classes(cells)
     if cells.splits:
         yield Fact("splits", _listed(cells.splits))

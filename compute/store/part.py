@@ -20,6 +20,9 @@ from compute.images.cell_quality import flag_cells
 
 DTYPES = ("uint8", "uint16", "float32")
 
+CELL, FIELD = "cell", "field"
+"""What can be rejected: one cell, or a whole field, in which nobody has counted cells."""
+
 EXAMPLES = 20
 """Places that are kept, at most, of what was rejected for one reason."""
 
@@ -83,26 +86,31 @@ class Rejections:
     """
 
     def __init__(self, listed: Iterable[Mapping[str, Any]] = ()) -> None:
-        self._count: Counter[str] = Counter()
-        self._where: dict[str, list[str]] = {}
+        self._count: Counter[tuple[str, str]] = Counter()
+        self._where: dict[tuple[str, str], list[str]] = {}
         self.extend(listed)
 
-    def add(self, reason: str, where: str) -> None:
-        """Count one rejection, with its place in words."""
-        self.extend([{"reason": reason, "count": 1, "examples": [where]}])
+    def add(self, reason: str, where: str, what: str = CELL) -> None:
+        """Count one rejection, of a cell or of what it says, with its place in words."""
+        self.extend([{"reason": reason, "count": 1, "examples": [where], "what": what}])
 
     def extend(self, listed: Iterable[Mapping[str, Any]]) -> None:
         """Add what `listed` of another one returned."""
         for item in listed:
-            self._count[item["reason"]] += item["count"]
-            places = self._where.setdefault(item["reason"], [])
+            key = item["reason"], item.get("what", CELL)
+            self._count[key] += item["count"]
+            places = self._where.setdefault(key, [])
             places.extend(item["examples"][: EXAMPLES - len(places)])
 
     def listed(self) -> list[dict[str, Any]]:
-        """Return a dictionary per reason, sorted: `reason`, `count`, and `examples` of places."""
+        """Return a dictionary per reason, sorted: `reason`, `count`, and `examples` of places.
+
+        What is no cell, but a whole field, also has `what`.
+        """
         return [
-            {"reason": reason, "count": count, "examples": list(self._where[reason])}
-            for reason, count in sorted(self._count.items())
+            {"reason": reason, "count": count, "examples": list(self._where[reason, what])}
+            | ({} if what == CELL else {"what": what})
+            for (reason, what), count in sorted(self._count.items())
         ]
 
     def __str__(self) -> str:
@@ -275,9 +283,9 @@ class Part:
         """Add hashes by which duplicates are found (`compute.importers.duplicates`), shape (n,)."""
         self._push("digests", pa.table({"digest": digests}, schema=DIGESTS))
 
-    def reject(self, reason: str, where: str) -> None:
-        """Count something that could not be taken, with its place."""
-        self.rejections.add(reason, where)
+    def reject(self, reason: str, where: str, what: str = CELL) -> None:
+        """Count a cell that could not be taken, or a field (`FIELD`), with its place."""
+        self.rejections.add(reason, where, what)
 
     def _push(self, kind: str, table: pa.Table) -> None:
         self.tables.setdefault(kind, []).append(table)
@@ -299,7 +307,7 @@ class Part:
                 f"Crops of shape {images.shape} with masks {masks.shape} and foregrounds "
                 f"{foregrounds.shape}; expected {pixels} and {(n, *pixels[2:])}."
             )
-        if not np.isfinite(images).all():
+        if images.dtype.kind == "f" and not np.isfinite(images).all():
             raise InputError("An image holds values that are not finite.", "Reject it before.")
 
     def _check_labels(self, frame: pd.DataFrame) -> None:

@@ -12,7 +12,7 @@ READ = {
     "mask_outline": "8 mask(s) were outlines, and were filled.",
     "mask_background_minus1": "8 mask(s) have another background than 0 (-1)",
     "mask_ilastik_1_2": "8 mask(s) have another background than 0 (1)",
-    "mask_palette_png": "",
+    "mask_palette_png": "8 mask(s) have a palette: the numbers of its colours are read",
     "small_cell_in_256": "",
     "fields_binary_0_255": "1 label image(s) show cells by one value",
     "fields_bool_labels": "1 label image(s) show cells by one value",

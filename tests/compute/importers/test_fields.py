@@ -17,11 +17,14 @@ from compute.importers.cut_fields import (
     find_unlabelled,
     place_windows,
     separate,
+    shared_labels,
 )
 from compute.importers.field_record import FieldRecord
 from compute.importers.field_table import plate_well, read_strains
 from compute.importers.fields import import_fields
 from compute.importers.localization_table import LocalizationTable
+from compute.importers.mask_shapes import renumber
+from compute.runs.summary import summarise_store
 from compute.store.reader import CropStore
 
 SIDE, SIZE = 160, 32
@@ -416,3 +419,86 @@ def test_one_field_of_another_pixel_type_does_not_decide(tmp_path):
     assert rejections(report)["pixels of type uint8; uint16 expected"] == 1
     assert CropStore(report.path).dtype == np.uint16
     assert set(CropStore(report.path).cells["field"]) == {"b", "c"}
+
+
+def test_a_palette_of_a_label_image_is_told(tmp_path):
+    _, labels = field()
+    write_field(tmp_path / "s")
+    tifffile.imwrite(
+        tmp_path / "s" / "r01c01f01p01_labeled.tiff",
+        labels.astype(np.uint8),
+        photometric="palette",
+        colormap=np.zeros((3, 256), np.uint16),
+    )
+    report = import_fields(tmp_path / "s", tmp_path / "store", config=CONFIG)
+    assert report.stored == 5
+    assert (
+        "1 label image(s) have a palette: the numbers of its colours are read, and the colours "
+        "are not." in report.notes
+    )
+
+
+def spread_cells(seed, number_of):
+    """A field of 40 cells that lie apart; the i-th has the number ``number_of(i)``."""
+    rng = np.random.default_rng(seed)
+    side = 300
+    labels, places = np.zeros((side, side), np.int16), []
+    while len(places) < 40:
+        place = rng.integers(20, side - 20, 2)
+        if all(np.hypot(*(place - other)) > 24 for other in places):
+            places.append(place)
+    for i, place in enumerate(places):
+        labels[disc(*place, 9, side)] = number_of(i)
+    light = ndimage.gaussian_filter((labels > 0).astype(float), 1)
+    image = 100 + 1000 * light + rng.normal(0, 5, (3, side, side))
+    return image.astype(np.uint16), labels
+
+
+@pytest.mark.parametrize(
+    "number_of",
+    [
+        pytest.param(lambda i: i % 2 + 1, id="classes of cells"),
+        pytest.param(lambda i: (37 * i) % 20 + 1, id="more cells than numbers"),
+    ],
+)
+def test_numbers_that_stand_for_several_cells_are_refused(number_of, tmp_path):
+    """Else the largest cell of each number is stored, and the others are left out."""
+    for seed in range(2):
+        write_field(tmp_path / "s", f"r01c0{seed + 1}f01p01", *spread_cells(seed, number_of))
+    with pytest.raises(InputError, match="most numbers mark several cells that lie apart"):
+        import_fields(tmp_path / "s", tmp_path / "store", config=CONFIG)
+
+
+def test_a_number_of_two_cells_is_told_from_pieces_of_one(tmp_path):
+    image, labels = spread_cells(0, lambda i: i + 1)
+    # Cell 7 has the number of cell 3, across cell 12 lies a thread, and 20 has a speck far away.
+    labels[labels == 7] = 3
+    rows, columns = np.nonzero(labels == 12)
+    labels[round(rows.mean()) - 2 : round(rows.mean()) + 2][
+        :, columns.min() : columns.max() + 1
+    ] = 50
+    free = ndimage.distance_transform_edt(labels == 0)
+    y, x = np.unravel_index(free.argmax(), free.shape)
+    labels[y - 1 : y + 2, x - 1 : x + 2] = 20
+    assert np.flatnonzero(shared_labels(renumber(labels.astype(np.int32)))).tolist() == [2]
+    write_field(tmp_path / "s", image=image, labels=labels)
+    report = import_fields(tmp_path / "s", tmp_path / "store", config=CONFIG)
+    assert report.found == 40
+    said = [note for note in report.notes if "label(s)" in note]
+    assert said[0].startswith("3 label(s) are in several pieces")
+    assert said[1].startswith("1 label(s) have two pieces that lie apart, each as large as a cell")
+
+
+def test_a_field_that_cannot_be_cut_is_no_cell(tmp_path):
+    write_field(tmp_path / "s", "r01c01f01p01")
+    write_field(tmp_path / "s", "r01c02f01p01", image=field(seed=1)[0])
+    broken = next((tmp_path / "s").glob("r01c02f01p01-ch2*"))
+    broken.write_bytes(broken.read_bytes()[:200])
+    report = import_fields(tmp_path / "s", tmp_path / "store", config=CONFIG)
+    assert (report.found, report.stored, report.rejected) == (7, 5, 2)
+    facts = {fact.topic: fact.text for fact in summarise_store(tmp_path / "store")}
+    assert facts["cells"].startswith("6 found, 5 stored")
+    assert (
+        facts["fields"]
+        == "1 (images that cells were cut from); 1 more field(s) or file(s) could not be taken"
+    )

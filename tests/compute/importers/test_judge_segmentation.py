@@ -129,3 +129,46 @@ def test_the_store_is_the_same_whatever_the_number_of_processes(tmp_path):
         for jobs in (1, 2)
     }
     assert len(prints) == 1
+
+
+def nuclei(share):
+    """Nuclei, of so much of a cell's diameter, in the places of the cells."""
+
+    def draw(radius, size, rng):
+        y, x = np.mgrid[:size, :size]
+        image = np.zeros((size, size))
+        for row, column in (
+            (size / 2, size / 2),
+            (size / 2 - 2.4 * radius, size / 2),
+            (size / 2, size / 2 + 2.6 * radius),
+        ):
+            row, column = (at + rng.uniform(-0.15, 0.15) * radius for at in (row, column))
+            near = np.hypot(y - row, x - column) < share * radius * rng.uniform(0.9, 1.1)
+            image[near] = rng.uniform(300, 600)
+        blurred = ndimage.gaussian_filter(image, max(1, radius / 12))
+        return 100 + blurred + rng.normal(0, 5, image.shape)
+
+    return draw
+
+
+@pytest.mark.parametrize(("radius", "size"), [(7, 32), (10, 48), (14, 64), (30, 160)])
+def test_nuclei_are_told_by_the_diameter_that_is_given(radius, size):
+    whole = crops(cells, radius, size, seed=1)
+    for share in (0.7, 1, 1.4):
+        config = SegmentationConfig(diameter=share * 2 * radius)
+        refuse_unstable(whole, config, "RFP", said=True)
+    config = SegmentationConfig(diameter=2 * radius)
+    for share in (0.35, 0.45):
+        stain = crops(nuclei(share), radius, size, seed=1)
+        refuse_unstable(stain, config, "DNA")
+        with pytest.raises(InputError, match=r"What DNA shows is no cell of .* nuclei, or other"):
+            refuse_unstable(stain, config, "DNA", said=True)
+
+
+def test_a_source_of_nuclei_is_refused_if_the_diameter_is_given(tmp_path):
+    table = write(tmp_path / "nuclei", crops(nuclei(0.45)))
+    assert import_manifest(table, tmp_path / "store", jobs=1).stored == N
+    with pytest.raises(InputError, match=r"as --cell-diameter says, but 1[0-9] across"):
+        import_manifest(table, tmp_path / "other", jobs=1, cell_diameter=28)
+    given = {"cell_diameter": 28, "unchecked_masks": True}
+    assert import_manifest(table, tmp_path / "other", jobs=1, **given).stored == N

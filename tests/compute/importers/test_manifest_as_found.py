@@ -232,3 +232,17 @@ def test_a_choice_that_does_not_exist(tmp_path):
         import_manifest(path, tmp_path / "store", train_share=0.5, one_field="wells")
     with pytest.raises(UsageError, match="needs a share"):
         import_manifest(path, tmp_path / "store", one_field="cells")
+
+
+def test_files_that_come_between_two_imports_are_found(tmp_path):
+    """What folders hold is kept in memory for one import only."""
+    path = table(tmp_path, tiff)
+    rows = path.read_text().replace(".tif", ".TIF")
+    path.write_text(rows)
+    late = tmp_path / "img" / "5_g.tif"
+    content = late.read_bytes()
+    late.unlink()
+    first = import_manifest(path, tmp_path / "a")
+    assert [item["reason"] for item in first.rejections] == ["no such file"]
+    late.write_bytes(content)
+    assert import_manifest(path, tmp_path / "b").stored == first.stored + 1

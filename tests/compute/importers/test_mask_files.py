@@ -8,7 +8,7 @@ import pytest
 import tifffile
 
 from compute.errors import InputError
-from compute.importers.mask_files import SURVEYED, read_labels, spread, survey_masks
+from compute.importers.mask_files import SURVEYED, read_labels, read_mask, spread, survey_masks
 from compute.importers.masks import MaskCoding
 from compute.importers.tiff import CropRejected
 from tests.compute.importers.drawn_masks import labels_of, probabilities
@@ -108,3 +108,34 @@ def test_a_survey_is_spread_over_the_source():
     found = list(spread(iter(range(6400)), 6400))
     assert found == list(range(0, 6400, 100))
     assert len(list(spread(range(127), 127))) == SURVEYED
+
+
+def test_what_colours_stand_for_is_told(tmp_path):
+    indices = labels_of(0).astype(np.uint8)
+    colours = np.random.default_rng(1).integers(1, 255, (256, 3))
+    (tmp_path / "palette.png").write_bytes(palette_png(indices, 8, colours))
+    tifffile.imwrite(
+        tmp_path / "palette.tif",
+        indices,
+        photometric="palette",
+        colormap=(colours.T * 257).astype(np.uint16),
+        compression="deflate",
+    )
+    coloured = np.where(indices[..., None] > 0, colours[indices], 0).astype(np.uint8)
+    (tmp_path / "colours.png").write_bytes(imagecodecs.png_encode(coloured))
+    (tmp_path / "grey.png").write_bytes(imagecodecs.png_encode(indices))
+    tifffile.imwrite(tmp_path / "grey.tif", indices)
+    for name, wanted in {
+        "palette.png": {"palette"},
+        "palette.tif": {"palette"},
+        "colours.png": {"colours"},
+        "grey.png": set(),
+        "grey.tif": set(),
+    }.items():
+        how = set()
+        read_labels(tmp_path / name, how=how)
+        assert how == wanted, name
+        _, _, counted = read_mask(tmp_path / name, indices.shape, MaskCoding())
+        assert {key for key in counted if key in ("mask: palette", "mask: colours")} == {
+            f"mask: {key}" for key in wanted
+        }

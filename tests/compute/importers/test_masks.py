@@ -297,3 +297,14 @@ def test_what_was_seen_names_values():
     assert what_was_seen(mask) == "values 0 on 90%, 255 on 10% of its pixels"
     assert what_was_seen(np.arange(1, 101).reshape(10, 10)) == "100 values from 1 to 100, no 0"
     assert what_was_seen(np.full((2, 2), np.nan)) == "no finite value"
+
+
+def test_pieces_of_a_cell_among_others_are_neighbours_and_said(tmp_path):
+    mask = labels_of(0)
+    whole, _, how = read(tmp_path, mask, MaskCoding())
+    assert how == []
+    mask[2:9, 2:9] = 3
+    found, foreground, how = read(tmp_path, mask, MaskCoding())
+    assert np.array_equal(found, whole)
+    assert foreground[2:9, 2:9].all()
+    assert how == ["mask: rest"]

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from compute.errors import BystanderError
-from compute.importers import find_files
 from tests.compute.importers.drawn_plate import CHANNELS, draw
 from tests.compute.importers.drawn_sources import LAYOUTS
 from tests.compute.importers.mutations import mutate
@@ -60,7 +59,6 @@ def try_one(number, written, folder):
         | ({"channels": CHANNELS} if name.startswith(("cellprofiler", "fields")) else {}),
     )
     done, names = mutate(root, np.random.default_rng([20, number]))
-    find_files._listing.cache_clear()
     before = signal.signal(signal.SIGALRM, stop)
     signal.alarm(SECONDS)
     try:

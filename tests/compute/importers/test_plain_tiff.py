@@ -1,6 +1,7 @@
 """Plain TIFFs are read as tifffile reads them, and all others are left to it."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -95,3 +96,58 @@ def test_damaged_files(seed):
         found = read_plain(bytes(changed))
         if found is not None:
             assert np.array_equal(found, by_tifffile(bytes(changed))[0])
+
+
+@pytest.mark.parametrize("options", PLAIN, ids=str)
+def test_files_that_differ_in_their_pixels_only_are_each_read(options):
+    rng = np.random.default_rng(1)
+    for _ in range(3):
+        image = rng.integers(0, 60000, (16, 24)).astype(np.uint16)
+        content = encoded(image, **options)
+        # Some programs write what is said of an image after its pixels.
+        for whole in (content, said_last(content)):
+            found, wanted = read_plain(whole), by_tifffile(whole)[0]
+            if options != {"imagej": True}:
+                assert np.array_equal(found, wanted)
+                assert found.dtype == wanted.dtype
+                found[0, 0] = 1  # nobody else's
+
+
+def test_files_of_one_length_that_say_other_things_are_not_confused():
+    image = np.arange(600, dtype=np.uint16).reshape(20, 30)
+    for one in (image, image.T.copy(), image.view(np.int16), image.byteswap().view(">u2")):
+        content = encoded(one, description="", metadata=None, byteorder=one.dtype.byteorder)
+        found = read_plain(content)
+        assert np.array_equal(found, one)
+        assert found.dtype == one.dtype.newbyteorder("=")
+    assert read_plain(encoded(image, photometric="miniswhite", metadata=None)) is None
+
+
+def test_what_is_said_among_the_pixels_is_read_anew():
+    """A tag may lie anywhere, and other pixels then say another thing."""
+    image = np.zeros((8, 40), np.uint8)
+    content = bytearray(encoded(image, description=" " * 30, metadata=None))
+    (place,) = struct.unpack_from("<I", content, tag_at(content, 270) + 8)
+    (pixels,) = struct.unpack_from("<I", content, tag_at(content, 273) + 8)
+    content[place : place + 30] = bytes(30)
+    struct.pack_into("<I", content, tag_at(content, 270) + 8, pixels)
+    empty, other = bytes(content), bytearray(content)
+    other[pixels : pixels + 8] = b"anything"
+    assert read_plain(empty) is not None
+    assert read_plain(bytes(other)) is None
+
+
+def tag_at(content, tag):
+    (start,) = struct.unpack_from("<I", content, 4)
+    (count,) = struct.unpack_from("<H", content, start)
+    places = range(start + 2, start + 2 + 12 * count, 12)
+    return next(at for at in places if struct.unpack_from("<H", content, at)[0] == tag)
+
+
+def said_last(content):
+    """Move the pixels' tags behind them, where they lie after the other tags in one strip."""
+    order = "<" if content[:2] == b"II" else ">"
+    (start,) = struct.unpack_from(f"{order}I", content, 4)
+    (count,) = struct.unpack_from(f"{order}H", content, start)
+    table = content[start : start + 6 + 12 * count]
+    return content[:4] + struct.pack(f"{order}I", len(content)) + content[8:] + table

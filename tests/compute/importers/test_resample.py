@@ -36,7 +36,8 @@ def crop(seed, height, width):
 @settings(max_examples=40)
 def test_own_pixels_stay_and_padding_is_own_medium(seed, height, width, size):
     image, mask, cells = crop(seed, height, width)
-    new, new_mask, new_cells, how = resize_crop(image, mask, cells, cells, size)
+    fitted = resize_crop(image, mask, cells, cells, size)
+    new, new_mask, new_cells, how = fitted.image, fitted.mask, fitted.foreground, fitted.how
     assert new.shape == (2, size, size)
     assert new.dtype == image.dtype
     assert ("cut" in how) == (max(height, width) > size)
@@ -132,3 +133,20 @@ def test_a_crop_is_resampled_then_padded_and_counted():
     assert (y - 24) * 2 == pytest.approx(wanted[0], abs=1.5)
     assert (x - 24) * 2 == pytest.approx(wanted[1], abs=1.5)
     assert (cells >= mask).all()
+
+
+def test_padding_without_medium_is_counted_and_said():
+    """Cells fill both crops; one has a strip of medium, enough to pad with."""
+    pixels = np.random.default_rng(0).integers(0, 1000, (2, 32, 32)).astype(np.uint16)
+    said = []
+    for medium in (0, 12):
+        cells = np.ones((32, 32), bool)
+        cells[:medium] = False
+        middle = np.zeros((32, 32), bool)
+        middle[14:26, 10:22] = True
+        counts = Counter()
+        CropFit(48).apply(pixels, middle, cells, None, counts)
+        assert counts["fit: padded"] == 1
+        said.append(fit_notes(counts, 48))
+    assert said[0] == [*said[1], said[0][-1]]
+    assert said[0][-1].startswith("1 crop(s) that were padded hold hardly any medium")
