@@ -47,6 +47,7 @@ PUBLIC = {
     "list_sources": "compute.models.published.catalogue",
     "load_model": "compute.models.embedder",
     "make_mosaic": "compute.runs.mosaic",
+    "new_card": "compute.models.new_card",
     "measure_appearance": "compute.bench.appearance",
     "measure_embedding": "compute.bench.whole",
     "measure_fingerprint": "compute.bench.whole",
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
     from compute.importers.pifia import import_pifia as import_pifia
     from compute.models.card_files import list_models as list_models
     from compute.models.embedder import load_model as load_model
+    from compute.models.new_card import new_card as new_card
     from compute.models.published.catalogue import list_sources as list_sources
     from compute.models.published.convert import convert as convert
     from compute.models.published.download import fetch as fetch

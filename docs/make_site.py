@@ -37,7 +37,8 @@ REFERENCE = {
         "compute.import_paired_cell", "compute.CropStore", "compute.make_mosaic",
     ),
     "Models": (
-        "compute.list_models", "compute.load_model", "compute.check_model", "compute.train",
+        "compute.list_models", "compute.load_model", "compute.check_model", "compute.new_card",
+        "compute.train",
         "compute.list_sources", "compute.fetch", "compute.convert",
     ),
     "Runs": (

@@ -37,7 +37,7 @@ print(store.arrays(first=4).images.shape)
 # (`compute.train`, `compute.convert`) goes wherever a name goes.
 
 for name, card in list_models().items():
-    print(f"{name}: reads {', '.join(card.channels)}; {card.dimension} numbers from {card.layer}")
+    print(f"{name}: reads {', '.join(card.channels)}; numbers from {card.layer}")
 
 # ## What a run would take
 #

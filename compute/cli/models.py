@@ -24,32 +24,77 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command()
-def models(
-    action: Annotated[str | None, typer.Argument(help="`check`, or nothing to list.")] = None,
-    model: Annotated[
-        str | None, typer.Argument(help="Name of a shipped model, or path of a model card.")
-    ] = None,
-    store: Annotated[Path | None, typer.Argument(help="A crop store to read.")] = None,
-    trust: Trust = False,
-) -> None:
-    """List the shipped models, or check that a card's model can read a store.
+models = typer.Typer(
+    help="Models: list those that come with Bystander, look at one, begin a card of your own.",
+    invoke_without_command=True,
+)
+app.add_typer(models, name="models")
 
-    Example: bystander models check my-model.toml store
+
+@models.callback()
+def list_models(context: typer.Context) -> None:
+    """List the models that come with Bystander, and the sources that others may have.
+
+    Example: bystander models
     """
-    from compute.runs.check_model import check_model
     from compute.runs.describe import describe_models
 
-    if action is None:
-        lines = describe_models()
-    elif action == "check" and model is not None and store is not None:
-        lines = check_model(model, store, trusted=trust).lines()
-    else:
-        raise UsageError(
-            "Nothing is known of that.", "Use `bystander models` or `models check MODEL STORE`."
-        )
-    for line in lines:
+    if context.invoked_subcommand is None:
+        for line in describe_models():
+            console.out.print(line, markup=False)
+
+
+@models.command(name="check")
+def check(
+    model: Annotated[str, typer.Argument(help="Name of a shipped model, or path of a card.")],
+    store: Annotated[Path, typer.Argument(help="A crop store to read.")],
+    picture: Annotated[
+        Path | None, typer.Option(help="PNG file that shows what the network gets of ten crops.")
+    ] = None,
+    device: Device = "auto",
+    trust: Trust = False,
+) -> None:
+    """Look at what a model makes of a few crops of a store, before a run.
+
+    Example: bystander models check my-model.toml store --picture inputs.png
+    """
+    from compute.runs.check_model import check_model
+
+    found = check_model(model, store, device=device, trusted=trust)
+    for line in found.lines():
         console.out.print(line, markup=False)
+    if picture is not None:
+        from dashboard.render.inputs_picture import write_inputs
+
+        write_inputs(found.inputs, found.columns, picture, f"What {found.model} gets")
+        console.out.print(f"What the network gets: {picture}", markup=False)
+
+
+@models.command(name="new")
+def new(
+    card: Annotated[Path, typer.Argument(help="The card to write, such as mine.toml.")],
+    source: Annotated[
+        str, typer.Argument(help="Where the model comes from; `bystander models` lists sources.")
+    ],
+    channels: Annotated[str, typer.Option(help="Of the store, in the network's order.")],
+    weights: Annotated[Path | None, typer.Option(help="Its weights, beside the card.")] = None,
+    name: Annotated[str | None, typer.Option(help="Of the model; default: the card's.")] = None,
+    trained_on: Annotated[str, typer.Option(help="The data, in words.")] = "not said",
+    license: Annotated[str, typer.Option(help="Of the weights.")] = "",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a card there.")] = False,
+) -> None:
+    """Write a commented card of a model: what must be said, and what may be.
+
+    Example: bystander models new mine.toml timm:vit_small_patch16_224 --channels GFP --weights a
+    """
+    from compute.models.new_card import new_card
+
+    path = new_card(
+        card, source, channels=names(channels), weights=weights, name=name,
+        trained_on=trained_on, license=license, overwrite=overwrite,
+    )  # fmt: skip
+    console.out.print(f"Finished: {path}", markup=False)
+    console.out.print(f"Then: bystander models check {path} STORE", markup=False)
 
 
 @app.command()

@@ -100,13 +100,17 @@ def load_card(path: Path | str) -> ModelCard:
 
 def card_text(card: ModelCard) -> str:
     """Return a card as TOML, a line for every field that must be said or is not as by default."""
+    return "".join(f"{name} = {toml(getattr(card, name))}\n" for name in written_fields(card))
+
+
+def written_fields(card: ModelCard) -> list[str]:
+    """Return the names of a card's fields that must be said or are not as by default, in order."""
     by_source = source_defaults(card.source)
-    said = [
-        f
+    return [
+        f.name
         for f in fields(card)
         if f.default is MISSING or f.name in by_source or getattr(card, f.name) != f.default
     ]
-    return "".join(f"{f.name} = {_toml(getattr(card, f.name))}\n" for f in said)
 
 
 def save_card(card: ModelCard, path: Path | str) -> None:
@@ -213,10 +217,10 @@ def source_words(card: ModelCard) -> str:
     return f"{argument or spelled(kind)}, {SOURCES[kind].title}"
 
 
-def _toml(value: object) -> str:
+def toml(value: object) -> str:
     """Return one value as TOML; JSON's texts are TOML's, but for the delete character."""
     if isinstance(value, tuple):
-        return "[" + ", ".join(map(_toml, value)) + "]"
+        return "[" + ", ".join(map(toml, value)) + "]"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

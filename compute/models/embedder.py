@@ -226,7 +226,7 @@ class Embedder:
         if precision not in PRECISIONS:
             raise unknown_value("precision", precision, PRECISIONS)
         total: Tensor | None = None
-        for window, seen in self._inputs(scaled, mask):
+        for window, seen in self.inputs(scaled, mask):
             joined = [self._one(part, seen, precision) for part in window]
             embedding = joined[0] if len(joined) == 1 else self._joined(joined)
             total = embedding if total is None else total + embedding
@@ -234,10 +234,23 @@ class Embedder:
             raise UsageError(f"Model {self.name!r} has no windows.", "Correct its card.")
         return total / len(self._windows) if len(self._windows) > 1 else total
 
-    def _inputs(
-        self, scaled: Tensor, mask: Tensor | None
+    def inputs(
+        self, scaled: Tensor, mask: Tensor | None = None
     ) -> Iterator[tuple[list[Tensor], Tensor | None]]:
-        """Yield what the network gets of each window: its passes, and the mask in it."""
+        """Yield what the network gets of each window that is cut from crops.
+
+        Parameters
+        ----------
+        scaled, mask
+            As in `forward`.
+
+        Yields
+        ------
+        passes : list of Tensor
+            N×I×h×w each, one for each pass of the network.
+        mask : Tensor or None
+            The masks in the window, N×h×w.
+        """
         card = self.card
         whole = [scaled] if mask is None else [scaled, mask[:, None].to(scaled.dtype)]
         if card.resampled_size != card.size:
