@@ -358,10 +358,11 @@ def load_model(
     module, function = kind.loader.split(":")
     load: Callable[[FoundModel, torch.device], Network] = getattr(import_module(module), function)
     where = torch.device(device)
-    embedder = Embedder(card, load(model, where), where)
+    network = load(model, where)
+    embedder = Embedder(card, network, where)
     _ = embedder.dimension  # A network that does not take the crops is refused here.
     if built_in(card.source) is None:
-        check_behaviour(
+        kept = check_behaviour(
             f"Model {card.name!r}",
             lambda crops: embedder(
                 crops, mask=torch.ones_like(crops[:, 0]) if embedder.needs_mask else None
@@ -369,4 +370,6 @@ def load_model(
             trial_crops(len(card.channels), card.size).to(where),
             embedder.module,
         )
+        if kept and isinstance(network, HookedModule):
+            network.one_at_a_time()
     return embedder

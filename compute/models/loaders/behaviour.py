@@ -40,7 +40,7 @@ def trial_crops(channels: int, size: int) -> Tensor:
 
 def check_behaviour(
     what: str, embed: Callable[[Tensor], Tensor], crops: Tensor, module: nn.Module | None = None
-) -> None:
+) -> list[str]:
     """Refuse a network whose answers depend on more than the crop.
 
     Parameters
@@ -53,6 +53,12 @@ def check_behaviour(
         Two crops, as `trial_crops` draws them.
     module
         The PyTorch module in it; None, the default, where there is none to look into.
+
+    Returns
+    -------
+    list of str
+        Attributes in which the module keeps tensors of a call, as ``self.features = x`` does. If
+        any, several threads must not use it at once: one could go on with another's tensors.
 
     Raises
     ------
@@ -70,7 +76,10 @@ def check_behaviour(
             )
     before = _sums(module)
     with told(f"{what}, given two crops and then one,", "It must answer batches of any size."):
-        both, again = embed(crops), embed(crops)
+        both = embed(crops)
+        kept = _kept(module)
+        again = embed(crops)
+        later = _kept(module)
         alone = torch.cat([embed(crops[:1]), embed(crops[1:])])
     after = _sums(module)
     changed = [name for name in after if after[name] != before.get(name)]
@@ -100,6 +109,12 @@ def check_behaviour(
             "Every crop must be answered by itself: normalise by statistics from training, not "
             "those of the batch (BatchNorm in eval mode, track_running_stats=True).",
         )
+    # What is kept for good, such as a table of positions, is the same at every call.
+    return [
+        name
+        for name, tensors in later.items()
+        if [*map(id, tensors)] != [*map(id, kept.get(name, []))]
+    ]
 
 
 def _distance(found: Tensor, expected: Tensor) -> float:
@@ -117,6 +132,24 @@ def _sums(module: nn.Module | None) -> dict[str, int]:
         name: int(tensor.detach().contiguous().flatten().view(torch.uint8).sum(dtype=torch.int64))
         for name, tensor in named.items()
     }
+
+
+def _kept(module: nn.Module | None) -> dict[str, list[Tensor]]:
+    """Return the tensors that a module's parts keep beside parameters and buffers, by attribute."""
+    found: dict[str, list[Tensor]] = {}
+    for place, part in [] if module is None else module.named_modules():
+        for name, value in vars(part).items():
+            if name in ("_parameters", "_buffers"):
+                continue
+            values = list(value.values()) if isinstance(value, dict) else value
+            tensors = [
+                one
+                for one in (values if isinstance(values, list | tuple) else [values])
+                if isinstance(one, Tensor)
+            ]
+            if tensors:
+                found[f"{place}.{name}".lstrip(".")] = tensors
+    return found
 
 
 def _first(names: list[str], shown: int = 4) -> str:

@@ -5,7 +5,7 @@ Layer: tensors in, tensors out; no files.
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -54,6 +54,11 @@ class HookedModule:
         # Threads share the module, and each looks for its own activation.
         self._wanted = threading.local()
         self._hooked: set[str] = set()
+        self._turn: AbstractContextManager[Any] = nullcontext()
+
+    def one_at_a_time(self) -> None:
+        """Let threads wait for each other, for a module that keeps what it computes in itself."""
+        self._turn = threading.Lock()
 
     @property
     def layers(self) -> list[str]:
@@ -71,12 +76,14 @@ class HookedModule:
             The layer is not reached, or does not give a tensor.
         """
         if layer in self._outputs:
-            return _only_tensor(self._outputs[layer](images), layer)
+            with self._turn:
+                return _only_tensor(self._outputs[layer](images), layer)
         if layer not in self._hooked:
             self._hook(layer)
         self._wanted.layer = layer
         try:
-            self._call(images)
+            with self._turn:
+                self._call(images)
         except _Reached as reached:
             return _only_tensor(reached.value, layer)
         finally:

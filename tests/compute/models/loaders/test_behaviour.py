@@ -17,7 +17,7 @@ def network(*parts):
 
 def check(module):
     with torch.inference_mode():
-        check_behaviour("Model 'm'", module, trial_crops(2, 24), module)
+        return check_behaviour("Model 'm'", module, trial_crops(2, 24), module)
 
 
 def test_crops_are_the_same_each_time_and_unlike_each_other():
@@ -32,7 +32,7 @@ def test_crops_are_the_same_each_time_and_unlike_each_other():
     "part", [nn.BatchNorm2d(8), nn.Dropout(0.5), nn.GroupNorm(2, 8), nn.InstanceNorm2d(8)], ids=str
 )
 def test_networks_that_answer_every_crop_by_itself_pass(part):
-    check(network(part))
+    assert check(network(part)) == []
 
 
 class Stubborn(nn.BatchNorm2d):
@@ -104,3 +104,22 @@ def test_a_parameter_that_changes_is_named():
 
     with pytest.raises(InputError, match=r"changes its own linear\.weight"):
         check(Learning().eval())
+
+
+class Keeping(nn.Module):
+    """Keeps tensors of every call in itself, as much research code does, and a table for good."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.seen = None, {}
+
+    def forward(self, x):
+        if self.table is None:
+            self.table = torch.ones(1)
+        self.features = x.mean((2, 3), keepdim=True)
+        self.seen["map"] = x
+        return x - self.features * self.table
+
+
+def test_tensors_that_are_kept_are_named():
+    assert check(network(Keeping())) == ["1.seen", "1.features"]

@@ -212,3 +212,26 @@ def test_a_network_whose_answers_depend_on_the_batch_is_refused_by_name(tmp_path
     code = CODE + "    \nNet.train = lambda self, mode=True: None\n"
     with pytest.raises(InputError, match=r"after eval\(\) itself, 0, 1, 2 is still in training"):
         load_model(write(tmp_path, code))
+
+
+def test_threads_do_not_mix_what_a_module_keeps_in_itself(tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    code = """
+import time
+from torch import nn
+
+class Keeping(nn.Module):
+    def forward(self, x):
+        self.kept = x
+        time.sleep(0.01)
+        return self.kept.flatten(2).mean(2)
+
+def make(): return Keeping()
+"""
+    model = load_model(write(tmp_path, code))
+    images = [crops() + 100 * torch.rand(3, 2, 20, 20) for _ in range(12)]
+    alone = [model(each) for each in images]
+    with ThreadPoolExecutor(6) as pool:
+        together = list(pool.map(model, images))
+    assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))

@@ -69,7 +69,9 @@ def test_it_is_what_torch_hub_loads(tmp_path):
 
 
 def test_without_trust_nothing_runs(tmp_path):
-    with pytest.raises(UsageError, match=r"runs foreign code: hubconf\.py of the folder that torch"):
+    with pytest.raises(
+        UsageError, match=r"runs foreign code: hubconf\.py of the folder that torch"
+    ):
         load_model(write(tmp_path, trusted=False))
 
 
