@@ -49,12 +49,42 @@ class FoundModel:
         UsageError
             Its folder is not known.
         """
+        return self.place / self.card.weights
+
+    @property
+    def place(self) -> Path:
+        """Folder of the card's file, which what the card names lies in.
+
+        Raises
+        ------
+        UsageError
+            It is not known.
+        """
         if self.folder is None:
             raise UsageError(
                 f"Where the weights of model {self.card.name!r} lie is not known.",
                 "Give their folder, or the path of the card instead of the card.",
             )
-        return self.folder / self.card.weights
+        return self.folder
+
+    def require_trust(self, runs: str) -> None:
+        """Refuse to go on unless foreign code may run.
+
+        Parameters
+        ----------
+        runs
+            What would run, in words.
+
+        Raises
+        ------
+        UsageError
+            The model is not trusted.
+        """
+        if not self.trusted:
+            raise UsageError(
+                f"Model {self.name!r} runs foreign code: {runs}.",
+                "If you trust it, give --trust (in Python: trusted=True).",
+            )
 
     def bound(self, size: int, pixel_size: float = 0.0) -> "FoundModel":
         """Return it with its card for crops of a side and a pixel size; see `ModelCard.bound`."""

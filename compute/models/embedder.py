@@ -18,12 +18,14 @@ from compute.models import scaling_compiled
 from compute.models.card import ModelCard
 from compute.models.card_files import FoundModel, find_model, source_words
 from compute.models.loaders.answers import Answers
+from compute.models.loaders.behaviour import check_behaviour, trial_crops
 from compute.models.loaders.network import HookedModule, Network, told
 from compute.models.networks.blocks import LayeredNetwork
 from compute.models.precision import PRECISIONS
 from compute.models.readable import corners
 from compute.models.recipe import CHANNEL_USES, POOLINGS, pad_or_cut, passes, pool, resize
 from compute.models.scaling import PARAMETERS, scaling_named
+from compute.models.sources import built_in
 
 
 class Embedder:
@@ -349,6 +351,7 @@ def load_model(
     InputError
         The card or the weights are missing or damaged, the weights are not those the card names,
         or do not fit the network.
+        Or it is none of ours, and does not answer every crop by itself and always alike.
     UsageError
         A card is given without the folder of its weights, or one that does not say the size of its
         crops; or foreign code is not trusted.
@@ -366,11 +369,8 @@ def load_model(
     elif not isinstance(model, FoundModel):
         model = find_model(model, trusted=trusted)
     card, kind = model.card, model.card.kind
-    if kind.runs and not model.trusted:
-        raise UsageError(
-            f"Model {card.name!r} runs foreign code: {kind.runs.format(card=card)}.",
-            "If you trust it, give --trust (in Python: trusted=True).",
-        )
+    if kind.runs:
+        model.require_trust(kind.runs.format(card=card))
     if not card.size:
         raise UsageError(
             f"The card of {card.name!r} does not say the side of its crops.",
@@ -379,6 +379,18 @@ def load_model(
     module, function = kind.loader.split(":")
     load: Callable[[FoundModel, torch.device], Network] = getattr(import_module(module), function)
     where = torch.device(device)
-    embedder = Embedder(card, load(model, where), where)
+    network = load(model, where)
+    embedder = Embedder(card, network, where)
     _ = embedder.dimension  # A network that does not take the crops is refused here.
+    if built_in(card.source) is None and embedder.answers is None:
+        kept = check_behaviour(
+            f"Model {card.name!r}",
+            lambda crops: embedder(
+                crops, mask=torch.ones_like(crops[:, 0]) if embedder.needs_mask else None
+            ),
+            trial_crops(len(card.channels), card.size).to(where),
+            embedder.module,
+        )
+        if kept and isinstance(network, HookedModule):
+            network.one_at_a_time()
     return embedder

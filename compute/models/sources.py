@@ -66,6 +66,7 @@ _BACKBONE = MappingProxyType(
         **IMAGENET,
     }
 )  # fmt: skip
+_ANSWER = MappingProxyType({"layer": "output", "pooling": "mean"})
 
 SOURCES: Mapping[str, Source] = MappingProxyType(
     {
@@ -90,6 +91,39 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
             files=(".arrow",),
             needs_weights=True,
             defaults=MappingProxyType({"scaling": "none", "layer": "answer", "pooling": "mean"}),
+        ),
+        # It runs foreign code only where the folder brings some, so its loader asks.
+        "transformers": Source(
+            "a model of Hugging Face's transformers library",
+            _LOADERS + "transformers_models:load",
+            "the model's folder",
+            (".safetensors", ".json"),
+            needs_weights=True,
+            extra="transformers",
+            defaults=MappingProxyType(
+                {
+                    **_BACKBONE,
+                    "weights": "model.safetensors",
+                    "layer": "last_hidden_state",
+                    "pooling": "mean",
+                }
+            ),
+        ),
+        "torchhub": Source(
+            "a model of a folder made for torch.hub",
+            _LOADERS + "torch_hub:load",
+            "the folder#the entry",
+            (".safetensors",),
+            runs="hubconf.py of the folder that {card.source} names",
+            defaults=_ANSWER,
+        ),
+        "factory": Source(
+            "what a Python function returns",
+            _LOADERS + "factory:load",
+            "package.module:the function",
+            (".safetensors",),
+            runs="the Python function that {card.source} names",
+            defaults=_ANSWER,
         ),
     }
 )

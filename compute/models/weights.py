@@ -21,13 +21,13 @@ DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
 )
 """Numbers that weights may be stored as; networks compute with them as float32."""
 
+_COUNTER = "num_batches_tracked"
+
 
 def weights_of(network: torch.nn.Module) -> dict[str, Tensor]:
     """Return a network's weights by key, without the batch counters that nothing here reads."""
     return {
-        key: tensor
-        for key, tensor in network.state_dict().items()
-        if not key.endswith(".num_batches_tracked")
+        key: tensor for key, tensor in network.state_dict().items() if not key.endswith(_COUNTER)
     }
 
 
@@ -63,13 +63,21 @@ def load_weights(network: torch.nn.Module, tensors: Mapping[str, Tensor], where:
             tensor.copy_(tensors[key])
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path, *, foreign: bool = False) -> dict[str, Tensor]:
     """Read a safetensors file of float16 or float32 tensors.
+
+    Parameters
+    ----------
+    path
+        The file.
+    foreign
+        Whether another program wrote it: tensors may then be of any type, and batch counters are
+        left out; False by default.
 
     Returns
     -------
     dict
-        Weights by key, as float32.
+        Weights by key, as float32; what is no floating-point number as it is.
 
     Raises
     ------
@@ -84,6 +92,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise InputError(
             f"{path} cannot be read as safetensors: {error}.", "Fetch or convert it again."
         ) from error
+    if foreign:
+        return {
+            key: tensor.float() if tensor.is_floating_point() else tensor
+            for key, tensor in tensors.items()
+            if not key.endswith(_COUNTER)
+        }
     for key, tensor in tensors.items():
         if tensor.dtype not in DTYPES.values():
             raise InputError(

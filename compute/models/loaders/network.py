@@ -4,8 +4,8 @@ Layer: tensors in, tensors out; no files.
 """
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -36,17 +36,29 @@ class HookedModule:
         Tokens before those of patches, where it gives tokens; 0 by default.
     outputs
         Further names, and functions from images to what they name; empty by default.
+    call
+        Function from images to the module's answer; by default the module itself.
     """
 
     def __init__(
-        self, module: nn.Module, prefix_tokens: int = 0, outputs: dict[str, Any] | None = None
+        self,
+        module: nn.Module,
+        prefix_tokens: int = 0,
+        outputs: dict[str, Any] | None = None,
+        call: Callable[[Tensor], Any] | None = None,
     ) -> None:
         self.module = module
         self.prefix_tokens = prefix_tokens
-        self._outputs = {OUTPUT: module, **(outputs or {})}
+        self._call = call or module
+        self._outputs = {OUTPUT: self._call, **(outputs or {})}
         # Threads share the module, and each looks for its own activation.
         self._wanted = threading.local()
         self._hooked: set[str] = set()
+        self._turn: AbstractContextManager[Any] = nullcontext()
+
+    def one_at_a_time(self) -> None:
+        """Let threads wait for each other, for a module that keeps what it computes in itself."""
+        self._turn = threading.Lock()
 
     @property
     def layers(self) -> list[str]:
@@ -64,12 +76,14 @@ class HookedModule:
             The layer is not reached, or does not give a tensor.
         """
         if layer in self._outputs:
-            return _only_tensor(self._outputs[layer](images), layer)
+            with self._turn:
+                return _only_tensor(self._outputs[layer](images), layer)
         if layer not in self._hooked:
             self._hook(layer)
         self._wanted.layer = layer
         try:
-            self.module(images)
+            with self._turn:
+                self._call(images)
         except _Reached as reached:
             return _only_tensor(reached.value, layer)
         finally:
@@ -150,4 +164,8 @@ def told(what: str, remedy: str) -> Iterator[None]:
 
 def ready(module: nn.Module, device: torch.device) -> nn.Module:
     """Switch a module to inference, on a device, without gradients."""
-    return module.eval().requires_grad_(False).to(device)
+    # One by one: where a foreign module overrides these, they may return nothing.
+    module.eval()
+    module.requires_grad_(False)
+    module.to(device)
+    return module

@@ -31,7 +31,7 @@ def load(found: FoundModel, device: torch.device) -> HookedModule:
         The weights are missing or damaged, are not those that the card names, or do not fit.
     """
     path = checked_file(found)
-    tensors = read_weights(path)
+    tensors = read_weights(path, foreign=True)
     module = build(found, classes=_classes(tensors, found))
     load_weights(module, tensors, str(path))
     return wrap(module, device)
@@ -42,6 +42,14 @@ def build(found: FoundModel, classes: int) -> Any:
     timm = import_extra("timm", "timm", f"model {found.name!r}")
     card = found.card
     name = split_source(card.source)[1]
+    place, colon, rest = name.partition(":")
+    if colon:
+        address = f"huggingface.co/{rest}" if place in ("hf-hub", "hf_hub") else "its address"
+        raise UsageError(
+            f"Model {card.name!r}: {name!r} is a place, and nothing is loaded from the network.",
+            f"Fetch model.safetensors from {address}, name it as `weights`, and write source = "
+            '"timm:…" with the architecture that config.json beside it says.',
+        )
     if not timm.is_model(name.partition(".")[0]):
         near = timm.list_models(f"*{name.partition('_')[0]}*")[:8]
         raise UsageError(

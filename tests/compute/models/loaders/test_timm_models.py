@@ -118,6 +118,28 @@ def test_unknown_architectures_are_named(tmp_path):
         load_model(replace(found, card=replace(found.card, source="timm:vit_giant_of_mine")))
 
 
+@pytest.mark.parametrize("place", ["hf-hub:timm/vit_tiny", "hf_hub:timm/vit_tiny"])
+def test_nothing_is_loaded_from_the_network(tmp_path, place):
+    found, _ = write(tmp_path)
+    with pytest.raises(UsageError, match="nothing is loaded from the network") as caught:
+        load_model(replace(found, card=replace(found.card, source=f"timm:{place}")))
+    assert "model.safetensors from huggingface.co/timm/vit_tiny" in caught.value.remedy
+
+
+def test_weights_as_others_write_them(tmp_path):
+    """With counters of batches, which are whole numbers, and rounded to bfloat16."""
+    from safetensors.torch import save_file
+
+    from compute.storage.atomic_files import sha256
+
+    found, module = write(tmp_path, "resnet18", side=64)
+    path = tmp_path / "m.safetensors"
+    tensors = module.state_dict()
+    save_file({**tensors, "fc.bias": tensors["fc.bias"].bfloat16()}, path)
+    theirs = replace(found, card=replace(found.card, sha256=sha256(path)))
+    assert load_model(theirs)(crops()).shape == (3, 512)
+
+
 def test_other_sizes_are_refused_before_a_run(tmp_path):
     found, _ = write(tmp_path)
     with pytest.raises(InputError, match=r"pos_embed is 1×5×192, not 1×17×192"):
