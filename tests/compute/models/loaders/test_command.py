@@ -3,6 +3,7 @@
 import gc
 import os
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -11,7 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -22,6 +26,8 @@ from compute.models.embedder import load_model
 from compute.models.loaders import child_program, command
 from compute.models.loaders.child_program import BoundedOutput
 from compute.storage.atomic_files import sha256
+
+DOCS = Path(__file__).resolve().parents[4] / "docs"
 
 HEAD = """\
 import os, sys, time
@@ -355,3 +361,83 @@ def test_what_a_program_is_given_is_one_arrow_stream(tmp_path, loaded):
     assert schema.metadata == {
         b"model": b"m", b"layer": b"output", b"channels": b"2", b"height": b"8", b"width": b"8",
     }  # fmt: skip
+
+
+def card_for(folder, store):
+    """Write a card and program of three brightnesses of a store's first channel."""
+    from compute.store.reader import CropStore
+
+    opened = CropStore(store)
+    then = "    parts = [crops.mean((2, 3)), crops.max((2, 3)), crops.std((2, 3))]\n"
+    then += "    write(rows, np.concatenate(parts, 1))\n"
+    found = program(folder, then, channels=[opened.channels[0]], size=0)
+    save_card(found.card, folder / "m.toml")
+    return folder / "m.toml"
+
+
+def test_a_precision_that_it_has_not_is_refused_before_a_run_begins(tmp_path, store, config):
+    from compute.runs.estimate import estimate
+    from compute.runs.pipeline import run_store
+
+    card, rounded = card_for(tmp_path, store), replace(config.embed, precision="bfloat16")
+    wanted = replace(config, embed=rounded)
+    with pytest.raises(UsageError, match=r"'m' cannot compute with bfloat16.*--precision float32"):
+        run_store(store, tmp_path / "run", [card], wanted, device="cpu", trusted=True)
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(UsageError, match=r"'m' cannot compute with bfloat16"):
+        estimate(store, [card], wanted, device="cpu", trusted=True)
+
+
+def test_shards_are_embedded_by_several_threads(tmp_path, store):
+    """Threads ask at once; each must get the answers to its own crops."""
+    from compute.backgrounds.config import PlanConfig
+    from compute.embedding.config import EmbedConfig, EmbedJob
+    from compute.embedding.worker import ShardWorker
+    from compute.models.readable import bind
+    from compute.storage.run_directory import begin
+    from compute.store.reader import CropStore
+
+    opened = CropStore(store)
+    [found], _ = bind([card_for(tmp_path, store)], opened, trusted=True)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with begin(tmp_path / "run", {}, {}) as run:
+            plan = PlanConfig(backgrounds=2, conditions=("unaltered",))
+            job = EmbedJob(run.path, store, (found,), plan, EmbedConfig(batch_size=7), "cpu")
+            worker = ShardWorker.open(job)
+            assert worker.measured()["rounding"] == {"m": None}
+            assert sorted(worker.work(worker.missing())) == list(range(worker.count))
+            files = run.parts("embeddings", "m")
+    finally:
+        torch.set_num_threads(before)
+    tables = [pq.read_table(file, partitioning=None) for file in files]
+    answers = pa.concat_tables(tables).filter(pc.field("condition") == "unaltered").to_pydict()
+    assert len(answers["cell"]) == opened.usable.sum()
+    images = opened.arrays().images[:, 0].astype(np.float32)
+    for cell, (mean, most, spread) in zip(answers["cell"], answers["embedding"], strict=True):
+        own = images[cell]
+        assert (mean, most, spread) == pytest.approx((own.mean(), own.max(), own.std()), rel=1e-4)
+
+
+def test_the_program_in_the_documentation_works(tmp_path, loaded):
+    text = "\n".join(path.read_text("utf-8") for path in sorted(DOCS.glob("own-model*.md")))
+    [shown] = [
+        block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "stdin" in block
+    ]
+    model = loaded(program(tmp_path, "", head=shown))
+    expected = torch.cat([crops().mean((2, 3)), crops().std((2, 3), correction=0)], 1)
+    assert torch.allclose(model(crops()), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("source", ["onnx", "exported", "command"])
+def test_the_cards_in_the_documentation_are_cards(tmp_path, source):
+    text = "\n".join(path.read_text("utf-8") for path in sorted(DOCS.glob("own-model*.md")))
+    [shown] = [
+        block
+        for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+        if f'source = "{source}"' in block
+    ]
+    assert len(shown.splitlines()) <= 10
+    (tmp_path / "m.toml").write_text(shown.replace("…", "0" * 64), "utf-8")
+    assert load_card(tmp_path / "m.toml").source == source

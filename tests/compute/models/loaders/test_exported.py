@@ -16,7 +16,7 @@ from torch import nn
 
 from compute.errors import InputError, UsageError
 from compute.models.embedder import load_model
-from compute.models.loaders.exported import without_pickles
+from compute.models.loaders.exported import load, without_pickles
 
 
 def save(module, example, path, batch="n", **options):
@@ -244,3 +244,15 @@ def test_damaged_files(tmp_path, exported):
             other.writestr(name, archive.read(name))
     with pytest.raises(InputError, match="is compressed, which PyTorch never does"):
         load_model(found_file(path, "exported"))
+
+
+def test_it_moves_to_the_device_of_a_run(tmp_path):
+    """Constants made while it runs too; no values are needed to see where they are."""
+
+    class Made(nn.Module):
+        def forward(self, given):
+            return given.mean((2, 3)) * torch.arange(2, device=given.device)
+
+    path = save(Made(), images(3), tmp_path / "m.pt2")
+    network = load(found_file(path, "exported"), torch.device("meta"))
+    assert network.forward_to(images().to("meta"), "output").device.type == "meta"
