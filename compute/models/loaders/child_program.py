@@ -189,7 +189,7 @@ class BoundedOutput(io.RawIOBase):
             left -= len(part)
         found = b"".join(parts)
         if found and not self._begun and not _FIRST.startswith(found[:4]):
-            with suppress(OSError):
+            with suppress(OSError, AttributeError):  # Windows may not have it
                 os.set_blocking(self._descriptor, False)
                 found += os.read(self._descriptor, 60)
             self.refused = (

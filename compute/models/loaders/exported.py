@@ -20,7 +20,7 @@ from torch.export.passes import move_to_device_pass
 
 from compute.errors import InputError, unknown_value
 from compute.models.card_files import FoundModel
-from compute.models.loaders.fixed_batches import by_batches, check_shape
+from compute.models.loaders.fixed_batches import LARGEST_BATCH, by_batches, check_shape
 from compute.models.loaders.network import OUTPUT, told
 from compute.models.loaders.weights_file import checked_file
 
@@ -121,7 +121,8 @@ def load(found: FoundModel, device: torch.device) -> ExportedNetwork:
         module = program.module().requires_grad_(False)
     example = _only_input(program, what)
     shape = [length if isinstance(length, int) else None for length in example.shape]
-    return ExportedNetwork(module, check_shape(found.card, what, shape), example.dtype)
+    batch = check_shape(found.card, what, shape) or _most(program, example.shape[0])
+    return ExportedNetwork(module, batch, example.dtype)
 
 
 def without_pickles(path: Path, what: str) -> io.BytesIO:
@@ -217,3 +218,9 @@ def _only_input(program: torch.export.ExportedProgram, what: str) -> Tensor:
     if not inputs[0].dtype.is_floating_point:
         raise InputError(f"{what} takes images of {inputs[0].dtype}.", "Export it with float32.")
     return inputs[0]
+
+
+def _most(program: torch.export.ExportedProgram, length: Any) -> int:
+    """Return how many images a program takes where there is a limit; 0 where there is none."""
+    bounds = program.range_constraints.get(length.node.expr)
+    return int(bounds.upper) if bounds is not None and bounds.upper <= LARGEST_BATCH else 0

@@ -19,10 +19,10 @@ from compute.models.embedder import load_model
 from compute.models.loaders.exported import load, without_pickles
 
 
-def save(module, example, path, batch="n", **options):
+def save(module, example, path, batch="n", most=None, **options):
     """Export a module, with a batch of any length unless it is to be fixed."""
     examples = example if isinstance(example, tuple) else (example,)
-    shapes = tuple({0: torch.export.Dim(batch)} for _ in examples) if batch else None
+    shapes = tuple({0: torch.export.Dim(batch, max=most)} for _ in examples) if batch else None
     program = torch.export.export(module.eval(), examples, dynamic_shapes=shapes)
     torch.export.save(program, path, **options)
     return path
@@ -71,11 +71,12 @@ def test_it_needs_trust(exported):
         load_model(replace(found_file(exported, "exported"), trusted=False))
 
 
-def test_a_fixed_batch_is_filled_up(tmp_path, expected):
-    path = save(TwoOutputs(), images(2), tmp_path / "m.pt2", batch="")
-    model = load_model(found_file(path, "exported"))
-    for n in (1, 2, 5):
-        assert torch.allclose(model(images(5)[:n]), expected["vector"][:n], atol=1e-5)
+def test_a_fixed_or_limited_batch_is_filled_up(tmp_path, expected):
+    for batch, most in [("", None), ("n", 3), ("n", None)]:
+        path = save(TwoOutputs(), images(2), tmp_path / "m.pt2", batch, most)
+        model = load_model(found_file(path, "exported"))
+        for n in (1, 2, 5):
+            assert torch.allclose(model(images(5)[:n]), expected["vector"][:n], atol=1e-5)
 
 
 def test_other_shapes_and_inputs_are_refused_before_a_run(tmp_path, exported):
