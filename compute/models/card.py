@@ -11,6 +11,7 @@ from dataclasses import MISSING, dataclass, fields, replace
 from difflib import get_close_matches
 from hashlib import sha256 as new_sha256
 from pathlib import Path
+from shlex import join as join_words
 from typing import Any
 
 from compute.errors import InputError, UsageError, unknown_value
@@ -100,7 +101,8 @@ class ModelCard:
     classes
         Names of the network's outputs, in order; empty, the default, for one that has no classes.
     command
-        Program and arguments that answer over a pipe; empty by default.
+        Program and arguments that answer over a pipe; empty, the default, where the source is not
+        ``"command"``.
     revision
         The revision that was looked at, of what has several; empty by default.
     publication, license, notes
@@ -162,6 +164,11 @@ class ModelCard:
         spec = built_in(self.source)
         _require(bool(_NAME.fullmatch(self.name)), "name", self.name, "a plain name like pifia-2")
         _check_weights(self)
+        _require(
+            bool(self.command) == self.kind.needs_command, "command", list(self.command),
+            'a program and its arguments, such as ["Rscript", "embed.R"]'
+            if self.kind.needs_command else 'nothing, unless source = "command"',
+        )  # fmt: skip
         _require(0 < self.width <= 16, "width", self.width, "a number above 0, at most 16")
         _require(0 <= self.seed < 2**63, "seed", self.seed, "a whole number from 0")
         for field_name, value, known in (
@@ -184,6 +191,11 @@ class ModelCard:
     def kind(self) -> Source:
         """What is known of its source."""
         return SOURCES[split_source(self.source)[0]]
+
+    @property
+    def command_line(self) -> str:
+        """Its `command` as it would be typed."""
+        return join_words(self.command)
 
     @property
     def network_inputs(self) -> int:

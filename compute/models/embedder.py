@@ -83,9 +83,8 @@ class Embedder:
     @property
     def module(self) -> nn.Module | None:
         """The PyTorch module in it; None where there is none that can be looked into."""
-        if isinstance(self._network, HookedModule):
-            return self._network.module
-        return self._network if isinstance(self._network, nn.Module) else None
+        found = getattr(self._network, "module", self._network)
+        return found if isinstance(found, nn.Module) else None
 
     @property
     def name(self) -> str:
@@ -132,6 +131,28 @@ class Embedder:
         """SHA-256 of all that decides the embeddings; see `ModelCard.hash`."""
         return self.card.hash
 
+    def check_precision(self, precision: str) -> None:
+        """Refuse a precision that the network cannot compute with.
+
+        Parameters
+        ----------
+        precision
+            Key of `PRECISIONS`.
+
+        Raises
+        ------
+        UsageError
+            There is no such precision, or the network is no PyTorch module and computes as it does.
+        """
+        if precision not in PRECISIONS:
+            raise unknown_value("precision", precision, PRECISIONS)
+        if precision != "float32" and self.module is None and self.answers is None:
+            raise UsageError(
+                f"Model {self.name!r} cannot compute with {precision}: it is "
+                f"{source_words(self.card)}, not a module of PyTorch.",
+                "Give --precision float32, or run it apart from the others.",
+            )
+
     def compile(self) -> None:
         """Have PyTorch compile the network at its first use, which pays on GPUs."""
         # Of other networks a layer may end the computation by force, which cannot be compiled.
@@ -167,7 +188,7 @@ class Embedder:
         ------
         UsageError
             The images are not of the card's channels and size, or the reference is of another
-            shape; or there is no such precision.
+            shape; or there is no such precision, or not for this network.
         """
         return self.forward(self.scale(images, reference), precision, mask)
 
@@ -223,10 +244,9 @@ class Embedder:
         Raises
         ------
         UsageError
-            The precision does not exist, or the card has no windows.
+            The precision does not exist or is none for this network, or the card has no windows.
         """
-        if precision not in PRECISIONS:
-            raise unknown_value("precision", precision, PRECISIONS)
+        self.check_precision(precision)
         total: Tensor | None = None
         for window, seen in self.inputs(scaled, mask):
             joined = [self._one(part, seen, precision) for part in window]

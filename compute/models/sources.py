@@ -43,6 +43,8 @@ class Source:
         Which of Bystander's extras it needs; empty, the default, for none.
     defaults
         Fields of a card that are so unless it says otherwise.
+    needs_command
+        Whether a card must say a `command`; False by default, and then none may.
     by_scene
         Whether it looks at raw crops with their masks instead of scaled channels alone; False by
         default.
@@ -56,6 +58,7 @@ class Source:
     runs: str = ""
     extra: str = ""
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    needs_command: bool = False
     by_scene: bool = False
 
 
@@ -124,6 +127,30 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
             (".safetensors",),
             runs="the Python function that {card.source} names",
             defaults=_ANSWER,
+        ),
+        "onnx": Source(
+            "a network in an ONNX file",
+            _LOADERS + "onnx_models:load",
+            files=(".onnx",),
+            needs_weights=True,
+            extra="onnx",
+            defaults=_ANSWER,
+        ),
+        "exported": Source(
+            "a program that torch.export saved",
+            _LOADERS + "exported:load",
+            files=(".pt2",),
+            needs_weights=True,
+            runs="PyTorch makes Python code of the program in {card.weights}",
+            defaults=_ANSWER,
+        ),
+        "command": Source(
+            "a program of its own, over a pipe",
+            _LOADERS + "command:load",
+            files=(".py", ".R", ".jl", ".m", ".sh"),
+            runs="the program {card.command_line}",
+            defaults=MappingProxyType({**_ANSWER, "scaling": "none"}),
+            needs_command=True,
         ),
     }
 )

@@ -146,6 +146,8 @@ def _estimate(
     where = choose_device(device)
     loaded = [load_model(model, where) for model in found]
     require_same_crops(loaded, store, config)
+    for model in loaded:
+        model.check_precision(config.embed.precision)
     trials = plan.trials(*plan.shards(SHARD_CELLS)[0])
     readings = config.embed.readings(plan.config.composed)
     again = sum(len(second_readings(trials, c)) for c in readings.values()) / len(trials)

@@ -105,6 +105,8 @@ def run_store(
     # On Ray the workers have the devices; this process only reads what the models are.
     where = choose_device(device if engine.name == EngineName.LOCAL else "cpu")
     loaded = [load_model(model, where) for model in found]
+    for model in loaded:
+        model.check_precision(config.embed.precision)
     trained_again([model.card for model in loaded], config.seeds_of)
     require_same_crops(loaded, store, config)
     header = {

@@ -35,7 +35,7 @@ class SensitivityConfig:
         ``"before"``, ``"last"``, or names of layers: of every model whose network has it, or, as
         ``MODEL:LAYER``, of one.
     poolings
-        Keys of `compute.models.card.POOLINGS`.
+        Keys of `compute.models.recipe.POOLINGS`.
     harmonise
         Of `compute.backgrounds.config.HARMONISE`.
     paste
@@ -55,7 +55,7 @@ class SensitivityConfig:
 
     mask_shifts: tuple[int, ...] = (-2, 0, 2)
     layers: tuple[str, ...] = (BEFORE, LAST)
-    poolings: tuple[str, ...] = tuple(POOLINGS)
+    poolings: tuple[str, ...] = ("max", "mean")
     harmonise: tuple[str, ...] = HARMONISE
     paste: tuple[str, ...] = PASTE
 
