@@ -119,6 +119,9 @@ def load(found: FoundModel, device: torch.device) -> ExportedNetwork:
         if device.type != "cpu":
             program = move_to_device_pass(program, device)
         module = program.module().requires_grad_(False)
+        # The operators are those of the mode that was exported, whatever parts say of themselves.
+        for part in module.modules():
+            part.training = False
     example = _only_input(program, what)
     shape = [length if isinstance(length, int) else None for length in example.shape]
     batch = check_shape(found.card, what, shape) or _most(program, example.shape[0])
