@@ -27,12 +27,13 @@ app = typer.Typer()
 def models(
     action: Annotated[str | None, typer.Argument(help="`check`, or nothing to list.")] = None,
     model: Annotated[
-        str | None, typer.Argument(help="Name of a shipped model, or path of a model card.")
+        str | None,
+        typer.Argument(help="Name of a shipped model or baseline, or path of a model card."),
     ] = None,
     store: Annotated[Path | None, typer.Argument(help="A crop store to read.")] = None,
     trust: Trust = False,
 ) -> None:
-    """List the shipped models, or check that a card's model can read a store.
+    """List shipped models and baselines, or check that a card's model can read a store.
 
     Example: bystander models check my-model.toml store
     """

@@ -13,11 +13,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from compute.backgrounds.scene import Scene
 from compute.errors import InputError, UsageError, unknown_value
 from compute.models import scaling_compiled
 from compute.models.card import ModelCard
 from compute.models.card_files import FoundModel, find_model, source_words
-from compute.models.loaders.network import HookedModule, Network, told
+from compute.models.loaders.network import HookedModule, Network, SceneReader, told
 from compute.models.networks.blocks import LayeredNetwork
 from compute.models.precision import PRECISIONS
 from compute.models.readable import corners
@@ -33,8 +34,8 @@ class Embedder:
     card
         The model's card, for crops of a known side.
     network
-        The network with its weights in place, in inference mode and on the device. The caller must
-        not use it again.
+        The network with its weights in place, in inference mode and on the device; or what reads
+        raw crops with their scene. The caller must not use it again.
     device
         Where it computes; the CPU by default.
 
@@ -46,7 +47,10 @@ class Embedder:
     """
 
     def __init__(
-        self, card: ModelCard, network: Network, device: torch.device | str = "cpu"
+        self,
+        card: ModelCard,
+        network: Network | SceneReader,
+        device: torch.device | str = "cpu",
     ) -> None:
         self.card = card
         self.device = torch.device(device)
@@ -55,7 +59,9 @@ class Embedder:
             torch.backends.cudnn.allow_tf32 = False
             torch.backends.cuda.matmul.allow_tf32 = False
         self._network = network
-        self._layer: Callable[[Tensor, str], Tensor] = network.forward_to
+        self._layer: Callable[[Tensor, str], Tensor]
+        if not isinstance(network, SceneReader):
+            self._layer = network.forward_to
         numbers = {name: getattr(card, name) for name in PARAMETERS.get(card.scaling, ())}
         self._scale = scaling_named(card.scaling, **numbers)
         self._compiled = self.device.type == "cpu" and card.scaling in scaling_compiled.SCALERS
@@ -73,7 +79,7 @@ class Embedder:
         ]
 
     @property
-    def network(self) -> Network:
+    def network(self) -> Network | SceneReader:
         """The network itself, in inference mode."""
         return self._network
 
@@ -103,8 +109,8 @@ class Embedder:
         what = f"Model {card.name!r}: {source_words(card)}, given {self._given()},"
         with told(what, "Check `channels`, `inputs`, `input_size` and `layer` in its card."):
             blank = torch.zeros(2, len(card.channels), card.size, card.size, device=self.device)
-            mask = torch.ones(2, card.size, card.size, device=self.device)
-            found = self.forward(blank, mask=mask if self.needs_mask else None)
+            whole = torch.ones(2, card.size, card.size, dtype=torch.bool, device=self.device)
+            found = self.forward(blank, scene=Scene(whole, ~whole) if self.needs_scene else None)
         if found.ndim != 2 or len(found) != 2 or not found.shape[1]:
             raise InputError(
                 f"{what} gives an array of {'×'.join(map(str, found.shape))} for 2 crops.",
@@ -113,9 +119,9 @@ class Embedder:
         return found.shape[1]
 
     @property
-    def needs_mask(self) -> bool:
-        """Whether it must be given the centre cells' masks."""
-        return POOLINGS[self.card.pooling].by_mask
+    def needs_scene(self) -> bool:
+        """Whether it must be told where the centre cells and their neighbours are."""
+        return self.card.kind.by_scene or POOLINGS[self.card.pooling].by_mask
 
     @property
     def hash(self) -> str:
@@ -134,7 +140,7 @@ class Embedder:
         images: Tensor,
         reference: Tensor | None = None,
         precision: str = "float32",
-        mask: Tensor | None = None,
+        scene: Scene | None = None,
     ) -> Tensor:
         """Embed crops.
 
@@ -147,6 +153,9 @@ class Embedder:
             crop's own.
         precision
             Key of `PRECISIONS`; ``"float32"`` by default.
+        scene
+            What lies where in the crops, on the model's device, where it `needs_scene`; None by
+            default.
 
         Returns
         -------
@@ -158,8 +167,10 @@ class Embedder:
         UsageError
             The images are not of the card's channels and size, or the reference is of another
             shape; or there is no such precision.
+        InputError
+            It needs a scene, which was not given.
         """
-        return self.forward(self.scale(images, reference), precision, mask)
+        return self.forward(self.scale(images, reference), precision, scene)
 
     @torch.inference_mode()
     def scale(self, images: Tensor, reference: Tensor | None = None) -> Tensor:
@@ -192,7 +203,7 @@ class Embedder:
 
     @torch.inference_mode()
     def forward(
-        self, scaled: Tensor, precision: str = "float32", mask: Tensor | None = None
+        self, scaled: Tensor, precision: str = "float32", scene: Scene | None = None
     ) -> Tensor:
         """Embed crops that are scaled already: the network, pooling, mean over windows.
 
@@ -202,8 +213,8 @@ class Embedder:
             N×C×H×W, as `scale` gives them, on the model's device.
         precision
             Key of `PRECISIONS`; ``"float32"`` by default.
-        mask
-            Masks of the centre cells, N×H×W, where pooling needs them; None by default.
+        scene
+            As in `__call__`.
 
         Returns
         -------
@@ -214,9 +225,19 @@ class Embedder:
         ------
         UsageError
             The precision does not exist, or the card has no windows.
+        InputError
+            It needs a scene, which was not given.
         """
         if precision not in PRECISIONS:
             raise unknown_value("precision", precision, PRECISIONS)
+        if scene is None and self.needs_scene:
+            raise InputError(
+                f"Model {self.name!r} must be told where centre cells and neighbours are.",
+                "Give the crops' scene (`compose(…, with_scene=True)`).",
+            )
+        if isinstance(self._network, SceneReader) and scene is not None:
+            return self._network.read(scaled, scene).to(self.device)
+        mask = scene.mask if scene is not None and self.needs_scene else None
         total: Tensor | None = None
         for window, seen in self._inputs(scaled, mask):
             joined = [self._one(part, seen, precision) for part in window]
@@ -271,7 +292,7 @@ class Embedder:
         return f"{self.card.network_inputs}×{side}×{side}"
 
     @torch.inference_mode()
-    def rounding(self, images: Tensor, precision: str) -> float | None:
+    def rounding(self, images: Tensor, precision: str, scene: Scene | None = None) -> float | None:
         """Measure the rounding error of a precision: the largest relative distance from float64.
 
         Parameters
@@ -280,6 +301,8 @@ class Embedder:
             A few crops, N×C×H×W float32, raw intensities.
         precision
             Key of `PRECISIONS`.
+        scene
+            As in `__call__`; None by default.
 
         Returns
         -------
@@ -291,8 +314,9 @@ class Embedder:
             return None
         exact = Embedder(self.card, copy.deepcopy(self._network).cpu().double())
         scaled = self.scale(images)
-        best = exact.forward(scaled.cpu().double())
-        found = self.forward(scaled, precision).cpu().double()
+        there = None if scene is None else scene.moved(lambda t: t.cpu())
+        best = exact.forward(scaled.cpu().double(), scene=there)
+        found = self.forward(scaled, precision, scene).cpu().double()
         away = torch.linalg.vector_norm(found - best, dim=1)
         return float((away / torch.linalg.vector_norm(best, dim=1).clamp(min=1e-30)).max())
 
@@ -350,13 +374,15 @@ def load_model(
             f"Model {card.name!r} runs foreign code: {kind.runs.format(card=card)}.",
             "If you trust it, give --trust (in Python: trusted=True).",
         )
-    if not card.size:
+    lacking = "the side of its crops" if not card.size else "its channels"
+    if not card.size or not (card.channels or kind.blind):
         raise UsageError(
-            f"The card of {card.name!r} does not say the side of its crops.",
-            "Write `size` in it, or bind it to a store (`FoundModel.bound`).",
+            f"The card of {card.name!r} does not say {lacking}.",
+            "Write `size` and `channels` in it, or bind it to a store (`FoundModel.bound`).",
         )
     module, function = kind.loader.split(":")
-    load: Callable[[FoundModel, torch.device], Network] = getattr(import_module(module), function)
+    load: Callable[[FoundModel, torch.device], Network | SceneReader]
+    load = getattr(import_module(module), function)
     where = torch.device(device)
     embedder = Embedder(card, load(model, where), where)
     _ = embedder.dimension  # A network that does not take the crops is refused here.

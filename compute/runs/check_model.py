@@ -73,8 +73,10 @@ def check_model(model: Model, store: Path | str, *, trusted: bool = False) -> Mo
     16
     """
     import numpy as np
+    import torch
 
     from compute.backgrounds.compose import Composed
+    from compute.backgrounds.scene import Scene
     from compute.embedding.tables import embed_crops
     from compute.models.card import select_channels
     from compute.models.embedder import load_model
@@ -88,8 +90,10 @@ def check_model(model: Model, store: Path | str, *, trusted: bool = False) -> Mo
     arrays = opened.arrays(first=first)
     images = arrays.images[rows].astype(np.float32)
     flags, unknown = np.zeros(len(rows), np.int32), np.full(len(rows), np.nan, np.float32)
-    crops = Composed(images, flags, unknown, unknown, images, np.arange(len(rows)))
-    vectors = embed_crops(embedder, crops, channels, 16, "crop", arrays.unpack(arrays.masks[rows]))
+    mask, every = (arrays.unpack(packed[rows]) for packed in (arrays.masks, arrays.foregrounds))
+    scene = Scene(torch.from_numpy(mask), torch.from_numpy(every & ~mask))
+    crops = Composed(images, flags, unknown, unknown, images, np.arange(len(rows)), scene)
+    vectors = embed_crops(embedder, crops, channels, 16, "crop")
     spread = float(vectors.std(0).mean())
     if spread == 0:
         raise InputError(f"Model {embedder.name!r} gives every cell the same vector.", "Check it.")
