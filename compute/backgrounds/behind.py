@@ -149,6 +149,12 @@ class Backgrounds:
     neighbours
         Distance of every pixel from the donor's neighbours, shape (n, P); None, the default,
         without a donor's crop.
+    own_neighbours
+        Whether the cell's own neighbours show; False by default.
+    cells
+        Distance of every pixel from the cells that the background shows, shape (n, P), however the
+        cell is put on it; None, the default, where that is `shown`, or no cell shows but its own
+        neighbours.
     """
 
     row: NDArray[np.int64]
@@ -157,6 +163,8 @@ class Backgrounds:
     flags: NDArray[np.int32] | int = 0
     shown: NDArray[np.uint8] | None = None
     neighbours: NDArray[np.uint8] | None = None
+    own_neighbours: bool = False
+    cells: NDArray[np.uint8] | None = None
 
 
 def look_at(images: NDArray[Any], arrays: CropArrays, rows: NDArray[np.int64]) -> CentreCells:
@@ -182,7 +190,7 @@ def _hole(mask: Words, other: Words) -> Words:
 
 def _own(trials: ConditionTrials) -> Backgrounds:
     """Leave each cell on its own crop."""
-    return Backgrounds(trials.centre_row)
+    return Backgrounds(trials.centre_row, own_neighbours=True)
 
 
 def _zero(trials: ConditionTrials) -> Backgrounds:
@@ -196,7 +204,7 @@ def _emptied(trials: ConditionTrials) -> Backgrounds:
     mask, foreground = trials.cells.mask[rows], trials.cells.foreground[rows]
     other = trials.cells.other[rows]
     row, flags, _ = _remove(trials, trials.cell, mask, foreground, other, removed)
-    return Backgrounds(row, flags=flags)
+    return Backgrounds(row, flags=flags, own_neighbours=True)
 
 
 def _sham(trials: ConditionTrials) -> Backgrounds:
@@ -269,7 +277,8 @@ def _from_crops(
         flags[keep & visible] |= int(TrialFlag.DONOR_VISIBLE)
     group = trials.scales.of_cell[donor]
     if not trials.glow:
-        return Backgrounds(row, *_by_group(trials, group), flags, neighbours=neighbours)
+        moved = _by_group(trials, group)
+        return Backgrounds(row, *moved, flags, neighbours=neighbours, cells=shown)
     moved = _by_medium(trials, group, *medium)
     return Backgrounds(row, *moved, flags, shown, neighbours)
 

@@ -8,7 +8,7 @@ scales backgrounds and joins them with centre cells on any device.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Self
 
 import numpy as np
@@ -20,6 +20,7 @@ from torch import Tensor
 from compute.backgrounds import compose_compiled
 from compute.backgrounds.behind import (
     BACKGROUNDS,
+    Backgrounds,
     CentreCells,
     ConditionTrials,
     PixelBuffer,
@@ -35,6 +36,7 @@ from compute.backgrounds.glow import (
     neighbours_of,
 )
 from compute.backgrounds.harmonise import Scales
+from compute.backgrounds.scene import Scene
 from compute.backgrounds.seam import far_at_the_seam
 from compute.errors import unknown_value
 from compute.images.cell_quality import border_pixels
@@ -66,6 +68,8 @@ class Composed:
         The cells as imaged, shape (U, C, H, W), float32.
     reference
         Row of `unaltered` for each trial, shape (T,).
+    scene
+        What lies where in the T crops, on the CPU; None, the default, where nobody asked.
     """
 
     images: NDArray[np.float32]
@@ -74,6 +78,7 @@ class Composed:
     neighbour_distance: NDArray[np.float32]
     unaltered: NDArray[np.float32]
     reference: NDArray[np.int64]
+    scene: Scene | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,8 @@ class CropInputs:
         Bring the background to the centre cell's scale, float32, shape (T, C, `STEEPS`).
     flags, neighbour_fraction, neighbour_distance
         As in `Composed`.
+    scene
+        What lies where in the T crops; None, the default, where nobody asked.
     """
 
     unaltered: Tensor
@@ -118,6 +125,7 @@ class CropInputs:
     flags: Tensor
     neighbour_fraction: Tensor
     neighbour_distance: Tensor
+    scene: Scene | None = field(default=None, kw_only=True)
 
     def __len__(self) -> int:
         """Count the trials."""
@@ -125,7 +133,9 @@ class CropInputs:
 
     def moved(self, move: Callable[[Tensor], Tensor]) -> Self:
         """Apply a function, such as a copy to a device, to every tensor."""
-        return type(self)(*(move(getattr(self, f.name)) for f in fields(self)))
+        tensors = {f.name: move(getattr(self, f.name)) for f in fields(self) if f.name != "scene"}
+        scene = None if self.scene is None else self.scene.moved(move)
+        return type(self)(**tensors, scene=scene)
 
 
 def compose(
@@ -134,6 +144,7 @@ def compose(
     scales: Scales,
     donor_centre: str = "remove",
     paste: str = WITH_GLOW,
+    with_scene: bool = False,
 ) -> Composed:
     """Make the synthetic crops of some trials, on the CPU.
 
@@ -150,6 +161,8 @@ def compose(
         One of `DONOR_CENTRE`, by default ``"remove"``.
     paste
         One of `PASTE`, by default ``"glow"``.
+    with_scene
+        Whether to say what lies where; False by default.
 
     Returns
     -------
@@ -161,12 +174,12 @@ def compose(
     UsageError
         `donor_centre` or `paste` is not allowed.
     """
-    inputs = gather(trials, arrays, scales, donor_centre, paste)
+    inputs = gather(trials, arrays, scales, donor_centre, paste, with_scene=with_scene)
     images = combine(inputs, slice(0, len(inputs)))
     return Composed(
         images.numpy(), inputs.flags.numpy(),
         inputs.neighbour_fraction.numpy(), inputs.neighbour_distance.numpy(),
-        inputs.unaltered.numpy(), inputs.centre_row.numpy(),
+        inputs.unaltered.numpy(), inputs.centre_row.numpy(), inputs.scene,
     )  # fmt: skip
 
 
@@ -177,12 +190,13 @@ def gather(
     donor_centre: str = "remove",
     paste: str = WITH_GLOW,
     channels: Sequence[int] | None = None,
+    with_scene: bool = False,
 ) -> CropInputs:
     """Read what the crops of some trials are composed from.
 
     Parameters
     ----------
-    trials, arrays, scales, donor_centre, paste
+    trials, arrays, scales, donor_centre, paste, with_scene
         See `compose`.
     channels
         Channels that are wanted, in ascending order; None, the default, takes all. Flags look at
@@ -219,6 +233,7 @@ def gather(
     fraction, distance = np.full((2, total), np.nan, np.float32)
     layers = np.empty((total, height * width), np.uint8)
     mask = to_masks(cells.mask, width)
+    crowd = np.zeros((total, height * width), bool) if with_scene else None
     flags = _mask_flags(mask)[centre_row]
     for name in np.unique(condition):
         spec, here = CONDITIONS[Condition(name)], np.flatnonzero(condition == name)
@@ -231,6 +246,8 @@ def gather(
         factor[here], offset[here] = found.factor, found.offset
         flags[here] |= found.flags
         borrowed[here] = spec.donors != "none"
+        if crowd is not None:
+            crowd[here] = _cells_shown(found, cells, centre_row[here])
         if not spec.keeps_cell:
             layers[here] = 1
         elif found.shown is None:
@@ -264,7 +281,12 @@ def gather(
         unaltered, pixels, glow, layers.reshape(total, height, width),
         centre_row, background_row, glow_row, factor, offset, flags, fraction, distance,
     )  # fmt: skip
-    return CropInputs(*map(torch.from_numpy, in_order))
+    scene = None
+    if crowd is not None:
+        own = mask[centre_row]
+        shown = crowd.reshape(own.shape) & ~own
+        scene = Scene(torch.from_numpy(own), torch.from_numpy(shown))
+    return CropInputs(*map(torch.from_numpy, in_order), scene=scene)
 
 
 def combine(inputs: CropInputs, rows: slice) -> Tensor:
@@ -303,6 +325,16 @@ def join_on_device(
     background.add_(glow.index_select(0, glow_row))
     centre = unaltered.index_select(0, centre_row)
     return torch.where((layers == 0)[:, None], centre, background)
+
+
+def _cells_shown(
+    found: Backgrounds, cells: CentreCells, rows: NDArray[np.int64]
+) -> NDArray[np.bool_] | bool:
+    """Mark the pixels of the cells that backgrounds show, shape (n, P); False where none does."""
+    if found.own_neighbours:
+        return cells.other[rows] == 0
+    shown = found.shown if found.cells is None else found.cells
+    return False if shown is None else shown == 0
 
 
 def _own_glow(cells: CentreCells) -> NDArray[np.float32]:

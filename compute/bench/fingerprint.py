@@ -25,6 +25,7 @@ from compute.backgrounds.compose import Composed, compose
 from compute.backgrounds.config import HARD_EDGE, PASTE, PlanConfig
 from compute.backgrounds.harmonise import measure
 from compute.backgrounds.plan import Plan
+from compute.backgrounds.scene import Scene
 from compute.bench.config import FingerprintConfig
 from compute.bench.table import Row
 from compute.embedding.config import EmbedConfig
@@ -34,6 +35,7 @@ from compute.images.distance import steps_from
 from compute.models.card import select_channels
 from compute.models.card_files import FoundModel
 from compute.models.embedder import load_model
+from compute.models.readable import bound_to
 from compute.schema import Condition
 from compute.store.reader import CropArrays, CropStore
 
@@ -119,7 +121,7 @@ def fingerprint_rows(
     arrays = store.arrays()
     scales = measure(EmbedConfig.harmonise, store.cells, store.windows, arrays, config.seed)
     protein, fold, chosen = _dealt(store, config)
-    models = [load_model(model.bound(store.size, store.pixel_size), device) for model in found]
+    models = [load_model(bound_to(model, store), device) for model in found]
     channels = [select_channels(model.card, store.channels) for model in models]
 
     def tried(
@@ -142,19 +144,24 @@ def fingerprint_rows(
             if trials.empty:
                 yield Row(f"{name}, {kept}", "no trials", note="no donor within a fold")
                 continue
-            made = compose(trials, arrays, scales, paste=kept)
+            seen = any(model.needs_scene for model in models)
+            made = compose(trials, arrays, scales, paste=kept, with_scene=seen)
             cells = trials["cell"].to_numpy()
             masks = arrays.unpack(arrays.masks[cells])
+            others = arrays.unpack(arrays.foregrounds[cells]) & ~masks
+            own_scene = Scene(torch.from_numpy(masks), torch.from_numpy(others))
             own = made.unaltered[made.reference]
             sides = Sides(own, made.images, np.stack([masks, masks]), protein[cells], fold[cells])
-            yield from tried(name, kept, sides, [_whole(own), _whole(made.images)])
+            crops = [_whole(own, own_scene), _whole(made.images, made.scene)]
+            yield from tried(name, kept, sides, crops)
 
 
-def _whole(images: NDArray[np.float32]) -> Composed:
+def _whole(images: NDArray[np.float32], scene: Scene | None) -> Composed:
     """Wrap crops that are to be embedded as they are."""
     count = len(images)
     unknown = np.full(count, np.nan, np.float32)
-    return Composed(images, np.zeros(count, np.int32), unknown, unknown, images, np.arange(count))
+    flags, rows = np.zeros(count, np.int32), np.arange(count)
+    return Composed(images, flags, unknown, unknown, images, rows, scene)
 
 
 def _dealt(

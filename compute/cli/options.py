@@ -69,7 +69,11 @@ Cache = Annotated[
     typer.Option(help="Folder for copies of what is behind URLs; default: ~/.cache/bystander."),
 ]
 Models = Annotated[
-    str, typer.Option(help="Shipped models or paths of model cards, separated by commas.")
+    str,
+    typer.Option(
+        help="Shipped models, baselines or paths of model cards, separated by commas; `bystander "
+        "models` lists them."
+    ),
 ]
 Conditions = Annotated[str, typer.Option(help="Separated by commas; default: all.")]
 Split = Annotated[

@@ -25,7 +25,6 @@ def embed_crops(
     channels: Sequence[int],
     batch_size: int,
     normalisation: str,
-    masks: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
     """Embed composed crops.
 
@@ -34,15 +33,14 @@ def embed_crops(
     model
         The model.
     crops
-        T synthetic crops with their cells' unaltered ones.
+        T synthetic crops with their cells' unaltered ones, and with their scene where the model
+        needs it.
     channels
         Numbers of the store's channels that the model reads, in its order; −1 for zeros.
     batch_size
         Crops per forward pass; 0 leaves it to the device.
     normalisation
         One of `compute.embedding.config.NORMALISATION`.
-    masks
-        Masks of the centre cells, shape (T, H, W), where the model needs them; None by default.
 
     Returns
     -------
@@ -64,10 +62,10 @@ def embed_crops(
         if normalisation == "locked":
             whole = torch.from_numpy(crops.unaltered[crops.reference[rows]])
             reference = pick_channels(whole, picked)
-        mask = None
-        if model.needs_mask and masks is not None:
-            mask = torch.from_numpy(masks[rows]).to(model.device)
-        vectors[rows] = model(images, reference, mask=mask).cpu().numpy()
+        scene = None
+        if model.needs_scene and crops.scene is not None:
+            scene = crops.scene.at(rows).moved(lambda t: t.to(model.device))
+        vectors[rows] = model(images, reference, scene=scene).cpu().numpy()
     return finite(model, vectors)
 
 

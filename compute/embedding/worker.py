@@ -34,7 +34,6 @@ from compute.embedding.tables import (
     second_readings,
     trials_table,
 )
-from compute.images.dilation import to_masks
 from compute.models.card import select_channels
 from compute.models.embedder import Embedder, load_model
 from compute.schema import Reading
@@ -72,10 +71,8 @@ class _Shard:
     missing
         The models whose embeddings are not there.
     inputs
-        What its crops are composed from, on the device once they have `arrived`.
-    masks
-        Masks of the centre cells, in the order of `CropInputs.unaltered`, on the device; None where
-        no missing model needs them.
+        What its crops are composed from, on the device once they have `arrived`; with the scene
+        where a missing model needs it.
     arrived
         The event that says so, for `compute.devices.Transfer.wait`.
     vectors, locked
@@ -90,7 +87,6 @@ class _Shard:
     again: NDArray[np.int64]
     missing: list[Embedder]
     inputs: CropInputs
-    masks: Tensor | None
     arrived: Any
     vectors: dict[str, Tensor]
     locked: dict[str, Tensor]
@@ -225,13 +221,18 @@ class ShardWorker:
         """
         start, stop = self._ranges[0]
         trials = self._plan.trials(start, stop).iloc[:ROUNDING_CROPS]
-        inputs = self._gather(trials)
+        inputs = self._gather(trials, self._models)
         images = combine(inputs, slice(0, len(inputs)))
+        scene = inputs.scene
+        if scene is not None:
+            scene = scene.moved(lambda t: t.to(self._device))
         return {
             "precision": self._config.precision,
             "rounding": {
                 model.name: model.rounding(
-                    images[:, self._channels[model.name]], self._config.precision
+                    pick_channels(images, self._channels[model.name]),
+                    self._config.precision,
+                    scene,
                 )
                 for model in self._models
             },
@@ -264,7 +265,7 @@ class ShardWorker:
         missing = self._to_embed(number)
         other = np.repeat([False, True], [len(trials), len(centre)])
         both = pd.concat([trials, trials.iloc[centre]], ignore_index=True)
-        inputs = self._gather(both.assign(other_centre=other))
+        inputs = self._gather(both.assign(other_centre=other), missing)
         again = np.append(scaled, np.flatnonzero(other))
         moved, arrived = self._transfer.send(inputs)
 
@@ -272,23 +273,19 @@ class ShardWorker:
             return {m.name: torch.empty((rows, m.dimension), device=self._device) for m in missing}
 
         return _Shard(
-            number, trials, centre, scaled, again, missing, moved,
-            self._masks(trials, missing), arrived, empty(len(other)), empty(len(again)),
+            number, trials, centre, scaled, again, missing, moved, arrived,
+            empty(len(other)), empty(len(again)),
         )  # fmt: skip
 
-    def _masks(self, trials: pd.DataFrame, models: Sequence[Embedder]) -> Tensor | None:
-        """Read the centre cells' masks, U×H×W, if any of some models needs them."""
-        if not any(model.needs_mask for model in models):
-            return None
-        mask, _ = self._arrays.outlines(np.unique(trials["cell"].to_numpy()))
-        masks = to_masks(mask, self._arrays.images.shape[-1])
-        return torch.from_numpy(masks).to(self._device)
+    def _gather(self, trials: pd.DataFrame, models: Sequence[Embedder]) -> CropInputs:
+        """Read what trials are composed from, and what lies where if any of some models needs it.
 
-    def _gather(self, trials: pd.DataFrame) -> CropInputs:
-        """Read what trials are composed from, in the channels that any model reads."""
+        In the channels that any model of all reads.
+        """
         return gather(
             trials, self._arrays, self._scales,
             self._config.donor_centre, self._config.paste, self._composed,
+            any(model.needs_scene for model in models),
         )  # fmt: skip
 
     def _to_embed(self, number: int) -> list[Embedder]:
@@ -327,16 +324,16 @@ class ShardWorker:
                 continue
             picked = self._channels[model.name]
             own, whole = pick_channels(images, picked), pick_channels(centre, picked)
-            masks = None
-            if model.needs_mask and shard.masks is not None:
-                masks = shard.masks.index_select(0, inputs.centre_row[rows])
+            scene = None
+            if model.needs_scene and inputs.scene is not None:
+                scene = inputs.scene.at(rows)
             shard.vectors[model.name][rows] = model(
-                own, whole if locked else None, config.precision, masks
+                own, whole if locked else None, config.precision, scene
             )
             if len(again):
                 other = None if locked else whole
                 shard.locked[model.name][first:last] = model(
-                    own[again], other, config.precision, None if masks is None else masks[again]
+                    own[again], other, config.precision, None if scene is None else scene.at(again)
                 )
 
     def _write(self, shard: _Shard) -> None:

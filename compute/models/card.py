@@ -27,7 +27,7 @@ from compute.models.recipe import (
     channel_problem,
 )
 from compute.models.scaling import PARAMETERS, scaling_named
-from compute.models.sources import SOURCES, Source, built_in, split_source
+from compute.models.sources import SOURCES, UNTRAINED, Source, architecture, built_in, split_source
 
 LARGEST = 4096
 """Side of a crop or of a network's input, in pixels, at most."""
@@ -53,7 +53,7 @@ class ModelCard:
         Whether that data was simulated.
     channels
         The store's names of the channels, in the network's order; `NO_CHANNEL` for one that is
-        given as zeros.
+        given as zeros. Of some sources empty, for all that a store has.
     scaling
         Key of `compute.models.scaling.SCALINGS`.
     layer
@@ -186,6 +186,8 @@ class ModelCard:
             _check_built_in(self, spec)
         _check_sizes(self)
         _check_scaling(self)
+        if self.kind.by_scene:
+            _check_raw(self)
 
     @property
     def kind(self) -> Source:
@@ -235,16 +237,23 @@ class ModelCard:
         # What a card says of one of our networks in any case decides nothing more.
         if built_in(self.source) is not None:
             deciding.pop("input_size", None)
+        # Which weights are drawn for a layer depends on all that are drawn before it.
+        if split_source(self.source)[0] == UNTRAINED:
+            deciding["outputs"] = len(self.classes)
         deciding["network"] = self.source
         return new_sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
-    def bound(self, size: int, pixel_size: float = 0.0) -> "ModelCard":
+    def bound(
+        self, size: int, pixel_size: float = 0.0, channels: Sequence[str] = ()
+    ) -> "ModelCard":
         """Return the card for crops of a side in pixels and a pixel size (0 if not known).
 
-        A card that says the side itself keeps it, so that crops of another are refused.
+        A card that says the side itself keeps it, so that crops of another are refused; one that
+        names no channels reads all of these, unless it never looks at intensities.
         """
         known = pixel_size if self.pixel_size else 0.0
-        return replace(self, size=self.size or size, crop_pixel_size=known)
+        read = () if self.kind.blind else self.channels or tuple(channels)
+        return replace(self, size=self.size or size, crop_pixel_size=known, channels=read)
 
     def each_layer(self) -> "list[ModelCard]":
         """Return a card for each of its `layers`, named after them; itself where it has none."""
@@ -340,6 +349,9 @@ def make_card(source: str, **values: Any) -> ModelCard:
 
 def source_defaults(source: str) -> Mapping[str, Any]:
     """Return what a card of a source says by default; of one of our networks, as published."""
+    of = architecture(source)
+    if of != source:
+        return {**SOURCES[UNTRAINED].defaults, **source_defaults(of)}
     spec = built_in(source)
     if spec is None:
         return SOURCES[split_source(source)[0]].defaults
@@ -408,8 +420,10 @@ def _check_built_in(card: ModelCard, spec: NetworkSpec) -> None:
         f"{len(spec.channels)} different name(s), as {spec.title} reads "
         + " and ".join(spec.channels),
     )
+    untrained = split_source(card.source)[0] == UNTRAINED  # nobody reads what its outputs mean
     _require(
-        len(card.classes) == len(set(card.classes)) and bool(card.classes) == spec.classes,
+        len(card.classes) == len(set(card.classes))
+        and (untrained or bool(card.classes) == spec.classes),
         "classes",
         list(card.classes[:5]),
         "different names, one per output" if spec.classes else "empty: it has no classes",
@@ -429,8 +443,9 @@ def _check_built_in(card: ModelCard, spec: NetworkSpec) -> None:
 def _check_channels(card: ModelCard) -> None:
     """Refuse channels that cannot reach the network as the card says."""
     real = [channel for channel in card.channels if channel != NO_CHANNEL]
+    unread = not card.channels and card.kind.any_channels
     _require(
-        bool(real) and len(set(real)) == len(real),
+        (bool(real) or unread) and len(set(real)) == len(real),
         "channels",
         list(card.channels),
         "different names, one at least",
@@ -506,6 +521,19 @@ def _check_scaling(card: ModelCard) -> None:
             list(value),
             f"{card.network_inputs} numbers, one for each of the network's inputs",
         )
+
+
+def _check_raw(card: ModelCard) -> None:
+    """Refuse anything that would be done to crops whose masks must fit them."""
+    for name, value, only in (
+        ("scaling", card.scaling, "none"),
+        ("input_size", card.input_size, 0),
+        ("pixel_size", card.pixel_size, 0),
+        ("channel_use", card.channel_use, "together"),
+        ("mean", card.mean, ()),
+        ("deviation", card.deviation, ()),
+    ):
+        _require(value == only, name, value, f"{only!r}: it reads crops as they are")
 
 
 def _plain(layer: str) -> str:

@@ -10,9 +10,17 @@ from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 
 from compute.errors import BystanderError, InputError, UsageError, unknown_value
+from compute.models.baselines.names import MEASURED, is_baseline, split_untrained, untrained_name
 from compute.models.card import ModelCard, make_card, source_defaults
 from compute.models.networks import NETWORKS
-from compute.models.sources import SOURCES, spelled, split_source
+from compute.models.sources import (
+    BUILT_IN,
+    SOURCES,
+    UNTRAINED,
+    architecture,
+    spelled,
+    split_source,
+)
 from compute.shipped import WEIGHTS
 from compute.storage.atomic_files import writing
 
@@ -86,13 +94,16 @@ class FoundModel:
                 "If you trust it, give --trust (in Python: trusted=True).",
             )
 
-    def bound(self, size: int, pixel_size: float = 0.0) -> "FoundModel":
-        """Return it with its card for crops of a side and a pixel size; see `ModelCard.bound`."""
-        return replace(self, card=self.card.bound(size, pixel_size))
+    def bound(
+        self, size: int, pixel_size: float = 0.0, channels: Sequence[str] = ()
+    ) -> "FoundModel":
+        """Return it with its card for a store's crops; see `ModelCard.bound`."""
+        return replace(self, card=self.card.bound(size, pixel_size, channels))
 
 
 Model = FoundModel | Path | str
-"""What may be given for a model: a found one, a card's path, or the name of one that is shipped."""
+"""What may be given for a model: a found one, a card's path, or the name of one that is shipped or
+of a baseline."""
 
 
 def load_card(path: Path | str) -> ModelCard:
@@ -172,13 +183,13 @@ def list_models() -> dict[str, ModelCard]:
 
 
 def find_model(name: Model, *, trusted: bool = False) -> FoundModel:
-    """Find a model by the name of a shipped card, or by the path of another.
+    """Find a model by the name of a shipped card or a baseline, or by the path of another card.
 
     Parameters
     ----------
     name
-        Name of a shipped card, or a path that ends in `.toml`; one that is found already is
-        returned as it is.
+        Name of a shipped card or of a baseline (`compute.models.baselines.names`), or a path that
+        ends in `.toml`; one that is found already is returned as it is.
     trusted
         Whether foreign code that it brings may run; False by default.
 
@@ -192,15 +203,46 @@ def find_model(name: Model, *, trusted: bool = False) -> FoundModel:
     if isinstance(name, FoundModel):
         return name
     shipped, text = builtin_cards(), str(name)
+    if is_baseline(text):
+        card = make_card(text, name=text) if text in MEASURED else _untrained(text)
+        return FoundModel(card, None, trusted)
     if text not in shipped and not text.endswith(".toml"):
         if text in NETWORKS:
             raise UsageError(
                 f"{text!r} is a network without shipped weights.",
                 f"Train it (bystander train {text} STORE --out weights), then give its card.",
             )
-        raise unknown_value("model", text, [*shipped, "or the path of a .toml card"])
+        known = [*shipped, *MEASURED, f"{UNTRAINED}:NAME", "or the path of a .toml card"]
+        raise unknown_value("model", text, known)
     path = shipped.get(text) or Path(name)
     return FoundModel(load_card(path), path.parent, trusted)
+
+
+def _untrained(text: str) -> ModelCard:
+    """Make the card of an untrained network: of a trained one's card, or as by default.
+
+    Raises
+    ------
+    UsageError
+        There is no such network, or its weights cannot be drawn.
+    """
+    of, seed = split_untrained(text)
+    path = builtin_cards().get(of) or (Path(of) if of.endswith(".toml") else None)
+    if path is not None:
+        card = load_card(path)
+        source = f"{UNTRAINED}:{card.source}"
+        architecture(source)
+        return replace(
+            card, name=untrained_name(card.name, seed), source=source, seed=seed,
+            weights="", sha256="", created_by="", notes="", license="",
+            **{key: SOURCES[UNTRAINED].defaults[key] for key in ("trained_on", "simulated")},
+        )  # fmt: skip
+    kind, colon, name = of.partition(":")
+    known = of in NETWORKS or (colon and kind in SOURCES and kind != BUILT_IN)
+    if not known:
+        can = [*NETWORKS, *(spelled(k) for k, s in SOURCES.items() if s.draw and k != BUILT_IN)]
+        raise unknown_value("network", of, [*can, "or the path of a .toml card"])
+    return make_card(f"{UNTRAINED}:{of}", name=untrained_name(name or of, seed), seed=seed)
 
 
 def resolve_models(names: Sequence[Model], *, trusted: bool = False) -> list[FoundModel]:

@@ -13,13 +13,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from compute.backgrounds.scene import Scene
 from compute.errors import InputError, UsageError, unknown_value
 from compute.models import scaling_compiled
 from compute.models.card import ModelCard
 from compute.models.card_files import FoundModel, find_model, source_words
 from compute.models.loaders.answers import Answers
 from compute.models.loaders.behaviour import check_behaviour, trial_crops
-from compute.models.loaders.network import HookedModule, Network, told
+from compute.models.loaders.network import HookedModule, Network, SceneReader, told
 from compute.models.networks.blocks import LayeredNetwork
 from compute.models.precision import PRECISIONS
 from compute.models.readable import corners
@@ -36,8 +37,8 @@ class Embedder:
     card
         The model's card, for crops of a known side.
     network
-        The network with its weights in place, in inference mode and on the device. The caller must
-        not use it again.
+        The network with its weights in place, in inference mode and on the device; or what reads
+        raw crops with their scene. The caller must not use it again.
     device
         Where it computes; the CPU by default.
 
@@ -49,7 +50,10 @@ class Embedder:
     """
 
     def __init__(
-        self, card: ModelCard, network: Network, device: torch.device | str = "cpu"
+        self,
+        card: ModelCard,
+        network: Network | SceneReader,
+        device: torch.device | str = "cpu",
     ) -> None:
         self.card = card
         self.device = torch.device(device)
@@ -58,7 +62,9 @@ class Embedder:
             torch.backends.cudnn.allow_tf32 = False
             torch.backends.cuda.matmul.allow_tf32 = False
         self._network = network
-        self._layer: Callable[[Tensor, str], Tensor] = network.forward_to
+        self._layer: Callable[[Tensor, str], Tensor]
+        if not isinstance(network, SceneReader):
+            self._layer = network.forward_to
         numbers = {name: getattr(card, name) for name in PARAMETERS.get(card.scaling, ())}
         self._scale = scaling_named(card.scaling, **numbers)
         self._compiled = self.device.type == "cpu" and card.scaling in scaling_compiled.SCALERS
@@ -76,7 +82,7 @@ class Embedder:
         ]
 
     @property
-    def network(self) -> Network:
+    def network(self) -> Network | SceneReader:
         """The network itself, in inference mode."""
         return self._network
 
@@ -107,8 +113,8 @@ class Embedder:
         what = f"Model {card.name!r}: {source_words(card)}, given {self._given()},"
         with told(what, "Check `channels`, `inputs`, `input_size` and `layer` in its card."):
             blank = torch.zeros(2, len(card.channels), card.size, card.size, device=self.device)
-            mask = torch.ones(2, card.size, card.size, device=self.device)
-            found = self.forward(blank, mask=mask if self.needs_mask else None)
+            whole = torch.ones(2, card.size, card.size, dtype=torch.bool, device=self.device)
+            found = self.forward(blank, scene=Scene(whole, ~whole) if self.needs_scene else None)
         if found.ndim != 2 or len(found) != 2 or not found.shape[1]:
             raise InputError(
                 f"{what} gives an array of {'×'.join(map(str, found.shape))} for 2 crops.",
@@ -122,9 +128,9 @@ class Embedder:
         return self._network if isinstance(self._network, Answers) else None
 
     @property
-    def needs_mask(self) -> bool:
-        """Whether it must be given the centre cells' masks."""
-        return POOLINGS[self.card.pooling].by_mask
+    def needs_scene(self) -> bool:
+        """Whether it must be told where the centre cells and their neighbours are."""
+        return self.card.kind.by_scene or POOLINGS[self.card.pooling].by_mask
 
     @property
     def hash(self) -> str:
@@ -165,7 +171,7 @@ class Embedder:
         images: Tensor,
         reference: Tensor | None = None,
         precision: str = "float32",
-        mask: Tensor | None = None,
+        scene: Scene | None = None,
     ) -> Tensor:
         """Embed crops.
 
@@ -178,6 +184,9 @@ class Embedder:
             crop's own.
         precision
             Key of `PRECISIONS`; ``"float32"`` by default.
+        scene
+            What lies where in the crops, on the model's device, where it `needs_scene`; None by
+            default.
 
         Returns
         -------
@@ -189,8 +198,10 @@ class Embedder:
         UsageError
             The images are not of the card's channels and size, or the reference is of another
             shape; or there is no such precision, or not for this network.
+        InputError
+            It needs a scene, which was not given.
         """
-        return self.forward(self.scale(images, reference), precision, mask)
+        return self.forward(self.scale(images, reference), precision, scene)
 
     @torch.inference_mode()
     def scale(self, images: Tensor, reference: Tensor | None = None) -> Tensor:
@@ -223,7 +234,7 @@ class Embedder:
 
     @torch.inference_mode()
     def forward(
-        self, scaled: Tensor, precision: str = "float32", mask: Tensor | None = None
+        self, scaled: Tensor, precision: str = "float32", scene: Scene | None = None
     ) -> Tensor:
         """Embed crops that are scaled already: the network, pooling, mean over windows.
 
@@ -233,8 +244,8 @@ class Embedder:
             N×C×H×W, as `scale` gives them, on the model's device.
         precision
             Key of `PRECISIONS`; ``"float32"`` by default.
-        mask
-            Masks of the centre cells, N×H×W, where pooling needs them; None by default.
+        scene
+            As in `__call__`.
 
         Returns
         -------
@@ -245,8 +256,18 @@ class Embedder:
         ------
         UsageError
             The precision does not exist or is none for this network, or the card has no windows.
+        InputError
+            It needs a scene, which was not given.
         """
         self.check_precision(precision)
+        if scene is None and self.needs_scene:
+            raise InputError(
+                f"Model {self.name!r} must be told where centre cells and neighbours are.",
+                "Give the crops' scene (`compose(…, with_scene=True)`).",
+            )
+        if isinstance(self._network, SceneReader) and scene is not None:
+            return self._network.read(scaled, scene).to(self.device)
+        mask = scene.mask if scene is not None and self.needs_scene else None
         total: Tensor | None = None
         for window, seen in self.inputs(scaled, mask):
             joined = [self._one(part, seen, precision) for part in window]
@@ -314,7 +335,7 @@ class Embedder:
         return f"{self.card.network_inputs}×{side}×{side}"
 
     @torch.inference_mode()
-    def rounding(self, images: Tensor, precision: str) -> float | None:
+    def rounding(self, images: Tensor, precision: str, scene: Scene | None = None) -> float | None:
         """Measure the rounding error of a precision: the largest relative distance from float64.
 
         Parameters
@@ -323,6 +344,8 @@ class Embedder:
             A few crops, N×C×H×W float32, raw intensities.
         precision
             Key of `PRECISIONS`.
+        scene
+            As in `__call__`; None by default.
 
         Returns
         -------
@@ -334,8 +357,9 @@ class Embedder:
             return None
         exact = Embedder(self.card, copy.deepcopy(self._network).cpu().double())
         scaled = self.scale(images)
-        best = exact.forward(scaled.cpu().double())
-        found = self.forward(scaled, precision).cpu().double()
+        there = None if scene is None else scene.moved(lambda t: t.cpu())
+        best = exact.forward(scaled.cpu().double(), scene=there)
+        found = self.forward(scaled, precision, scene).cpu().double()
         away = torch.linalg.vector_norm(found - best, dim=1)
         return float((away / torch.linalg.vector_norm(best, dim=1).clamp(min=1e-30)).max())
 
@@ -391,26 +415,33 @@ def load_model(
     card, kind = model.card, model.card.kind
     if kind.runs:
         model.require_trust(kind.runs.format(card=card))
-    if not card.size:
+    lacking = "the side of its crops" if not card.size else "its channels"
+    if not card.size or not (card.channels or kind.blind):
         raise UsageError(
-            f"The card of {card.name!r} does not say the side of its crops.",
-            "Write `size` in it, or bind it to a store (`FoundModel.bound`).",
+            f"The card of {card.name!r} does not say {lacking}.",
+            "Write `size` and `channels` in it, or bind it to a store (`FoundModel.bound`).",
         )
     module, function = kind.loader.split(":")
-    load: Callable[[FoundModel, torch.device], Network] = getattr(import_module(module), function)
+    load: Callable[[FoundModel, torch.device], Network | SceneReader]
+    load = getattr(import_module(module), function)
     where = torch.device(device)
     network = load(model, where)
     embedder = Embedder(card, network, where)
     _ = embedder.dimension  # A network that does not take the crops is refused here.
-    if built_in(card.source) is None and embedder.answers is None:
+    if not (built_in(card.source) is not None or kind.by_scene or embedder.answers is not None):
+        crops = trial_crops(len(card.channels), card.size).to(where)
         kept = check_behaviour(
             f"Model {card.name!r}",
-            lambda crops: embedder(
-                crops, mask=torch.ones_like(crops[:, 0]) if embedder.needs_mask else None
-            ),
-            trial_crops(len(card.channels), card.size).to(where),
+            lambda some: embedder(some, scene=_whole(some) if embedder.needs_scene else None),
+            crops,
             embedder.module,
         )
         if kept and isinstance(network, HookedModule):
             network.one_at_a_time()
     return embedder
+
+
+def _whole(crops: Tensor) -> Scene:
+    """Return a scene in which the cell fills every crop."""
+    everywhere = torch.ones_like(crops[:, 0], dtype=torch.bool)
+    return Scene(everywhere, ~everywhere)

@@ -61,6 +61,8 @@ class Reading:
         real = [channel for channel in self.channels if channel != NO_CHANNEL]
         channels = f"all {self.of}" if len(real) == self.of else f"{', '.join(real)} of {self.of}"
         channels = f"channel {names}" if self.of == 1 else f"{channels} channels"
+        if not self.channels:
+            channels = "no channel"
         if self.window == self.size:
             pixels = f"whole crops of {self.size} × {self.size} pixels"
         else:
@@ -124,7 +126,12 @@ def bind(
     """
     found = resolve_models(models, trusted=trusted)
     reads = require_readable([model.card for model in found], store)
-    return [model.bound(store.size, store.pixel_size) for model in found], reads
+    return [bound_to(model, store) for model in found], reads
+
+
+def bound_to(model: FoundModel, store: CropStore) -> FoundModel:
+    """Fit a model's card to a store's crops."""
+    return model.bound(store.size, store.pixel_size, store.channels)
 
 
 def require_readable(cards: Sequence[ModelCard], store: CropStore) -> list[Reading]:
@@ -151,7 +158,10 @@ def require_readable(cards: Sequence[ModelCard], store: CropStore) -> list[Readi
     wrong = {card.name: _misfits(card, store) for card in cards}
     wrong = {name: found for name, found in wrong.items() if found}
     if not wrong:
-        return [_reading(card.bound(store.size, store.pixel_size), store) for card in cards]
+        return [
+            _reading(card.bound(store.size, store.pixel_size, store.channels), store)
+            for card in cards
+        ]
     names = "\n  ".join(f"{name} {'; '.join(found)}" for name, found in wrong.items())
     ways = {way: None for found in wrong.values() for way in found.values()}
     size = f"{store.size} × {store.size}"
@@ -285,7 +295,7 @@ def _reading(card: ModelCard, store: CropStore) -> Reading:
 
 def _recipe(card: ModelCard) -> str:
     """Say what is done to crops on their way, beside cutting and scaling."""
-    steps = []
+    steps = [card.kind.seen] if card.kind.seen else []
     if card.resampled_size != card.size:
         steps.append(f"brought to {card.pixel_size:g} µm a pixel")
     if card.fit == "resize" and card.window != card.resampled_size:

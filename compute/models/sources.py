@@ -16,7 +16,7 @@ IMAGENET = {"mean": (0.485, 0.456, 0.406), "deviation": (0.229, 0.224, 0.225)}
 """Of ImageNet's red, green and blue, by 0–1: `IMAGENET_DEFAULT_MEAN` and `_STD` in
 `timm/data/constants.py`."""
 
-BUILT_IN = "built-in"
+BUILT_IN, UNTRAINED = "built-in", "untrained"
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,16 @@ class Source:
     by_scene
         Whether it looks at raw crops with their masks instead of scaled channels alone; False by
         default.
+    blind
+        Whether it never looks at intensities, so that it reads no channel; False by default.
+    seen
+        What it looks at of a crop, in words; empty, the default, for its pixels.
+    any_channels
+        Whether a card may leave `channels` empty, for all that a store has; False by default.
+    draw
+        ``"module:function"`` that builds the architecture of a card with drawn weights, for
+        `untrained`: it gets the found card, what stands behind its source's colon and the device.
+        Empty, the default, where weights cannot be drawn.
     """
 
     title: str
@@ -60,6 +70,10 @@ class Source:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     needs_command: bool = False
     by_scene: bool = False
+    blind: bool = False
+    seen: str = ""
+    any_channels: bool = False
+    draw: str = ""
 
 
 _LOADERS = "compute.models.loaders."
@@ -71,6 +85,13 @@ _BACKBONE = MappingProxyType(
 )  # fmt: skip
 _ANSWER = MappingProxyType({"layer": "output", "pooling": "mean"})
 
+_MEASURED = MappingProxyType(
+    {
+        "channels": (), "scaling": "none", "layer": "output", "pooling": "mean",
+        "trained_on": "nothing: it is measured", "simulated": False,
+    }
+)  # fmt: skip
+
 SOURCES: Mapping[str, Source] = MappingProxyType(
     {
         BUILT_IN: Source(
@@ -78,6 +99,7 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
             _LOADERS + "built_in:load",
             files=(".safetensors",),
             needs_weights=True,
+            draw=_LOADERS + "built_in:draw",
         ),
         "timm": Source(
             "an architecture of the timm library, with weights in a safetensors file",
@@ -87,6 +109,41 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
             needs_weights=True,
             extra="timm",
             defaults=MappingProxyType({**_BACKBONE, "layer": "features", "pooling": "mean"}),
+            draw=_LOADERS + "timm_models:draw",
+        ),
+        UNTRAINED: Source(
+            "an architecture of another source with drawn weights",
+            _LOADERS + "untrained:load",
+            "the other source",
+            defaults=MappingProxyType(
+                {"channels": (), "trained_on": "nothing: its weights are drawn", "simulated": False}
+            ),
+            any_channels=True,
+        ),
+        "handcrafted": Source(
+            "intensity, texture and layout of the whole crop, measured",
+            _LOADERS + "measured:whole",
+            defaults=_MEASURED,
+            by_scene=True,
+            any_channels=True,
+        ),
+        "handcrafted-centre": Source(
+            "intensity, texture, layout and shape of the centre cell alone, measured inside its "
+            "mask",
+            _LOADERS + "measured:centre",
+            defaults=_MEASURED,
+            by_scene=True,
+            seen="only what lies inside the centre cell's mask",
+            any_channels=True,
+        ),
+        "density": Source(
+            "how many neighbours there are and how near, from masks alone",
+            _LOADERS + "measured:density",
+            defaults=_MEASURED,
+            by_scene=True,
+            blind=True,
+            seen="only where cells are",
+            any_channels=True,
         ),
         "answers": Source(
             "answers that another program gave",
@@ -191,7 +248,31 @@ def others() -> list[str]:
     return [kind for kind in SOURCES if kind != BUILT_IN]
 
 
+def architecture(source: str) -> str:
+    """Return the source of which `untrained` takes the architecture; of others, itself.
+
+    Raises
+    ------
+    UsageError
+        There is no such source, or its weights cannot be drawn.
+    """
+    kind, argument = split_source(source)
+    if kind != UNTRAINED:
+        return source
+    of, _ = split_source(argument)
+    if not SOURCES[of].draw:
+        can = [*NETWORKS, *(spelled(name) for name in others() if SOURCES[name].draw)]
+        raise UsageError(
+            f"source = {source!r}: {SOURCES[of].title} cannot be built without its weights.",
+            f"Untrained networks can be had of {', '.join(can)}.",
+        )
+    return argument
+
+
 def built_in(source: str) -> NetworkSpec | None:
-    """Return what is known of a network that comes with Bystander; None for other sources."""
-    kind, name = split_source(source)
+    """Return what is known of a network that comes with Bystander; None for other sources.
+
+    Of one of them with drawn weights the same as of the network itself.
+    """
+    kind, name = split_source(architecture(source))
     return network_spec(name) if kind == BUILT_IN else None

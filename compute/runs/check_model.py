@@ -86,6 +86,8 @@ class ModelCheck:
     def columns(self) -> list[str]:
         """Names of the network's inputs, pass by pass."""
         passes, inputs = self.given[:2]
+        if not self.raw:
+            return ["the cell", "its neighbours"]
         if passes * inputs == len(self.raw) and passes in (1, len(self.raw)):
             return list(self.raw)
         several = passes > 1
@@ -107,7 +109,8 @@ class ModelCheck:
             )
         *_, passes, inputs, height, width = (1, *self.given)
         times = f"{passes} times " if passes > 1 else ""
-        yield f"the network gets {times}{inputs} × {height} × {width} of each crop"
+        if self.raw:
+            yield f"the network gets {times}{inputs} × {height} × {width} of each crop"
         yield f"{self.cells} cells give {self.dimension} numbers each, all finite"
         yield f"mean standard deviation between cells: {self.spread:.4g}"
         if self.dead:
@@ -177,10 +180,10 @@ def check_model(
     rows = np.flatnonzero(opened.usable)[:CROPS]
     if len(rows) < 2:
         raise InputError(f"{store} has {len(rows)} usable cells.", "Give a store of more.")
-    own, sham, masks = _composed(opened, rows)
+    own, sham = _composed(opened, rows)
 
     def embed(crops: "Composed", size: int = CROPS) -> NDArray[np.float32]:
-        return embed_crops(embedder, crops, channels, size, "crop", masks)
+        return embed_crops(embedder, crops, channels, size, "crop")
 
     vectors = embed(own)
     started = time.perf_counter()
@@ -213,10 +216,8 @@ def check_model(
     )  # fmt: skip
 
 
-def _composed(
-    store: CropStore, rows: NDArray[np.int64]
-) -> "tuple[Composed, Composed, NDArray[np.bool_]]":
-    """Compose cells as imaged and pasted back on their own background, and read their masks."""
+def _composed(store: CropStore, rows: NDArray[np.int64]) -> "tuple[Composed, Composed]":
+    """Compose cells as imaged and pasted back on their own background, with their scenes."""
     import pandas as pd
 
     from compute.backgrounds.compose import compose
@@ -232,10 +233,10 @@ def _composed(
         {"cell": rows, "donor": np.full(len(rows), -1), "seed": np.arange(len(rows))}
     )
     own, sham = (
-        compose(trials.assign(condition=str(name)), arrays, scales)
+        compose(trials.assign(condition=str(name)), arrays, scales, with_scene=True)
         for name in (Condition.UNALTERED, Condition.SHAM)
     )
-    return own, sham, arrays.unpack(arrays.masks[rows])
+    return own, sham
 
 
 def _ranges(
@@ -256,6 +257,11 @@ def _ranges(
             if name != NO_CHANNEL
         }
 
+    if model.card.kind.by_scene:
+        scene = crops.scene
+        masks = [] if scene is None else [scene.mask, scene.neighbours]
+        shown = torch.stack(masks, dim=1).float() if model.card.kind.blind else images
+        return ranges(images), ranges(scaled), shown[:, None].numpy()
     given = torch.stack(next(iter(model.inputs(scaled)))[0], dim=1)
     array: NDArray[np.float32] = given.float().cpu().numpy()
     return ranges(images), ranges(scaled), array

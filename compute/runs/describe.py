@@ -60,9 +60,11 @@ def describe_run(run: RunDirectory) -> Iterator[str]:
 
 
 def describe_models() -> Iterator[str]:
-    """Say what the shipped models are."""
+    """Say what the shipped models are, and the baselines."""
+    from compute.models.baselines.names import MEASURED, UNTRAINED_WORDS
     from compute.models.card_files import list_models
     from compute.models.networks import network_spec
+    from compute.models.sources import UNTRAINED
 
     for name, card in list_models().items():
         dimension = network_spec(card.source).layers[card.layer].dimension(card.width)
@@ -70,6 +72,8 @@ def describe_models() -> Iterator[str]:
             f"{name}: {card.source}, width {card.width:g}, reads {', '.join(card.channels)}, "
             f"{dimension} numbers from {card.layer}; trained on {card.trained_on}"
         )
+    for name, words in {f"{UNTRAINED}:NAME": UNTRAINED_WORDS, **MEASURED}.items():
+        yield f"{name}: baseline: {words}"
 
 
 @dataclass(frozen=True)

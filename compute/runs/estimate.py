@@ -156,10 +156,12 @@ def _estimate(
     torch.set_num_threads(1)  # as in the embedding stage, where each thread has its own batch
     try:
         started = time.perf_counter()
-        crops = compose(trials, arrays, scales, config.embed.donor_centre, config.embed.paste)
+        crops = compose(
+            trials, arrays, scales, config.embed.donor_centre, config.embed.paste,
+            with_scene=any(model.needs_scene for model in loaded),
+        )  # fmt: skip
         composing = (time.perf_counter() - started) / len(trials) / threads
         speed, embedding, width = {}, composing * plan.count, 0
-        whole = np.ones((len(trials), *arrays.images.shape[2:]), bool)  # any mask takes as long
         for model in loaded:
             width += model.dimension
             if model.answers is not None:
@@ -167,9 +169,9 @@ def _estimate(
                 continue
             channels = select_channels(model.card, store.channels)
             args = (crops, channels, config.embed.batch_size, config.embed.normalisation)
-            embed_crops(model, *args, whole)
+            embed_crops(model, *args)
             started = time.perf_counter()
-            embed_crops(model, *args, whole)
+            embed_crops(model, *args)
             _wait(where)
             each = (time.perf_counter() - started) / len(trials)
             each = each * (1 + again) / (threads if where.type == "cpu" else 1)

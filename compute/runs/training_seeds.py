@@ -52,7 +52,7 @@ def trained_again(cards: Sequence[ModelCard], networks: Sequence[str]) -> dict[s
 
 def _check(network: str, one: ModelCard, other: ModelCard) -> None:
     """Refuse two models that are not one network from two seeds."""
-    if one.sha256 == other.sha256:
+    if (one.sha256, one.seed) == (other.sha256, other.seed):
         raise UsageError(
             f"--seeds-of {network}: {one.name} and {other.name} have the same weights.",
             "Give weights that were trained from different seeds (bystander train --seed).",

@@ -187,7 +187,9 @@ def moved_card(card: ModelCard, setting: Setting, name: str) -> ModelCard:
 def _has_map(card: ModelCard) -> bool:
     """Tell whether a model's embeddings are pooled from a map."""
     spec = built_in(card.source)
-    return card.pooling != CLASS_TOKEN if spec is None else spec.layers[card.layer].side > 0
+    if spec is None:
+        return card.pooling != CLASS_TOKEN and not card.kind.by_scene
+    return spec.layers[card.layer].side > 0
 
 
 def _layers_of(card: ModelCard) -> list[str]:

@@ -23,7 +23,7 @@ TOY = Toy(
         Edit(
             "compute/backgrounds/behind.py",
             """def _dimmed(trials: ConditionTrials) -> Backgrounds:
-    return Backgrounds(trials.centre_row, factor=0.5)
+    return Backgrounds(trials.centre_row, factor=0.5, own_neighbours=True)
 
 
 """,

@@ -1,4 +1,4 @@
-"""Loads networks that come with Bystander: weights from a safetensors file.
+"""Loads networks that come with Bystander: weights from a safetensors file, or drawn.
 
 Layer: a found card in, a network out.
 """
@@ -7,8 +7,8 @@ import torch
 
 from compute.models.card_files import FoundModel
 from compute.models.loaders.weights_file import checked_file
-from compute.models.networks import network_spec
-from compute.models.networks.blocks import LayeredNetwork, channels_last, fold
+from compute.models.networks import NetworkSpec, network_spec
+from compute.models.networks.blocks import LayeredNetwork, channels_last, fold, keep_scale
 from compute.models.weights import load_weights, read_weights
 
 
@@ -25,6 +25,25 @@ def load(found: FoundModel, device: torch.device) -> LayeredNetwork:
     spec = network_spec(card.source)
     network = spec.build(card.width, len(card.classes))
     load_weights(network, read_weights(path), str(path))
-    if not spec.layers[card.layer].linear:
+    return _ready(network, spec, card.layer, device)
+
+
+def draw(found: FoundModel, name: str, device: torch.device) -> LayeredNetwork:
+    """Build the network of this name as a card has it, with weights as training begins with them.
+
+    Statistics of its normalisations are what the weights imply (`blocks.keep_scale`): those of data
+    would be something that it knows of crops.
+    """
+    spec, card = network_spec(name), found.card
+    # A network of classes needs one at least; without names nobody reads it.
+    network = keep_scale(spec.build(card.width, len(card.classes) or int(spec.classes)))
+    return _ready(network, spec, card.layer, device)
+
+
+def _ready(
+    network: LayeredNetwork, spec: NetworkSpec, layer: str, device: torch.device
+) -> LayeredNetwork:
+    """Make a network that has its weights quick to answer from a layer."""
+    if not spec.layers[layer].linear:
         fold(network)
     return channels_last(network.eval().to(device))

@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from compute.backgrounds.scene import Scene
 from compute.errors import InputError, UsageError, unknown_value
 
 OUTPUT = "output"
@@ -23,6 +24,14 @@ class Network(Protocol):
 
     def forward_to(self, images: Tensor, layer: str, /) -> Tensor:
         """Compute one activation of N×I×h×w scaled images: N×K×h×w, N×T×K or N×K, float."""
+
+
+@runtime_checkable
+class SceneReader(Protocol):
+    """Anything that computes embeddings of raw crops, knowing what lies where in them."""
+
+    def read(self, images: Tensor, scene: Scene, /) -> Tensor:
+        """Compute N×D float32 of N×C×H×W raw intensities and their scene, on any device."""
 
 
 class HookedModule:

@@ -1,4 +1,4 @@
-"""Loads architectures of the timm library, with weights from a safetensors file.
+"""Loads architectures of the timm library, with weights from a safetensors file, or drawn.
 
 Layer: a found card in, a network out. timm itself never loads the weights: it would adapt the first
 layer to another number of channels without a word.
@@ -32,16 +32,20 @@ def load(found: FoundModel, device: torch.device) -> HookedModule:
     """
     path = checked_file(found)
     tensors = read_weights(path, foreign=True)
-    module = build(found, classes=_classes(tensors, found))
+    module = build(found, split_source(found.card.source)[1], _classes(tensors, found))
     load_weights(module, tensors, str(path))
     return wrap(module, device)
 
 
-def build(found: FoundModel, classes: int) -> Any:
-    """Make the architecture with drawn weights, for the card's inputs and `classes` outputs."""
+def draw(found: FoundModel, name: str, device: torch.device) -> HookedModule:
+    """Build the architecture of this name as a card has it, with weights as timm draws them."""
+    return wrap(build(found, name, len(found.card.classes)), device)
+
+
+def build(found: FoundModel, name: str, classes: int) -> Any:
+    """Make an architecture with drawn weights, for the card's inputs and `classes` outputs."""
     timm = import_extra("timm", "timm", f"model {found.name!r}")
     card = found.card
-    name = split_source(card.source)[1]
     place, colon, rest = name.partition(":")
     if colon:
         address = f"huggingface.co/{rest}" if place in ("hf-hub", "hf_hub") else "its address"
@@ -94,4 +98,4 @@ def _takes_size(timm: Any, name: str) -> bool:
     return bool(default is not None and default.fixed_input_size)
 
 
-__all__ = ["EMBEDDING", "FEATURES", "OUTPUT", "build", "load", "wrap"]
+__all__ = ["EMBEDDING", "FEATURES", "OUTPUT", "build", "draw", "load", "wrap"]

@@ -208,6 +208,27 @@ def fold(network: LayeredNetwork) -> LayeredNetwork:
     return network
 
 
+def keep_scale(network: LayeredNetwork) -> LayeredNetwork:
+    """Set normalisations of drawn weights so that no layer makes activations smaller or larger.
+
+    Glorot's weights pass on 2n / (n + m) of the mean square, from n inputs to m outputs of a pixel,
+    and ReLU half of that (He et al., ICCV 2015), so a deep network's answers all but vanish. The
+    normalisation divides by what is expected of the weights alone; no crop is looked at. Without
+    biases that changes nothing but the scale of what the network gives.
+    """
+    for module in network.modules():
+        if not isinstance(module, ConvNormReLU | ConvReLUNorm | DenseNorm):
+            continue
+        weight = (module.dense if isinstance(module, DenseNorm) else module.conv).weight
+        into, out = weight[0].numel(), weight[:, 0].numel()
+        if (
+            isinstance(module.norm, nn.BatchNorm1d | nn.BatchNorm2d)
+            and module.norm.running_var is not None
+        ):
+            module.norm.running_var.fill_(into / (into + out))
+    return network
+
+
 def initialise(network: nn.Module) -> None:
     """Draw weights as Keras does: from Glorot's uniform distribution, with zero biases."""
     for module in network.modules():

@@ -23,7 +23,9 @@ from compute.embedding.worker import ShardWorker
 from compute.errors import BystanderError, DiskError, UsageError
 from compute.models import scaling_compiled
 from compute.models.card import select_channels
+from compute.models.card_files import find_model
 from compute.models.embedder import load_model
+from compute.models.readable import bound_to
 from compute.schema import CONDITIONS, STEP_CONDITIONS, Condition, Reading
 from compute.storage.paths import SECOND
 from compute.storage.run_directory import begin
@@ -252,11 +254,11 @@ class Failing:
     def __getattr__(self, name):
         return getattr(self._model, name)
 
-    def __call__(self, images, reference=None, precision="float32"):
+    def __call__(self, images, reference=None, precision="float32", scene=None):
         self.calls += 1
         if self.error and self.calls > 15:
             raise self.error
-        return self._model(images, reference, precision)
+        return self._model(images, reference, precision, scene)
 
 
 def test_a_failing_shard_is_named_and_those_before_it_are_kept(parts, tmp_path):
@@ -292,8 +294,8 @@ def test_a_full_disk_says_what_to_do(parts, tmp_path, monkeypatch):
 
 def test_values_that_are_not_finite_name_the_model(parts, tmp_path):
     class Broken(Failing):
-        def __call__(self, images, reference=None, precision="float32"):
-            return self._model(images, reference, precision) * float("nan")
+        def __call__(self, images, reference=None, precision="float32", scene=None):
+            return self._model(images, reference, precision, scene) * float("nan")
 
     with begin(tmp_path / "run", {}, {}) as run:
         worker = ShardWorker(run, *parts[:4], [Broken(parts[4][0], None)], EmbedConfig())
@@ -304,10 +306,10 @@ def test_values_that_are_not_finite_name_the_model(parts, tmp_path):
 
 def test_memory_that_runs_out_halves_the_batch_and_changes_nothing(made, parts, tmp_path):
     class Small(Failing):
-        def __call__(self, images, reference=None, precision="float32"):
+        def __call__(self, images, reference=None, precision="float32", scene=None):
             if len(images) > 10:
                 raise torch.OutOfMemoryError("CUDA out of memory")
-            return self._model(images, reference, precision)
+            return self._model(images, reference, precision, scene)
 
     with begin(tmp_path / "run", {}, {}) as run:
         worker = ShardWorker(run, *parts[:4], [Small(parts[4][0], None)], EmbedConfig())
@@ -319,7 +321,7 @@ def test_memory_that_runs_out_halves_the_batch_and_changes_nothing(made, parts, 
 
 def test_a_model_that_never_fits_is_refused(parts, tmp_path):
     class Large(Failing):
-        def __call__(self, images, reference=None, precision="float32"):
+        def __call__(self, images, reference=None, precision="float32", scene=None):
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     with begin(tmp_path / "run", {}, {}) as run:
@@ -332,9 +334,9 @@ def test_shards_that_take_turns_at_a_device_give_the_same_bytes(made, parts, tmp
     computing = []
 
     class Alone(Failing):
-        def __call__(self, images, reference=None, precision="float32"):
+        def __call__(self, images, reference=None, precision="float32", scene=None):
             computing.append(len(computing))
-            vectors = self._model(images, reference, precision)
+            vectors = self._model(images, reference, precision, scene)
             assert computing.pop() == 0
             return vectors
 
@@ -411,3 +413,89 @@ def test_values_out_of_range_are_refused(more, words):
 def test_shard_errors_are_errors_for_people():
     error = ShardError(3, 10, 20, BystanderError("It is full.", "Empty it."))
     assert (error.problem, error.remedy) == ("Shard 3 (trials 10 to 20): It is full.", "Empty it.")
+
+
+# Models that look at where cells are
+
+SCENIC = ("handcrafted", "handcrafted-centre", "density")
+KEPT = [str(c) for c, spec in CONDITIONS.items() if spec.keeps_cell]
+
+
+@pytest.fixture(scope="module")
+def scenic(parts, cards, tmp_path_factory):
+    """A network beside baselines, one of which reads no channel, and one pooled inside masks."""
+    store = parts[0]
+    pooled = find_model(cards["deeploc"])
+    pooled = replace(pooled, card=replace(pooled.card, name="pooled", pooling="mean_in_mask"))
+    found = [*(bound_to(find_model(name), store) for name in SCENIC), pooled]
+    models = [parts[4][2], *map(load_model, found)]
+    out = tmp_path_factory.mktemp("scenic") / "run"
+    return make(out, parts, models=models), models
+
+
+@pytest.mark.parametrize("number", range(1, 5))
+@pytest.mark.parametrize("reading", [None, *Reading])
+def test_scenes_reach_models_as_in_the_naive_twin(scenic, parts, number, reading):
+    run, models = scenic
+    model, (store, plan, arrays, scales, _) = models[number], parts
+    table = "embeddings" if reading is None else SECOND[reading]
+    trial, found = vectors(run, table, model.name)
+    scale, centre = ("crop", "remove") if reading is None else SEEN[reading]
+    trials, picked = plan.trials(0, len(plan.rows)), select_channels(model.card, store.channels)
+    for i in range(0, len(trial), len(trial) // 12):
+        one = compose(trials.iloc[[trial[i]]], arrays, scales, centre, with_scene=True)
+        image, own = (torch.from_numpy(a[:, picked]) for a in (one.images, one.unaltered))
+        whole = own if scale == "locked" else None
+        expected = model(image, whole, scene=one.scene)[0].numpy()
+        assert np.allclose(found[i], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_centre_alone_is_the_same_under_every_condition_that_keeps_it(scenic, parts):
+    run, _ = scenic
+    trials = parts[1].trials(0, len(parts[1].rows))
+    kept = trials["condition"].isin(KEPT).to_numpy()
+    apart = {}
+    for name in SCENIC[:2]:
+        trial, found = vectors(run, "embeddings", name)
+        unaltered = trials["condition"].eq("unaltered").to_numpy()
+        of_cell = dict(zip(trials["cell"][unaltered], found[unaltered], strict=True))
+        own = np.stack([of_cell[cell] for cell in trials["cell"]])
+        assert trial.tolist() == list(range(len(trials)))
+        apart[name] = np.abs(found - own).max(1)
+    assert not apart["handcrafted-centre"][kept].any(), "to the bit"
+    assert apart["handcrafted-centre"][~kept].min() > 0, "without the cell it is another crop"
+    changed = kept & ~trials["condition"].eq("unaltered").to_numpy()
+    assert (apart["handcrafted"][changed] > 1e-5).mean() > 0.95
+    again, found = vectors(run, SECOND[Reading.SCALED], "handcrafted-centre")
+    _, plain = vectors(run, "embeddings", "handcrafted-centre")
+    assert np.array_equal(found, plain[again]), "raw crops have no scale to lock"
+
+
+def test_density_sees_the_same_crowd_whatever_the_pixels(scenic, parts):
+    run, _ = scenic
+    trials = parts[1].trials(0, len(parts[1].rows))
+    _, found = vectors(run, "embeddings", "density")
+    condition = trials["condition"].to_numpy(str)
+    plain = condition == "unaltered"
+    of_cell = dict(zip(trials["cell"][plain], found[plain], strict=True))
+    for name in ("sham", "background_only"):
+        rows = np.flatnonzero(condition == name)
+        expected = np.stack([of_cell[cell] for cell in trials["cell"][rows]])
+        assert np.array_equal(found[rows], expected)
+    for name in ("alone", "masked", "cell_free"):
+        assert not found[condition == name].any()
+    assert found[condition == "different"].any(1).mean() > 0.5
+    # The donor's own cell, where it is left, is one more to be seen.
+    trial, left = vectors(run, SECOND[Reading.CENTRE], "density")
+    assert (left[:, 0] >= found[trial][:, 0]).all()
+    assert (left[:, 0] > found[trial][:, 0]).mean() > 0.3
+
+
+def test_what_is_measured_has_no_rounding_and_no_scene_costs_nothing(scenic, parts, tmp_path):
+    _, models = scenic
+    with begin(tmp_path / "run", {}, {}) as run:
+        rounding = ShardWorker(run, *parts[:4], models, EmbedConfig()).measured()["rounding"]
+    assert [rounding[name] for name in SCENIC] == [None] * 3
+    assert rounding["pooled"] < 1e-5
+    inputs = ShardWorker(run, *parts[:4], parts[4], EmbedConfig())._read(0).inputs
+    assert inputs.scene is None
