@@ -78,6 +78,9 @@ def new(
     ],
     channels: Annotated[str, typer.Option(help="Of the store, in the network's order.")],
     weights: Annotated[Path | None, typer.Option(help="Its weights, beside the card.")] = None,
+    command: Annotated[
+        str | None, typer.Option(help='Program and arguments of source "command", in quotes.')
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Of the model; default: the card's.")] = None,
     trained_on: Annotated[str, typer.Option(help="The data, in words.")] = "not said",
     license: Annotated[str, typer.Option(help="Of the weights.")] = "",
@@ -89,9 +92,10 @@ def new(
     """
     from compute.models.new_card import new_card
 
+    more = {} if command is None else {"command": shlex.split(command)}
     path = new_card(
         card, source, channels=names(channels), weights=weights, name=name,
-        trained_on=trained_on, license=license, overwrite=overwrite,
+        trained_on=trained_on, license=license, overwrite=overwrite, **more,
     )  # fmt: skip
     console.out.print(f"Finished: {path}", markup=False)
     console.out.print(f"Then: bystander models check {path} STORE", markup=False)

@@ -152,7 +152,8 @@ class Embedder:
         """
         if precision not in PRECISIONS:
             raise unknown_value("precision", precision, PRECISIONS)
-        if precision != "float32" and self.module is None and self.answers is None:
+        computed = self.answers is None and not self.card.kind.by_scene
+        if precision != "float32" and self.module is None and computed:
             raise UsageError(
                 f"Model {self.name!r} cannot compute with {precision}: it is "
                 f"{source_words(self.card)}, not a module of PyTorch.",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from compute.errors import InputError, UsageError
-from compute.models.card import ModelCard, make_card
+from compute.models.card import ModelCard, make_card, source_defaults
 from compute.models.card_files import toml, written_fields
 from compute.models.recipe import CHANNEL_USES, FITS, INTERPOLATIONS, NO_CHANNEL, POOLINGS, WINDOWS
 from compute.models.scaling import SCALINGS
@@ -114,6 +114,8 @@ def new_card(
         "name": name or path.stem, "trained_on": "not said", "simulated": False,
         "channels": list(channels), **values,
     }  # fmt: skip
+    if "scaling" not in source_defaults(source):
+        said.setdefault("scaling", "min_max")
     if weights is not None:
         said |= _weights(path, Path(weights))
     elif kind.needs_weights:

@@ -28,7 +28,12 @@ def weights(tmp_path):
 
 
 def source_of(kind):
-    return {"built-in": "pifia", "answers": "answers"}.get(kind) or spelled(kind).lower()
+    return {
+        "built-in": "pifia",
+        "untrained": "untrained:pifia",
+        "torchhub": "torchhub:folder#entry",
+        "factory": "factory:package.module:function",
+    }.get(kind) or spelled(kind).lower()
 
 
 @pytest.mark.parametrize("kind", SOURCES)
@@ -37,6 +42,8 @@ def test_every_source_begins_with_a_card_that_is_read(kind, weights, tmp_path):
     more = {"weights": weights(files[0])} if files else {}
     if kind == "built-in":
         more["classes"] = ["a", "b"]
+    if kind == "command":
+        more = {"command": ["Rscript", "embed.R"]}
     path = new_card(tmp_path / "mine.toml", source_of(kind), channels=["GFP"], **more)
     card = load_card(path)
     assert card.name == "mine"

@@ -61,6 +61,13 @@ def crops(n=5, seed=1):
     return torch.rand((n, 2, 8, 8), generator=torch.Generator().manual_seed(seed))
 
 
+@pytest.fixture(autouse=True)
+def _only_what_is_asked(request, monkeypatch):
+    """Leave out the check of behaviour: programs here count batches."""
+    if "behaviour" not in request.node.name:
+        monkeypatch.setattr("compute.models.embedder.check_behaviour", lambda *_: [])
+
+
 @pytest.fixture
 def loaded():
     """`load_model`, of which programs end with the test."""
@@ -441,3 +448,15 @@ def test_the_cards_in_the_documentation_are_cards(tmp_path, source):
     assert len(shown.splitlines()) <= 10
     (tmp_path / "m.toml").write_text(shown.replace("…", "0" * 64), "utf-8")
     assert load_card(tmp_path / "m.toml").source == source
+
+
+@pytest.mark.parametrize(
+    ("then", "message"),
+    [
+        ("    write(rows, means + np.random.rand())\n", "differently the second time"),
+        ("    write(rows, means - means.mean(0) * (len(means) > 1))\n", "another is in the batch"),
+    ],
+)
+def test_a_programs_behaviour_is_tried(tmp_path, then, message):
+    with pytest.raises(InputError, match=message):
+        load_model(program(tmp_path, then))
