@@ -5,10 +5,14 @@ Layer: reads options, calls `compute.models` and `compute.runs.describe`, prints
 
 import shlex
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich import box
+from rich.table import Table
+from rich.text import Text
 
 from compute import amounts
 from compute.cli import console
@@ -20,6 +24,7 @@ from compute.models.training.options import TrainingOptions
 
 if TYPE_CHECKING:
     from compute.models.published.catalogue import Source
+    from compute.runs.describe import ModelRow
 
 app = typer.Typer()
 
@@ -40,8 +45,28 @@ def list_models(context: typer.Context) -> None:
     from compute.runs.describe import describe_models
 
     if context.invoked_subcommand is None:
-        for line in describe_models():
-            console.out.print(line, markup=False)
+        for table in _tables(list(describe_models())):
+            console.out.print(table)
+
+
+HEADINGS = {
+    "shipped": ("name", "reads", "embedding", "comes with Bystander"),
+    "baseline": ("name", "baseline, without a card"),
+    "source": ("source", "of a card of your own (`bystander models new` begins one)"),
+}
+"""Columns of the list of models, by group."""
+
+
+def _tables(rows: "Sequence[ModelRow]") -> Iterator[Table]:
+    """Lay out the list of models, a table for each group."""
+    for group, headings in HEADINGS.items():
+        table = Table(*headings, box=box.SIMPLE_HEAD, pad_edge=False)
+        table.columns[0].no_wrap = True
+        for row in rows:
+            if row.group == group:
+                facts = (row.reads, row.embedding) if len(headings) > 2 else ()
+                table.add_row(*map(Text, (row.name, *facts, row.about)))
+        yield table
 
 
 @models.command(name="check")

@@ -104,7 +104,7 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
         "timm": Source(
             "an architecture of the timm library, with weights in a safetensors file",
             _LOADERS + "timm_models:load",
-            "the architecture's name",
+            "name",
             (".safetensors",),
             needs_weights=True,
             extra="timm",
@@ -114,7 +114,7 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
         UNTRAINED: Source(
             "an architecture of another source with drawn weights",
             _LOADERS + "untrained:load",
-            "the other source",
+            "name",
             defaults=MappingProxyType(
                 {"channels": (), "trained_on": "nothing: its weights are drawn", "simulated": False}
             ),
@@ -156,7 +156,7 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
         "transformers": Source(
             "a model of Hugging Face's transformers library",
             _LOADERS + "transformers_models:load",
-            "the model's folder",
+            "folder",
             (".safetensors", ".json"),
             needs_weights=True,
             extra="transformers",
@@ -172,7 +172,7 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
         "torchhub": Source(
             "a model of a folder made for torch.hub",
             _LOADERS + "torch_hub:load",
-            "the folder#the entry",
+            "folder#entry",
             (".safetensors",),
             runs="hubconf.py of the folder that {card.source} names",
             defaults=_ANSWER,
@@ -180,7 +180,7 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
         "factory": Source(
             "what a Python function returns",
             _LOADERS + "factory:load",
-            "package.module:the function",
+            "module:function",
             (".safetensors",),
             runs="the Python function that {card.source} names",
             defaults=_ANSWER,
@@ -231,14 +231,14 @@ def split_source(source: str) -> tuple[str, str]:
     if bool(argument) != bool(known.argument):
         raise UsageError(
             f"source = {source!r} says "
-            + (f"nothing of {known.argument}." if known.argument else f"more than {kind!r}."),
+            + (f"nothing of its {known.argument}." if known.argument else f"more than {kind!r}."),
             f"Write source = {spelled(kind)!r}.",
         )
     return kind, argument
 
 
 def spelled(kind: str) -> str:
-    """Return how a card names a source: ``timm:THE-ARCHITECTURE'S-NAME``."""
+    """Return how a card names a source: ``timm:NAME``."""
     words = SOURCES[kind].argument
     return f"{kind}:{words.upper().replace(' ', '-')}" if words else kind
 

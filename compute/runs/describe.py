@@ -59,21 +59,50 @@ def describe_run(run: RunDirectory) -> Iterator[str]:
         )
 
 
-def describe_models() -> Iterator[str]:
-    """Say what the shipped models are, and the baselines."""
+@dataclass(frozen=True)
+class ModelRow:
+    """A line of the list of models.
+
+    Parameters
+    ----------
+    group
+        ``"shipped"``, ``"baseline"`` or ``"source"`` (what a card of one's own may name).
+    name
+        What is given to `--models`, or written as `source`.
+    reads
+        The channels that it reads; empty where that depends on the card or store.
+    embedding
+        Length and layer of its embedding; empty where that depends.
+    about
+        What it is, in words.
+    """
+
+    group: str
+    name: str
+    reads: str
+    embedding: str
+    about: str
+
+
+def describe_models() -> Iterator[ModelRow]:
+    """List the shipped models, the baselines, and the sources that a card may name."""
     from compute.models.baselines.names import MEASURED, UNTRAINED_WORDS
     from compute.models.card_files import list_models
     from compute.models.networks import network_spec
-    from compute.models.sources import UNTRAINED
+    from compute.models.sources import SOURCES, UNTRAINED, others, spelled
 
     for name, card in list_models().items():
         dimension = network_spec(card.source).layers[card.layer].dimension(card.width)
-        yield (
-            f"{name}: {card.source}, width {card.width:g}, reads {', '.join(card.channels)}, "
-            f"{dimension} numbers from {card.layer}; trained on {card.trained_on}"
-        )
+        yield ModelRow(
+            "shipped", name, ", ".join(card.channels), f"{dimension} of {card.layer}",
+            f"{card.source} at width {card.width:g}, trained on {card.trained_on}",
+        )  # fmt: skip
     for name, words in {f"{UNTRAINED}:NAME": UNTRAINED_WORDS, **MEASURED}.items():
-        yield f"{name}: baseline: {words}"
+        yield ModelRow("baseline", name, "", "", words)
+    for kind in others():
+        if kind not in (UNTRAINED, *MEASURED):
+            trust = "; needs --trust" if SOURCES[kind].runs else ""
+            yield ModelRow("source", spelled(kind), "", "", SOURCES[kind].title + trust)
 
 
 @dataclass(frozen=True)

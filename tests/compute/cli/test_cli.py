@@ -198,7 +198,9 @@ def test_check_draws_the_cells_of_a_store_and_of_a_run(run, store, tmp_path):
 def test_models_lists_what_is_shipped_and_checks_a_card(store, cards):
     listed = bystander("models").stdout
     for name in ("pifia", "paired_cell", "deeploc"):
-        assert f"{name}:" in listed
+        assert f" {name} " in listed
+    assert "untrained:NAME" in listed
+    assert "transformers:FOLDER" in listed
     checked = bystander("models", "check", str(cards["deeploc"]), str(store))
     assert checked.returncode == 0, checked.stderr
     assert "all finite" in checked.stdout

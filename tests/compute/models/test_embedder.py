@@ -187,7 +187,7 @@ def test_hash_tells_models_apart(pifia):
     [
         ('source = "pifia"', 'source = "pifla"', r"Unknown source of a model 'pifla'.*'pifia'"),
         ('source = "pifia"', "source = 3", "source = 3 is not a name"),
-        ('source = "pifia"', 'source = "timm"', "says nothing of the architecture's name"),
+        ('source = "pifia"', 'source = "timm"', "says nothing of its name"),
         ('source = "pifia"', 'network = "pifia"\nsource = "pifia"', "both source and network"),
         ('layer = "conv8"', 'layer = "conv8"\ninputs = 3', "inputs = 3 is not allowed"),
         ('layer = "conv8"', 'layer = "conv8"\nchannel_use = "each_joined"', "so PIFiA was"),

@@ -16,7 +16,7 @@ from compute.models.card_files import (
     save_card,
 )
 from compute.models.networks import NETWORKS, network_spec
-from compute.models.sources import SOURCES
+from compute.models.sources import SOURCES, others, spelled
 from compute.runs.describe import describe_models
 from compute.runs.training_seeds import trained_again
 
@@ -78,7 +78,7 @@ def test_of_a_cards_path_it_has_that_cards_recipe(cards, tmp_path):
         ("untrained:deeploc#-1", "is not the name of an untrained network"),
         ("untrained:deplok", r"Unknown network 'deplok'. Did you mean 'deeploc'.*timm:"),
         ("untrained:handcrafted", "Unknown network 'handcrafted'"),
-        ("untrained:timm:", "says nothing of the architecture's name"),
+        ("untrained:timm:", "says nothing of its name"),
         ("untrained:untrained:deeploc", "cannot be built without its weights.*deeploc.*timm:"),
         ("handcrafted-center", r"Unknown model .* Did you mean 'handcrafted-centre'"),
         ("untraine:deeploc", r"Unknown model 'untraine:deeploc'.*untrained:NAME"),
@@ -133,6 +133,10 @@ def test_channels_are_those_of_the_store():
 
 
 def test_they_are_listed():
-    lines = list(describe_models())
-    for name in ("untrained:NAME", *MEASURED):
-        assert sum(line.startswith(f"{name}: baseline: ") for line in lines) == 1
+    rows = {row.name: row for row in describe_models()}
+    assert {name for name, row in rows.items() if row.group == "shipped"} == set(builtin_cards())
+    baselines = {name for name, row in rows.items() if row.group == "baseline"}
+    assert baselines == {"untrained:NAME", *MEASURED}
+    sources = {name for name, row in rows.items() if row.group == "source"}
+    assert sources == {spelled(kind) for kind in others()} - baselines
+    assert "needs --trust" in rows["command"].about
