@@ -5,8 +5,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
-# Long tests that start no servers and measure nothing, so that several may run at a time
-SIDE_BY_SIDE = tests/compute/importers tests/test_examples_in_docstrings.py tests/test_recipes.py
+# Long tests that start servers or other processes, or measure: one after the other, after the rest
+ALONE = tests/compute/runs/engines tests/compute/runs/test_faults.py tests/compute/storage \
+	tests/compute/bench/test_import_cost.py tests/dashboard/server tests/dashboard/bench \
+	tests/test_demo.py tests/test_site.py tests/test_wheel.py
 
 .PHONY: environment demo test coverage check docs convert models ray remote weights demo-data figures statistics screenshots clean
 
@@ -17,8 +19,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m "not long and not browser"
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m long $(SIDE_BY_SIDE)
-	$(BIN)/python -m pytest -m "long or browser" $(SIDE_BY_SIDE:%=--ignore=%)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m "long and not browser" $(ALONE:%=--ignore=%)
+	$(BIN)/python -m pytest -m "long and not browser" $(ALONE)
+	$(BIN)/python -m pytest -m browser
 
 coverage: $(READY)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --cov -m "not long and not browser"

@@ -123,7 +123,7 @@ class ModelCheck:
             f"{self.together:.1e}"
         )
         yield (
-            f"a cell pasted back on its own background moves by {self.sham:.0%} of the distance "
+            f"a cell pasted back on its own background moves by {self.sham:.1%} of the distance "
             "between two cells"
         )
         yield f"{self.crops_per_second:,.0f} crops per second, scaled and embedded"
