@@ -24,7 +24,15 @@ from compute.models.loaders.network import HookedModule, Network, SceneReader, t
 from compute.models.networks.blocks import LayeredNetwork
 from compute.models.precision import PRECISIONS
 from compute.models.readable import corners
-from compute.models.recipe import CHANNEL_USES, POOLINGS, pad_or_cut, passes, pool, resize
+from compute.models.recipe import (
+    CHANNEL_USES,
+    NO_CHANNEL,
+    POOLINGS,
+    pad_or_cut,
+    passes,
+    pool,
+    resize,
+)
 from compute.models.scaling import PARAMETERS, scaling_named
 from compute.models.sources import built_in
 
@@ -68,6 +76,7 @@ class Embedder:
         numbers = {name: getattr(card, name) for name in PARAMETERS.get(card.scaling, ())}
         self._scale = scaling_named(card.scaling, **numbers)
         self._compiled = self.device.type == "cpu" and card.scaling in scaling_compiled.SCALERS
+        self._real = [k for k, name in enumerate(card.channels) if name != NO_CHANNEL]
         self._prefix = card.prefix_tokens
         if self._prefix < 0:
             self._prefix = int(getattr(network, "prefix_tokens", 0))
@@ -229,6 +238,16 @@ class Embedder:
         images = images.to(self.device)
         if reference is not None:
             reference = reference.to(self.device)
+        if len(self._real) == len(self.card.channels):
+            return self._scaled(images, reference)
+        # A channel that is not there has no part in the scale of the others.
+        scaled = torch.zeros_like(images)
+        other = None if reference is None else reference[:, self._real]
+        scaled[:, self._real] = self._scaled(images[:, self._real], other)
+        return scaled
+
+    def _scaled(self, images: Tensor, reference: Tensor | None) -> Tensor:
+        """Scale channels that are there."""
         if self._compiled:
             return scaling_compiled.scale(self.card.scaling, images, reference)
         return self._scale(images, reference)
@@ -302,7 +321,11 @@ class Embedder:
         if card.fit == "resize":
             whole = [resize(each, card.window, card.interpolation) for each in whole]
         elif card.fit == "pad":
-            whole = [pad_or_cut(each, card.window) for each in whole]
+            # Around the image is nothing of the cell.
+            whole = [
+                pad_or_cut(each, card.window, value)
+                for each, value in zip(whole, (None, 0.0), strict=False)
+            ]
         for rows, columns in self._windows:
             cut, *seen = [each[:, :, rows, columns] for each in whole]
             cut = cut.contiguous(memory_format=torch.channels_last)

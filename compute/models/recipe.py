@@ -201,15 +201,29 @@ def resize(images: "Tensor", side: int, interpolation: str = INTERPOLATIONS[0]) 
     )
 
 
-def pad_or_cut(images: "Tensor", side: int) -> "Tensor":
-    """Put N×C×H×W images in the middle of a square, their darkest values around; or cut it out."""
+def pad_or_cut(images: "Tensor", side: int, around: float | None = None) -> "Tensor":
+    """Put N×C×H×W images in the middle of a square, or cut it out of theirs.
+
+    Parameters
+    ----------
+    images
+        N×C×H×W.
+    side
+        Of the square, pixels.
+    around
+        Value around them; None, the default, for the darkest of each image and channel.
+    """
     height, width = images.shape[-2:]
     top, left = (max(0, (n - side) // 2) for n in (height, width))
     images = images[..., top : top + side, left : left + side]
     height, width = images.shape[-2:]
     if (height, width) == (side, side):
         return images
-    whole = images.amin((-2, -1), keepdim=True).expand(*images.shape[:2], side, side).clone()
+    if around is None:
+        dark = images.amin((-2, -1), keepdim=True)
+        whole = dark.expand(*images.shape[:2], side, side).clone()
+    else:
+        whole = images.new_full((*images.shape[:2], side, side), around)
     top, left = (side - height) // 2, (side - width) // 2
     whole[..., top : top + height, left : left + width] = images
     return whole
