@@ -3,8 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
 from compute.schema import Quantity
@@ -173,18 +171,22 @@ def pairs(answers, value):
     )
 
 
-@settings(deadline=None)
-@given(st.integers(0, 2**32), st.sampled_from([multiclass, pairs]))
-def test_the_part_of_a_difference_equals_that_of_the_differences_of_answers(seed, of):
+@pytest.mark.parametrize("of", [multiclass, pairs])
+def test_the_part_of_a_difference_equals_that_of_the_differences_of_answers(of):
     """Two models' answers to the same trials: subtracted answer by answer, or in sums."""
-    answers = draw(seed)
-    first, second = answers.values.T.astype(float)
-    found = difference_part(of(answers, first), of(answers, second), (np.ones(1), np.ones(1)))
-    expected = of(answers, first - second).component(np.ones(1), 0)
+    away = []
+    for seed in range(150):
+        answers = draw(seed)
+        first, second = answers.values.T.astype(float)
+        found = difference_part(of(answers, first), of(answers, second), (np.ones(1), np.ones(1)))
+        expected = of(answers, first - second).component(np.ones(1), 0)
+        scale = of(answers, first).component(np.ones(1), 0).variance
+        scale += float((of(answers, first).moved[:, 0, 0] ** 2).sum())
+        away.append((found.variance - expected.variance) / scale)
     # Collisions in the sketch are chance: a hundred pairs on thousands of buckets.
-    scale = of(answers, first).component(np.ones(1), 0).variance
-    scale += float((of(answers, first).moved[:, 0, 0] ** 2).sum())
-    assert found.variance == pytest.approx(expected.variance, abs=0.15 * scale)
+    assert abs(np.mean(away)) <= 0.005
+    assert np.quantile(np.abs(away), 0.95) <= 0.02
+    assert np.abs(away).max() <= 0.25
 
 
 def test_the_part_of_a_difference_equals_a_loop_over_pairs_of_answers():
