@@ -50,7 +50,7 @@ def _cell_dino(
         source=f"torchhub:dinov2#{entry}",
         fields={"scaling": "z_score", "input_size": side, "fit": "pad"},
         expects=expects,
-        embedding=f"the class token, {length} numbers",
+        embedding=f"the class token, {length:,} numbers",
         trained_on=trained_on,
         license=_CELL_DINO_LICENSE,
         publication=_CELL_DINO,

@@ -6,6 +6,7 @@ place; so these tests say that recipes are as published, not what the published 
 
 import re
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -361,6 +362,41 @@ def test_every_preset_says_what_a_reader_needs():
         assert not entry.files
         assert "--preset" in entry.then
         assert preset.reads in rows[name].reads
+
+
+def test_the_documentation_has_every_preset():
+    text = (Path(__file__).parents[3] / "docs" / "own-model.md").read_text("utf-8")
+    rows = {
+        name: [cell.strip() for cell in line.split("|")[2:-1]]
+        for line in text.splitlines()
+        for name in re.findall(r"`([a-z0-9-]+)`", line.split("|")[1] if line[:2] == "| " else "")
+        if name in PRESETS
+    }
+    assert set(rows) == set(PRESETS)
+    for name, (_, pixel_size, given, *_) in rows.items():
+        preset = PRESETS[name]
+        assert (pixel_size == str(preset.pixel_size)) == bool(preset.pixel_size)
+        assert str(preset.fields["input_size"]) in given
+
+
+@pytest.mark.long
+def test_the_architecture_that_stands_for_morphems_takes_one_input(tmp_path):
+    import timm
+
+    module = timm.create_model("vit_small_patch16_224", in_chans=1, num_classes=0)
+    write_weights(tmp_path / "model.safetensors", weights_of(module))
+    card = new_card(
+        tmp_path / "mine.toml", preset="morphem", channels=["a", "b"],
+        weights=tmp_path / "model.safetensors",
+    )  # fmt: skip
+    images = raw(2)
+    tokens = [
+        module.eval().forward_features(by_hand("morphem", crop, 224)[1][None])[0, 0]
+        for crop in images
+    ]
+    found = ready(card)(images)
+    assert found.shape == (2, 768)
+    assert torch.allclose(found[:, 384:], torch.stack(tokens).detach(), atol=1e-3)
 
 
 def test_subcell_comes_to_its_pixel_size(tmp_path):
