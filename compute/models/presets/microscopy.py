@@ -4,6 +4,7 @@ Layer: data only. The helpers are our own code around the publishers', which mus
 
 Source
 ------
+Of dinov2 and OpenPhenom public copies were read (of dinov2 its state of November 2025).
 github.com/facebookresearch/dinov2 (folders cell_dino), huggingface.co/CaicedoLab/MorphEm and
 github.com/CaicedoLab/CHAMMI-75, huggingface.co/recursionpharma/OpenPhenom and
 github.com/recursionpharma/maes_microscopy, github.com/royerlab/cytoself (commit d127e91).
@@ -61,7 +62,12 @@ def _cell_dino(
             _SELF_NORMALISED,
             ("the answer is the class token", "forward in dinov2/models/vision_transformer.py"),
         ),
-        unconfirmed=(*unconfirmed, _CUT_FIRST, "no pixel size is stated where we looked"),
+        unconfirmed=(
+            *unconfirmed,
+            _CUT_FIRST,
+            "no pixel size is stated where we looked",
+            "public copies of the repository were read, in its state of November 2025",
+        ),
     )
 
 
@@ -248,6 +254,7 @@ PRESETS = (
             "it was trained on tiles of wells, not on crops of single cells; how large a cell "
             "should be is not stated where we looked",
             "the publishers advise PCA and centring by batch afterwards, which is not done here",
+            "huggingface_mae.py was read in a public copy, not on the page itself",
         ),
         helper=("openphenom_network.py", OPENPHENOM),
         most_channels=11,

@@ -122,7 +122,10 @@ class Preset:
     def comments(self) -> list[str]:
         """Say in lines what a reader of its card should know."""
         lines = [f"Preset {self.name}: {self.title}.", f"Tested on {TESTED_ON}.", self.page]
-        lines += [f"Channels, in this order: {self.reads}.", f"Embedding: {self.embedding}."]
+        order = ", in this order" if self.expects else ""
+        lines += [f"Channels{order}: {self.reads}.", f"Embedding: {self.embedding}."]
+        if self.helper[0]:
+            lines.append(f"{self.helper[0]} is beside this card: our lines around their code.")
         for heading, entries in (
             ("How to get the weights:", self.steps),
             ("Where its facts stand:", tuple(f"{what} ({where})" for what, where in self.facts)),

@@ -45,13 +45,14 @@ _FACTS = (
     ),
 )
 _UNCONFIRMED = (
+    "names of the files are those in scripts that download them; the page could not be read whole",
     "its page counts 87.3 million parameters; the network that is built here has 87.2 with four "
     "channels, without classifiers",
     "licence MIT is that of SubCellPortable; that of the weights is on their page",
     "the published order is cutting, then scaling; here the whole crop is scaled, then brought to "
     "size, with its darkest value around it instead of zeros",
-    "with crops that show neighbours it gets what it was rarely shown; compare with the condition "
-    "masked",
+    "with crops that show neighbours it gets what those runs did not show it; compare with the "
+    "condition masked",
 )
 
 
@@ -73,8 +74,8 @@ def _preset(name: str, letters: str, file: str) -> Preset:
         publication="Gupta et al., bioRxiv 2024, doi 10.1101/2024.12.06.627299",
         page=_PAGE,
         steps=(
-            f"Download {file} (page above, bucket s3://czi-subcell-public/models/); ViT-ProtS-Pool "
-            "and MAE-CellS-ProtS-Pool have one architecture.",
+            f"Download {file} (page above, bucket s3://czi-subcell-public/models/). There is one "
+            "of ViT-ProtS-Pool, too, of the same architecture.",
             'In Python: tensors = torch.load(FILE, map_location="cpu", weights_only=True)',
             'kept = {k: t.contiguous() for k, t in tensors.items() if k.startswith(("encoder.", '
             '"pool_model."))}',
@@ -87,7 +88,7 @@ def _preset(name: str, letters: str, file: str) -> Preset:
 
 PRESETS = (
     _preset("subcell-all", "rybg", "all_channels_MAE-CellS-ProtS-Pool.pth"),
-    _preset("subcell-mt-dna-protein", "rbg", "the encoder of microtubules, nucleus and protein"),
-    _preset("subcell-er-dna-protein", "ybg", "the encoder of ER, nucleus and protein"),
+    _preset("subcell-mt-dna-protein", "rbg", "MT-DNA-Protein_MAE-CellS-ProtS-Pool.pth"),
+    _preset("subcell-er-dna-protein", "ybg", "ER-DNA-Protein_MAE-CellS-ProtS-Pool.pth"),
     _preset("subcell-dna-protein", "bg", "DNA-Protein_MAE-CellS-ProtS-Pool.pth"),
 )
