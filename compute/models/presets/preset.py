@@ -102,7 +102,8 @@ class Preset:
             raise UsageError(
                 f"Preset {self.name!r} expects {wanted or f'at most {self.most_channels}'} "
                 f"channels, not {len(channels)} ({', '.join(channels)}).",
-                f'In this order: {self.reads}. A channel that the store lacks is "none".',
+                f"Give {self.reads}{', in this order' if wanted else ''}. A channel that the store "
+                'lacks is "none".',
             )
 
     def check_source(self, source: str) -> None:
