@@ -31,6 +31,7 @@ def draw_store(
     groups: int = 2,
     cells: int = 3,
     dtype: str = "uint16",
+    pixel_size: float = 0.0,
     seed: int = 0,
 ) -> Path:
     """Write a store: round cells among neighbours, whose light in each channel tells the class.
@@ -45,6 +46,8 @@ def draw_store(
         Wells (`protein`) of each class, at least 2.
     cells
         Crops of each, from two fields.
+    pixel_size
+        Micrometres a pixel that the store says; 0, the default, for none.
     seed
         Decides everything.
     """
@@ -89,7 +92,7 @@ def draw_store(
     )
     with CropStoreWriter(
         path, channels=channels, size=size, dtype=dtype, localizations=tuple(classes),
-        source={"kind": "test", "simulated": True},
+        source={"kind": "test", "simulated": True, "pixel_size": pixel_size},
     ) as writer:  # fmt: skip
         writer.add((images.clip(0, 1) * scale).astype(dtype), masks, around, frame)
     return path

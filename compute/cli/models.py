@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
@@ -38,7 +38,7 @@ app.add_typer(models, name="models")
 
 @models.callback()
 def list_models(context: typer.Context) -> None:
-    """List the models that come with Bystander, and the sources that others may have.
+    """List the models that come with Bystander, the sources that others may have, and presets.
 
     Example: bystander models
     """
@@ -53,6 +53,7 @@ HEADINGS = {
     "shipped": ("name", "reads", "embedding", "comes with Bystander"),
     "baseline": ("name", "baseline, without a card"),
     "source": ("source", "of a card of your own (`bystander models new` begins one)"),
+    "preset": ("preset", "reads", "embedding", "ready recipe (`bystander models new --preset`)"),
 }
 """Columns of the list of models, by group."""
 
@@ -98,29 +99,44 @@ def check(
 @models.command(name="new")
 def new(
     card: Annotated[Path, typer.Argument(help="The card to write, such as mine.toml.")],
-    source: Annotated[
-        str, typer.Argument(help="Where the model comes from; `bystander models` lists sources.")
-    ],
     channels: Annotated[str, typer.Option(help="Of the store, in the network's order.")],
-    weights: Annotated[Path | None, typer.Option(help="Its weights, beside the card.")] = None,
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Where the model comes from; `bystander models` lists sources. Not needed with "
+            "--preset."
+        ),
+    ] = "",
+    preset: Annotated[
+        str | None, typer.Option(help="A ready recipe; `bystander models` lists them.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Its weights, beside the card or in the source's folder.")
+    ] = None,
     command: Annotated[
         str | None, typer.Option(help='Program and arguments of source "command", in quotes.')
     ] = None,
     name: Annotated[str | None, typer.Option(help="Of the model; default: the card's.")] = None,
-    trained_on: Annotated[str, typer.Option(help="The data, in words.")] = "not said",
-    license: Annotated[str, typer.Option(help="Of the weights.")] = "",
+    trained_on: Annotated[
+        str | None, typer.Option(help="The data, in words; default: the preset's.")
+    ] = None,
+    license: Annotated[
+        str | None, typer.Option(help="Of the weights; default: the preset's.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a card there.")] = False,
 ) -> None:
     """Write a commented card of a model: what must be said, and what may be.
 
-    Example: bystander models new mine.toml timm:vit_small_patch16_224 --channels GFP --weights a
+    Example: bystander models new mine.toml --preset dinov2-small --channels GFP
     """
     from compute.models.new_card import new_card
 
-    more = {} if command is None else {"command": shlex.split(command)}
+    more: dict[str, Any] = {} if command is None else {"command": shlex.split(command)}
+    more |= {} if trained_on is None else {"trained_on": trained_on}
+    more |= {} if license is None else {"license": license}
     path = new_card(
-        card, source, channels=names(channels), weights=weights, name=name,
-        trained_on=trained_on, license=license, overwrite=overwrite, **more,
+        card, source, channels=names(channels), preset=preset, weights=weights, name=name,
+        overwrite=overwrite, **more,
     )  # fmt: skip
     console.out.print(f"Finished: {path}", markup=False)
     console.out.print(f"Then: bystander models check {path} STORE", markup=False)

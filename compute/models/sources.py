@@ -169,6 +169,15 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
                 }
             ),
         ),
+        "subcell": Source(
+            "SubCell of the Human Protein Atlas, with weights in a safetensors file",
+            _LOADERS + "subcell:load",
+            files=(".safetensors",),
+            needs_weights=True,
+            defaults=MappingProxyType(
+                {"scaling": "min_max_all", "layer": "embedding", "pooling": "mean"}
+            ),
+        ),
         "torchhub": Source(
             "a model of a folder made for torch.hub",
             _LOADERS + "torch_hub:load",

@@ -66,9 +66,10 @@ class ModelRow:
     Parameters
     ----------
     group
-        ``"shipped"``, ``"baseline"`` or ``"source"`` (what a card of one's own may name).
+        ``"shipped"``, ``"baseline"``, ``"source"`` (what a card of one's own may name) or
+        ``"preset"`` (a ready recipe for one).
     name
-        What is given to `--models`, or written as `source`.
+        What is given to `--models`, written as `source`, or given to `models new --preset`.
     reads
         The channels that it reads; empty where that depends on the card or store.
     embedding
@@ -85,11 +86,12 @@ class ModelRow:
 
 
 def describe_models() -> Iterator[ModelRow]:
-    """List the shipped models, the baselines, and the sources that a card may name."""
+    """List the shipped models, the baselines, the sources that a card may name, and presets."""
     from compute.models.baselines.names import MEASURED, UNTRAINED_WORDS
     from compute.models.card_files import list_models
     from compute.models.networks import network_spec
-    from compute.models.sources import SOURCES, UNTRAINED, others, spelled
+    from compute.models.presets.registry import PRESETS
+    from compute.models.sources import SOURCES, UNTRAINED, others, spelled, split_source
 
     for name, card in list_models().items():
         dimension = network_spec(card.source).layers[card.layer].dimension(card.width)
@@ -103,6 +105,12 @@ def describe_models() -> Iterator[ModelRow]:
         if kind not in (UNTRAINED, *MEASURED):
             trust = "; needs --trust" if SOURCES[kind].runs else ""
             yield ModelRow("source", spelled(kind), "", "", SOURCES[kind].title + trust)
+    for preset in PRESETS.values():
+        trust = "; needs --trust" if SOURCES[split_source(preset.source)[0]].runs else ""
+        yield ModelRow(
+            "preset", preset.name, preset.reads, preset.embedding,
+            f"{preset.title}; {preset.license}{trust}",
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

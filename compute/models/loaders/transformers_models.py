@@ -47,9 +47,9 @@ def load(found: FoundModel, device: torch.device) -> HookedModule:
     """
     card = found.card
     folder = found.place / split_source(card.source)[1]
-    config = _config(folder, card)
+    config = _config(folder, card.name)
     code = _code(found, folder, config)
-    weights = _weights_files(folder, card)
+    weights = _weights_files(folder, card.weights)
     digest = listing_digest(folder, [folder / CONFIG, *weights, *code])
     if digest != card.sha256:
         raise InputError(
@@ -70,8 +70,30 @@ def load(found: FoundModel, device: torch.device) -> HookedModule:
     return _wrapped(library, model, card, device)
 
 
-def _config(folder: Path, card: ModelCard) -> dict[str, Any]:
-    """Read a folder's settings.
+def folder_digest(folder: Path, name: str, weights: str) -> str:
+    """Return the `sha256` of a card for a folder: of its settings, weights and code together.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    name
+        The model's, for messages.
+    weights
+        As `ModelCard.weights`.
+
+    Raises
+    ------
+    InputError
+        A file is missing, or its settings cannot be read.
+    """
+    code = sorted(folder.rglob("*.py")) if _config(folder, name).get("auto_map") else []
+    files = _weights_files(folder, weights)
+    return listing_digest(folder, [folder / CONFIG, *files, *code])
+
+
+def _config(folder: Path, name: str) -> dict[str, Any]:
+    """Read a folder's settings; `name` is the model's, for messages.
 
     Raises
     ------
@@ -83,7 +105,7 @@ def _config(folder: Path, card: ModelCard) -> dict[str, Any]:
         config = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise InputError(
-            f"Model {card.name!r}: {path} cannot be read: {error.strerror}.",
+            f"Model {name!r}: {path} cannot be read: {error.strerror}.",
             f"Name a folder beside the card that has {CONFIG} and model.safetensors.",
         ) from error
     except ValueError as error:
@@ -134,7 +156,7 @@ def _code(found: FoundModel, folder: Path, config: dict[str, Any]) -> list[Path]
     return sorted(folder.rglob("*.py"))
 
 
-def _weights_files(folder: Path, card: ModelCard) -> list[Path]:
+def _weights_files(folder: Path, weights: str) -> list[Path]:
     """Return the weights file that a card names; with the files that it lists if it is an index.
 
     Raises
@@ -142,7 +164,7 @@ def _weights_files(folder: Path, card: ModelCard) -> list[Path]:
     InputError
         One is missing, or the index is none.
     """
-    path = folder / card.weights
+    path = folder / weights
     if not path.is_file():
         there = sorted(p.name for p in folder.iterdir())
         pickled = [name for name in there if name.endswith(_PICKLED)]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from compute.errors import UsageError, unknown_value
+from compute.models.presets.registry import PRESETS
 
 GITHUB = "https://raw.githubusercontent.com"
 
@@ -151,6 +152,29 @@ _SWAP_RESULTS = (
 )
 """Result files of the paper's Table 1: path below `swap_experiments/results`, bytes, SHA-256."""
 
+
+def _of_presets() -> dict[str, Source]:
+    """Return an entry for each family of presets: a page only, as no hash of theirs is at hand."""
+    found: dict[str, Source] = {}
+    for preset in PRESETS.values():
+        names = [each.name for each in PRESETS.values() if each.family == preset.family]
+        others = f" (presets {', '.join(names)})" if len(names) > 1 else ""
+        found.setdefault(
+            f"{preset.family}-weights",
+            Source(
+                title=preset.title + others,
+                page=preset.page,
+                licence=preset.license,
+                publication=preset.publication,
+                files=(),
+                then=" ".join(
+                    [*preset.steps, f"Then bystander models new CARD --preset {preset.name}."]
+                ),
+            ),
+        )
+    return found
+
+
 _PIFIA_WEIGHTS = f"{GITHUB}/arazd/pifia/HEAD/model/pretrained_weights"
 _KRAUS = "http://spidey.ccbr.utoronto.ca/~okraus"
 _PAIRED_CELL = "https://github.com/alexxijielu/paired_cell_inpainting"
@@ -290,6 +314,7 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
             files=(),
             then="Download the zip files from the page; the images are to be cut into crops first.",
         ),
+        **_of_presets(),
     }
 )
 """Every source by the name that `bystander fetch` takes."""

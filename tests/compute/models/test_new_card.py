@@ -13,7 +13,7 @@ from compute.models.new_card import NOTES, SECTIONS, new_card
 from compute.models.sources import SOURCES, spelled
 from compute.models.weights import write_weights
 
-RARE = {"width", "seed", "crop_pixel_size", "revision"}
+RARE = {"width", "seed", "crop_pixel_size"}
 """Fields that a new card does not show: of our own networks, or filled in by Bystander."""
 
 
@@ -40,6 +40,11 @@ def source_of(kind):
 def test_every_source_begins_with_a_card_that_is_read(kind, weights, tmp_path):
     files = SOURCES[kind].files
     more = {"weights": weights(files[0])} if files else {}
+    if kind == "transformers":
+        folder = tmp_path / "folder"
+        folder.mkdir()
+        (folder / "config.json").write_text('{"model_type": "vit"}')
+        more["weights"] = more["weights"].rename(folder / "model.safetensors")
     if kind == "built-in":
         more["classes"] = ["a", "b"]
     if kind == "command":
