@@ -453,7 +453,7 @@ def test_the_cards_in_the_documentation_are_cards(tmp_path, source):
 @pytest.mark.parametrize(
     ("then", "message"),
     [
-        ("    write(rows, means + 100 * np.random.rand())\n", "differently the second time"),
+        ("    write(rows, means * (1 + number))\n", "differently the second time"),
         ("    write(rows, means - means.mean(0) * (len(means) > 1))\n", "another is in the batch"),
     ],
 )
