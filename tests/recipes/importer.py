@@ -108,7 +108,7 @@ TOY = Toy(
         Edit(
             "compute/__init__.py",
             "    from compute.importers.stacks import import_stacks as import_stacks\n",
-            before="    from compute.models.card import list_models as list_models",
+            before="    from compute.models.card_files import list_models as list_models",
         ),
         Edit(
             "docs/data.md",

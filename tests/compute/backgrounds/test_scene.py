@@ -12,7 +12,7 @@ from compute.schema import CONDITIONS, Condition
 from tests.compute.backgrounds.test_compose import CELLS, WINDOWS, M, N, all_trials
 from tests.compute.synthetic_cells import crop_arrays
 
-OWN = (Condition.UNALTERED, Condition.SHAM, Condition.BACKGROUND_ONLY)
+NOBODY = (Condition.ALONE, Condition.MASKED, Condition.CELL_FREE)
 """Conditions under which the cell's own neighbours show."""
 
 
@@ -37,11 +37,11 @@ def test_neighbours_are_those_that_the_background_shows(arrays, plain, paste, ce
     for i, trial in enumerate(trials.itertuples()):
         mask = masks[trial.cell]
         expected = np.zeros_like(mask)
-        if trial.condition in OWN:
-            expected = cells[trial.cell] & ~mask
-        elif CONDITIONS[Condition(trial.condition)].donors == "cell":
+        if CONDITIONS[Condition(trial.condition)].donors == "cell":
             left = cells[trial.donor]
             expected = (left if centre == "paper" else left & ~masks[trial.donor]) & ~mask
+        elif trial.condition not in NOBODY:
+            expected = cells[trial.cell] & ~mask
         assert np.array_equal(scene.mask[i], mask)
         assert np.array_equal(scene.neighbours[i], expected), trial.condition
         shown += expected.any()
