@@ -97,6 +97,7 @@ def torchvision() -> None:
     from importlib.util import find_spec
 
     import torch
+    from torch import library as operators
 
     spec = find_spec("torchvision")
     if find_spec("timm") is None or spec is None or spec.origin is None:
@@ -106,6 +107,6 @@ def torchvision() -> None:
     try:
         torch.ops.load_library(Path(spec.origin).with_name("_C.so"))
     except OSError:
-        DECLARED.append(torch.library.Library("torchvision", "FRAGMENT"))
+        DECLARED.append(operators.Library("torchvision", "FRAGMENT"))
         for name in ("nms", "qnms"):
             DECLARED[-1].define(f"{name}(Tensor dets, Tensor scores, float threshold) -> Tensor")

@@ -35,7 +35,6 @@ from compute.images.distance import steps_from
 from compute.models.card import select_channels
 from compute.models.card_files import FoundModel
 from compute.models.embedder import load_model
-from compute.models.readable import bound_to
 from compute.schema import Condition
 from compute.store.reader import CropArrays, CropStore
 
@@ -95,7 +94,7 @@ def fingerprint_rows(
     path
         A crop store.
     found
-        The models whose embeddings are tried, as they were found.
+        The models whose embeddings are tried, bound to the store.
     config
         What is tried, and how hard.
     paste
@@ -121,7 +120,7 @@ def fingerprint_rows(
     arrays = store.arrays()
     scales = measure(EmbedConfig.harmonise, store.cells, store.windows, arrays, config.seed)
     protein, fold, chosen = _dealt(store, config)
-    models = [load_model(bound_to(model, store), device) for model in found]
+    models = [load_model(model, device) for model in found]
     channels = [select_channels(model.card, store.channels) for model in models]
 
     def tried(

@@ -20,12 +20,14 @@ from compute.bench.stages import import_rows, plan_row, stage_rows
 from compute.bench.table import Row
 from compute.devices import choose_device, cores
 from compute.embedding.config import EmbedConfig
-from compute.models.card_files import builtin_cards, resolve_models
+from compute.models.card_files import builtin_cards
+from compute.models.readable import bind
 from compute.runs.config import RunConfig
 from compute.runs.demo import EVALUATION
 from compute.runs.pipeline import run_store
 from compute.schema import Condition
 from compute.simulation.simulate import simulate
+from compute.store.reader import CropStore
 
 CELLS_PER_PROTEIN = 20
 """Cells of each simulated protein: with the demo's ten proteins a class, 200 cells a class, as in a
@@ -97,6 +99,7 @@ def measure_embedding(
     shards: int = 4,
     device: str = "auto",
     repeats: int = ROUNDS,
+    trusted: bool = False,
 ) -> Iterator[Row]:
     """Compare embedding, from files to files, with the forward pass alone.
 
@@ -118,6 +121,8 @@ def measure_embedding(
         As `compute.runs.run.run` takes it.
     repeats
         Rounds, of which the median counts.
+    trusted
+        Whether foreign code that models bring may run; False by default.
 
     Yields
     ------
@@ -132,10 +137,11 @@ def measure_embedding(
     machine = measure(choose_device(device))
     yield Row("machine", str(machine))
     with _ready(store) as (path, folder):
-        cards = resolve_models(list(builtin_cards()) if models is None else models)
+        chosen = list(builtin_cards()) if models is None else models
+        found, _ = bind(chosen, CropStore(path), trusted=trusted)
         if full_width:
-            cards = [at_full_width(card, folder) for card in cards]
-        yield from embedding_rows(path, cards, machine, precisions, batch_sizes, repeats, shards)
+            found = [at_full_width(model, folder) for model in found]
+        yield from embedding_rows(path, found, machine, precisions, batch_sizes, repeats, shards)
 
 
 def measure_growth(
@@ -176,6 +182,7 @@ def measure_fingerprint(
     paste: str = EmbedConfig.paste,
     config: FingerprintConfig | None = None,
     device: str = "auto",
+    trusted: bool = False,
 ) -> Iterator[Row]:
     """Measure how well composites are told from unaltered crops, by what is not the neighbours.
 
@@ -191,6 +198,8 @@ def measure_fingerprint(
         What is tried, and how hard; the defaults of `FingerprintConfig` if None.
     device
         As `compute.runs.run.run` takes it.
+    trusted
+        Whether foreign code that models bring may run; False by default.
 
     Yields
     ------
@@ -202,10 +211,11 @@ def measure_fingerprint(
     >>> from compute import measure_fingerprint
     >>> rows = list(measure_fingerprint("store", models=["pifia"]))  # doctest: +SKIP
     """
-    cards = resolve_models(list(builtin_cards()) if models is None else models)
+    chosen = list(builtin_cards()) if models is None else models
     with _ready(store, FINGERPRINT_CELLS) as (path, _):
+        found, _ = bind(chosen, CropStore(path), trusted=trusted)
         yield from fingerprint_rows(
-            path, cards, config or FingerprintConfig(), paste, choose_device(device)
+            path, found, config or FingerprintConfig(), paste, choose_device(device)
         )
 
 

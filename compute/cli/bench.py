@@ -11,7 +11,7 @@ import typer
 
 from compute.bench.config import ROUNDS, FingerprintConfig, SimulationConfig
 from compute.cli import console
-from compute.cli.options import DEFAULT_MODELS, Device, Models, Paste, Seed, names
+from compute.cli.options import DEFAULT_MODELS, Device, Models, Paste, Seed, Trust, names
 from compute.embedding.config import EmbedConfig
 from compute.errors import BystanderError
 
@@ -65,6 +65,7 @@ def embedding(
     device: Device = "auto",
     repeats: Repeats = ROUNDS,
     store: Store = None,
+    trust: Trust = False,
 ) -> None:
     """Compare embedding, from files to files, with the forward pass alone.
 
@@ -82,6 +83,7 @@ def embedding(
             shards=shards,
             device=device,
             repeats=repeats,
+            trusted=trust,
         )
     )
 
@@ -119,6 +121,7 @@ def fingerprint(
     ),
     seed: Seed = FingerprintConfig.seed,
     device: Device = "auto",
+    trust: Trust = False,
 ) -> None:
     """Tell composites from unaltered crops, by a small network, embeddings and a ring.
 
@@ -130,7 +133,9 @@ def fingerprint(
 
     config = FingerprintConfig(cells=cells, epochs=epochs, seed=seed)
     _print(
-        measure_fingerprint(store, models=names(models), paste=paste, config=config, device=device)
+        measure_fingerprint(
+            store, models=names(models), paste=paste, config=config, device=device, trusted=trust
+        )
     )
 
 

@@ -18,6 +18,7 @@ from compute.cli.options import (
     MaskShifts,
     Poolings,
     StoreArgument,
+    Trust,
     Workers,
     names,
 )
@@ -56,6 +57,7 @@ def sensitivity(
     engine: Engine = EngineConfig.name,
     workers: Workers = EngineConfig.workers,
     address: Address = EngineConfig.address,
+    trust: Trust = False,
 ) -> None:
     """Look at a run's findings under other settings, and add them to the run.
 
@@ -77,7 +79,8 @@ def sensitivity(
     with console.progress() as report:
         table = look(
             store, run, None if models is None else names(models), config, work=work, keep=keep,
-            engine=where, device=device, jobs=jobs, progress=report, notice=console.notice,
+            engine=where, device=device, jobs=jobs, trusted=trust, progress=report,
+            notice=console.notice,
         )  # fmt: skip
     console.out.print(f"Added to {run}: sensitivity ({len(table)} rows)")
     console.out.print(f"Look at it: bystander dashboard {run}, page Accuracy")

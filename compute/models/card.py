@@ -206,12 +206,6 @@ class ModelCard:
         return self.inputs or (len(self.channels) if together else INPUTS)
 
     @property
-    def passes(self) -> int:
-        """How often the network looks at a window."""
-        step = CHANNEL_USES[self.channel_use].at_a_time or len(self.channels)
-        return -(-len(self.channels) // step)
-
-    @property
     def resampled_size(self) -> int:
         """Side of a crop in pixels once it has the network's pixel size."""
         if not (self.pixel_size and self.crop_pixel_size):

@@ -321,11 +321,10 @@ class Embedder:
         if card.fit == "resize":
             whole = [resize(each, card.window, card.interpolation) for each in whole]
         elif card.fit == "pad":
-            # Around the image is nothing of the cell.
-            whole = [
-                pad_or_cut(each, card.window, value)
-                for each, value in zip(whole, (None, 0.0), strict=False)
-            ]
+            images, *masks = whole
+            # Around the crop is nothing of the cell.
+            whole = [pad_or_cut(images, card.window)]
+            whole += [pad_or_cut(each, card.window, 0.0) for each in masks]
         for rows, columns in self._windows:
             cut, *seen = [each[:, :, rows, columns] for each in whole]
             cut = cut.contiguous(memory_format=torch.channels_last)

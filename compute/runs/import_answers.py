@@ -102,19 +102,18 @@ def import_answers(
     if card_path.exists() and not overwrite:
         raise UsageError(f"{card_path} is there already.", "Give --overwrite, or another --name.")
     header, wanted = _export(paths)
+    if not (wanted["reading"] == OWN_READING).all():
+        raise UsageError(
+            f"{paths.path} has crops that are read again in another way, and a table has no answer "
+            "for another scale.",
+            "Export with --no-second-readings, and run with it.",
+        )
     keys, answers, names = _read(table, None if ids is None else Path(ids), columns)
     order = _matched(table, keys, wanted[KEY].to_numpy(dtype=object))
     answers = answers[order]
     _require_finite(table, answers, wanted[KEY], names)
     if classes:
         _require_probabilities(table, answers, names)
-    own = wanted["reading"] == OWN_READING
-    if not own.all():
-        raise UsageError(
-            f"{paths.path} has crops that are read again in another way, and a table has no answer "
-            "for another scale.",
-            "Export with --no-second-readings, and run with it.",
-        )
     rows = np.argsort(wanted["trial"].to_numpy(), kind="stable")
     facts = {
         "composites": header["composites"],
@@ -218,7 +217,7 @@ def _read_parquet(
             f"{', '.join(numbers[:20]) or 'none'}.",
             "Name it with --columns.",
         )
-    _require_size(path, file.metadata.num_rows, len(chosen))
+    _require_size(path, _count_values(file.metadata, chosen))
     content = file.read([KEY, *chosen])
     keys = _keys(path, content.column(KEY).to_pandas())
     if len(chosen) == 1 and _is_list(fields[chosen[0]]):
@@ -230,6 +229,16 @@ def _read_parquet(
             raise InputError(f"{path}: column {name!r} has empty places.", "Answer every crop.")
     parts = [content.column(name).to_numpy().astype(np.float32) for name in chosen]
     return keys, np.stack(parts, axis=1), chosen
+
+
+def _count_values(metadata: pq.FileMetaData, columns: Sequence[str]) -> int:
+    """Count the numbers in some columns, those in lists each, without reading them."""
+    return sum(
+        part.column(k).num_values
+        for part in map(metadata.row_group, range(metadata.num_row_groups))
+        for k in range(part.num_columns)
+        if part.column(k).path_in_schema.split(".")[0] in columns
+    )
 
 
 _THEIRS = tuple(field.name for field in schema.exported_schema())
@@ -262,6 +271,7 @@ def _read_anndata(path: Path) -> tuple[NDArray[np.object_], NDArray[np.float32],
     anndata = import_extra("anndata", "anndata", f"{path}")
     try:
         content = anndata.read_h5ad(path)
+        _require_size(path, int(np.prod(content.X.shape)))
         dense = content.X.toarray() if hasattr(content.X, "toarray") else np.asarray(content.X)
         keys = content.obs[KEY] if KEY in content.obs else pd.Series(content.obs_names)
         names = list(map(str, content.var_names))
@@ -271,7 +281,6 @@ def _read_anndata(path: Path) -> tuple[NDArray[np.object_], NDArray[np.float32],
         ) from error
     if dense.ndim != 2 or dense.dtype.kind not in "fiu" or not dense.shape[1]:
         raise InputError(f"{path}: X is {dense.dtype} {dense.shape}.", "Give crops × numbers in X.")
-    _require_size(path, *dense.shape)
     return _keys(path, keys), dense.astype(np.float32), names
 
 
@@ -303,15 +312,15 @@ def _read_array(
         raise InputError(
             f"{ids} has {len(table)} keys, {path} {len(array)} rows.", "Give one for each."
         )
-    _require_size(path, *array.shape)
+    _require_size(path, array.size)
     return _keys(ids, table[KEY]), array.astype(np.float32), []
 
 
-def _require_size(path: Path, rows: int, columns: int) -> None:
+def _require_size(path: Path, numbers: int) -> None:
     """Refuse more answers than are held in memory."""
-    if rows * columns * 4 > LARGEST:
+    if numbers * 4 > LARGEST:
         raise InputError(
-            f"{path} has {rows} × {columns} numbers, more than {LARGEST >> 30} GiB.",
+            f"{path} has {numbers:,} numbers, more than {LARGEST:,} bytes as float32.",
             "Reduce them first, as by a principal component analysis.",
         )
 

@@ -20,6 +20,7 @@ from compute import schema
 from compute.backgrounds.config import DONORS, SCHEMES
 from compute.backgrounds.folds import PER_FOLD, too_few
 from compute.backgrounds.plan import Plan
+from compute.models.card_files import written_fields
 from compute.models.embedder import Embedder
 from compute.models.readable import Reading
 from compute.probes.cells import Cells
@@ -71,7 +72,7 @@ def describe(
                 "name": model.name,
                 "hash": model.hash,
                 "dimension": model.dimension,
-                "card": plain(asdict(model.card)),
+                "card": plain({n: getattr(model.card, n) for n in written_fields(model.card)}),
                 "reads": str(read),
             }
             for model, read in zip(models, reads, strict=True)

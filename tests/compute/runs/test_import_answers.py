@@ -14,6 +14,7 @@ from compute.embedding.config import EmbedConfig
 from compute.errors import InputError, UsageError
 from compute.models.card_files import load_card
 from compute.models.embedder import load_model
+from compute.runs import import_answers as module
 from compute.runs.config import RunConfig
 from compute.runs.estimate import estimate, report
 from compute.runs.export_trials import export_trials
@@ -170,6 +171,19 @@ def test_wrong_files_are_refused_by_name(crops, table, theirs, tmp_path):
         )
     with pytest.raises(InputError, match=r"export\.json"):
         bring(table, tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["lists", "columns"])
+def test_more_than_fits_in_memory_is_refused_before_it_is_read(
+    crops, keys, theirs, table, tmp_path, monkeypatch, kind
+):
+    wide = pd.DataFrame(theirs, columns=[f"f{n}" for n in range(theirs.shape[1])])
+    frame = table if kind == "lists" else keys[["key"]].join(wide)
+    monkeypatch.setattr(module, "LARGEST", 4 * theirs.size)
+    bring(frame, crops, tmp_path)
+    monkeypatch.setattr(module, "LARGEST", 4 * theirs.size - 1)
+    with pytest.raises(InputError, match=f"has {theirs.size:,} numbers"):
+        bring(frame, crops, tmp_path, overwrite=True)
 
 
 def test_an_altered_export_is_refused(store, table, tmp_path):
