@@ -20,7 +20,9 @@ NAMED = 4
 """Proteins or classes that are named on a chart."""
 
 
-def leaderboard(table: pd.DataFrame, condition: str, sentence: str) -> Chart:
+def leaderboard(
+    table: pd.DataFrame, condition: str, sentence: str, chance: float | None = None
+) -> Chart:
     """Draw unaltered accuracy, drop and gap of every entry, a panel each.
 
     Parameters
@@ -31,6 +33,8 @@ def leaderboard(table: pd.DataFrame, condition: str, sentence: str) -> Chart:
         The condition of the drop.
     sentence
         The filter in English.
+    chance
+        Accuracy by chance, from 0 to 1; None, the default, where it is not known.
     """
     marks = model_marks(table["model"])
     runs = list(dict.fromkeys(table["run"]))
@@ -55,10 +59,13 @@ def leaderboard(table: pd.DataFrame, condition: str, sentence: str) -> Chart:
         f"{sentence} Drop: unaltered accuracy minus that {wording.on_background(condition)}. Gap: "
         "accuracy on a background of the same class minus that on another class's.",
         wording.unit_note(table),
+        _at_chance(table, chance),
         _n(table),
         wording.donors_seen(table),
     )
-    return Chart("leaderboard", leader(table, condition), caption, tuple(panels), legend=False)
+    return Chart(
+        "leaderboard", leader(table, condition, chance), caption, tuple(panels), legend=False
+    )
 
 
 def _entry(row: Any, place: int, measure: str, marks: Any, runs: Sequence[str]) -> Points:
@@ -90,9 +97,35 @@ def _range(table: pd.DataFrame, measure: str) -> tuple[float, float]:
     return min(0.0, low) - room, max(0.0, high) + room
 
 
-def leader(table: pd.DataFrame, condition: str) -> str:
-    """Return a title on which entry loses least, and whether it is clear of the next."""
-    ranked = table[table["drop"].notna()].sort_values("drop", kind="stable")
+def _reads_nothing(table: pd.DataFrame, chance: float | None) -> "pd.Series[bool]":
+    """Tell which entries are not above chance on unaltered crops: they have nothing to lose."""
+    if chance is None:
+        return pd.Series(False, table.index)
+    low = table["accuracy_low"].fillna(table["accuracy"])
+    return low <= chance
+
+
+def _at_chance(table: pd.DataFrame, chance: float | None) -> str:
+    """Name the entries that the title leaves out; empty where there are none."""
+    rows = wording.records(table[_reads_nothing(table, chance)])
+    if not rows or chance is None:
+        return ""
+    each = ", ".join(f"{row.entry} {wording.percent(row.accuracy)}" for row in rows)
+    return (
+        f"Not above chance ({wording.percent(chance)}) on unaltered crops, so nothing can be lost: "
+        f"{each}."
+    )
+
+
+def leader(table: pd.DataFrame, condition: str, chance: float | None = None) -> str:
+    """Return a title on which entry loses least, and whether it is clear of the next.
+
+    Entries that are not above chance on unaltered crops are left out.
+    """
+    blind = _reads_nothing(table, chance)
+    if len(table) and blind.all():
+        return "No model is above chance on unaltered crops, so none has accuracy to lose"
+    ranked = table[table["drop"].notna() & ~blind].sort_values("drop", kind="stable")
     if ranked.empty:
         return "No drop can be compared here"
     first = wording.records(ranked)[0]

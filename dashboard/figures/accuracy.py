@@ -1,6 +1,7 @@
 """Figures of accuracy: the finding in words, by condition, by class, by protocol, by background."""
 
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 
@@ -45,10 +46,15 @@ def _overall(asked: Request) -> pd.DataFrame:
 def _finding(asked: Request, table: pd.DataFrame) -> Words:
     if table.empty:
         return Words("No accuracy was computed: this run has no labelled cells", "", ())
+    chance, commonest = asked.chance, _commonest(asked)
+    blind = chance_finding(table, chance, commonest)
+    # One model at chance, as a baseline is meant to be, does not stand before what others show.
+    all_blind = len(at_chance(table, chance, commonest)) == table["model"].nunique()
     said = (
-        chance_finding(table, asked.chance, _commonest(asked)),
+        blind if all_blind else "",
         wording.drop_finding(table),
         wording.gap_finding(asked.query(accuracy.gaps, asked.accuracy)),
+        "" if all_blind else blind,
         wording.equivalence_finding(asked.query(accuracy.equivalence, asked.accuracy)),
         wording.conflict_finding(table),
         wording.donors_seen(table),
@@ -89,14 +95,12 @@ def chance_finding(
     commonest
         Accuracy of always answering the commonest class; None, the default, where it is not known.
     """
-    if chance is not None and commonest is not None and commonest > chance:
-        chance, how = commonest, "always answering the commonest class gives"
-    else:
-        how = "by chance"
-    rows = table[(table["condition"] == Condition.UNALTERED) & table["ci_low"].notna()]
-    blind = [] if chance is None else wording.records(rows[rows["ci_low"] <= chance])
+    blind = at_chance(table, chance, commonest)
     if chance is None or not blind:
         return ""
+    how = "by chance"
+    if commonest is not None and commonest > chance:
+        chance, how = commonest, "always answering the commonest class gives"
     each = "; ".join(
         f"{model_title(row.model)} {wording.percent(row.estimate)} "
         f"({wording.interval(row.ci_low, row.ci_high, row.unit)})"
@@ -107,6 +111,16 @@ def chance_finding(
         f"told apart, so that there may be no accuracy to lose: {each}; {how} "
         f"{wording.percent(chance)}."
     )
+
+
+def at_chance(
+    table: pd.DataFrame, chance: float | None, commonest: float | None = None
+) -> list[Any]:
+    """Return the rows of models that are not told from chance; arguments as in `chance_finding`."""
+    if chance is None:
+        return []
+    rows = table[(table["condition"] == Condition.UNALTERED) & table["ci_low"].notna()]
+    return wording.records(rows[rows["ci_low"] <= max(chance, commonest or 0)])
 
 
 def _mixed(asked: Request) -> str:

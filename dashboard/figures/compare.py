@@ -178,7 +178,7 @@ LEADERBOARD = Figure(
     query=_leaderboard,
     chart=lambda asked, table: in_words_of(
         asked.accuracy.measure,
-        charts.leaderboard(table, asked.condition, asked.accuracy.sentence()),
+        charts.leaderboard(table, asked.condition, asked.accuracy.sentence(), asked.chance),
     ),
     columns=lambda asked, table: BOARD,
     note=_left_out,

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pandas as pd
@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from compute.errors import BystanderError, UsageError
 from compute.shipped import DEMO_RUN
+from dashboard.charts.compare import leader
 from dashboard.figures import accuracy, compare, crops, keys, parameters, proteins, registry
 from dashboard.figures.figure import SHARED, Figure
 from dashboard.figures.keys import FigureKey
-from dashboard.figures.request import Filters
+from dashboard.figures.request import Filters, Request
+from dashboard.queries import accuracy as queries
 from dashboard.queries.comparable_runs import directly
 from dashboard.queries.open_runs import Run
 from tests.dashboard.opening import opened
@@ -226,3 +228,36 @@ def test_models_that_read_nothing_are_named_before_their_drops():
     for part in ("PIFiA 48.0% (", "DeepLoc 80.0% (", "commonest class gives 75.0%"):
         assert part in text
     assert accuracy.chance_finding(table, 0.3, 0.36) == ""
+    assert [row.model for row in accuracy.at_chance(table, 0.5)] == ["pifia"]
+    assert len(accuracy.at_chance(table, 0.5, 0.75)) == 2
+
+
+def test_one_model_at_chance_does_not_stand_before_what_others_show(demo):
+    """As a baseline that looks only at the crowd is meant to be."""
+    usual = Filters.usual(demo)
+    shown = {each.name: getattr(usual, each.name) for each in fields(Filters)}
+    asked = Request(**shown, key=FigureKey("finding"), ask=directly)
+    table = directly(demo, queries.overall, asked.accuracy)
+    said = "Nothing can be concluded"
+    assert not any(line.startswith(said) for line in accuracy._finding(asked, table).lines)
+    table.loc[table["model"] == table["model"].iloc[0], "ci_low"] = 0.0
+    lines = accuracy._finding(asked, table).lines
+    assert not lines[0].startswith(said)
+    assert sum(line.startswith(said) for line in lines) == 1
+    table["ci_low"] = 0.0
+    assert accuracy._finding(asked, table).lines[0].startswith(said)
+
+
+def test_who_has_nothing_to_lose_does_not_lead():
+    columns = ["entry", "accuracy", "accuracy_low", "drop", "drop_low", "drop_high"]
+    rows = [
+        ["density", 0.5, 0.47, -0.01, -0.03, 0.01],
+        ["PIFiA", 0.8, 0.75, 0.02, 0.01, 0.03],
+        ["DeepLoc", 0.9, 0.85, 0.2, 0.15, 0.25],
+    ]
+    table = pd.DataFrame(rows, columns=columns)
+    title = leader(table, "different", 0.5)
+    assert title.startswith("PIFiA loses least")
+    assert "the next is DeepLoc" in title
+    assert leader(table, "different").startswith("density loses least")
+    assert "No model is above chance" in leader(table.head(1), "different", 0.5)
