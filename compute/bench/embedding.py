@@ -21,14 +21,16 @@ from compute.devices import ON_CPU
 from compute.embedding.config import EmbedConfig
 from compute.embedding.shard_threads import ShardThreads
 from compute.embedding.worker import SHARD_CELLS, ShardWorker
-from compute.models.card import make_card
+from compute.errors import UsageError
 from compute.models.card_files import FoundModel
 from compute.models.embedder import Embedder, load_model
-from compute.models.networks import network_spec
-from compute.models.weights import weights_of, write_weights
+from compute.models.sources import built_in
 from compute.storage.paths import RunPaths
 from compute.storage.run_directory import begin
 from compute.store.reader import CropStore
+
+SHARDS = {"cpu": 4, "cuda": 24, "mps": 24}
+"""Shards that are embedded in a round where no number is asked for: some thousands of crops."""
 
 LEAST_SHARE = {"cpu": 0.85, "cuda": 0.7, "mps": 0.7}
 """Least share of the forward pass's speed that embedding must reach, by device: from the design."""
@@ -41,7 +43,8 @@ def embedding_rows(
     precisions: Sequence[str],
     batch_sizes: Sequence[int],
     repeats: int,
-    shards: int,
+    shards: int = 0,
+    compiled: bool = False,
 ) -> Iterator[Row]:
     """Measure every model, precision and batch size.
 
@@ -60,36 +63,56 @@ def embedding_rows(
     repeats
         Rounds; in each, the forward pass alone and the whole stage are timed.
     shards
-        Shards of `SHARD_CELLS` cells that are embedded in each round.
+        Shards of `SHARD_CELLS` cells that are embedded in each round; 0, the default, for `SHARDS`.
+    compiled
+        Whether PyTorch compiles the networks first; False by default.
 
     Yields
     ------
     Row
-        One for each model, precision and batch size.
+        One for each model, precision and batch size, with `speed` in crops a second, end to end.
+
+    Raises
+    ------
+    UsageError
+        A model computes nothing from pixels alone, so that there is no forward pass to compare
+        with; or it cannot compute with a precision.
     """
     device = torch.device(machine.device)
     for found in models:
         for precision in precisions:
             for batch_size in batch_sizes:
                 model = load_model(found, device)
+                if model.needs_scene or model.answers is not None:
+                    raise UsageError(
+                        f"Model {model.name!r} computes nothing from pixels alone, so there is no "
+                        "forward pass to compare with.",
+                        "Leave it out of --models.",
+                    )
+                needed = need(model, batch_size or ON_CPU, precision)
                 config = EmbedConfig(
-                    precision=precision, batch_size=batch_size, second_readings=False
+                    precision=precision, batch_size=batch_size, second_readings=False,
+                    compiled=compiled,
+                )  # fmt: skip
+                crops, forward, whole = _measure(
+                    store_path, model, device, config, repeats, shards or SHARDS[device.type]
                 )
-                crops, forward, whole = _measure(store_path, model, device, config, repeats, shards)
                 share = forward / whole
                 wanted = LEAST_SHARE[device.type]
-                needed = need(model, batch_size or ON_CPU)
-                best = needed.best(machine)
-                name = f"{model.name}, width {model.card.width:g}, {precision}"
+                wide = built_in(model.card.source) is not None
+                name = f"{model.name}, width {model.card.width:g}" if wide else model.name
+                name += f", {precision}"
                 name += f", {batch_size} a batch" if batch_size else ""
+                name += ", compiled" if compiled else ""
+                best = f"roofline {needed.best(machine):.0f}: {needed}; " if needed else ""
                 yield Row(
                     f"end to end over forward pass alone: {name}",
                     f"{share:.2f}",
                     f"≥ {wanted}",
                     share >= wanted,
-                    f"{crops / whole:.0f} of {crops / forward:.0f} crops/s "
-                    f"(roofline {best:.0f}: {needed.operations / 1e6:.0f} Mflop and "
-                    f"{needed.bytes / 1e6:.1f} MB a crop); {crops} crops, median of {repeats}",
+                    f"{crops / whole:.0f} of {crops / forward:.0f} crops/s ({best}{crops} crops, "
+                    f"median of {repeats})",
+                    speed=crops / whole,
                 )
 
 
@@ -150,32 +173,3 @@ def _measure(
         rounds = iter(range(1000, 1001 + repeats))
         alone, end_to_end = alternate([forward, whole], repeats, device)
     return crops, alone.wall, end_to_end.wall
-
-
-def full_width(model: FoundModel, folder: Path) -> FoundModel:
-    """Make a model of the same network at the published width, with random weights.
-
-    Speed does not depend on what the weights are.
-
-    Parameters
-    ----------
-    model
-        A model of the network.
-    folder
-        Folder that gets its weights.
-
-    Returns
-    -------
-    FoundModel
-        The wide model.
-    """
-    like = model.card
-    torch.manual_seed(0)
-    network = network_spec(like.source).build(1.0, len(like.classes))
-    file = f"{like.name}-full.safetensors"
-    digest = write_weights(folder / file, weights_of(network))
-    card = make_card(
-        like.source, name=like.name, weights=file, sha256=digest, width=1.0,
-        trained_on="nothing: random weights", simulated=True, classes=list(like.classes),
-    )  # fmt: skip
-    return FoundModel(card, folder)

@@ -5,7 +5,9 @@ Layer: asks the operating system and PyTorch; writes nothing.
 
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,12 +15,15 @@ import torch
 from compute.bench.config import ROUNDS
 from compute.bench.timing import alternate
 from compute.devices import cores
+from compute.models.precision import PRECISIONS
 
-SIDE = 2048
-"""Rows of the square matrices whose product measures arithmetic: 17 Gflop, beyond every cache."""
+SIDES = {"cpu": 2048, "cuda": 8192}
+"""Rows of the square matrices whose product measures arithmetic, by kind of device: 17 Gflop,
+beyond every cache; on a GPU 1.1 Tflop, beside which starting is nothing."""
 
-COPIED = 2**26
-"""Float32 numbers that are copied to measure memory: 256 MiB read and as much written."""
+COPIED = {"cpu": 2**26, "cuda": 2**28}
+"""Float32 numbers that are copied to measure memory: 256 MiB read and as much written; on a GPU
+1 GiB."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,8 @@ class Machine:
     memory
         Bytes of main memory; 0 where the system does not say.
     flops
-        Floating-point operations per second in a matrix product (float32, no TF32).
+        Floating-point operations per second in a matrix product, by precision (float32 without
+        TF32).
     bandwidth
         Bytes per second in a copy, counted once when read and once when written.
     """
@@ -45,15 +51,16 @@ class Machine:
     device: str
     cores: int
     memory: int
-    flops: float
+    flops: Mapping[str, float]
     bandwidth: float
 
     def __str__(self) -> str:
         """Describe it in a line."""
         memory = f", {self.memory / 2**30:.0f} GiB" if self.memory else ""
+        speeds = ", ".join(f"{each / 1e9:,.0f} Gflop/s {name}" for name, each in self.flops.items())
         return (
             f"{self.name}, {self.cores} cores{memory}, device {self.device}: "
-            f"{self.flops / 1e9:.0f} Gflop/s, {self.bandwidth / 1e9:.1f} GB/s; "
+            f"{speeds}, {self.bandwidth / 1e9:,.1f} GB/s; "
             f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads, "
             f"Python {platform.python_version()}"
         )
@@ -69,22 +76,22 @@ def measure(device: torch.device, repeats: int = ROUNDS) -> Machine:
     repeats
         Rounds, of which the median counts; 5 by default.
     """
-    square = torch.rand(SIDE, SIDE, device=device)
-    product = torch.empty_like(square)
-    source = torch.rand(COPIED, device=device)
+    side, copied = (known.get(device.type, known["cpu"]) for known in (SIDES, COPIED))
+    square = torch.rand(side, side, device=device)
+    source = torch.rand(copied, device=device)
     target = torch.empty_like(source)
-    multiply, copy = alternate(
-        [lambda: torch.matmul(square, square, out=product), lambda: target.copy_(source)],
-        repeats,
-        device,
-    )
+    products = [
+        partial(torch.matmul, typed, typed, out=torch.empty_like(typed))
+        for typed in (square.to(getattr(torch, name)) for name in PRECISIONS)
+    ]
+    *multiplied, copy = alternate([*products, lambda: target.copy_(source)], repeats, device)
     return Machine(
         _name(device),
         str(device),
         cores(),
         _memory(),
-        2 * SIDE**3 / multiply.wall,
-        2 * COPIED * source.itemsize / copy.wall,
+        {name: 2 * side**3 / each.wall for name, each in zip(PRECISIONS, multiplied, strict=True)},
+        2 * copied * source.itemsize / copy.wall,
     )
 
 

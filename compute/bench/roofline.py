@@ -26,17 +26,25 @@ class Need:
     bytes
         Read and written if every layer reads its input and its weights and writes its output
         once, float32; weights are shared by the batch.
+    precision
+        What it computes with; ``"float32"`` by default. In bfloat16 half as much is moved.
     """
 
     operations: float
     bytes: float
+    precision: str = "float32"
 
     def best(self, machine: Machine) -> float:
         """Return the crops per second that the machine could reach at best."""
-        return 1 / max(self.operations / machine.flops, self.bytes / machine.bandwidth)
+        flops = machine.flops[self.precision]
+        return 1 / max(self.operations / flops, self.bytes / machine.bandwidth)
+
+    def __str__(self) -> str:
+        """Say it for one crop."""
+        return f"{self.operations / 1e6:.0f} Mflop and {self.bytes / 1e6:.1f} MB a crop"
 
 
-def need(model: Embedder, batch: int) -> Need:
+def need(model: Embedder, batch: int, precision: str = "float32") -> Need | None:
     """Count one batch's operations and bytes.
 
     Parameters
@@ -45,12 +53,16 @@ def need(model: Embedder, batch: int) -> Need:
         The model; its device does the pass that is counted.
     batch
         Crops per forward pass.
+    precision
+        What it computes with; ``"float32"`` by default.
 
     Returns
     -------
-    Need
-        Operations and bytes for one crop.
+    Need or None
+        Operations and bytes for one crop; None for what PyTorch cannot look into.
     """
+    if model.module is None:
+        return None
     moved = 0
 
     def count(layer: nn.Module, given: tuple[Tensor, ...], result: Tensor) -> None:
@@ -58,8 +70,7 @@ def need(model: Embedder, batch: int) -> Need:
         weights = sum(p.numel() * p.element_size() for p in layer.parameters())
         moved += weights + sum(t.numel() * t.element_size() for t in (*given, result))
 
-    module = model.module
-    leaves = [m for m in module.modules() if not list(m.children())] if module else []
+    leaves = [m for m in model.module.modules() if not list(m.children())]
     hooks = [leaf.register_forward_hook(count) for leaf in leaves]
     shape = (batch, len(model.card.channels), model.card.size, model.card.size)
     try:
@@ -68,4 +79,5 @@ def need(model: Embedder, batch: int) -> Need:
     finally:
         for hook in hooks:
             hook.remove()
-    return Need(counter.get_total_flops() / batch, moved / batch)
+    share = getattr(torch, precision).itemsize / torch.float32.itemsize
+    return Need(counter.get_total_flops() / batch, share * moved / batch, precision)

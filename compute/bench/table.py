@@ -23,6 +23,8 @@ class Row:
         Whether the limit is kept; None, the default, where there is none.
     note
         How it was measured: sizes, repeats, what it consists of; empty by default.
+    speed
+        What came out, a second, where other rows are made of it; None by default.
     """
 
     what: str
@@ -30,6 +32,7 @@ class Row:
     limit: str = ""
     met: bool | None = None
     note: str = ""
+    speed: float | None = None
 
     def cells(self) -> tuple[str, str, str, str]:
         """Return the row's four cells as text."""

@@ -4,23 +4,31 @@ Layer: joins the measurements of this room; simulates a store where none is give
 """
 
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import torch
+
+from compute.amounts import duration
 from compute.backgrounds.config import PlanConfig
 from compute.bench.config import ROUNDS, FingerprintConfig
 from compute.bench.embedding import embedding_rows
-from compute.bench.embedding import full_width as at_full_width
 from compute.bench.fingerprint import fingerprint_rows
 from compute.bench.growth import growth_rows
-from compute.bench.hardware import measure
+from compute.bench.hardware import Machine, measure
 from compute.bench.pair_tests import pair_rows
+from compute.bench.speed_models import full_width as at_full_width
+from compute.bench.speed_models import vision_transformer
 from compute.bench.stages import import_rows, plan_row, stage_rows
 from compute.bench.table import Row
 from compute.devices import choose_device, cores
 from compute.embedding.config import EmbedConfig
-from compute.models.card_files import builtin_cards
+from compute.errors import UsageError
+from compute.models.card_files import FoundModel, builtin_cards
+from compute.models.precision import PRECISIONS
 from compute.models.readable import bind
 from compute.runs.config import RunConfig
 from compute.runs.demo import EVALUATION
@@ -52,10 +60,22 @@ IMPORTED = (600, 3600)
 """Numbers of crops in the imports that are timed: the first costs little more than starting."""
 
 
+SCREEN = 36_000_000
+"""Crops of a full screen a model: 3 million cells, each with one trial under seven conditions and
+a second reading of five of them."""
+
+
 def measure_machine(
-    store: Path | str | None = None, *, device: str = "auto", repeats: int = ROUNDS
+    store: Path | str | None = None,
+    *,
+    device: str = "auto",
+    repeats: int = ROUNDS,
+    minutes: float | None = None,
 ) -> Iterator[Row]:
     """Measure the ratios of embedding and pair tests, and every other stage.
+
+    What matters most comes first: on a GPU the networks at their published width, in float32, in
+    bfloat16 and compiled, ViT-S/16 where timm is installed, then what a full screen would take.
 
     Parameters
     ----------
@@ -65,28 +85,113 @@ def measure_machine(
         As `compute.runs.run.run` takes it.
     repeats
         Rounds of each measurement, of which the median counts.
+    minutes
+        After which no measurement is begun, more than 0; what is left out is said in a row. None,
+        the default, for no limit.
 
     Yields
     ------
     Row
         One for each measurement, as soon as it is made.
 
+    Raises
+    ------
+    UsageError
+        `minutes` is not more than 0.
+
     Examples
     --------
     >>> from compute import measure_machine
     >>> rows = list(measure_machine(repeats=3))  # doctest: +SKIP
     """
+    if minutes is not None and not minutes > 0:
+        raise UsageError(f"minutes is {minutes}; it must be more than 0.")
+    began = time.monotonic()
+    where = choose_device(device)
+    machine = measure(where)
+    yield Row("machine", str(machine))
     with _ready(store) as (path, folder):
-        models = list(builtin_cards())
-        yield from measure_embedding(path, device=device, repeats=repeats)
+        for what, rows in _measurements(path, folder, machine, where, repeats):
+            while minutes is None or time.monotonic() - began < 60 * minutes:
+                row = next(rows, None)
+                if row is None:
+                    break
+                yield row
+            else:
+                yield Row(what, "not measured, or not all", note=f"after {minutes:g} minutes")
+
+
+def _measurements(
+    path: Path, folder: Path, machine: Machine, device: torch.device, repeats: int
+) -> Iterator[tuple[str, Iterator[Row]]]:
+    """Yield what is measured of a store in words, with its rows, which are made when asked for."""
+    store = CropStore(path)
+    shipped, _ = bind(list(builtin_cards()), store)
+    wide = [at_full_width(model) for model in shipped]
+    run = folder / "run"
+
+    def embedding(
+        models: Sequence[FoundModel], precision: str, rounds: int, **more: Any
+    ) -> Iterator[Row]:
+        return embedding_rows(path, models, machine, [precision], [0], rounds, **more)
+
+    if device.type == "cpu":
+        yield "embedding", embedding(shipped, "float32", repeats)
         fewer = max(1, repeats // 2)  # at the published width a round takes minutes on a CPU
-        yield from measure_embedding(path, device=device, repeats=fewer, shards=1, full_width=True)
-        run = folder / "run"
-        run_store(path, run, models, RUN, device=device)
-        yield from pair_rows(path, run, RUN, cores(), repeats, str(choose_device(device)))
-        yield plan_row(path)
-        yield from stage_rows(run)
-        yield from import_rows(folder, IMPORTED, cores(), repeats)
+        yield "embedding at the published width", embedding(wide, "float32", fewer, shards=1)
+    else:
+        kinds: dict[str, list[Row]] = {}
+        for compiled in (False, True):
+            for precision in PRECISIONS:
+                kind = precision + (", compiled" if compiled else "")
+                kinds[kind] = []
+                rows = embedding(wide, precision, repeats, compiled=compiled)
+                yield f"embedding at the published width, {kind}", _kept(rows, kinds[kind])
+            if not compiled:
+                yield "ViT-S/16", _transformer(store, embedding, repeats)
+        yield "the full screen", _screen(kinds, len(wide))
+        yield "embedding", embedding(shipped, "float32", repeats)
+    yield "pair tests", _pair_tests(path, run, str(device), repeats)
+    yield "plan", (row for row in [plan_row(path)])
+    yield "stages", stage_rows(run)
+    yield "import", import_rows(folder, IMPORTED, cores(), repeats)
+
+
+def _kept(rows: Iterator[Row], kept: list[Row]) -> Iterator[Row]:
+    """Yield rows and keep them too."""
+    for row in rows:
+        kept.append(row)
+        yield row
+
+
+def _transformer(
+    store: CropStore, embedding: Callable[..., Iterator[Row]], repeats: int
+) -> Iterator[Row]:
+    """Measure ViT-S/16 in every precision, or say that it cannot be built."""
+    try:
+        models, _ = bind([vision_transformer(store.channels)], store)
+        for precision in PRECISIONS:
+            yield from embedding(models, precision, repeats)
+    except UsageError as error:
+        yield Row("ViT-S/16", "not measured", note=str(error))
+
+
+def _screen(kinds: Mapping[str, Sequence[Row]], models: int) -> Iterator[Row]:
+    """Say what embedding a full screen takes, where every model was measured."""
+    for kind, rows in kinds.items():
+        speeds = [row.speed for row in rows if row.speed]
+        if len(speeds) == models:
+            yield Row(
+                f"the full screen, {models} networks at the published width, {kind}",
+                duration(sum(SCREEN / speed for speed in speeds)),
+                note=f"{SCREEN:,} crops a network at the speeds above; embedding alone",
+            )
+
+
+def _pair_tests(path: Path, run: Path, device: str, repeats: int) -> Iterator[Row]:
+    """Do a run, and compare its pair tests with the plain loop."""
+    run_store(path, run, list(builtin_cards()), RUN, device=device)
+    yield from pair_rows(path, run, RUN, cores(), repeats, device)
 
 
 def measure_embedding(
@@ -96,7 +201,8 @@ def measure_embedding(
     precisions: Sequence[str] = ("float32",),
     batch_sizes: Sequence[int] = (0,),
     full_width: bool = False,
-    shards: int = 4,
+    shards: int = 0,
+    compiled: bool = False,
     device: str = "auto",
     repeats: int = ROUNDS,
     trusted: bool = False,
@@ -116,7 +222,9 @@ def measure_embedding(
     full_width
         The same networks at the published width, with random weights.
     shards
-        Of 64 cells, per round.
+        Of 64 cells, per round; 0, the default, for what suits the device.
+    compiled
+        Whether PyTorch compiles the networks first; False by default.
     device
         As `compute.runs.run.run` takes it.
     repeats
@@ -136,12 +244,14 @@ def measure_embedding(
     """
     machine = measure(choose_device(device))
     yield Row("machine", str(machine))
-    with _ready(store) as (path, folder):
+    with _ready(store) as (path, _):
         chosen = list(builtin_cards()) if models is None else models
         found, _ = bind(chosen, CropStore(path), trusted=trusted)
         if full_width:
-            found = [at_full_width(model, folder) for model in found]
-        yield from embedding_rows(path, found, machine, precisions, batch_sizes, repeats, shards)
+            found = [at_full_width(model) for model in found]
+        yield from embedding_rows(
+            path, found, machine, precisions, batch_sizes, repeats, shards, compiled
+        )
 
 
 def measure_growth(

@@ -11,7 +11,7 @@ import typer
 
 from compute.bench.config import ROUNDS, FingerprintConfig, SimulationConfig
 from compute.cli import console
-from compute.cli.options import DEFAULT_MODELS, Device, Models, Paste, Seed, Trust, names
+from compute.cli.options import DEFAULT_MODELS, Compiled, Device, Models, Paste, Seed, Trust, names
 from compute.embedding.config import EmbedConfig
 from compute.errors import BystanderError
 
@@ -37,18 +37,21 @@ def everything(
     device: Device = "auto",
     repeats: Repeats = ROUNDS,
     store: Store = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Begin no measurement after so many; default: no limit.")
+    ] = None,
 ) -> None:
     """Print the ratios of embedding and pair tests, and the cost of every other stage.
 
     Memory's growth (`bench growth`), the dashboard (`bench dashboard`) and the statistics
-    (`bench statistics`) take longer and are asked for by name.
+    (`bench statistics`) take longer and are asked for by name. What matters most comes first.
 
-    Example: bystander bench --repeats 3
+    Example: bystander bench --device cuda --minutes 8
     """
     if context.invoked_subcommand is None:
         from compute.bench.whole import measure_machine
 
-        _print(measure_machine(store, device=device, repeats=repeats))
+        _print(measure_machine(store, device=device, repeats=repeats, minutes=minutes))
 
 
 @bench.command()
@@ -61,7 +64,10 @@ def embedding(
     full_width: Annotated[
         bool, typer.Option("--full-width", help="The same networks at the published width.")
     ] = False,
-    shards: Annotated[int, typer.Option(help="Of 64 cells, per round.")] = 4,
+    shards: Annotated[
+        int, typer.Option(help="Of 64 cells, per round; 0: what suits the device.")
+    ] = 0,
+    compiled: Compiled = EmbedConfig.compiled,
     device: Device = "auto",
     repeats: Repeats = ROUNDS,
     store: Store = None,
@@ -81,6 +87,7 @@ def embedding(
             batch_sizes=[int(size) for size in names(batch_sizes)],
             full_width=full_width,
             shards=shards,
+            compiled=compiled,
             device=device,
             repeats=repeats,
             trusted=trust,
