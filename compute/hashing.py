@@ -58,6 +58,10 @@ class Stream(IntEnum):
     """Which blocks of a store are looked at where not all can be."""
     TRAIN_FIELDS = 601
     """Which fields of a protein are for training where a store's split is drawn."""
+    TRAINING_FILL = 602
+    """The seeds of the medium that training fills holes with."""
+    VALIDATION_BACKGROUNDS = 603
+    """On which background, and of which donor, a validation cell stands in training."""
     VALIDATION_FIELDS = 0x5711
     """Which fields are held out in training; far from the epochs, whose numbers are used too."""
 

@@ -30,6 +30,9 @@ from compute.store.reader import CropArrays, PixelFile, Pixels
 NOISE_RATIO = 4.0
 """Largest factor by which the noise of a donor's medium is made stronger or weaker."""
 
+MediumLight = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]
+"""Level and noise of crops' medium, shape (n, C), and whether they are known, shape (n,)."""
+
 
 class PixelBuffer:
     """Memory for raw images, allocated once and filled from its start.
@@ -360,22 +363,48 @@ def _by_medium(
     noise: NDArray[np.float32],
     known: NDArray[np.bool_],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Bring donors of these groups, with this medium, to the cells' medium and scale.
+    """Bring donors of these groups, with this medium, to the cells' medium and scale."""
+    cells, rows = trials.cells, trials.centre_row
+    own = (cells.level[rows], cells.noise[rows], cells.known[rows])
+    target = trials.scales.of_cell[trials.cell]
+    return medium_factors(trials.scales, group, target, (level, noise, known), own)
+
+
+def medium_factors(
+    scales: Scales,
+    group: NDArray[np.int64],
+    target: NDArray[np.int64],
+    medium: MediumLight,
+    own_medium: MediumLight,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Say how donors of these groups, with this medium, come to the cells' medium and scale.
 
     Medium goes to the cell's level, and there has its noise; what stands out of it is stretched as
     the ranges of the two groups ask. Where a crop has no medium to measure, the low end of its
     group's scale stands for it, and noise is stretched like all else.
+
+    Parameters
+    ----------
+    scales
+        Intensity scales of the groups.
+    group, target
+        Groups of the donors and of the cells, shape (n,).
+    medium, own_medium
+        `compute.backgrounds.glow.medium_light` of the donors and of the cells.
+
+    Returns
+    -------
+    factor, offset
+        Shape (n, C, `STEEPS`), or (n, 1, 1) where the scales move nothing.
     """
-    scales, cells, rows = trials.scales, trials.cells, trials.centre_row
     if not scales.moves:
-        one = np.ones((len(rows), 1, 1), np.float32)
+        one = np.ones((len(group), 1, 1), np.float32)
         return one, 0 * one
-    target = scales.of_cell[trials.cell]
+    level, noise, known = medium
+    own_level, own_noise, own_known = own_medium[0], own_medium[1], own_medium[2][:, None]
     range_factor, _ = scales.factors(group, target)
     source_level = np.where(known[:, None], level, scales.low[group])
-    own_known = cells.known[rows][:, None]
-    target_level = np.where(own_known, cells.level[rows], scales.low[target])
-    own_noise = cells.noise[rows]
+    target_level = np.where(own_known, own_level, scales.low[target])
     measured = own_known & known[:, None] & (noise > 0) & (own_noise > 0)
     ratio = np.where(measured, own_noise / np.where(measured, noise, 1), range_factor)
     ratio = np.where(measured, np.clip(ratio, 1 / NOISE_RATIO, NOISE_RATIO), ratio)

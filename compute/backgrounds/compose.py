@@ -313,10 +313,7 @@ def join_on_device(
 
     Arguments are the fields of `CropInputs`, those by trial for n trials; returns n×C×H×W float32.
     """
-    background = pixels.index_select(0, background_row)
-    if background.dtype == torch.int16:
-        background = background.to(torch.int32).bitwise_and_(0xFFFF)
-    background = background.to(torch.float32)
+    background = in_single(pixels.index_select(0, background_row))
     # `gather` takes each pixel's factor by the number of its layer.
     scale = layers.flatten(1).to(torch.int64).sub_(1).clamp_(min=0)
     scale = scale[:, None].expand(-1, factor.shape[1], -1)
@@ -325,6 +322,13 @@ def join_on_device(
     background.add_(glow.index_select(0, glow_row))
     centre = unaltered.index_select(0, centre_row)
     return torch.where((layers == 0)[:, None], centre, background)
+
+
+def in_single(pixels: Tensor) -> Tensor:
+    """Turn raw pixels into float32; int16 holds the bits of uint16."""
+    if pixels.dtype == torch.int16:
+        pixels = pixels.to(torch.int32).bitwise_and_(0xFFFF)
+    return pixels.to(torch.float32)
 
 
 def _cells_shown(

@@ -159,6 +159,27 @@ def train(
     precision: Annotated[
         str, typer.Option(help="Of the convolutions: float32 or bfloat16 (faster on some CPUs).")
     ] = TrainingOptions.precision,
+    background: Annotated[
+        str,
+        typer.Option(
+            help="What cells stand on: keep (as imaged), clean (medium), mask (a share on medium), "
+            "swap (a share on other cells' backgrounds)."
+        ),
+    ] = TrainingOptions.background,
+    swap_share: Annotated[
+        float, typer.Option(help="Share of crops on another background (mask, swap).")
+    ] = TrainingOptions.swap_share,
+    consistency: Annotated[
+        float,
+        typer.Option(help="Weight of the term that pulls a cell's embeddings on two together."),
+    ] = TrainingOptions.consistency,
+    consistency_layers: Annotated[
+        str | None,
+        typer.Option(help="Layers it compares; default: the paper's and the last of a card."),
+    ] = None,
+    paste: Annotated[
+        str, typer.Option(help="How cells are put on another background: glow or hard.")
+    ] = TrainingOptions.paste,
     split: Split = None,
     channels: Annotated[
         str | None,
@@ -173,7 +194,7 @@ def train(
 ) -> None:
     """Train a network by its own objective on a crop store; interrupted, it goes on.
 
-    Example: bystander train deeploc store --out weights --split train
+    Example: bystander train deeploc store --out weights --split train --background swap
     """
     from compute.models.training.train import train as fit
 
@@ -181,7 +202,10 @@ def train(
         card = fit(
             model, store, out, width=width, epochs=epochs, patience=patience,
             batch_size=batch_size, learning_rate=learning_rate, precision=precision, seed=seed,
-            split=split, channels=names(channels) if channels else None, dtype=dtype, name=name,
+            background=background, swap_share=swap_share, consistency=consistency,
+            consistency_layers=names(consistency_layers) if consistency_layers else (),
+            paste=paste, split=split, channels=names(channels) if channels else None,
+            dtype=dtype, name=name,
             license=license, device=device, resume=not fresh,
             created_by=shlex.join(["bystander", *sys.argv[1:]]),
             progress=report, say=lambda line: console.err.print(line, markup=False),

@@ -1,8 +1,8 @@
 """What each network is trained to do: name a protein, name a localization, paint a cell.
 
 Layer: pixels in memory in, losses out; no files. `compute.models.training.select_cells` decides
-which cells are used, by the classes that an objective gives them; the loop around both is
-`compute.models.training.train`.
+which cells are used, by the classes that an objective gives them, `compute.models.training.crops`
+how a network sees them; the loop around all is `compute.models.training.train`.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -14,115 +14,35 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from compute.errors import InputError
 from compute.models.networks.blocks import LayeredNetwork
-from compute.models.scaling import Scaling
+from compute.models.training.consistency import Consistency
+from compute.models.training.crops import Pixels, Views
 from compute.models.training.select_cells import Labelling, Rows, Selection
+
+NO_CONSISTENCY = Consistency()
+"""Nothing is compared."""
 
 
 @dataclass(frozen=True)
-class Pixels:
-    """Raw crops, and the way from them to a network's input.
+class Losses:
+    """What a network was found to do on some cells; tensors of one number.
 
     Parameters
     ----------
-    images
-        Raw crops, N×C×H×W, in the store's dtype and the network's order of channels.
-    scale
-        The network's scaling, done on the whole crop.
-    input_size
-        Side of the square window that the network reads, in pixels.
-    jitter
-        Whether training takes that window anywhere in the crop (DeepLoc) or at its centre.
-    device
-        Where the network computes.
+    loss
+        Mean loss of the objective.
+    score
+        Mean score; higher is better.
+    consistency
+        `compute.models.training.consistency.Consistency.term`; None where it is not asked for.
     """
 
-    images: NDArray[Any]
-    scale: Scaling
-    input_size: int
-    jitter: bool
-    device: torch.device
-
-    def crops(self, rows: Rows, rng: np.random.Generator | None = None) -> Tensor:
-        """Return scaled input for some cells, flipped, turned and shifted at random with `rng`.
-
-        Parameters
-        ----------
-        rows
-            Rows of the store.
-        rng
-            Source of the random changes; None, the default, changes nothing.
-
-        Returns
-        -------
-        Tensor
-            N×C×S×S float32, channels last in memory.
-        """
-        raw = torch.from_numpy(self.images[rows].astype(np.float32)).to(self.device)
-        scaled = self.scale(raw)
-        margin = scaled.shape[-1] - self.input_size
-        offsets = np.full((2, len(rows)), margin // 2)
-        if rng is not None:
-            scaled = turned(scaled, rng.integers(0, 8, len(rows)))
-            if self.jitter:
-                offsets = rng.integers(0, margin, offsets.shape, endpoint=True)
-        if margin:
-            scaled = windows(scaled, offsets, self.input_size)
-        return scaled.contiguous(memory_format=torch.channels_last)
-
-
-def turned(images: Tensor, codes: NDArray[np.int64]) -> Tensor:
-    """Turn and flip each image by one of the square's eight symmetries.
-
-    Parameters
-    ----------
-    images
-        N×C×S×S.
-    codes
-        A number from 0 to 7 for each image: quarter turns in the lower two bits, a flip in the
-        third; shape (N,).
-
-    Returns
-    -------
-    Tensor
-        N×C×S×S.
-    """
-    out = torch.empty_like(images)
-    for code in range(8):
-        chosen = torch.from_numpy(np.flatnonzero(codes == code)).to(images.device)
-        some = images[chosen].rot90(code & 3, dims=(-2, -1))
-        out[chosen] = some.flip(-1) if code & 4 else some
-    return out
-
-
-def windows(images: Tensor, offsets: NDArray[np.int64], side: int) -> Tensor:
-    """Cut a window out of each image.
-
-    Parameters
-    ----------
-    images
-        N×C×H×W.
-    offsets
-        First row and first column of each window in pixels, shape (2, N).
-    side
-        Side of the windows in pixels.
-
-    Returns
-    -------
-    Tensor
-        N×C×side×side.
-    """
-    # Stacked slices: indexing with arrays takes a hundred times as long.
-    return torch.stack(
-        [
-            image[:, top : top + side, left : left + side]
-            for image, top, left in zip(images, *offsets.tolist(), strict=True)
-        ]
-    )
+    loss: Tensor
+    score: Tensor
+    consistency: Tensor | None = None
 
 
 class Objective(Labelling, Protocol):
@@ -139,8 +59,9 @@ class Objective(Labelling, Protocol):
         selection: Selection,
         rows: Rows,
         rng: np.random.Generator | None,
-    ) -> tuple[Tensor, float]:
-        """Compute the mean loss over some cells and their mean score (higher is better).
+        consistency: Consistency = NO_CONSISTENCY,
+    ) -> Losses:
+        """Compute the mean loss over some cells, their mean score, and how consistent they are.
 
         Parameters
         ----------
@@ -152,12 +73,20 @@ class Objective(Labelling, Protocol):
             Rows of the store, all on one side of the split.
         rng
             Source of random changes to the crops; None where the network is validated.
+        consistency
+            How a cell's embeddings on two backgrounds are compared; not at all by default.
         """
 
 
 @dataclass(frozen=True)
 class Naming:
     """Name the class of each cell; the loss is cross-entropy.
+
+    A cell keeps its class on any background. In a crop as imaged the neighbours tell it too: they
+    are of the same strain, so they carry PIFiA's label, the protein, as surely as the cell itself,
+    and DeepLoc's with it. On a donor's background the neighbours carry the donor's label, which is
+    drawn without regard to the cell's: what they show says nothing of the answer, or misleads, and
+    the cell alone is left to answer from.
 
     Parameters
     ----------
@@ -211,12 +140,15 @@ class Naming:
         selection: Selection,
         rows: Rows,
         rng: np.random.Generator | None,
-    ) -> tuple[Tensor, float]:
+        consistency: Consistency = NO_CONSISTENCY,
+    ) -> Losses:
         """Compute mean cross-entropy (nats) and accuracy; see `Objective.loss`."""
-        target = torch.from_numpy(selection.target[rows]).to(pixels.device)
-        logits = network(pixels.crops(rows, rng))
+        views = pixels.views(rows, rng, 2 if consistency.weight else 1)
+        found = network.features(views.images, (network.output, *consistency.layers))
+        target = torch.from_numpy(selection.target[views.rows]).to(pixels.device)
+        logits = found[network.output]
         right = (logits.detach().argmax(dim=1) == target).float().mean()
-        return F.cross_entropy(logits, target), float(right)
+        return Losses(F.cross_entropy(logits, target), right, _term(consistency, found, views))
 
 
 @dataclass(frozen=True)
@@ -225,6 +157,13 @@ class Painting:
 
     The loss is the mean squared error of images scaled to 0–1, as in `yeast_model/train.py` of
     github.com/alexxijielu/paired_cell_inpainting.
+
+    Where crops stand on other backgrounds, source and target are put on theirs independently, and
+    only the target's own pixels are painted: the error is averaged inside its mask. A donor's
+    neighbours carry the donor's protein, of which the source tells nothing; to paint them well
+    would mean to answer from the background, here the target's marker around the cell. What is to
+    be painted is scaled by the target's crop as imaged, so that it is the same on any background,
+    as no network could know how bright a donor's neighbours are.
 
     Parameters
     ----------
@@ -266,16 +205,57 @@ class Painting:
         selection: Selection,
         rows: Rows,
         rng: np.random.Generator | None,
-    ) -> tuple[Tensor, float]:
+        consistency: Consistency = NO_CONSISTENCY,
+    ) -> Losses:
         """Compute mean squared error and explained share of variance; see `Objective.loss`."""
         side = selection.validation if rng is None else selection.training
-        source = pixels.crops(rows, rng)
-        target = pixels.crops(partners(rows, side, selection.field, rng), rng)
-        painted, marker = target[:, :1], target[:, 1:]
-        predicted = network(source, marker.contiguous(memory_format=torch.channels_last))
-        loss = F.mse_loss(predicted, painted)
-        variance = painted.var(dim=(1, 2, 3), correction=0).mean().clamp(min=1e-12)
-        return loss, float(1 - loss.detach() / variance)
+        number = 2 if consistency.weight else 1
+        source = pixels.views(rows, rng, number)
+        target = pixels.views(partners(rows, side, selection.field, rng), rng, number)
+        marker = target.images[:, 1:].contiguous(memory_format=torch.channels_last)
+        layers = (network.output, *consistency.layers)
+        found = network.features(source.images, layers, marker)
+        predicted = found[network.output]
+        if target.mask is None:
+            painted = target.images[:, :1]
+            loss = F.mse_loss(predicted, painted)
+            variance = painted.var(dim=(1, 2, 3), correction=0).mean().clamp(min=1e-12)
+        else:
+            loss, variance = error_inside(predicted, target.as_imaged[:, :1], target.mask)
+        score = 1 - loss.detach() / variance
+        return Losses(loss, score, _term(consistency, found, source))
+
+
+def error_inside(predicted: Tensor, painted: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute mean squared error and variance inside masks.
+
+    Parameters
+    ----------
+    predicted, painted
+        Images, N×1×H×W.
+    mask
+        What counts, bool, N×1×H×W.
+
+    Returns
+    -------
+    error, variance
+        Mean squared error over all pixels that count, and the mean over them of each image's
+        variance there (at least 1e-12).
+    """
+    weight = mask.to(painted.dtype)
+    count = weight.sum().clamp(min=1)
+    error = ((predicted - painted).square() * weight).sum() / count
+    pixels = (-3, -2, -1)
+    mean = (painted * weight).sum(pixels, keepdim=True) / weight.sum(pixels, keepdim=True).clamp(1)
+    variance = ((painted - mean).square() * weight).sum() / count
+    return error, variance.clamp(min=1e-12)
+
+
+def _term(
+    consistency: Consistency, activations: Mapping[str, Tensor], views: Views
+) -> Tensor | None:
+    """Compare the cells' embeddings on two backgrounds, where that is asked for."""
+    return None if views.pairs is None else consistency.term(activations, views.pairs)
 
 
 def partners(rows: Rows, side: Rows, field: Rows, rng: np.random.Generator | None = None) -> Rows:

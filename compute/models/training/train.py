@@ -8,7 +8,7 @@ loads what comes out.
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +24,21 @@ from compute.models.networks import NetworkSpec, network_spec
 from compute.models.networks.blocks import LayeredNetwork, channels_last
 from compute.models.precision import STORED
 from compute.models.readable import require_readable, require_trainable
-from compute.models.scaling import scaling_named
 from compute.models.training.checkpoint import TrainingState, restore_state, save_state
-from compute.models.training.objectives import OBJECTIVES, Objective, Pixels
+from compute.models.training.consistency import Consistency, layers_to_compare
+from compute.models.training.crops import Pixels
+from compute.models.training.load_pixels import load_pixels
+from compute.models.training.objectives import OBJECTIVES, Objective
 from compute.models.training.options import TrainingOptions as TrainingOptions
 from compute.models.training.select_cells import Rows, Selection, select_cells
 from compute.models.weights import DTYPES, weights_of, write_weights
 from compute.storage.atomic_files import Progress, silent, write_json
 from compute.storage.locks import LOCK_FILE, lock
 from compute.store.reader import CropStore
+
+MEASURED = ("loss", "score", "consistency")
+"""What is measured of an epoch, on either side of the split: the loss that is minimised, the
+objective's score, and the term of consistency where it is part of the loss."""
 
 VALIDATION_BATCH = 256
 """Crops at a time in validation, where no gradients are kept."""
@@ -50,6 +56,8 @@ class _Job:
         The network, how it is trained, and to do what.
     selection, pixels
         The cells in use, and the crops of all.
+    consistency
+        How a cell's embeddings on two backgrounds are compared.
     configuration
         What a resumed training must have in common with this one.
     progress, say
@@ -62,6 +70,7 @@ class _Job:
     objective: Objective
     selection: Selection
     pixels: Pixels
+    consistency: Consistency
     configuration: dict[str, Any]
     progress: Progress
     say: Callable[[str], None]
@@ -88,6 +97,11 @@ def train(
     learning_rate: float = TrainingOptions.learning_rate,
     seed: int = TrainingOptions.seed,
     precision: str = TrainingOptions.precision,
+    background: str = TrainingOptions.background,
+    swap_share: float = TrainingOptions.swap_share,
+    consistency: float = TrainingOptions.consistency,
+    consistency_layers: Collection[str] = TrainingOptions.consistency_layers,
+    paste: str = TrainingOptions.paste,
     device: torch.device | str = "auto",
     split: str | None = None,
     fields: Collection[str] | None = None,
@@ -103,7 +117,10 @@ def train(
     """Train a network and write its weights, card and history.
 
     Every crop of the store is held in memory, in the store's dtype: 16 KiB per cell of two
-    channels of 64×64 uint16, so 1.6 GB for 100,000 cells.
+    channels of 64×64 uint16, so 1.6 GB for 100,000 cells; three times as much where they stand on
+    other backgrounds, which are made once, before the first epoch. Donors are of the same side of
+    the split as the cell. On a GPU all of that lies in its memory where it fits in half of what is
+    free.
 
     A checkpoint is written after every epoch. The same call goes on from there after an
     interruption and, on the same kind of machine with the same number of threads, ends with the
@@ -121,6 +138,8 @@ def train(
         Folder for `<name>.safetensors`, `<name>.toml` and `<name>.history.json`.
     width, epochs, patience, batch_size, learning_rate, seed, precision
         See `TrainingOptions`.
+    background, swap_share, consistency, consistency_layers, paste
+        See `TrainingOptions`; crops stay as imaged by default.
     device
         Where to compute; ``"auto"`` takes a GPU where there is one.
     split
@@ -153,8 +172,8 @@ def train(
     Raises
     ------
     UsageError
-        An unknown network, split, field, device or dtype, an option out of range, a channel that
-        the store lacks, or too many or too few of them.
+        An unknown network, split, field, device, dtype, background or layer, options out of range
+        or at odds, a channel that the store lacks, or too many or too few of them.
     InputError
         There are too few cells or classes, the crops are too small, or the checkpoint is damaged.
     ChangedError
@@ -171,8 +190,12 @@ def train(
     >>> card.name
     'deeploc.toml'
     """
-    options = TrainingOptions(width, epochs, patience, batch_size, learning_rate, seed, precision)
+    options = TrainingOptions(
+        width, epochs, patience, batch_size, learning_rate, seed, precision,
+        background, swap_share, consistency, tuple(consistency_layers), paste,
+    )  # fmt: skip
     spec = network_spec(model)
+    layers = layers_to_compare(spec, options.consistency_layers) if options.consistency else ()
     if dtype not in DTYPES:
         raise unknown_value("dtype", dtype, DTYPES)
     if split is not None and fields is not None:
@@ -191,17 +214,21 @@ def train(
         "store": store.fingerprint,
         "fields": None if fields is None else sorted(fields),
         "classes": list(selection.classes),
-        **{k: v for k, v in asdict(options).items() if k not in ("epochs", "patience")},
+        **{k: v for k, v in options.chosen().items() if k not in ("epochs", "patience")},
+        **({"consistency_layers": list(layers)} if layers else {}),
     }
     # Made before the work, so that a name or licence that the card refuses is found out at once.
     card = _draft_card(
         model, name or model, options, wanted, store, selection, Path(out).name, license, created_by
     )
-    pixels = _pixels(store, spec, wanted, where)
     [reading] = require_readable([card], store)
     if reading.remarkable:
         say(f"{reading}.")
-    job = _Job(card, spec, options, objective, selection, pixels, configuration, progress, say)
+    pixels = load_pixels(store, spec, wanted, selection, options, where, progress)
+    comparison = Consistency(options.consistency, layers)
+    job = _Job(
+        card, spec, options, objective, selection, pixels, comparison, configuration, progress, say
+    )
     say(f"{spec.title}: {job.counts}")
     for note in selection.notes:
         say(note)
@@ -225,18 +252,6 @@ def train(
     return path
 
 
-def _pixels(
-    store: CropStore, spec: NetworkSpec, channels: Sequence[str], device: torch.device
-) -> Pixels:
-    """Load every crop of the store in the channels that the network reads."""
-    images = np.asarray(store.arrays().images)
-    wanted = [store.channels.index(channel) for channel in channels]
-    if wanted != list(range(len(store.channels))):
-        images = images[:, wanted]
-    jitter = spec.default_windows != "centre"
-    return Pixels(images, scaling_named(spec.scaling), spec.input_size, jitter, device)
-
-
 def _begin(job: _Job) -> TrainingState:
     """Make a network with weights that the seed decides, and its optimiser."""
     with torch.random.fork_rng(devices=[]):
@@ -256,8 +271,9 @@ def _epochs(job: _Job, state: TrainingState) -> Iterator[None]:
         stage = f"{job.spec.title}, epoch {epoch + 1} of {job.options.epochs}"
         # Seeded by epoch, so that resuming repeats what would have happened.
         rng = np.random.default_rng([job.options.seed, epoch])
-        loss, score = _train_epoch(job, state, rng, epoch)
-        validation_loss, validation_score = _validate(job, state.network)
+        trained = _train_epoch(job, state, rng, epoch)
+        validated = _validate(job, state.network)
+        loss, validation_loss = trained[0], validated[0]
         if not np.isfinite([loss, validation_loss]).all():
             raise BystanderError(
                 f"{stage}: the loss is no longer finite (training {loss}, validation "
@@ -270,16 +286,16 @@ def _epochs(job: _Job, state: TrainingState) -> Iterator[None]:
         state.history.append(
             {
                 "epoch": epoch + 1,
-                "training_loss": loss,
-                "training_score": score,
-                "validation_loss": validation_loss,
-                "validation_score": validation_score,
+                **{f"training_{k}": v for k, v in zip(MEASURED, trained, strict=False)},
+                **{f"validation_{k}": v for k, v in zip(MEASURED, validated, strict=False)},
                 "seconds": round(seconds, 2),
             }
         )
         job.say(
             f"{stage}: training loss {loss:.4f}, validation loss {validation_loss:.4f}, "
-            f"{job.objective.score_name} {validation_score:.3f}, {seconds:.0f} s"
+            f"{job.objective.score_name} {validated[1]:.3f}, "
+            + (f"consistency term {validated[2]:.3f}, " if len(validated) > 2 else "")
+            + f"{seconds:.0f} s"
             + (", best so far" if state.epochs_since_best == 0 else "")
         )
         yield
@@ -287,43 +303,53 @@ def _epochs(job: _Job, state: TrainingState) -> Iterator[None]:
 
 def _train_epoch(
     job: _Job, state: TrainingState, rng: np.random.Generator, epoch: int
-) -> tuple[float, float]:
-    """Go through the training cells once; return mean loss and score."""
+) -> tuple[float, ...]:
+    """Go through the training cells once; return means of what is `MEASURED`."""
     state.network.train()
     order = rng.permutation(job.selection.training)
     batches = [rows for rows in _batches(order, job.options.batch_size) if len(rows) > 1]
-    sums = np.zeros(2)
+    found = []
     for number, rows in enumerate(batches, start=1):
         state.optimiser.zero_grad(set_to_none=True)
-        loss, score = _loss(job, state.network, rows, rng)
-        loss.backward()
+        losses = _losses(job, state.network, rows, rng)
+        losses[0].backward()
         state.optimiser.step()
-        sums += np.array([float(loss.detach()), score]) * len(rows)
+        found.append(losses.detach())
         done = epoch * len(batches) + number
         job.progress(f"training {job.spec.title}", done, job.options.epochs * len(batches))
-    mean = sums / sum(map(len, batches))
-    return float(mean[0]), float(mean[1])
+    return _means(found, batches)
 
 
 @torch.inference_mode()
-def _validate(job: _Job, network: LayeredNetwork) -> tuple[float, float]:
-    """Return mean loss and score on the validation cells, without augmentation."""
+def _validate(job: _Job, network: LayeredNetwork) -> tuple[float, ...]:
+    """Return means of what is `MEASURED` on the validation cells, without augmentation."""
     network.eval()
-    sums = np.zeros(2)
-    for rows in _batches(job.selection.validation, VALIDATION_BATCH):
-        loss, score = _loss(job, network, rows, None)
-        sums += np.array([float(loss), score]) * len(rows)
-    mean = sums / len(job.selection.validation)
-    return float(mean[0]), float(mean[1])
+    batches = list(_batches(job.selection.validation, VALIDATION_BATCH))
+    return _means([_losses(job, network, rows, None) for rows in batches], batches)
 
 
-def _loss(
+def _losses(
     job: _Job, network: LayeredNetwork, rows: Rows, rng: np.random.Generator | None
-) -> tuple[Tensor, float]:
-    """Compute the objective's loss and score in the chosen precision."""
+) -> Tensor:
+    """Compute what is `MEASURED` in the chosen precision, as one tensor."""
     dtype = getattr(torch, job.options.precision)
     with torch.autocast(job.pixels.device.type, dtype, enabled=dtype != torch.float32):
-        return job.objective.loss(network, job.pixels, job.selection, rows, rng)
+        found = job.objective.loss(network, job.pixels, job.selection, rows, rng, job.consistency)
+    if found.consistency is None:
+        return torch.stack((found.loss, found.score))
+    loss = found.loss + job.consistency.weight * found.consistency
+    return torch.stack((loss, found.score, found.consistency.detach()))
+
+
+def _means(found: list[Tensor], batches: list[Rows]) -> tuple[float, ...]:
+    """Average over cells what was found batch by batch.
+
+    Numbers are fetched from the device once an epoch: to wait for each would leave a GPU idle.
+    """
+    sums = np.zeros(len(found[0]))
+    for values, rows in zip(torch.stack(found).tolist(), batches, strict=True):
+        sums += np.array(values) * len(rows)
+    return tuple((sums / sum(map(len, batches))).tolist())
 
 
 def _batches(rows: Rows, size: int) -> Iterator[Rows]:
@@ -346,7 +372,11 @@ def _draft_card(
     """Make the card, without the weights' hash and the notes on the result."""
     spec = network_spec(model)
     cells = store.cells.iloc[selection.training]
-    command = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in asdict(options).items())
+    command = " ".join(
+        f"--{k.replace('_', '-')} {','.join(v) if isinstance(v, list) else v}"
+        for k, v in options.chosen().items()
+        if v != []
+    )
     if channels != spec.channels:
         command += f" --channels {','.join(channels)}"
     return make_card(
@@ -363,6 +393,7 @@ def _draft_card(
             f"{len(cells)} {'simulated ' if store.simulated else ''}cells of "
             f"{cells['protein'].nunique()} proteins in {cells['field'].nunique()} fields of "
             f"{store.path.name} (store {store.fingerprint})"
+            + (f", {options.way.words}" if options.way.changes else "")
         ),
         simulated=store.simulated,
         license=license,
@@ -377,7 +408,7 @@ def _finish(job: _Job, state: TrainingState, out: Path, dtype: str) -> Path:
         out / f"{job.card.name}.history.json",
         {
             "configuration": job.configuration,
-            "options": asdict(job.options),
+            "options": job.options.chosen(),
             "training_cells": len(job.selection.training),
             "validation_cells": len(job.selection.validation),
             "left_out": job.selection.left_out,
@@ -394,8 +425,24 @@ def _finish(job: _Job, state: TrainingState, out: Path, dtype: str) -> Path:
     card = replace(
         job.card,
         sha256=write_weights(out / job.card.weights, state.best, dtype),
-        notes=" ".join((f"Cells: {job.counts}", result, *job.selection.notes)),
+        notes=" ".join(
+            (f"Cells: {job.counts}", *_on_backgrounds(job), result, *job.selection.notes)
+        ),
     )
     path = out / f"{card.name}.toml"
     save_card(card, path)
     return path
+
+
+def _on_backgrounds(job: _Job) -> tuple[str, ...]:
+    """Say in sentences, for the card, what cells stood on in training; nothing if as imaged."""
+    options, way = job.options, job.options.way
+    if not way.changes:
+        return ()
+    share = f" (share {options.swap_share:g})" if way.mixed else ""
+    where = ", donors from its own side of the split" if way.donors else ""
+    said = f"Backgrounds: {options.background}{share}, paste {options.paste}{where}."
+    if not options.consistency:
+        return (said,)
+    layers = ", ".join(job.consistency.layers)
+    return said, f"Consistency: weight {options.consistency:g} at {layers}."

@@ -11,7 +11,8 @@ from compute.errors import BusyError, BystanderError, ChangedError, InputError, 
 from compute.models.embedder import load_model
 from compute.models.networks import NETWORKS
 from compute.models.scaling import SCALINGS
-from compute.models.training.objectives import OBJECTIVES, Pixels, partners, turned, windows
+from compute.models.training.crops import Changes, Pixels, rearranged
+from compute.models.training.objectives import OBJECTIVES, partners
 from compute.models.training.select_cells import hold_out, select_cells
 from compute.models.training.train import train
 from compute.models.weights import read_weights
@@ -222,17 +223,27 @@ def test_partners_are_others_of_the_same_field():
 
 def test_symmetries_are_the_squares_eight():
     image = torch.arange(16.0).reshape(1, 1, 4, 4)
-    found = turned(image.expand(8, 1, 4, 4), np.arange(8))
+    found = rearranged(image.expand(8, 1, 4, 4), Changes(np.arange(8), np.zeros((2, 8), int)), 4)
     assert len({tuple(one.flatten().tolist()) for one in found}) == 8
     assert torch.equal(found[0], image[0])
     assert torch.equal(found.flatten(1).sort().values[3], image.flatten())
 
 
-def test_windows_are_cut_where_asked():
-    images = torch.rand(3, 2, 10, 10)
-    found = windows(images, np.array([[0, 2, 4], [4, 1, 0]]), 6)
-    for i, (top, left) in enumerate([(0, 4), (2, 1), (4, 0)]):
-        assert torch.equal(found[i], images[i, :, top : top + 6, left : left + 6])
+def one_by_one(images, changes, side):
+    """Turn, flip and cut one image after the other."""
+    found = []
+    for image, code, (top, left) in zip(images, changes.codes, changes.offsets.T, strict=True):
+        turned = image.rot90(int(code) & 3, dims=(-2, -1))
+        turned = turned.flip(-1) if code & 4 else turned
+        found.append(turned[:, top : top + side, left : left + side])
+    return torch.stack(found)
+
+
+def test_images_are_turned_then_cut_where_asked():
+    rng = np.random.default_rng(7)
+    images = torch.rand(40, 2, 10, 10)
+    changes = Changes(rng.integers(0, 8, 40), rng.integers(0, 5, (2, 40)))
+    assert torch.equal(rearranged(images, changes, 6), one_by_one(images, changes, 6))
 
 
 def test_crops_are_scaled_then_cut():
@@ -241,6 +252,9 @@ def test_crops_are_scaled_then_cut():
     expected = SCALINGS["deeploc"](torch.from_numpy(raw[[2, 0]].astype(np.float32)))
     assert torch.equal(pixels.crops(np.array([2, 0])), expected[:, :, 2:62, 2:62])
     shifted = pixels.crops(np.array([2, 0]), np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    drawn = Changes(rng.integers(0, 8, 2), rng.integers(0, 4, (2, 2), endpoint=True))
+    assert torch.equal(shifted, one_by_one(expected, drawn, 60))
     assert shifted.shape == (2, 2, 60, 60)
     assert shifted.is_contiguous(memory_format=torch.channels_last)
 
