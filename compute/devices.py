@@ -5,9 +5,11 @@ Layer: knows devices, nothing of crops or models. No files.
 
 import os
 from collections.abc import Callable
-from typing import Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from compute.errors import BystanderError, UsageError
@@ -182,6 +184,16 @@ class Transfer:
             return tensor
 
         tensors.moved(record_use)
+
+
+def copied(array: NDArray[Any], device: torch.device) -> Tensor:
+    """Copy a small array to a device, without waiting for what a GPU still computes.
+
+    `Tensor.to` alone waits, and the GPU is idle until the next batch is ready; CUDA has read memory
+    that is not pinned when the call returns. On the CPU the tensor shares the array's memory.
+    """
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    return tensor.to(device, non_blocking=device.type == "cuda")
 
 
 def out_of_memory(error: RuntimeError) -> bool:

@@ -27,6 +27,7 @@ from compute.backgrounds.compose import in_single, join_on_device
 from compute.backgrounds.config import HARMONISE, PASTE, WITH_GLOW
 from compute.backgrounds.glow import GLOW, HALO, NEAREST, STEEPS, glow_by_distance
 from compute.backgrounds.harmonise import Scales, measure
+from compute.devices import copied
 from compute.errors import unknown_value
 from compute.hashing import Stream, mix
 from compute.images.distance import UNREACHED
@@ -128,7 +129,7 @@ class PreparedCells:
 
     def _moved(self, array: NDArray[Any]) -> Tensor:
         """Copy an array to the device."""
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+        return copied(array, self.device)
 
     def _factors(
         self, rows: NDArray[np.int64], donor: NDArray[np.int64]

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from compute.backgrounds.compose import in_single
 from compute.backgrounds.prepared import DONOR, PreparedCells
+from compute.devices import copied
 from compute.models.scaling import Scaling
 from compute.models.training.donors import BackgroundDraws
 from compute.models.training.select_cells import Rows
@@ -141,8 +142,8 @@ class Pixels:
     def raw(self, rows: Rows) -> Tensor:
         """Return raw crops as imaged, N×C×H×W float32 on the device."""
         if self.kept is not None:
-            return in_single(self.kept.index_select(0, torch.from_numpy(rows).to(self.device)))
-        return torch.from_numpy(self.images[rows].astype(np.float32)).to(self.device)
+            return in_single(self.kept.index_select(0, copied(rows, self.device)))
+        return copied(self.images[rows].astype(np.float32), self.device)
 
     def changes(self, count: int, rng: np.random.Generator | None) -> Changes:
         """Draw how crops are turned, flipped and cut; None changes nothing and cuts the centre."""
@@ -200,7 +201,7 @@ class Pixels:
         pairs = None
         if number == 2:
             differ = (behind[0] != behind[1]) | ((behind[0] == DONOR) & (donor[0] != donor[1]))
-            pairs = torch.from_numpy(differ).to(self.device)
+            pairs = copied(differ, self.device)
         return Views(
             self.finished(raw, changes), np.tile(rows, number), pairs,
             rearranged(mask, changes, self.input_size), self, changes,
@@ -233,9 +234,7 @@ def rearranged(images: Tensor, changes: Changes, side: int) -> Tensor:
         N×C×S×S.
     """
     length, device = images.shape[-1], images.device
-    codes, offsets = (
-        torch.from_numpy(part).to(device) for part in (changes.codes, changes.offsets)
-    )
+    codes, offsets = copied(changes.codes, device), copied(changes.offsets, device)
     step = torch.arange(side, device=device)
     row, column = (offsets[:, :, None] + step)[..., None].unbind()
     row, column = row.expand(-1, -1, side), column.transpose(1, 2).expand(-1, side, -1)

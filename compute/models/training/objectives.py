@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from compute.devices import copied
 from compute.errors import InputError
 from compute.models.networks.blocks import LayeredNetwork
 from compute.models.training.consistency import Consistency
@@ -145,7 +146,7 @@ class Naming:
         """Compute mean cross-entropy (nats) and accuracy; see `Objective.loss`."""
         views = pixels.views(rows, rng, 2 if consistency.weight else 1)
         found = network.features(views.images, (network.output, *consistency.layers))
-        target = torch.from_numpy(selection.target[views.rows]).to(pixels.device)
+        target = copied(selection.target[views.rows], pixels.device)
         logits = found[network.output]
         right = (logits.detach().argmax(dim=1) == target).float().mean()
         return Losses(F.cross_entropy(logits, target), right, _term(consistency, found, views))
