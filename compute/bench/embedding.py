@@ -29,7 +29,7 @@ from compute.storage.paths import RunPaths
 from compute.storage.run_directory import begin
 from compute.store.reader import CropStore
 
-SHARDS = {"cpu": 4, "cuda": 24, "mps": 24}
+SHARDS = {"cpu": 4, "cuda": 8, "mps": 8}
 """Shards that are embedded in a round where no number is asked for: some thousands of crops."""
 
 LEAST_SHARE = {"cpu": 0.85, "cuda": 0.7, "mps": 0.7}
