@@ -225,7 +225,7 @@ def test_each_background_is_what_it_says(store, background):
 def test_two_views_of_a_cell_are_turned_alike(store):
     pixels, selection = loaded(store, "paired_cell", "swap", consistency=1.0)
     rows = selection.training[:12]
-    views = pixels.views(rows, np.random.default_rng(1), 2)
+    views = pixels.views(rows, np.random.default_rng(1), 2, as_imaged=True)
     assert views.pairs.all()
     assert np.array_equal(views.rows, np.tile(rows, 2))
     first, second = views.mask.chunk(2)
@@ -463,7 +463,7 @@ def test_what_is_painted_is_the_same_on_any_background(store):
     for share in (0.001, 1.0):
         pixels, selection = loaded(store, "paired_cell", "swap", swap_share=share)
         rows = selection.validation
-        views = pixels.views(rows, None)
+        views = pixels.views(rows, None, as_imaged=True)
         found.append((views.as_imaged, views.mask, views.images))
     assert torch.equal(found[0][0], found[1][0])
     assert torch.equal(found[0][1], found[1][1])
