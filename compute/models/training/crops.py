@@ -5,7 +5,6 @@ drawn by `compute.models.training.donors`, and put behind it by `compute.backgro
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -62,23 +61,16 @@ class Views:
     mask
         Where backgrounds are changed: the cells' masks, bool, V·n×1×S×S; None, the default, where
         crops stay as imaged.
-    pixels, changes
-        What `as_imaged` is made from; None, the default, where crops stay as imaged.
+    as_imaged
+        The same crops on their own backgrounds, scaled by themselves, V·n×C×S×S; None, the default,
+        where that was not asked for or crops stay as imaged.
     """
 
     images: Tensor
     rows: Rows
     pairs: Tensor | None = None
     mask: Tensor | None = None
-    pixels: "Pixels | None" = None
-    changes: Changes | None = None
-
-    @cached_property
-    def as_imaged(self) -> Tensor:
-        """The same crops on their own backgrounds, scaled by themselves, V·n×C×S×S."""
-        if self.pixels is None or self.changes is None:
-            return self.images
-        return self.pixels.finished(self.pixels.raw(self.rows), self.changes)
+    as_imaged: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -177,7 +169,13 @@ class Pixels:
         """
         return self.finished(self.raw(rows), self.changes(len(rows), rng))
 
-    def views(self, rows: Rows, rng: np.random.Generator | None, number: int = 1) -> Views:
+    def views(
+        self,
+        rows: Rows,
+        rng: np.random.Generator | None,
+        number: int = 1,
+        as_imaged: bool = False,
+    ) -> Views:
         """Return what the network sees of some cells, each on the backgrounds drawn for it.
 
         Parameters
@@ -188,6 +186,8 @@ class Pixels:
             Source of all that is random; None for cells of the validation side.
         number
             How often each cell is seen, 1 (the default) or 2: turned and cut in the same way.
+        as_imaged
+            Whether the crops on their own backgrounds are wanted beside them; False by default.
         """
         side = self.validation if rng is None else self.training
         if side is None:
@@ -202,10 +202,12 @@ class Pixels:
         if number == 2:
             differ = (behind[0] != behind[1]) | ((behind[0] == DONOR) & (donor[0] != donor[1]))
             pairs = copied(differ, self.device)
-        return Views(
-            self.finished(raw, changes), np.tile(rows, number), pairs,
-            rearranged(mask, changes, self.input_size), self, changes,
-        )  # fmt: skip
+        own = None
+        if as_imaged:
+            own = self.finished(side.cells.own(again).to(self.device), changes)
+        images = self.finished(raw, changes)
+        moved = rearranged(mask, changes, self.input_size)
+        return Views(images, np.tile(rows, number), pairs, moved, own)
 
 
 def fits(size: int, device: torch.device) -> bool:

@@ -212,12 +212,13 @@ class Painting:
         side = selection.validation if rng is None else selection.training
         number = 2 if consistency.weight else 1
         source = pixels.views(rows, rng, number)
-        target = pixels.views(partners(rows, side, selection.field, rng), rng, number)
+        other = partners(rows, side, selection.field, rng)
+        target = pixels.views(other, rng, number, as_imaged=True)
         marker = target.images[:, 1:].contiguous(memory_format=torch.channels_last)
         layers = (network.output, *consistency.layers)
         found = network.features(source.images, layers, marker)
         predicted = found[network.output]
-        if target.mask is None:
+        if target.mask is None or target.as_imaged is None:
             painted = target.images[:, :1]
             loss = F.mse_loss(predicted, painted)
             variance = painted.var(dim=(1, 2, 3), correction=0).mean().clamp(min=1e-12)

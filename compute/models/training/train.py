@@ -117,8 +117,8 @@ def train(
     """Train a network and write its weights, card and history.
 
     Every crop of the store is held in memory, in the store's dtype: 16 KiB per cell of two
-    channels of 64×64 uint16, so 1.6 GB for 100,000 cells; three times as much where they stand on
-    other backgrounds, which are made once, before the first epoch. Donors are of the same side of
+    channels of 64×64 uint16, so 1.6 GB for 100,000 cells; 56 KiB where they stand on other
+    backgrounds, which are made once, before the first epoch. Donors are of the same side of
     the split as the cell. On a GPU all of that lies in its memory where it fits in half of what is
     free.
 

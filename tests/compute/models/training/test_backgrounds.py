@@ -1,6 +1,7 @@
 """Training that ignores the background: where donors come from, what is compared, what it cures."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -103,14 +104,14 @@ def same(a, b):
     return sorted(a) == sorted(b) and all(torch.equal(a[key], b[key]) for key in a)
 
 
-def loaded(store, network, background, consistency=0.0, **more):
+def loaded(store, network, background, consistency=0.0, device="cpu", **more):
     """Load what a training would."""
     opened, spec = CropStore(store), network_spec(network)
     options = TrainingOptions(background=background, consistency=consistency, **more)
     objective = OBJECTIVES[spec.objective]
     selection = select_cells(opened.cells, opened.localizations, objective, 0)
-    device = torch.device("cpu")
-    return load_pixels(opened, spec, spec.channels, selection, options, device), selection
+    place = torch.device(device)
+    return load_pixels(opened, spec, spec.channels, selection, options, place), selection
 
 
 # What cells stand on
@@ -190,7 +191,7 @@ def test_the_share_is_that_of_all_views(share, views):
         assert behind.shape == donor.shape == (views, 4000)
         assert (behind == DONOR).mean() == pytest.approx(share, abs=0.02)
         if views == 2 and share >= 0.5:
-            assert ((behind[0] != behind[1]) | (donor[0] != donor[1])).mean() > 0.999
+            assert ((behind[0] != behind[1]) | (donor[0] != donor[1])).mean() > 0.99
 
 
 def test_validation_draws_follow_the_cell_whatever_the_batch():
@@ -224,7 +225,7 @@ def test_each_background_is_what_it_says(store, background):
 def test_two_views_of_a_cell_are_turned_alike(store):
     pixels, selection = loaded(store, "paired_cell", "swap", consistency=1.0)
     rows = selection.training[:12]
-    views = pixels.views(rows, np.random.default_rng(1), 2)
+    views = pixels.views(rows, np.random.default_rng(1), 2, as_imaged=True)
     assert views.pairs.all()
     assert np.array_equal(views.rows, np.tile(rows, 2))
     first, second = views.mask.chunk(2)
@@ -392,7 +393,7 @@ def test_the_gradient_draws_a_cells_embeddings_together():
         term = background_share(first, second, pairs)
         (gradient,) = torch.autograd.grad(term, first)
         first = (first - 3 * gradient).detach().requires_grad_()
-    assert float(background_share(first, second, pairs)) < 0.02
+    assert float(background_share(first.detach(), second, pairs)) < 0.02
 
 
 def test_maps_are_compared_as_the_card_pools_them():
@@ -452,8 +453,8 @@ def test_the_paired_task_paints_the_targets_own_pixels(store, background):
     if background == "keep":
         assert (touched > 0.98).all()
         return
-    area = np.mean([disc(32, 32, 10).mean()])
-    assert torch.allclose(touched, torch.full((10,), float(area)), atol=0.01)
+    area = float(disc(32, 32, 10).mean())
+    assert torch.allclose(touched, torch.full((10,), area), atol=0.01)
 
 
 def test_what_is_painted_is_the_same_on_any_background(store):
@@ -462,7 +463,7 @@ def test_what_is_painted_is_the_same_on_any_background(store):
     for share in (0.001, 1.0):
         pixels, selection = loaded(store, "paired_cell", "swap", swap_share=share)
         rows = selection.validation
-        views = pixels.views(rows, None)
+        views = pixels.views(rows, None, as_imaged=True)
         found.append((views.as_imaged, views.mask, views.images))
     assert torch.equal(found[0][0], found[1][0])
     assert torch.equal(found[0][1], found[1][1])
@@ -513,7 +514,7 @@ def test_swapped_backgrounds_cure_what_neighbours_teach(tmp_path):
     """In this store neighbours tell the class better than the cell; both tell it."""
     made = make_store(tmp_path / "train", fields=14, seed=1)
     judged = make_store(tmp_path / "judge", fields=5, seed=2)
-    options = {"width": 0.1, "epochs": 6, "batch_size": 16, "seed": 1, "patience": 6}
+    options = {"width": 0.1, "epochs": 8, "batch_size": 8, "seed": 1, "patience": 8}
     plain = own_accuracy(train("deeploc", made, tmp_path / "plain", **options), judged, 0)
     swapped = train("deeploc", made, tmp_path / "swap", **options, background="swap")
     robust = own_accuracy(swapped, judged, 0)
@@ -523,5 +524,29 @@ def test_swapped_backgrounds_cure_what_neighbours_teach(tmp_path):
     assert robust[0] - robust[1] < 0.5 * (plain[0] - plain[1])
 
 
-def test_only_a_gpu_keeps_pixels():
+# Where pixels lie
+
+
+def test_only_a_gpu_keeps_pixels(store):
     assert not fits(1, torch.device("cpu"))
+    pixels, selection = loaded(store, "deeploc", "keep")
+    assert pixels.kept is None
+    bits = torch.from_numpy(pixels.images.view(np.int16))
+    rows = selection.training[[5, 0, 3]]
+    assert torch.equal(replace(pixels, kept=bits).raw(rows), pixels.raw(rows))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU of NVIDIA's")
+@pytest.mark.parametrize("background", TRAINING_BACKGROUNDS)
+def test_a_gpu_sees_the_crops_that_a_cpu_sees(store, background):
+    found = []
+    for device in ("cpu", "cuda"):
+        consistency = float(TRAINING_BACKGROUNDS[background].mixed)
+        pixels, selection = loaded(store, "deeploc", background, consistency, device=device)
+        views = pixels.views(selection.training, np.random.default_rng(0), 1 + int(consistency))
+        found.append(views.images.cpu())
+        if device == "cuda":
+            raw = pixels.kept if pixels.training is None else pixels.training.cells.pixels
+            assert raw is not None
+            assert raw.device.type == "cuda"
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-4)
