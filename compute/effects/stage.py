@@ -79,6 +79,7 @@ def summarise(
     truth: pd.DataFrame | None = None,
     embed: EmbedConfig = ONCE,
     seeds: Mapping[str, Sequence[str]] | None = None,
+    own: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Write every summary table that is not there yet.
 
@@ -103,6 +104,8 @@ def summarise(
         How trials were composed and read, and read again; by default once, and scaled by the crop.
     seeds
         Models that are one network trained from several seeds, by its name; none by default.
+    own
+        Classes that a model's own head can answer with, by model; by default none was asked.
 
     Raises
     ------
@@ -113,7 +116,9 @@ def summarise(
         _copy(run, name, models, conditions)
     if all(run.summary(name).is_file() for name in MADE):
         return
-    stage = _Stage(run, cells, table, models, conditions, config, truth, embed, seeds or {})
+    stage = _Stage(
+        run, cells, table, models, conditions, config, truth, embed, seeds or {}, own or {}
+    )  # fmt: skip
     stage.gather(progress)
     for name, tables in stage.tables():
         expected = schema.SUMMARY_TABLES[name]
@@ -145,8 +150,9 @@ class _Stage:
         truth: pd.DataFrame | None,
         embed: EmbedConfig,
         seeds: Mapping[str, Sequence[str]],
+        own: Mapping[str, Sequence[str]],
     ) -> None:
-        self.seeds = seeds
+        self.seeds, self.own = seeds, own
         self.run, self.cells, self.table, self.config = run, cells, table, config
         self.models, self.conditions = models, conditions
         self.composed = [c for c in schema.COMPOSED if c in conditions]
@@ -179,7 +185,7 @@ class _Stage:
                 self.cells.classes, self.protein, self.names, self.units, self.cells.donor_units,
                 self.composed, self._temperatures(model), self.prior, self.views, doses,
                 self.embed.normalisation == LOCKED, self.config.seed, self.truth,
-                {c: self._nulls(model, c) for c in self.composed},
+                {c: self._nulls(model, c) for c in self.composed}, self._answerable(model),
             )  # fmt: skip
             donors = self.cells.donor_units
             found = gatherer.gather(
@@ -209,6 +215,10 @@ class _Stage:
         names = self.proteins.to_pylist()
         return lambda protein, cell: found.null(names[protein], cell)
 
+    def _answerable(self, model: str) -> NDArray[np.bool_]:
+        """Return which classes the model's own head can answer with, shape (K,)."""
+        return np.isin(self.names, list(self.own.get(model, self.names)))
+
     def _temperatures(self, model: str) -> dict[Protocol, float]:
         """Fit a temperature for each protocol on the unaltered crops of tested cells.
 
@@ -229,7 +239,10 @@ class _Stage:
                     mix(self.config.seed, Stream.CALIBRATION_CELLS, cell) % np.uint64(known)
                     < FIT_CELLS
                 )
-                some = answers.cells((of[cell] >= 0) & drawn)
+                asked = (of[cell] >= 0) & drawn
+                if protocol is Protocol.OWN:
+                    asked &= self._answerable(model)[self.cells.classes[cell]]
+                some = answers.cells(asked)
                 parts.setdefault(protocol, []).append(
                     (some.probabilities, self.cells.classes[some.cell[some.position]])
                 )
