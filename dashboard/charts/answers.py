@@ -67,8 +67,8 @@ def flips(table: pd.DataFrame, *, own: bool = False) -> Chart:
         panels.append(_by_condition(model, conditions, layers, "Share of trials", (0, 1.05 * top)))
     of = "of the model itself" if own else "of the multi-class probe"
     caption = (
-        f"Answers {of} on each new background beside the same cell's unaltered one, as a share of all trials. {_directions()} {wording.unit_note(table)} "
-        f"{sample_size(table)}"
+        f"Answers {of} on each new background beside the same cell's unaltered one, as a share of "
+        f"all trials. {_directions()} {wording.unit_note(table)} {sample_size(table)}"
     )
     return Chart("flips", flips_title(table), caption, tuple(panels))
 
