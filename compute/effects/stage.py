@@ -274,15 +274,16 @@ class _Stage:
         doses: Mapping[tuple[Condition, Dose], NDArray[np.float64]],
     ) -> None:
         """Collect the rows that come from one model's sums, and its tallies for `_effects`."""
-        if not found.sums:
-            return
-        answered = np.any([sums.n[:, 0] > 0 for sums in found.sums.values()], axis=0)
-        units = self.units.take(answered)
-        drawn = self._draws(units.classes)
+        asked: dict[Protocol, tuple[NDArray[np.bool_], Units, Resampling]] = {}
         for protocol in Protocol:
             mine = {c: sums for (p, c), sums in found.sums.items() if p is protocol}
             if not mine:
                 continue
+            # A head may lack a class, whose cells are then not asked about.
+            answered = np.any([sums.n[:, 0] > 0 for sums in mine.values()], axis=0)
+            units = self.units.take(answered)
+            drawn = self._draws(units.classes)
+            asked[protocol] = answered, units, drawn
             n = np.stack([sums.n[answered] for sums in mine.values()])
             tallies = Tallies(
                 np.stack([sums.right[answered] for sums in mine.values()]), n, units.classes,
@@ -316,6 +317,7 @@ class _Stage:
                     self._add("backgrounds", key, grid)
             self._steps(model, protocol, found, units, answered)
         for (protocol, condition), worst in found.worst.items():
+            answered, units, drawn = asked[protocol]
             key = {"model": model, "protocol": str(protocol), "condition": str(condition)}
             self._add("worst_case", key, worst_rows(worst[answered], units, drawn, self.names))
         for (protocol, condition, dose), by_bin in found.doses.items():
@@ -324,8 +326,10 @@ class _Stage:
                 "measure": str(dose),
             }  # fmt: skip
             ends = doses[condition, dose]
+            answered, units, drawn = asked[protocol]
             self._add("dose", key, dose_rows(by_bin[answered], ends, units, drawn, self.names))
         for condition, readings in found.readings.items():
+            answered, units, drawn = asked[Protocol.FROZEN]
             parts = rescaling_rows(
                 readings.right[answered], readings.n[answered, 0], units, drawn, self.names
             )
