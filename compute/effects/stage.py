@@ -117,7 +117,7 @@ def summarise(
     if all(run.summary(name).is_file() for name in MADE):
         return
     stage = _Stage(
-        run, cells, table, models, conditions, config, truth, embed, seeds or {}, own or {}
+        run, cells, table, models, conditions, config, truth, embed, seeds or {}, own
     )  # fmt: skip
     stage.gather(progress)
     for name, tables in stage.tables():
@@ -150,9 +150,9 @@ class _Stage:
         truth: pd.DataFrame | None,
         embed: EmbedConfig,
         seeds: Mapping[str, Sequence[str]],
-        own: Mapping[str, Sequence[str]],
+        own: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        self.seeds, self.own = seeds, own
+        self.seeds, self.own = seeds, own or {}
         self.run, self.cells, self.table, self.config = run, cells, table, config
         self.models, self.conditions = models, conditions
         self.composed = [c for c in schema.COMPOSED if c in conditions]

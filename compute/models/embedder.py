@@ -283,9 +283,9 @@ class Embedder:
         Tensor
             N×`width` float32, on the model's device: the embedding, then what `OwnAnswer.of` gives.
         """
-        scaled = self.scale(images, reference)
         if self.own is None:
-            return self.forward(scaled, precision, scene)
+            return self(images, reference, precision, scene)
+        scaled = self.scale(images, reference)
         return torch.cat(self._forward(scaled, precision, scene, self.own), dim=1)
 
     def look_up(self, trials: NDArray[np.int64]) -> Tensor:

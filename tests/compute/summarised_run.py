@@ -113,7 +113,10 @@ def write_embeddings(run, path, trials, vectors, own=None):
     if own is not None:
         said = own(trials)
         left = np.full((len(said), 1), 0.25)
-        vectors, classes = np.concatenate([vectors, said, left], 1).astype(np.float32), said.shape[1]
+        vectors, classes = (
+            np.concatenate([vectors, said, left], 1).astype(np.float32),
+            said.shape[1],
+        )
     expected = schema.embeddings_schema(dimension, classes)
     run.write(path, embeddings_table(trials, vectors, dimension), expected)
 

@@ -1,4 +1,4 @@
-"""The protocol `own` in every table: a made head that answers from the background by a known amount.
+"""The protocol `own` in every table: a made head that answers from the background at a known rate.
 
 The head of model `one` says the class of the background in half of the trials on another class, and
 the cell's own class otherwise; it has no name for the last class. Model `two` has no head.

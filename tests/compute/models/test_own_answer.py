@@ -1,4 +1,4 @@
-"""A model's own answer: how its head's classes become a store's, and that it costs no second pass."""
+"""A model's own answer: how its head's classes become a store's, and that one pass will do."""
 
 import math
 from dataclasses import replace
@@ -132,7 +132,8 @@ def test_a_store_that_a_model_was_trained_on_is_said():
         "factory:make:net", **said, scaling="none", classes=["ER", "Golgi"], head="output"
     )
     own = own_answer(made, STORE, dict, "92f12904e3e5e666")
-    assert own.trained_here and "it was trained on this store" in str(own)
+    assert own.trained_here
+    assert "it was trained on this store" in str(own)
     assert not own_answer(made, STORE, dict, "0123456789abcdef").trained_here
 
 
@@ -232,7 +233,9 @@ def test_deeploc_averages_probabilities_over_its_windows(tmp_path):
     assert torch.allclose(found[:, : model.dimension], model(crops), atol=1e-6)
     with torch.inference_mode():
         windows = [part for [part], _ in model.inputs(model.scale(crops))]
-        expected = np.mean([naive(model.network(part).double().numpy(), own) for part in windows], 0)
+        expected = np.mean(
+            [naive(model.network(part).double().numpy(), own) for part in windows], 0
+        )
     assert len(windows) == 5
     assert np.allclose(found[:, model.dimension :], expected, atol=1e-5)
 
