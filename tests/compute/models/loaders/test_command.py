@@ -474,7 +474,8 @@ def test_a_program_answers_for_its_head_in_the_same_batch(tmp_path, loaded):
         "    answers.write_batch(pa.record_batch([rows, *said], schema))\n"
         "    sys.stdout.flush()\n"
     )
-    found = program(tmp_path, then, head, classes=["x", "y"], head="classes", scaling="none")
+    found = program(tmp_path, then, head, classes=["x", "y"])
+    found = replace(found, card=replace(found.card, head="classes"))
     own = OwnAnswer("classes", "logits", ("x", "y"), (1, 0), ("y", "x"), BY_NAME)
     given = crops()
     model = loaded(replace(found, own=own))
