@@ -11,7 +11,7 @@ import streamlit as st
 
 from compute.errors import BystanderError
 from compute.schema import PROBES, Aggregation, Probe, Protocol
-from dashboard import cache, theme
+from dashboard import cache, theme, wording
 from dashboard.queries import accuracy
 from dashboard.queries.open_runs import Broken, Library, Run, open_library
 from dashboard.server import access, launch
@@ -24,6 +24,7 @@ VIEWS = Path(__file__).resolve().parent / "views"
 PROTOCOL_TITLES = {
     Protocol.REFIT: "Refit in each condition",
     Protocol.FROZEN: "Fitted once, then frozen",
+    Protocol.OWN: "None: the model's own answer",
 }
 PROBE_TITLES = {probe: spec.title for probe, spec in PROBES.items()}
 LAYOUT = """
@@ -107,7 +108,8 @@ def _choose(run: Run) -> shared.Shared:
         _offered(known, "protocol", Protocol),
         PROTOCOL_TITLES,
         "Refit: what information remains under a condition. Frozen: what happens to a model "
-        "that is in use.",
+        "that is in use. The model's own answer: what its own last layer says, as a lab that uses "
+        "the model gets it.",
     )
     probe = _one(
         "Task",
@@ -125,7 +127,9 @@ def _choose(run: Run) -> shared.Shared:
         AGGREGATION_TITLES,
         "How pair tests are averaged into one number.",
     )
-    models = tuple(theme.models_in_order(run.models))
+    models = tuple(theme.models_in_order(run.models_under(protocol)))
+    if note := wording.without_head([m for m in run.models if m not in models]):
+        st.caption(note)
     if len(models) > 1:
         marks = theme.model_marks(models)
         models = selections.several(

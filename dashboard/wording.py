@@ -2,6 +2,7 @@
 
 import functools
 from collections import namedtuple
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -203,7 +204,7 @@ def drop_finding(table: pd.DataFrame) -> str:
     )
 
 
-def equivalence_finding(table: pd.DataFrame) -> str:
+def equivalence_finding(table: pd.DataFrame, *, own: bool = False) -> str:
     """Return sentences on which drops are shown to be negligible; empty without such tests.
 
     A model is called robust under a condition only where every probe of the run says so, within the
@@ -214,6 +215,8 @@ def equivalence_finding(table: pd.DataFrame) -> str:
     table
         From `queries.accuracy.equivalence`. Only the test supports the claim: a small drop whose
         interval is wide is not called robust.
+    own
+        Whether the answers are the models' own, which no probe gives; False by default.
     """
     rows = table[table["condition"].isin(SWAPS)]
     if rows["p_equivalence_holm"].isna().all():
@@ -225,6 +228,7 @@ def equivalence_finding(table: pd.DataFrame) -> str:
     probes = list(dict.fromkeys(rows["probe"]))
     every = "every probe" if len(probes) > 1 else "the only probe"
     named = f"{every} of this run ({', '.join(_by(probe) for probe in probes)})"
+    named = "the model's own answer" if own else named
     agreed: dict[str, list[str]] = {}
     split: list[tuple[float, str]] = []
     worst, first = 0.0, None
@@ -260,6 +264,15 @@ def equivalence_finding(table: pd.DataFrame) -> str:
         more = f"; and on {count(left, 'other pair')}" if left > 0 else ""
         said += f" The probes disagree on {'; '.join(largest[:SPLIT])}{more}."
     return said
+
+
+def without_head(models: Sequence[str]) -> str:
+    """Say in a sentence which models have no own answer; empty where all have one."""
+    if not models:
+        return ""
+    names = " and ".join(model_title(name, short=True) for name in models)
+    have, their = ("have", "their") if len(models) > 1 else ("has", "its")
+    return f"{names} {have} no last layer that names these classes, so no answer of {their} own."
 
 
 def _by(probe: str) -> str:

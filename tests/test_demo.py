@@ -6,7 +6,7 @@ import pytest
 from compute.models.card_files import builtin_cards, load_card
 from compute.runs.demo import EVALUATION
 from compute.runs.describe import check_path
-from compute.schema import Protocol
+from compute.schema import FITTED
 from compute.shipped import DEMO_RUN, WEIGHTS
 from compute.simulation.config import SimulationConfig
 from compute.simulation.proteome import draw_proteome
@@ -128,7 +128,7 @@ def check_findings(run) -> None:
     check_folds_and_donors(run)
     check_steps(run)
     found = gaps(run)
-    assert len(found) == len(NETWORKS) * len(Protocol)
+    assert len(found) == len(NETWORKS) * len(FITTED)
     assert (found["ci_low"] > 0).all(), found
 
 

@@ -49,7 +49,7 @@ def report(
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="One or more run directories.")],
     condition: Annotated[str, typer.Option(help="Whose drop is compared.")] = "different",
-    protocol: Annotated[str | None, typer.Option(help="refit or frozen.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="refit, frozen or own.")] = None,
     probe: Annotated[str | None, typer.Option(help="pair, multiclass, knn and so on.")] = None,
     aggregation: Annotated[str | None, typer.Option(help="all or published.")] = None,
     sort: Annotated[

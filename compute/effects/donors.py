@@ -136,9 +136,13 @@ def donor_seen(run: RunDirectory, cells: Cells) -> Seen:
 
 
 def with_donor_seen(rows: pd.DataFrame, seen: Seen) -> pd.DataFrame:
-    """Add the column `donor_seen` to rows of `ACCURACY` or `EFFECTS`, in place, and return them."""
+    """Add the column `donor_seen` to rows of `ACCURACY` or `EFFECTS`, in place, and return them.
+
+    Under `own` no probe was fitted, and which proteins the model has seen is not known.
+    """
     if len(rows):
         names = rows["localization"].astype(object).where(rows["localization"].notna(), None)
         keys = zip(rows["probe"], rows["condition"], names, strict=True)
         rows["donor_seen"] = [seen.get(key, np.nan) for key in keys]
+        rows.loc[rows["protocol"] == str(Protocol.OWN), "donor_seen"] = np.nan
     return rows

@@ -160,6 +160,9 @@ class Gatherer:
         True proportions, on simulated cells; else None.
     nulls
         For each condition, the null of a protein's shift under `refit`.
+    answerable
+        Under `own`, which classes the model's head can answer with, shape (K,): cells of the others
+        have no right answer, so they are in no accuracy. None, the default, for all.
     """
 
     classes: NDArray[np.int64]
@@ -176,6 +179,7 @@ class Gatherer:
     seed: int
     truth: Truth | None
     nulls: Mapping[Condition, Nulls]
+    answerable: NDArray[np.bool_] | None = None
 
     def gather(
         self, blocks: Iterable[Block], progress: Callable[[int], None] = lambda protein: None
@@ -214,7 +218,7 @@ class Gatherer:
     def _protocol(self, found: Gathered, block: Block, protocol: Protocol, before: Answers) -> None:
         """Add one protocol's answers of one block."""
         by_cell = self._by_cell(before)
-        tested = before.cells(self.units.of[before.cell] >= 0)
+        tested = self._tested(before, protocol)
         floors = NoiseFloors()
         if protocol is Protocol.FROZEN:
             if found.variation is None:
@@ -234,7 +238,7 @@ class Gatherer:
                 shifts = found.shifts.setdefault(key, empty)
                 refitted = protocol is Protocol.REFIT
                 shifts.add(same, moved, floors, self.nulls[condition] if refitted else None)
-            mine = after.cells(self.units.of[after.cell] >= 0)
+            mine = self._tested(after, protocol)
             if len(mine.cell) == 0:
                 continue
             self._add(self._sums(found, key), tested, mine, condition, block.background)
@@ -349,7 +353,7 @@ class Gatherer:
             return
         again = [a for a, view in zip(there, views, strict=True) if view.reading is not None]
         first = again[0] if again else there[0]
-        first = first.cells(self.units.of[first.cell] >= 0)
+        first = self._tested(first, protocol)
         if len(first.cell) == 0:
             return
         position = first.position
@@ -394,7 +398,7 @@ class Gatherer:
         first, second
             Answers to both readings; of the first also other trials.
         """
-        second = second.cells(self.units.of[second.cell] >= 0)
+        second = self._tested(second, Protocol.FROZEN)
         if len(second.cell) == 0:
             return
         first = first.trials(_places(first.trial, second.trial, "trial"))
@@ -410,6 +414,14 @@ class Gatherer:
         add(sums.n, unit, 0, weight)
         for column, answer in enumerate(answers):
             add(sums.right, unit, column, weight * (answer == own))
+
+    def _tested(self, answers: Answers, protocol: Protocol) -> Answers:
+        """Choose the cells that are in accuracies."""
+        chosen = self.units.of[answers.cell] >= 0
+        if protocol is Protocol.OWN and self.answerable is not None:
+            # Cells that are not tested may be of no class, −1.
+            chosen &= self.answerable[self.classes[answers.cell]]
+        return answers.cells(chosen)
 
     def _by_cell(self, answers: Answers) -> CellAnswers:
         """Average answers by cell."""

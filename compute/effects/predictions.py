@@ -29,7 +29,7 @@ BATCH = 8192
 """Rows that are decoded at a time."""
 
 BLOCK = 8192
-"""Rows of unaltered predictions, of both protocols, after which a block ends where its last protein
+"""Rows of unaltered predictions, of all protocols, after which a block ends where its last protein
 does."""
 
 DOSE_TRIALS = 500_000

@@ -79,6 +79,7 @@ def summarise(
     truth: pd.DataFrame | None = None,
     embed: EmbedConfig = ONCE,
     seeds: Mapping[str, Sequence[str]] | None = None,
+    own: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Write every summary table that is not there yet.
 
@@ -103,6 +104,8 @@ def summarise(
         How trials were composed and read, and read again; by default once, and scaled by the crop.
     seeds
         Models that are one network trained from several seeds, by its name; none by default.
+    own
+        Classes that a model's own head can answer with, by model; by default none was asked.
 
     Raises
     ------
@@ -113,7 +116,9 @@ def summarise(
         _copy(run, name, models, conditions)
     if all(run.summary(name).is_file() for name in MADE):
         return
-    stage = _Stage(run, cells, table, models, conditions, config, truth, embed, seeds or {})
+    stage = _Stage(
+        run, cells, table, models, conditions, config, truth, embed, seeds or {}, own
+    )  # fmt: skip
     stage.gather(progress)
     for name, tables in stage.tables():
         expected = schema.SUMMARY_TABLES[name]
@@ -145,8 +150,9 @@ class _Stage:
         truth: pd.DataFrame | None,
         embed: EmbedConfig,
         seeds: Mapping[str, Sequence[str]],
+        own: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        self.seeds = seeds
+        self.seeds, self.own = seeds, own or {}
         self.run, self.cells, self.table, self.config = run, cells, table, config
         self.models, self.conditions = models, conditions
         self.composed = [c for c in schema.COMPOSED if c in conditions]
@@ -179,7 +185,7 @@ class _Stage:
                 self.cells.classes, self.protein, self.names, self.units, self.cells.donor_units,
                 self.composed, self._temperatures(model), self.prior, self.views, doses,
                 self.embed.normalisation == LOCKED, self.config.seed, self.truth,
-                {c: self._nulls(model, c) for c in self.composed},
+                {c: self._nulls(model, c) for c in self.composed}, self._answerable(model),
             )  # fmt: skip
             donors = self.cells.donor_units
             found = gatherer.gather(
@@ -209,6 +215,10 @@ class _Stage:
         names = self.proteins.to_pylist()
         return lambda protein, cell: found.null(names[protein], cell)
 
+    def _answerable(self, model: str) -> NDArray[np.bool_]:
+        """Return which classes the model's own head can answer with, shape (K,)."""
+        return np.isin(self.names, list(self.own.get(model, self.names)))
+
     def _temperatures(self, model: str) -> dict[Protocol, float]:
         """Fit a temperature for each protocol on the unaltered crops of tested cells.
 
@@ -229,7 +239,10 @@ class _Stage:
                     mix(self.config.seed, Stream.CALIBRATION_CELLS, cell) % np.uint64(known)
                     < FIT_CELLS
                 )
-                some = answers.cells((of[cell] >= 0) & drawn)
+                asked = (of[cell] >= 0) & drawn
+                if protocol is Protocol.OWN:
+                    asked &= self._answerable(model)[self.cells.classes[cell]]
+                some = answers.cells(asked)
                 parts.setdefault(protocol, []).append(
                     (some.probabilities, self.cells.classes[some.cell[some.position]])
                 )
@@ -261,15 +274,16 @@ class _Stage:
         doses: Mapping[tuple[Condition, Dose], NDArray[np.float64]],
     ) -> None:
         """Collect the rows that come from one model's sums, and its tallies for `_effects`."""
-        if not found.sums:
-            return
-        answered = np.any([sums.n[:, 0] > 0 for sums in found.sums.values()], axis=0)
-        units = self.units.take(answered)
-        drawn = self._draws(units.classes)
+        asked: dict[Protocol, tuple[NDArray[np.bool_], Units, Resampling]] = {}
         for protocol in Protocol:
             mine = {c: sums for (p, c), sums in found.sums.items() if p is protocol}
             if not mine:
                 continue
+            # A head may lack a class, whose cells are then not asked about.
+            answered = np.any([sums.n[:, 0] > 0 for sums in mine.values()], axis=0)
+            units = self.units.take(answered)
+            drawn = self._draws(units.classes)
+            asked[protocol] = answered, units, drawn
             n = np.stack([sums.n[answered] for sums in mine.values()])
             tallies = Tallies(
                 np.stack([sums.right[answered] for sums in mine.values()]), n, units.classes,
@@ -303,6 +317,7 @@ class _Stage:
                     self._add("backgrounds", key, grid)
             self._steps(model, protocol, found, units, answered)
         for (protocol, condition), worst in found.worst.items():
+            answered, units, drawn = asked[protocol]
             key = {"model": model, "protocol": str(protocol), "condition": str(condition)}
             self._add("worst_case", key, worst_rows(worst[answered], units, drawn, self.names))
         for (protocol, condition, dose), by_bin in found.doses.items():
@@ -311,8 +326,10 @@ class _Stage:
                 "measure": str(dose),
             }  # fmt: skip
             ends = doses[condition, dose]
+            answered, units, drawn = asked[protocol]
             self._add("dose", key, dose_rows(by_bin[answered], ends, units, drawn, self.names))
         for condition, readings in found.readings.items():
+            answered, units, drawn = asked[Protocol.FROZEN]
             parts = rescaling_rows(
                 readings.right[answered], readings.n[answered, 0], units, drawn, self.names
             )

@@ -25,6 +25,8 @@ def embed_crops(
     channels: Sequence[int],
     batch_size: int,
     normalisation: str,
+    *,
+    with_own: bool = False,
 ) -> NDArray[np.float32]:
     """Embed composed crops.
 
@@ -41,18 +43,21 @@ def embed_crops(
         Crops per forward pass; 0 leaves it to the device.
     normalisation
         One of `compute.embedding.config.NORMALISATION`.
+    with_own
+        Whether the model's own answers are asked too, if it has a head; False by default.
 
     Returns
     -------
     ndarray
-        Embeddings, shape (T, D), float32.
+        Embeddings, shape (T, D), float32; with its own answers, shape (T, `model.width`).
 
     Raises
     ------
     BystanderError
         The model gave a value that is not finite.
     """
-    vectors = np.empty((len(crops.images), model.dimension), np.float32)
+    width = model.width if with_own else model.dimension
+    vectors = np.empty((len(crops.images), width), np.float32)
     picked = list(channels)
     step = BatchSize(batch_size, model.device).now
     for start in range(0, len(vectors), step):
@@ -65,7 +70,8 @@ def embed_crops(
         scene = None
         if model.needs_scene and crops.scene is not None:
             scene = crops.scene.at(rows).moved(lambda t: t.to(model.device))
-        vectors[rows] = model(images, reference, scene=scene).cpu().numpy()
+        ask = model.with_own if with_own else model
+        vectors[rows] = ask(images, reference, scene=scene).cpu().numpy()
     return finite(model, vectors)
 
 
@@ -133,17 +139,36 @@ def trials_table(
     return pa.table(columns)
 
 
-def embeddings_table(trials: pd.DataFrame, vectors: NDArray[np.float32]) -> pa.Table:
-    """Turn trials and their vectors, shape (T, D), into the `embeddings` table."""
-    return pa.table(
-        {
-            "trial": pa.array(trials["trial"].to_numpy()),
-            "cell": pa.array(trials["cell"].to_numpy()),
-            "condition": _texts(trials["condition"]),
-            "embedding": pa.FixedSizeListArray.from_arrays(
-                pa.array(vectors.ravel()), vectors.shape[1]
-            ),
-        }
+def embeddings_table(
+    trials: pd.DataFrame, vectors: NDArray[np.float32], dimension: int | None = None
+) -> pa.Table:
+    """Turn trials and their vectors into the `embeddings` table.
+
+    Parameters
+    ----------
+    trials
+        T rows.
+    vectors
+        Embeddings, then the model's own answers if it has any, shape (T, D) or (T, D + K + 1).
+    dimension
+        D; by default all columns are embeddings.
+    """
+    parts = np.split(vectors, [dimension or vectors.shape[1], vectors.shape[1] - 1], axis=1)
+    columns = {
+        "trial": pa.array(trials["trial"].to_numpy()),
+        "cell": pa.array(trials["cell"].to_numpy()),
+        "condition": _texts(trials["condition"]),
+        "embedding": _lists(parts[0]),
+    }
+    if dimension is not None and vectors.shape[1] > dimension:
+        columns |= {"own": _lists(parts[1]), "own_left_out": pa.array(parts[2][:, 0])}
+    return pa.table(columns)
+
+
+def _lists(rows: NDArray[np.float32]) -> pa.FixedSizeListArray:
+    """Turn an array into a column of lists of the same length."""
+    return pa.FixedSizeListArray.from_arrays(
+        pa.array(np.ascontiguousarray(rows).ravel()), rows.shape[1]
     )
 
 

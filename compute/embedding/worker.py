@@ -76,8 +76,8 @@ class _Shard:
     arrived
         The event that says so, for `compute.devices.Transfer.wait`.
     vectors, locked
-        By model, filled batch by batch: embeddings of all crops, shape (T + L, D), and those with
-        the other normalisation, shape (S + L, D).
+        By model, filled batch by batch: embeddings of all crops, and its own answers if it has any,
+        shape (T + L, W), and those with the other normalisation, shape (S + L, W).
     """
 
     number: int
@@ -270,7 +270,7 @@ class ShardWorker:
         moved, arrived = self._transfer.send(inputs)
 
         def empty(rows: int) -> dict[str, Tensor]:
-            return {m.name: torch.empty((rows, m.dimension), device=self._device) for m in missing}
+            return {m.name: torch.empty((rows, m.width), device=self._device) for m in missing}
 
         return _Shard(
             number, trials, centre, scaled, again, missing, moved, arrived,
@@ -320,19 +320,19 @@ class ShardWorker:
         for model in shard.missing:
             if model.answers is not None:
                 numbers = shard.trials["trial"].to_numpy()[rows]
-                shard.vectors[model.name][rows] = torch.from_numpy(model.answers.of(numbers))
+                shard.vectors[model.name][rows] = model.look_up(numbers)
                 continue
             picked = self._channels[model.name]
             own, whole = pick_channels(images, picked), pick_channels(centre, picked)
             scene = None
             if model.needs_scene and inputs.scene is not None:
                 scene = inputs.scene.at(rows)
-            shard.vectors[model.name][rows] = model(
+            shard.vectors[model.name][rows] = model.with_own(
                 own, whole if locked else None, config.precision, scene
             )
             if len(again):
                 other = None if locked else whole
-                shard.locked[model.name][first:last] = model(
+                shard.locked[model.name][first:last] = model.with_own(
                     own[again], other, config.precision, None if scene is None else scene.at(again)
                 )
 
@@ -366,7 +366,9 @@ class ShardWorker:
             for name, rows, vectors in found:
                 path = run.part(name, shard.number, model.name)
                 if not path.is_file():
-                    table = embeddings_table(rows, finite(model, vectors.cpu().numpy()))
-                    run.write(path, table, schema.embeddings_schema(model.dimension))
+                    numbers = finite(model, vectors.cpu().numpy())
+                    table = embeddings_table(rows, numbers, model.dimension)
+                    classes = len(model.own.names) if model.own else 0
+                    run.write(path, table, schema.embeddings_schema(model.dimension, classes))
         with self._counting:
             self.embedded += len(trials)

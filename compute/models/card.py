@@ -16,6 +16,7 @@ from typing import Any
 
 from compute.errors import InputError, UsageError, unknown_value
 from compute.models.networks import DEFAULT_POOLING, NetworkSpec
+from compute.models.own_answer import NO_HEAD, check_head
 from compute.models.recipe import (
     CHANNEL_USES,
     FITS,
@@ -100,6 +101,14 @@ class ModelCard:
         Tokens before those of patches; −1, the default, where the network says it itself.
     classes
         Names of the network's outputs, in order; empty, the default, for one that has no classes.
+    head
+        Layer that gives these outputs, so that the model's own answer is asked; empty, the default,
+        for the source's own, if it has one; `compute.models.own_answer.NO_HEAD` not to ask it.
+    head_gives
+        Key of `compute.models.own_answer.GIVES`; empty, the default, as is usual of the source.
+    own_classes
+        Which of `classes` stands for which class of the store, in pairs; empty, the default, to
+        find that out by name.
     command
         Program and arguments that answer over a pipe; empty, the default, where the source is not
         ``"command"``.
@@ -146,6 +155,9 @@ class ModelCard:
     layers: tuple[str, ...] = ()
     prefix_tokens: int = -1
     classes: tuple[str, ...] = ()
+    head: str = ""
+    head_gives: str = ""
+    own_classes: tuple[tuple[str, str], ...] = ()
     command: tuple[str, ...] = ()
     revision: str = ""
     publication: str = ""
@@ -186,6 +198,7 @@ class ModelCard:
             _check_built_in(self, spec)
         _check_sizes(self)
         _check_scaling(self)
+        check_head(self)
         if self.kind.by_scene:
             _check_raw(self)
 
@@ -250,13 +263,19 @@ class ModelCard:
         return replace(self, size=self.size or size, crop_pixel_size=known, channels=read)
 
     def each_layer(self) -> "list[ModelCard]":
-        """Return a card for each of its `layers`, named after them; itself where it has none."""
+        """Return a card for each of its `layers`, named after them; itself where it has none.
+
+        The first keeps the head, whose answer is the same whatever layer is looked at.
+        """
         if not self.layers:
             return [self]
-        return [
+        cards = [
             replace(self, name=f"{self.name}.{_plain(layer)}", layer=layer, layers=())
             for layer in self.layers
         ]
+        if self.classes:
+            cards[1:] = [replace(card, head=NO_HEAD, own_classes=()) for card in cards[1:]]
+        return cards
 
 
 _DECIDING = (
@@ -280,6 +299,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30
 
 
+def _is_pair(value: tuple[Any, ...]) -> bool:
+    return len(value) == 2 and all(isinstance(item, str) and item for item in value)
+
+
 _TYPES: dict[Any, _Type] = {
     str: _Type(lambda v: isinstance(v, str), "text", '"…"'),
     bool: _Type(lambda v: isinstance(v, bool), "true or false", "true or false"),
@@ -289,6 +312,11 @@ _TYPES: dict[Any, _Type] = {
         lambda v: isinstance(v, tuple) and all(isinstance(i, str) and i for i in v),
         "a list of names",
         '["…", "…"]',
+    ),
+    tuple[tuple[str, str], ...]: _Type(
+        lambda v: isinstance(v, tuple) and all(isinstance(p, tuple) and _is_pair(p) for p in v),
+        "a table of names",
+        '{ "…" = "…" }',
     ),
     tuple[float, ...]: _Type(
         lambda v: isinstance(v, tuple) and all(map(_is_number, v)),
@@ -330,7 +358,9 @@ def make_card(source: str, **values: Any) -> ModelCard:
             raise InputError(
                 f"Model card: unknown entry {key!r}.{hint}", f"Allowed: {', '.join(names)}."
             )
-    given = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    if isinstance(values.get("own_classes"), Mapping):
+        given["own_classes"] = tuple(values["own_classes"].items())
     layers = given.get("layers")
     complete: dict[str, Any] = {**source_defaults(source), **given, "source": source}
     if isinstance(layers, tuple) and layers and "layer" not in given:

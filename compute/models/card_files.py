@@ -13,6 +13,7 @@ from compute.errors import BystanderError, InputError, UsageError, unknown_value
 from compute.models.baselines.names import MEASURED, is_baseline, split_untrained, untrained_name
 from compute.models.card import ModelCard, make_card, source_defaults
 from compute.models.networks import NETWORKS
+from compute.models.own_answer import OwnAnswer
 from compute.models.sources import (
     BUILT_IN,
     SOURCES,
@@ -37,11 +38,15 @@ class FoundModel:
         Folder of its weights; None where it has no file.
     trusted
         Whether foreign code that it brings may run; False by default.
+    own
+        How its head answers with the classes of the store that it is bound to; None, the default,
+        where it has none, or is bound to no store.
     """
 
     card: ModelCard
     folder: Path | None = None
     trusted: bool = False
+    own: OwnAnswer | None = None
 
     @property
     def name(self) -> str:
@@ -234,7 +239,8 @@ def _untrained(text: str) -> ModelCard:
         architecture(source)
         return replace(
             card, name=untrained_name(card.name, seed), source=source, seed=seed,
-            weights="", sha256="", created_by="", notes="", license="",
+            weights="", sha256="", created_by="", notes="", license="", head="", head_gives="",
+            own_classes=(),
             **{key: SOURCES[UNTRAINED].defaults[key] for key in ("trained_on", "simulated")},
         )  # fmt: skip
     kind, colon, name = of.partition(":")
@@ -290,7 +296,12 @@ def source_words(card: ModelCard) -> str:
 
 
 def toml(value: object) -> str:
-    """Return one value as TOML; JSON's texts are TOML's, but for the delete character."""
+    """Return one value as TOML; JSON's texts are TOML's, but for the delete character.
+
+    Pairs are a table.
+    """
+    if isinstance(value, tuple) and value and all(isinstance(item, tuple) for item in value):
+        return "{ " + ", ".join(f"{toml(name)} = {toml(item)}" for name, item in value) + " }"
     if isinstance(value, tuple):
         return "[" + ", ".join(map(toml, value)) + "]"
     if isinstance(value, bool):

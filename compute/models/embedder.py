@@ -6,11 +6,13 @@ Layer: loads a found model; from then on tensors in, tensors out. Cards themselv
 
 import copy
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from compute.backgrounds.scene import Scene
@@ -20,8 +22,15 @@ from compute.models.card import ModelCard
 from compute.models.card_files import FoundModel, find_model, source_words
 from compute.models.loaders.answers import Answers
 from compute.models.loaders.behaviour import check_behaviour, trial_crops
-from compute.models.loaders.network import HookedModule, Network, SceneReader, told
+from compute.models.loaders.network import (
+    HookedModule,
+    Network,
+    SceneReader,
+    told,
+    with_head,
+)
 from compute.models.networks.blocks import LayeredNetwork
+from compute.models.own_answer import OwnAnswer
 from compute.models.precision import PRECISIONS
 from compute.models.readable import corners
 from compute.models.recipe import (
@@ -49,6 +58,8 @@ class Embedder:
         raw crops with their scene. The caller must not use it again.
     device
         Where it computes; the CPU by default.
+    own
+        How its head answers with a store's classes; None, the default, where it is not asked.
 
     Raises
     ------
@@ -62,8 +73,9 @@ class Embedder:
         card: ModelCard,
         network: Network | SceneReader,
         device: torch.device | str = "cpu",
+        own: OwnAnswer | None = None,
     ) -> None:
-        self.card = card
+        self.card, self.own = card, own
         self.device = torch.device(device)
         if self.device.type == "cuda":
             # TF32 would round float32 to 10 bits; bfloat16 can be asked for instead.
@@ -71,8 +83,10 @@ class Embedder:
             torch.backends.cuda.matmul.allow_tf32 = False
         self._network = network
         self._layer: Callable[[Tensor, str], Tensor]
+        self._both: Callable[[Tensor, str, str], tuple[Tensor, Tensor]]
         if not isinstance(network, SceneReader):
             self._layer = network.forward_to
+            self._both = partial(with_head, network)
         numbers = {name: getattr(card, name) for name in PARAMETERS.get(card.scaling, ())}
         self._scale = scaling_named(card.scaling, **numbers)
         self._compiled = self.device.type == "cpu" and card.scaling in scaling_compiled.SCALERS
@@ -132,6 +146,11 @@ class Embedder:
         return found.shape[1]
 
     @property
+    def width(self) -> int:
+        """Numbers that `with_own` gives of a crop: `dimension`, and those of its own answer."""
+        return self.dimension + (len(self.own.names) + 1 if self.own else 0)
+
+    @property
     def answers(self) -> Answers | None:
         """The table that it looks its answers up in; None where it computes them."""
         return self._network if isinstance(self._network, Answers) else None
@@ -169,11 +188,45 @@ class Embedder:
                 "Give --precision float32, or run it apart from the others.",
             )
 
+    def check_head(self) -> None:
+        """Refuse a head that does not give a number for each of the card's classes.
+
+        Raises
+        ------
+        UsageError
+            There is no such part.
+        InputError
+            It gives something else, or cannot be had in one pass with the embedding.
+        """
+        if self.own is None:
+            return
+        if self.answers is not None:
+            if self.answers.dimension != len(self.own.head):
+                raise InputError(
+                    f"Model {self.name!r} answers {self.answers.dimension} numbers, and its card "
+                    f"names {len(self.own.head)} classes.",
+                    'Correct `classes` in its card, or write head = "none".',
+                )
+            return
+        card = self.card
+        what = f"Model {card.name!r}: its head {self.own.layer!r}, given {self._given()},"
+        with told(what, "Check `head` and `classes` in its card."):
+            blank = torch.zeros(2, len(card.channels), card.size, card.size, device=self.device)
+            whole = torch.ones(2, card.size, card.size, dtype=torch.bool, device=self.device)
+            self.with_own(blank, scene=Scene(whole, ~whole) if self.needs_scene else None)
+
     def compile(self) -> None:
         """Have PyTorch compile the network at its first use, which pays on GPUs."""
         # Of other networks a layer may end the computation by force, which cannot be compiled.
         if isinstance(self._network, LayeredNetwork):
             self._layer = torch.compile(self._network.forward_to)
+            features = torch.compile(self._network.forward_several)
+
+            def both(images: Tensor, layer: str, head: str) -> tuple[Tensor, Tensor]:
+                found = features(images, (layer, head))
+                return found[layer], found[head]
+
+            self._both = both
 
     @torch.inference_mode()
     def __call__(
@@ -212,6 +265,43 @@ class Embedder:
             It needs a scene, which was not given.
         """
         return self.forward(self.scale(images, reference), precision, scene)
+
+    @torch.inference_mode()
+    def with_own(
+        self,
+        images: Tensor,
+        reference: Tensor | None = None,
+        precision: str = "float32",
+        scene: Scene | None = None,
+    ) -> Tensor:
+        """Embed crops and ask the model's own answer, in one pass; arguments as in `__call__`.
+
+        Of several windows or passes the probabilities are averaged.
+
+        Returns
+        -------
+        Tensor
+            N×`width` float32, on the model's device: the embedding, then what `OwnAnswer.of` gives.
+        """
+        if self.own is None:
+            return self(images, reference, precision, scene)
+        scaled = self.scale(images, reference)
+        return torch.cat(self._forward(scaled, precision, scene, self.own), dim=1)
+
+    def look_up(self, trials: NDArray[np.int64]) -> Tensor:
+        """Return what `with_own` would give of trials whose answers were given elsewhere.
+
+        Raises
+        ------
+        UsageError
+            It computes its answers.
+        InputError
+            There is none to one of the trials.
+        """
+        if self.answers is None:
+            raise UsageError(f"Model {self.name!r} is no table.", "Give it crops.")
+        found = torch.from_numpy(self.answers.of(trials))
+        return found if self.own is None else torch.cat([found, self.own.of(found)], dim=1)
 
     @torch.inference_mode()
     def scale(self, images: Tensor, reference: Tensor | None = None) -> Tensor:
@@ -279,6 +369,13 @@ class Embedder:
         InputError
             It needs a scene, which was not given.
         """
+        [embedding] = self._forward(scaled, precision, scene)
+        return embedding
+
+    def _forward(
+        self, scaled: Tensor, precision: str, scene: Scene | None, own: OwnAnswer | None = None
+    ) -> list[Tensor]:
+        """Embed crops, and ask the model's own answer if that is given."""
         self.check_precision(precision)
         if scene is None and self.needs_scene:
             raise InputError(
@@ -286,16 +383,19 @@ class Embedder:
                 "Give the crops' scene (`compose(…, with_scene=True)`).",
             )
         if isinstance(self._network, SceneReader) and scene is not None:
-            return self._network.read(scaled, scene).to(self.device)
+            return [self._network.read(scaled, scene).to(self.device)]
         mask = scene.mask if scene is not None and self.needs_scene else None
-        total: Tensor | None = None
+        total = list[Tensor]()
         for window, seen in self.inputs(scaled, mask):
-            joined = [self._one(part, seen, precision) for part in window]
-            embedding = joined[0] if len(joined) == 1 else self._joined(joined)
-            total = embedding if total is None else total + embedding
-        if total is None:
+            parts = [self._one(part, seen, precision, own) for part in window]
+            joined, *said = map(list, zip(*parts, strict=True))
+            found = [joined[0] if len(joined) == 1 else self._joined(joined)]
+            found += [torch.stack(answers).mean(0) for answers in said]
+            total = [a + b for a, b in zip(total, found, strict=True)] if total else found
+        if not total:
             raise UsageError(f"Model {self.name!r} has no windows.", "Correct its card.")
-        return total / len(self._windows) if len(self._windows) > 1 else total
+        many = len(self._windows)
+        return [each / many for each in total] if many > 1 else total
 
     def inputs(
         self, scaled: Tensor, mask: Tensor | None = None
@@ -336,15 +436,22 @@ class Embedder:
                 given = [each / deviation.to(each.dtype) for each in given]
             yield given, seen[0][:, 0] if seen else None
 
-    def _one(self, images: Tensor, mask: Tensor | None, precision: str) -> Tensor:
-        """Embed what the network gets in one pass."""
+    def _one(
+        self, images: Tensor, mask: Tensor | None, precision: str, own: OwnAnswer | None
+    ) -> tuple[Tensor, ...]:
+        """Embed what the network gets in one pass, and ask its own answer if that is given."""
+        said = None
         with torch.autocast(
             self.device.type, getattr(torch, precision), enabled=precision != "float32"
         ):
-            found = self._layer(images, self.card.layer)
+            if own is None:
+                found = self._layer(images, self.card.layer)
+            else:
+                found, said = self._both(images, self.card.layer, own.layer)
         if precision != "float32":
             found = found.float()
-        return pool(found, self.card.pooling, self._prefix, mask)
+        embedding = pool(found, self.card.pooling, self._prefix, mask)
+        return (embedding,) if own is None or said is None else (embedding, own.of(said))
 
     def _joined(self, embeddings: list[Tensor]) -> Tensor:
         """Average the embeddings of several passes, or join them."""
@@ -449,13 +556,16 @@ def load_model(
     load = getattr(import_module(module), function)
     where = torch.device(device)
     network = load(model, where)
-    embedder = Embedder(card, network, where)
+    embedder = Embedder(card, network, where, model.own)
     _ = embedder.dimension  # A network that does not take the crops is refused here.
+    embedder.check_head()
     if not (built_in(card.source) is not None or kind.by_scene or embedder.answers is not None):
         crops = trial_crops(len(card.channels), card.size).to(where)
         kept = check_behaviour(
             f"Model {card.name!r}",
-            lambda some: embedder(some, scene=_whole(some) if embedder.needs_scene else None),
+            lambda some: embedder.with_own(
+                some, scene=_whole(some) if embedder.needs_scene else None
+            ),
             crops,
             embedder.module,
         )

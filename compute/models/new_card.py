@@ -11,6 +11,7 @@ from typing import Any
 from compute.errors import InputError, UsageError
 from compute.models.card import ModelCard, make_card, source_defaults
 from compute.models.card_files import toml, written_fields
+from compute.models.own_answer import GIVES, NO_HEAD
 from compute.models.presets.preset import Preset
 from compute.models.presets.registry import preset_named
 from compute.models.recipe import CHANNEL_USES, FITS, INTERPOLATIONS, NO_CHANNEL, POOLINGS, WINDOWS
@@ -29,7 +30,8 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "How intensities are scaled": (
         "scaling", "percentiles", "value_range", "mean", "deviation",
     ),
-    "What serves as embedding": ("layer", "pooling", "layers", "prefix_tokens", "classes"),
+    "What serves as embedding": ("layer", "pooling", "layers", "prefix_tokens"),
+    "Its own answer": ("classes", "head", "head_gives", "own_classes"),
     "What a reader should know": ("publication", "license", "notes", "created_by"),
 }  # fmt: skip
 """Fields of a card as it is written, by heading."""
@@ -58,6 +60,9 @@ NOTES: Mapping[str, str] = {
     "layers": "several layers, each of which is a model of its own",
     "prefix_tokens": "tokens before those of patches; -1: as the network says",
     "classes": "names of its outputs, in order",
+    "head": f'layer that gives them; "{NO_HEAD}": not asked',
+    "head_gives": " | ".join(GIVES),
+    "own_classes": 'which stands for which class of the store: { "Nuclear" = "nucleus" }',
     "command": "program and arguments",
 }
 """What is written behind a field."""

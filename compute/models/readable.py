@@ -4,7 +4,7 @@ Layer: model cards and a store's header, of some stores a few pixels; no torch.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,12 +12,16 @@ from compute.errors import InputError, UsageError
 from compute.models.card import ModelCard
 from compute.models.card_files import FoundModel, Model, resolve_models
 from compute.models.networks import NetworkSpec
+from compute.models.own_answer import own_answer
 from compute.models.recipe import CHANNEL_USES, NO_CHANNEL, WINDOWS
 from compute.models.scaling import LEAST_RANGE
 from compute.store.reader import CropStore
 
 LOOKED_AT = 16
 """Crops whose range is looked at where a scaling needs one."""
+
+_STORE_DIGITS = 16
+"""Digits of a store's fingerprint by which the card of a trained network names it."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,8 @@ def bind(
     Returns
     -------
     found : list of FoundModel
-        With cards of the store's crop side and pixel size.
+        With cards of the store's crop side and pixel size, and how their heads answer with its
+        classes.
     reads : list of Reading
         What each sees of the crops.
 
@@ -123,6 +128,8 @@ def bind(
     ------
     UsageError
         A model is not known, or cannot read the store.
+    InputError
+        A card's table of classes names one that the store lacks.
     """
     found = resolve_models(models, trusted=trusted)
     reads = require_readable([model.card for model in found], store)
@@ -130,8 +137,23 @@ def bind(
 
 
 def bound_to(model: FoundModel, store: CropStore) -> FoundModel:
-    """Fit a model's card to a store's crops."""
-    return model.bound(store.size, store.pixel_size, store.channels)
+    """Fit a model's card to a store's crops, and its head to the store's classes."""
+    bound = model.bound(store.size, store.pixel_size, store.channels)
+    own = own_answer(
+        bound.card,
+        store.localizations,
+        lambda: _localized(store),
+        store.fingerprint[:_STORE_DIGITS],
+    )
+    return replace(bound, own=own)
+
+
+def _localized(store: CropStore) -> dict[str, str]:
+    """Return the class of each of a store's proteins whose cells are all of one."""
+    known = store.cells[["protein", "localization"]].drop_duplicates()
+    several = known["protein"].duplicated(keep=False)
+    known = known[~several & known["localization"].notna()]
+    return dict(zip(known["protein"].astype(str), known["localization"].astype(str), strict=True))
 
 
 def require_readable(cards: Sequence[ModelCard], store: CropStore) -> list[Reading]:

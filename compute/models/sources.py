@@ -54,6 +54,11 @@ class Source:
         What it looks at of a crop, in words; empty, the default, for its pixels.
     any_channels
         Whether a card may leave `channels` empty, for all that a store has; False by default.
+    head
+        Layer that gives the outputs that a card's `classes` name; empty, the default, where each
+        card must say it.
+    head_gives
+        Key of `compute.models.own_answer.GIVES`; ``"logits"`` by default.
     draw
         ``"module:function"`` that builds the architecture of a card with drawn weights, for
         `untrained`: it gets the found card, what stands behind its source's colon and the device.
@@ -73,6 +78,8 @@ class Source:
     blind: bool = False
     seen: str = ""
     any_channels: bool = False
+    head: str = ""
+    head_gives: str = "logits"
     draw: str = ""
 
 
@@ -99,6 +106,7 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
             _LOADERS + "built_in:load",
             files=(".safetensors",),
             needs_weights=True,
+            head="logits",
             draw=_LOADERS + "built_in:draw",
         ),
         "timm": Source(
@@ -109,6 +117,7 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
             needs_weights=True,
             extra="timm",
             defaults=MappingProxyType({**_BACKBONE, "layer": "features", "pooling": "mean"}),
+            head="output",
             draw=_LOADERS + "timm_models:draw",
         ),
         UNTRAINED: Source(
@@ -151,6 +160,8 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
             files=(".arrow",),
             needs_weights=True,
             defaults=MappingProxyType({"scaling": "none", "layer": "answer", "pooling": "mean"}),
+            head="answer",
+            head_gives="probabilities",
         ),
         # It runs foreign code only where the folder brings some, so its loader asks.
         "transformers": Source(

@@ -27,7 +27,7 @@ from compute.probes.network import Network, fit_network, one_thread
 from compute.probes.pair_tests import Crops
 from compute.probes.similarity import References
 from compute.probes.tables import influence_table
-from compute.schema import BESIDE, Condition, Probe, Protocol
+from compute.schema import BESIDE, FITTED, Condition, Probe, Protocol
 from compute.statistics.donors import DonorInfluence, DonorSums
 from compute.statistics.f1 import label_influence
 from compute.storage.run_directory import RunDirectory
@@ -195,7 +195,7 @@ class _Asked:
                      if key[0] is Probe.MULTILABEL}  # fmt: skip
 
     def _keys(self) -> list[tuple[Probe, Protocol]]:
-        return [(probe, protocol) for probe in self.probes for protocol in Protocol]
+        return [(probe, protocol) for probe in self.probes for protocol in FITTED]
 
     def ask(self, held: int) -> None:
         """Ask the cells of a fold."""
@@ -221,7 +221,7 @@ class _Asked:
     def tables(self, probe: Probe) -> dict[str, pa.Table]:
         """Return one probe's ``"scores"`` and ``"donors"``, of both protocols."""
         scores, donors = [], []
-        for protocol in Protocol:
+        for protocol in FITTED:
             if probe is Probe.MULTILABEL:
                 rows, moved = self._labels(protocol)
             else:

@@ -73,14 +73,36 @@ def shards(
     vectors : ndarray
         Their embeddings, shape (n, D).
     """
+    for trials, vectors, _ in shards_with_own(run, table, model, own=False):
+        yield trials, vectors
+
+
+def shards_with_own(
+    run: RunDirectory, table: str, model: str, *, own: bool = True
+) -> Iterator[tuple[pd.DataFrame, NDArray[np.float32], NDArray[np.float32] | None]]:
+    """Read embeddings and the model's own answers a shard at a time.
+
+    Yields
+    ------
+    trials, vectors
+        As `shards` does.
+    said : ndarray or None
+        Probabilities that the model's own head gives the store's K classes, shape (n, K); None
+        where it was not asked, or with `own` False.
+    """
     columns = ["trial", "cell", "condition", "donor", "donor_localization", "repeat"]
     for trials_file, file in zip(run.parts("trials"), run.parts(table, model), strict=True):
-        found = pq.read_table(file, partitioning=None)
+        there = pq.read_schema(file).names
+        wanted = ["trial", "embedding", *(["own"] if own and "own" in there else [])]
+        found = pq.read_table(file, columns=wanted, partitioning=None)
         trials = pq.read_table(trials_file, columns=columns, partitioning=None)
         if len(found) < len(trials):
             trials = trials.filter(pc.is_in(trials["trial"], found["trial"].combine_chunks()))
-        flat = np.asarray(found.column("embedding").combine_chunks().flatten())
-        yield trials.to_pandas(), flat.reshape(len(found), -1)
+        arrays = [
+            np.asarray(found.column(name).combine_chunks().flatten()).reshape(len(found), -1)
+            for name in wanted[1:]
+        ]
+        yield trials.to_pandas(), arrays[0], arrays[1] if len(arrays) > 1 else None
 
 
 def gather_grid(

@@ -14,7 +14,7 @@ from compute import schema
 from compute.backgrounds.plan import Plan
 from compute.embedding.config import EmbedConfig, View
 from compute.probes.cells import Cells
-from compute.probes.gather import gather_grid, shards
+from compute.probes.gather import gather_grid, shards_with_own
 from compute.probes.multiclass import Multiclass, TrainingCrops, fit_multiclass
 from compute.probes.pair_tests import CONFLICTING, HyperplanesByPair, PairScore, pair_tests
 from compute.probes.solvers import Fitting
@@ -174,12 +174,15 @@ def _answer(
     expected = schema.predictions_schema(len(cells.names))
     with ExitStack() as files:
         add = {v: files.enter_context(table_writer(path, expected)) for v, path in missing.items()}
-        for trials, vectors in shards(run, SECOND[reading], model):
+        for trials, vectors, own in shards_with_own(run, SECOND[reading], model):
             name = trials["condition"].to_numpy(dtype=object)
             for view in add:
                 here = name == str(view.condition)
                 both = ((Protocol.REFIT, fitted.get(view)), (Protocol.FROZEN, frozen))
                 if here.any():
                     add[view](
-                        predictions_table(cells, trials[here], vectors[here], view.condition, both)
-                    )
+                        predictions_table(
+                            cells, trials[here], vectors[here], view.condition, both,
+                            None if own is None else own[here],
+                        )
+                    )  # fmt: skip

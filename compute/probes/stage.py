@@ -24,7 +24,7 @@ from compute.hashing import Stream, mix
 from compute.probes.beside import probe_beside
 from compute.probes.cells import Cells
 from compute.probes.exchange import Exchanged, fit_exchanged
-from compute.probes.gather import GATHERED, gather_grid, groups, has_donors, shards
+from compute.probes.gather import GATHERED, gather_grid, groups, has_donors, shards_with_own
 from compute.probes.multiclass import Multiclass, TrainingCrops, fit_multiclass
 from compute.probes.pair_tests import Crops, HyperplanesByPair, PairScore, pair_tests
 from compute.probes.protein_moves import ProteinMoves
@@ -245,19 +245,22 @@ def _answer(
                 write = files.enter_context(table_writer(other, kept))
                 if exchanged := fitted.exchanged.get(condition):
                     moves[condition] = ProteinMoves(exchanged, cells.protein, write)
-        for trials, vectors in shards(run, "embeddings", model) if add else ():
+        for trials, vectors, own in shards_with_own(run, "embeddings", model) if add else ():
             name = trials["condition"].to_numpy(dtype=object)
             cell = trials["cell"].to_numpy()
-            own = name == str(Condition.UNALTERED)
+            unaltered = name == str(Condition.UNALTERED)
             for condition in add:
                 here = name == str(condition)
                 both = ((Protocol.REFIT, fitted.probes[condition]), (Protocol.FROZEN, lead))
                 if here.any():
+                    said = None if own is None else own[here]
                     add[condition](
-                        predictions_table(cells, trials[here], vectors[here], condition, both)
+                        predictions_table(cells, trials[here], vectors[here], condition, both, said)
                     )
                     if condition in moves:
-                        moves[condition].add((vectors[own], cell[own]), (vectors[here], cell[here]))
+                        moves[condition].add(
+                            (vectors[unaltered], cell[unaltered]), (vectors[here], cell[here])
+                        )
         for each in moves.values():
             each.finish()
 

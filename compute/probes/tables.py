@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from compute import schema
 from compute.probes.multiclass import Multiclass
 from compute.probes.pair_tests import PairScore
-from compute.schema import Condition, Protocol
+from compute.schema import FITTED, Condition, Protocol
 from compute.statistics.donors import DonorInfluence, DonorUnits, pair_influence
 from compute.statistics.resampling_units import Units
 from compute.statistics.sketch import BUCKETS
@@ -127,7 +127,7 @@ def tally(
     """
     k = len(names)
     frames = []
-    for protocol in Protocol:
+    for protocol in FITTED:
         chosen = [score for name, score in scores if name == protocol]
         tested = np.unique(np.concatenate([np.zeros(0, np.int64), *(s.cell for s in chosen)]))
         right, answers = np.zeros((2, len(tested), k), np.int64)
@@ -184,7 +184,7 @@ def donor_influences(views: Sequence[Sequence[tuple[str, PairScore]]], cells: Gr
         The views are not of the same trials.
     """
     frames = []
-    for protocol in Protocol:
+    for protocol in FITTED:
         chosen = [
             [score for name, score in scores if name == protocol and score.donor is not None]
             for scores in views
@@ -329,8 +329,9 @@ def predictions_table(
     vectors: NDArray[np.float32],
     condition: Condition,
     probes: Sequence[tuple[Protocol, Multiclass | None]],
+    own: NDArray[np.float32] | None = None,
 ) -> pa.Table:
-    """Let the multi-class probes answer some trials of one condition.
+    """Let the multi-class probes answer some trials of one condition, and the model itself.
 
     Parameters
     ----------
@@ -344,6 +345,9 @@ def predictions_table(
         Condition of these trials.
     probes
         The probe of each protocol; a protocol whose probe is None gets no rows.
+    own
+        Probabilities that the model's own head gives, shape (n, classes); None, the default, where
+        it was not asked.
 
     Returns
     -------
@@ -354,10 +358,10 @@ def predictions_table(
     names = np.asarray(cells.names, dtype=object)
     cell = trials["cell"].to_numpy()
     parts = []
-    for protocol, classifier in probes:
-        if classifier is None:
-            continue
-        probabilities = classifier(vectors, cell)
+    answers = [(p, fitted(vectors, cell)) for p, fitted in probes if fitted is not None]
+    if own is not None:
+        answers.append((Protocol.OWN, own))
+    for protocol, probabilities in answers:
         parts.append(
             {
                 "protein": cells.protein[cell],

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from compute.errors import InputError, UsageError
 from compute.models.card_files import Model, source_words
+from compute.models.own_answer import head_words
 from compute.models.readable import bind
 from compute.models.recipe import NO_CHANNEL
 from compute.schema import Condition
@@ -64,6 +65,8 @@ class ModelCheck:
         Speed on this device, scaling and network.
     inputs
         What the network gets of the cells, shape (n, passes, I, h, w), float32.
+    head
+        What its own head can answer with, in a sentence; empty, the default, where it has none.
     """
 
     model: str
@@ -81,6 +84,7 @@ class ModelCheck:
     sham: float
     crops_per_second: float
     inputs: NDArray[np.float32] = field(repr=False, compare=False)
+    head: str = ""
 
     @property
     def columns(self) -> list[str]:
@@ -101,6 +105,8 @@ class ModelCheck:
         """Say it in sentences; what needs to be mended comes with the way out."""
         yield f"{self.model}: {self.source}"
         yield self.reads
+        if self.head:
+            yield self.head
         for name, (low, high) in self.raw.items():
             scaled = self.scaled[name]
             yield (
@@ -213,6 +219,7 @@ def check_model(
         embedder.name, source_words(embedder.card), len(rows), vectors.shape[1], str(reads),
         raw, scaled, inputs.shape[1:], float(spread.mean()), int((spread == 0).sum()),
         repeated, together, _moved(vectors, embed(sham)), speed, inputs,
+        head_words(embedder.card, embedder.own),
     )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from compute.embedding.worker import SHARD_CELLS
 from compute.models.card import select_channels
 from compute.models.card_files import Model, builtin_cards
 from compute.models.embedder import load_model
+from compute.models.own_answer import head_words
 from compute.models.readable import bind
 from compute.probes.multiclass import C
 from compute.probes.second import step_views_of
@@ -32,7 +33,7 @@ from compute.probes.svm_folds import fit_folds
 from compute.runs.config import RunConfig
 from compute.runs.exports.identity import require_same_crops
 from compute.runs.prepare import prepare
-from compute.schema import CONDITIONS, Condition
+from compute.schema import CONDITIONS, FITTED, Condition
 from compute.store.reader import CropArrays, CropStore
 
 CALIBRATION_CROPS = 256
@@ -78,7 +79,7 @@ class Estimate:
     rejections
         What is left out, as in `run.json`.
     reads
-        What each model sees of the crops, in a sentence.
+        What each model sees of the crops, in a sentence; then what each head can answer with.
     """
 
     trials: dict[str, int]
@@ -161,17 +162,18 @@ def _estimate(
             with_scene=any(model.needs_scene for model in loaded),
         )  # fmt: skip
         composing = (time.perf_counter() - started) / len(trials) / threads
-        speed, embedding, width = {}, composing * plan.count, 0
+        speed, embedding, width, heads = {}, composing * plan.count, 0, list[str]()
         for model in loaded:
-            width += model.dimension
+            width += model.width
+            heads += [words] if (words := head_words(model.card, model.own)) else []
             if model.answers is not None:
                 speed[model.name] = math.inf
                 continue
             channels = select_channels(model.card, store.channels)
             args = (crops, channels, config.embed.batch_size, config.embed.normalisation)
-            embed_crops(model, *args)
+            embed_crops(model, *args, with_own=True)
             started = time.perf_counter()
-            embed_crops(model, *args)
+            embed_crops(model, *args, with_own=True)
             _wait(where)
             each = (time.perf_counter() - started) / len(trials)
             each = each * (1 + again) / (threads if where.type == "cpu" else 1)
@@ -190,7 +192,8 @@ def _estimate(
         int(cells.grid.sum()), len(testable), loaded[0].dimension, cells.folds.number
     )
     classes = len(store.localizations)
-    per_trial = BYTES_PER_TRIAL + 2 * len(loaded) * 3 * classes
+    answers = sum(len(FITTED) + (model.own is not None) for model in loaded)
+    per_trial = BYTES_PER_TRIAL + answers * 3 * classes
     if config.keep_embeddings:
         per_trial += 4 * width
     examples = int(min(config.examples, 1000)) * len(set(cells.protein[plan.rows]))
@@ -210,7 +213,7 @@ def _estimate(
         disk,
         work,
         plan.rejections,
-        [str(each) for each in reads],
+        [*map(str, reads), *heads],
     )
 
 

@@ -30,7 +30,14 @@ from compute.runs.example_crops import write_examples
 from compute.runs.exports.identity import require_same_crops
 from compute.runs.mosaic import write_mosaic
 from compute.runs.prepare import prepare, with_fold
-from compute.runs.provenance import describe, flagged_trials, moved_masks, plain, seen_donors
+from compute.runs.provenance import (
+    describe,
+    flagged_trials,
+    left_out,
+    moved_masks,
+    plain,
+    seen_donors,
+)
 from compute.runs.stages import embed_stage, probe_stage
 from compute.runs.training_seeds import trained_again
 from compute.storage.atomic_files import Progress, silent, write_stream
@@ -114,9 +121,14 @@ def run_store(
         "store": store.fingerprint,
         "models": {model.name: model.hash for model in loaded},
     }
+    if own := {m.name: plain(asdict(m.own)) for m in found if m.own}:
+        header["own"] = own
     for each in reads:
         if each.remarkable:
             notice(f"{each}.")
+    for bound in found:
+        if bound.own and bound.own.remarkable:
+            notice(f"{bound.name} {bound.own}.")
     details = describe(store, plan, cells, loaded, reads, config, where, name or out.resolve().name)
     with begin(out, header, details, fresh=fresh, notice=notice, progress=progress) as run:
         worked = not run.complete
@@ -187,6 +199,7 @@ class _Stages:
             run, cells, store.cells, names, conditions, config.bootstrap, self._progress,
             truth=store.truth, embed=config.embed,
             seeds=trained_again([model.card for model in self._models], config.seeds_of),
+            own={model.name: model.own.named for model in self._models if model.own},
         )  # fmt: skip
         self._lap("effects")
         write_examples(
@@ -274,6 +287,7 @@ class _Stages:
             },
             checks={
                 "pair_tests": how_fitted(run),
+                **left_out(run, self._models),
                 **run.meta.get("measured", {}),
             },
         )

@@ -22,6 +22,7 @@ from compute.backgrounds.folds import PER_FOLD, too_few
 from compute.backgrounds.plan import Plan
 from compute.models.card_files import written_fields
 from compute.models.embedder import Embedder
+from compute.models.own_answer import head_words
 from compute.models.readable import Reading
 from compute.probes.cells import Cells
 from compute.runs.config import RunConfig
@@ -66,7 +67,10 @@ def describe(
         "simulated": store.simulated,
         "localizations": store.localizations,
         "conditions": list(plan.config.conditions),
-        "protocols": [str(p) for p in schema.Protocol],
+        "protocols": [
+            *map(str, schema.FITTED),
+            *([str(schema.Protocol.OWN)] if any(model.own for model in models) else []),
+        ],
         "models": [
             {
                 "name": model.name,
@@ -74,6 +78,7 @@ def describe(
                 "dimension": model.dimension,
                 "card": plain({n: getattr(model.card, n) for n in written_fields(model.card)}),
                 "reads": str(read),
+                **_own(model),
             }
             for model, read in zip(models, reads, strict=True)
         ],
@@ -100,6 +105,44 @@ def describe(
         },
         "command": command_line(),
     }  # fmt: skip
+
+
+def _own(model: Embedder) -> dict[str, Any]:
+    """Say how a model's own head answers; nothing where it is not asked."""
+    words, own = head_words(model.card, model.own), model.own
+    if own is None:
+        return {"head": words} if words else {}
+    return {
+        "head": words,
+        "own": {
+            "layer": own.layer, "gives": own.gives, "head_classes": len(own.head),
+            "mapped": own.mapped, "by": own.by, "classes": list(own.named),
+            "trained_here": own.trained_here,
+        },
+    }  # fmt: skip
+
+
+def left_out(run: RunDirectory, models: Sequence[Embedder]) -> dict[str, Any]:
+    """Measure the share of probability that heads gave to classes that are none of the store's.
+
+    Returns
+    -------
+    dict
+        `own_left_out`, by model the mean over unaltered crops; empty where no head was asked.
+    """
+    unaltered = pc.field("condition") == str(schema.Condition.UNALTERED)
+    found = {}
+    for model in models:
+        if model.own is None:
+            continue
+        total, count = 0.0, 0
+        for file in run.parts("embeddings", model.name):
+            shares = pq.read_table(
+                file, columns=["own_left_out"], filters=unaltered, partitioning=None
+            )["own_left_out"].to_numpy()
+            total, count = total + float(shares.sum(dtype=np.float64)), count + len(shares)
+        found[model.name] = total / max(count, 1)
+    return {"own_left_out": found} if found else {}
 
 
 def describe_device(device: torch.device) -> dict[str, Any]:

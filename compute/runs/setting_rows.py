@@ -223,11 +223,16 @@ def _answers(
     mine = pc.field("protocol") == str(protocol)
     columns = ["cell", "trial", "predicted"]
     table = pq.read_table(path, columns=columns, filters=mine, partitioning=None)
+    if len(table) == 0:
+        return None
     cell, trial = (table[name].to_numpy() for name in ("cell", "trial"))
     names = pa.array(base.cells.names)
     predicted = pc.index_in(table["predicted"], names).to_numpy()
     order = np.lexsort((trial, cell))
     order = order[base.cells.units.of[cell[order]] >= 0]
+    if protocol is Protocol.OWN:
+        named = np.isin(base.cells.names, run.answerable(model))
+        order = order[named[base.cells.classes[cell[order]]]]
     right = predicted == base.cells.classes[cell]
     return _Answers(cell[order], trial[order], right[order])
 

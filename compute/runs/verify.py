@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from compute import schema
 from compute.errors import InputError
 from compute.hashing import mix
-from compute.schema import Protocol
+from compute.schema import FITTED, Protocol
 from compute.storage.atomic_files import Progress, sha256, silent
 from compute.storage.checksums import read_manifest, verify
 from compute.storage.run_directory import NAMED, RunDirectory
@@ -153,7 +153,8 @@ def _expected(run: RunDirectory) -> Iterator[tuple[Path, pa.Schema]]:
         predictions = schema.predictions_schema(len(run.localizations))
         yield from ((file, predictions) for file in run.parts("predictions", name))
         for file in run.parts("embeddings", name):
-            yield file, schema.embeddings_schema(model["dimension"])
+            classes = len(run.localizations) if "own" in model else 0
+            yield file, schema.embeddings_schema(model["dimension"], classes)
     for name in _single(run):
         yield run.summary(name), _SINGLE[name]
 
@@ -238,12 +239,13 @@ def _example_trials(run: RunDirectory) -> NDArray[np.uint64]:
 def _check_predictions(run: RunDirectory, model: str, trials: _Tally) -> int:
     """Check that every trial has one prediction of each protocol; return how many there are."""
     tally = _Tally()
+    protocols = [*FITTED, *([Protocol.OWN] if run.answerable(model) else [])]
     for file in run.parts("predictions", model):
         for rows in _read(file, ["trial", "cell", "condition", "protocol", "predicted"]):
             _known_names(run, file, rows, _NAMES)
             tally.add(rows, ("condition", "protocol"))
     for (condition,), count in trials.counts.items():
-        for protocol in Protocol:
+        for protocol in protocols:
             key = (condition, str(protocol))
             if tally.counts[key] != count:
                 raise InputError(
@@ -258,7 +260,8 @@ def _check_predictions(run: RunDirectory, model: str, trials: _Tally) -> int:
                     ANEW,
                 )
     found = sum(tally.counts.values())
-    _same_count(run, f"predictions of {model}", found, 2 * sum(trials.counts.values()))
+    each = sum(trials.counts.values())
+    _same_count(run, f"predictions of {model}", found, len(protocols) * each)
     return found
 
 
@@ -306,7 +309,7 @@ def _known_names(
         "models": [model["name"] for model in run.meta["models"]],
         "conditions": run.meta["conditions"],
         "localizations": run.localizations,
-        "protocols": [str(protocol) for protocol in Protocol],
+        "protocols": run.meta.get("protocols", [str(protocol) for protocol in FITTED]),
     }
     for column in rows.schema.names:
         values = rows.column(column)

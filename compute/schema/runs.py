@@ -49,20 +49,32 @@ def trials_schema() -> pa.Schema:
     )
 
 
-def embeddings_schema(dimension: int) -> pa.Schema:
-    """Return the columns of `embeddings` of vectors of a length: a row per trial and model."""
+def embeddings_schema(dimension: int, classes: int = 0) -> pa.Schema:
+    """Return the columns of `embeddings` of vectors of a length: a row per trial and model.
+
+    Where a model's own head answers with the store's `classes` (0, the default, where none does),
+    `own` are its probabilities of them, and `own_left_out` is the share of probability that it gave
+    to classes that stand for none of these.
+    """
+    own = [
+        pa.field("own", pa.list_(_f32, classes), nullable=False),
+        pa.field("own_left_out", _f32, nullable=False),
+    ]
     return pa.schema(
         [
             pa.field("trial", _int64, nullable=False),
             pa.field("cell", _int64, nullable=False),
             pa.field("condition", _string, nullable=False),
             pa.field("embedding", pa.list_(_f32, dimension), nullable=False),
+            *(own if classes else ()),
         ]
     )
 
 
 def predictions_schema(classes: int) -> pa.Schema:
     """Return the columns of `predictions`: a row per trial and protocol, sorted by protein.
+
+    Only a model whose head was asked has rows of the protocol `own`.
 
     `probabilities` are over `classes` classes, in the order of `localizations` in `run.json`.
     """

@@ -1,7 +1,7 @@
 """The words of the design as enums and registries: conditions, protocols, flags. No torch.
 
 A *trial* is one synthetic crop (a cell, a condition, a donor, a repeat); a *condition* is what
-stands behind the centre cell; a *protocol* is how a probe is fitted.
+stands behind the centre cell; a *protocol* is how a probe is fitted, or that none is.
 """
 
 from dataclasses import dataclass
@@ -205,16 +205,21 @@ CLAIMED = tuple(c for c, spec in CONDITIONS.items() if spec.claimed)
 
 
 class Protocol(StrEnum):
-    """How a probe is fitted."""
+    """How a probe is fitted; under `own` none is, and the model's own head answers."""
 
     REFIT = "refit"
     FROZEN = "frozen"
+    OWN = "own"
 
 
 PROTOCOLS: dict[Protocol, str] = {
     Protocol.REFIT: "fitted and tested inside each condition, as in the paper",
     Protocol.FROZEN: "fitted once on unaltered crops, tested on every condition: a model in use",
+    Protocol.OWN: "none: the model's own head answers, as it was fitted elsewhere",
 }
+
+FITTED = (Protocol.REFIT, Protocol.FROZEN)
+"""The protocols under which a probe is fitted: every model has them."""
 
 
 class Effect(StrEnum):

@@ -94,6 +94,11 @@ class RunDirectory(RunPaths):
         """Class names in the order of every `probabilities` column."""
         return list(self.meta["localizations"])
 
+    def answerable(self, model: str) -> list[str]:
+        """Return the classes that a model's own head can answer with; none if it was not asked."""
+        entries = [m for m in self.meta.get("models", []) if m["name"] == model]
+        return [name for m in entries for name in m.get("own", {}).get("classes", [])]
+
     def write(self, path: Path, table: pa.Table, expected: pa.Schema) -> None:
         """Check a table against its schema and write it atomically."""
         write_table(path, schema.check_table(table, expected, path.name))

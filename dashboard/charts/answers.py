@@ -25,13 +25,15 @@ PATTERNS: dict[str, Literal["", "/", "."]] = {
 Kind = Literal["drop", "attraction"]
 
 
-def flips(table: pd.DataFrame) -> Chart:
+def flips(table: pd.DataFrame, *, own: bool = False) -> Chart:
     """Draw the answers that change, in every direction, by condition, a panel for each model.
 
     Parameters
     ----------
     table
         From `queries.answers.flips`.
+    own
+        Whether the answers are the models' own, which no probe gives; False by default.
     """
     conditions = in_order(table["condition"].unique())
     top = float(max(table["ci_high"].max(), table["estimate"].max())) if len(table) else 0.1
@@ -63,10 +65,10 @@ def flips(table: pd.DataFrame) -> Chart:
                 )
             )
         panels.append(_by_condition(model, conditions, layers, "Share of trials", (0, 1.05 * top)))
+    of = "of the model itself" if own else "of the multi-class probe"
     caption = (
-        "Answers of the multi-class probe on each new background beside the same cell's unaltered "
-        f"one, as a share of all trials. {_directions()} {wording.unit_note(table)} "
-        f"{sample_size(table)}"
+        f"Answers {of} on each new background beside the same cell's unaltered one, as a share of "
+        f"all trials. {_directions()} {wording.unit_note(table)} {sample_size(table)}"
     )
     return Chart("flips", flips_title(table), caption, tuple(panels))
 

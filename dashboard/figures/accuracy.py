@@ -55,7 +55,9 @@ def _finding(asked: Request, table: pd.DataFrame) -> Words:
         wording.drop_finding(table),
         wording.gap_finding(asked.query(accuracy.gaps, asked.accuracy)),
         "" if all_blind else blind,
-        wording.equivalence_finding(asked.query(accuracy.equivalence, asked.accuracy)),
+        wording.equivalence_finding(
+            asked.query(accuracy.equivalence, asked.accuracy), own=asked.protocol == Protocol.OWN
+        ),
         wording.conflict_finding(table),
         wording.donors_seen(table),
     )

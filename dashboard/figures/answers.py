@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from compute.schema import Protocol
 from dashboard.charts import answers as charts
 from dashboard.charts import calibration as calibrations
 from dashboard.charts.description import Chart
@@ -36,7 +37,7 @@ FLIPS = Figure(
     "flips",
     "Answers that change",
     query=lambda asked: asked.query(answers.flips, asked.accuracy),
-    chart=lambda asked, table: charts.flips(table),
+    chart=lambda asked, table: charts.flips(table, own=asked.protocol == Protocol.OWN),
     tables=("flips",),
     absent="how answers change",
 )

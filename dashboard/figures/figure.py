@@ -214,11 +214,14 @@ class Figure(Generic[Drawn]):
                 allowed = [*self.parameters, *self.filters]
                 raise unknown_value(f"parameter of the figure {key.name}", short(name), allowed)
         usual = Filters.usual(run, *first_choice(run, ask))
+        protocol = one_of("protocol", given.get("protocol", usual.protocol), run.protocols)
+        if protocol == Protocol.OWN:
+            usual = Filters.usual(run, protocol)
         models = some_of("model", keys.split(given.get("models", "")), usual.models)
         shown = some_of("condition", keys.split(given.get("conditions", "")), usual.conditions)
         made = Request(
             run,
-            one_of("protocol", given.get("protocol", usual.protocol), [*Protocol]),
+            protocol,
             one_of("probe", given.get("probe", usual.probe), [*Probe]),
             one_of("aggregation", given.get("aggregation", usual.aggregation), [*Aggregation]),
             models or usual.models,

@@ -49,8 +49,14 @@ class Filters:
         probe: str = FIRST[1],
         aggregation: str = FIRST[2],
     ) -> "Filters":
-        """Return the filters that show every model and condition of a run."""
-        models = tuple(theme.models_in_order(run.models))
+        """Return the filters that show every model and condition of a run.
+
+        Under `own` only the models that have a head are there, and they are asked about all classes
+        at once.
+        """
+        if protocol == Protocol.OWN:
+            probe = str(Probe.MULTICLASS)
+        models = tuple(theme.models_in_order(run.models_under(protocol)))
         conditions = tuple(theme.in_order(run.conditions))
         return Filters(run, protocol, probe, aggregation, models, conditions)
 

@@ -1,7 +1,7 @@
 """What runs have in common, and what they have not, in sentences."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from compute.errors import InputError
@@ -147,6 +147,12 @@ def comparison(ask: Ask, runs: Sequence[Run]) -> Comparison:
         tuple(notes),
         tuple(left_out),
     )
+
+
+def answering(found: Comparison, protocol: str) -> Comparison:
+    """Return a comparison of only the models that have answers under a protocol."""
+    kept = tuple(e for e in found.entries if e.model in e.run.models_under(protocol))
+    return replace(found, entries=kept)
 
 
 @dataclass(frozen=True)

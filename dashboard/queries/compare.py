@@ -11,7 +11,7 @@ import pandas as pd
 from compute.schema import Condition
 from compute.statistics.config import ALPHA
 from dashboard.queries import accuracy
-from dashboard.queries.comparable_runs import Ask, Comparison, Entry
+from dashboard.queries.comparable_runs import Ask, Comparison, Entry, answering
 from dashboard.queries.filters import AccuracyFilter
 from dashboard.queries.open_runs import MissingTableError, Run
 from dashboard.queries.restricted import restricted
@@ -64,7 +64,7 @@ def leaderboard(
         conditions of drop and gap, over all classes of the run.
     """
     rows = []
-    for entry in found.entries:
+    for entry in answering(found, choice[0]).entries:
         numbers = effects_of(ask, found, entry, choice, condition)
         overall = numbers[numbers["scope"] == "overall"]
         seen = ask(entry.run, accuracy.donors_seen, _chosen(found, entry, choice, condition))

@@ -69,7 +69,7 @@ def differences(
     runs
         One run directory, or several.
     protocol, probe
-        ``"refit"`` or ``"frozen"``; ``"pair"`` or ``"multiclass"``. By default the first
+        ``"refit"``, ``"frozen"`` or ``"own"``; ``"pair"`` or ``"multiclass"``. By default the first
         combination that all runs have.
 
     Returns

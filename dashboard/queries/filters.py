@@ -75,6 +75,13 @@ def contains(text: str) -> str:
     return f"%{text}%"
 
 
+def answered_by(protocol: str) -> str:
+    """Say in a sentence whose answers are shown under a protocol."""
+    if protocol == Protocol.OWN:
+        return "The answers are the model's own: no probe was fitted."
+    return f"Probe {PROTOCOLS[Protocol(protocol)]}."
+
+
 def _conditions_words(conditions: Sequence[str]) -> str:
     return listed([CONDITIONS[Condition(name)].title.lower() for name in conditions])
 
@@ -118,11 +125,15 @@ class AccuracyFilter:
     def sentence(self) -> str:
         """Say what is shown."""
         spec, over = PROBES[Probe(self.probe)], "the mean over localizations"
+        if self.protocol == Protocol.OWN:
+            return f"Accuracy of the model's own answer, {over} that it can name. " + answered_by(
+                self.protocol
+            )
         if self.probe == Probe.PAIR:
             over = AGGREGATIONS[Aggregation(self.aggregation)]
         return (
             f"{spec.measure[:1].upper()}{spec.measure[1:]} in {spec.definition}, {over}. "
-            f"Probe {PROTOCOLS[Protocol(self.protocol)]}."
+            f"{answered_by(self.protocol)}"
         )
 
     @property
@@ -205,7 +216,7 @@ class ShiftFilter:
             some += f", {len(self.proteins):,} chosen by name"
         return (
             f"How far {model_title(self.model)}'s localizations of each protein under “{title}” "
-            f"are from those under “unaltered”{some}. Probe {PROTOCOLS[Protocol(self.protocol)]}."
+            f"are from those under “unaltered”{some}. {answered_by(self.protocol)}"
         )
 
 
@@ -257,7 +268,7 @@ class PairFilter:
         some = f" Pairs with “{self.search}” in them." if self.search else ""
         return (
             f"{model_title(self.model)}: each pair of localizations under “unaltered” and under "
-            f"“{title}”, the mean over backgrounds. Probe {PROTOCOLS[Protocol(self.protocol)]}."
+            f"“{title}”, the mean over backgrounds. {answered_by(self.protocol)}"
             f"{some}"
         )
 
@@ -357,7 +368,7 @@ class CropFilter:
             f"{total:,} cell{'s' if total != 1 else ''} with stored images"
             f"{' ' + words if words else ''}; {shown:,} on this page. "
             f"Columns: {_conditions_words(self.conditions) or 'none'}. "
-            f"Probe {PROTOCOLS[Protocol(self.protocol)]}."
+            f"{answered_by(self.protocol)}"
         )
 
 

@@ -18,7 +18,7 @@ import duckdb
 import pandas as pd
 
 from compute.errors import BystanderError, InputError, UsageError
-from compute.schema import ADDED_TABLES
+from compute.schema import ADDED_TABLES, FITTED, Protocol
 from compute.storage.atomic_files import fingerprint
 from compute.storage.paths import PER_MODEL, RUN_TABLES, RunPaths
 from compute.storage.run_directory import read_header
@@ -97,6 +97,19 @@ class Run:
     def models(self) -> list[str]:
         """Names of the models, in the order they were run."""
         return [model["name"] for model in self.meta.get("models", [])]
+
+    def models_under(self, protocol: str) -> list[str]:
+        """Return the models that have answers under a protocol: under `own` those with a head."""
+        if protocol != Protocol.OWN:
+            return self.models
+        return [model["name"] for model in self.meta.get("models", []) if "own" in model]
+
+    @property
+    def protocols(self) -> list[str]:
+        """The protocols that any model can have answers under, in the order of choices."""
+        return [str(protocol) for protocol in Protocol if self.models_under(protocol)] or [
+            str(protocol) for protocol in FITTED
+        ]
 
     @property
     def conditions(self) -> list[str]:

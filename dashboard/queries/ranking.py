@@ -61,8 +61,8 @@ def compare(
     condition
         Whose drop; one that all runs have.
     protocol, probe, aggregation
-        ``"refit"`` or ``"frozen"``; one of `compute.schema.Probe`; ``"all"`` or ``"published"``.
-        By default the first combination that all runs have.
+        ``"refit"``, ``"frozen"`` or ``"own"``; one of `compute.schema.Probe`; ``"all"`` or
+        ``"published"``. By default the first combination that all runs have.
     sort
         ``"drop"`` or ``"gap"`` (smallest first), or ``"accuracy"`` (highest first).
 

@@ -13,7 +13,7 @@ from dashboard.figures import compare as figures
 from dashboard.figures import keys
 from dashboard.figures.request import Filters
 from dashboard.queries import compare
-from dashboard.queries.comparable_runs import Comparison, Entry, comparison
+from dashboard.queries.comparable_runs import Comparison, Entry, answering, comparison
 from dashboard.queries.open_runs import Run
 from dashboard.state import kept_figures, selections
 from dashboard.state.shared import Shared, current
@@ -22,6 +22,7 @@ from dashboard.views import show
 MEASURES = {
     str(Protocol.REFIT): "refit",
     str(Protocol.FROZEN): "frozen",
+    str(Protocol.OWN): "the model's own answer",
     **{str(probe): spec.title[:1].lower() + spec.title[1:] for probe, spec in PROBES.items()},
     str(Aggregation.ALL): "every pair",
     str(Aggregation.PUBLISHED): "as in the paper",
@@ -52,6 +53,7 @@ def page() -> None:
     several = keys.joined(run.key for run in runs) if len(kept_figures.opened().runs) > 1 else None
     with show.guarded("The leaderboard"):
         _board(shared, filters, found, condition=condition, runs=several)
+    found = answering(found, choice[0])
     if len(found.entries) < 2:
         st.info("One model of one run has none to disagree with. Open another run beside it.")
         return
@@ -113,6 +115,8 @@ def _choice(found: Comparison, shared: Shared) -> tuple[str, str, str] | None:
 
 def _named(choice: tuple[str, str, str]) -> str:
     """Return a way of measuring in words; only pair tests have several averages."""
+    if choice[0] == Protocol.OWN:
+        return MEASURES[choice[0]]
     parts = choice if choice[1] == Probe.PAIR else choice[:2]
     return ", ".join(MEASURES[part] for part in parts)
 
@@ -158,6 +162,11 @@ def _board(
         f"{filters.accuracy.sentence()} Ranks that lie within each other's intervals are not told "
         "apart.",
     )
+    without = [
+        e.title for e in found.entries if e not in answering(found, filters.protocol).entries
+    ]
+    if note := wording.without_head(without):
+        show.caption(note, shared)
     if not found.classes:
         show.agreement(shared, found.entries, filters.protocol, condition)
 

@@ -1,6 +1,7 @@
 """Methods: definitions, what was run on what, what was left out, and everything to take away."""
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -289,9 +290,21 @@ def _models(shared: Shared) -> None:
                     else []
                 ),
                 *([("reads", str(model["reads"]))] if model.get("reads") else []),
+                *([("own answer", str(model["head"]))] if model.get("head") else []),
+                *_left_unanswered(shared, model),
                 *provenance.flat(model.get("card") or {}),
             ]
             _settings(rows)
+
+
+def _left_unanswered(shared: Shared, model: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Say how much probability a model's head gave to classes that are none of the run's."""
+    shares = shared.run.meta.get("checks", {}).get("own_left_out", {})
+    share = shares.get(model.get("name"))
+    if share is None:
+        return []
+    words = f"{wording.percent(share)} of probability, mean over unaltered crops"
+    return [("left out of its own answer", words)]
 
 
 def _settings(rows: list[tuple[str, str]]) -> None:

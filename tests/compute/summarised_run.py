@@ -107,7 +107,21 @@ def draw_truth(table, seed=0):
     return pd.DataFrame(rows, columns=schema.truth_schema().names)
 
 
-def write_second_readings(run, number, trials, table, model, dimension, seed):
+def write_embeddings(run, path, trials, vectors, own=None):
+    """Write embeddings, and own answers where a function from trials to probabilities is given."""
+    dimension, classes = vectors.shape[1], 0
+    if own is not None:
+        said = own(trials)
+        left = np.full((len(said), 1), 0.25)
+        vectors, classes = (
+            np.concatenate([vectors, said, left], 1).astype(np.float32),
+            said.shape[1],
+        )
+    expected = schema.embeddings_schema(dimension, classes)
+    run.write(path, embeddings_table(trials, vectors, dimension), expected)
+
+
+def write_second_readings(run, number, trials, table, model, dimension, seed, own=None):
     """Write the embeddings of a shard's second readings: more of the cell shows, and new noise."""
     for place, (reading, conditions) in enumerate(EMBED.readings(COMPOSED).items()):
         rows = trials.iloc[second_readings(trials, conditions)]
@@ -115,9 +129,7 @@ def write_second_readings(run, number, trials, table, model, dimension, seed):
         rng = np.random.default_rng([seed, number, place])
         vectors *= np.float32(0.8)
         vectors += rng.standard_normal(vectors.shape).astype(np.float32) * np.float32(0.4)
-        expected = schema.embeddings_schema(dimension)
-        path = run.part(SECOND[reading], number, model)
-        run.write(path, embeddings_table(rows, vectors), expected)
+        write_embeddings(run, run.part(SECOND[reading], number, model), rows, vectors, own)
 
 
 def with_doses(trials, seed=0):
@@ -132,8 +144,12 @@ def with_doses(trials, seed=0):
     return trials
 
 
-def make(folder, population, **config):
-    """Make a run; shards hold so few cells that proteins lie in several."""
+def make(folder, population, own=None, answerable=None, **config):
+    """Make a run; shards hold so few cells that proteins lie in several.
+
+    `own` gives, by model, a function from a store's cells to one from trials to probabilities, for
+    models with a head, and `answerable` the classes that these can answer with.
+    """
     table = cells_table(population, per_protein=6)
     windows = windows_table(CLASSES[:3], population=population)
     plan = make_plan(table, windows=windows, **config)
@@ -153,15 +169,13 @@ def make(folder, population, **config):
             run.write(run.part("trials", number), written, schema.trials_schema())
             for seed, (model, dimension) in enumerate(MODELS.items()):
                 vectors = embeddings(trials, table, dimension, seed)
-                run.write(
-                    run.part("embeddings", number, model),
-                    embeddings_table(trials, vectors),
-                    schema.embeddings_schema(dimension),
-                )
-                write_second_readings(run, number, trials, table, model, dimension, seed)
+                said = own[model](table) if own and model in own else None
+                path = run.part("embeddings", number, model)
+                write_embeddings(run, path, trials, vectors, said)
+                write_second_readings(run, number, trials, table, model, dimension, seed, said)
         probe(run, plan, cells, MODELS, embed=EMBED, exchanges=12)
         made = Made(run, plan, cells, table, draw_truth(table))
-        made.summarise()
+        made.summarise(**({"own": answerable} if answerable else {}))
     return made
 
 

@@ -29,8 +29,9 @@ AT_ONCE = 2**26
 LONGEST = 100_000
 """Numbers in an embedding at most."""
 
-ROW, PIXELS, EMBEDDING = "row", "pixels", "embedding"
-"""Columns: the first two are given, the first and the last are the answer."""
+ROW, PIXELS, EMBEDDING, CLASSES = "row", "pixels", "embedding", "classes"
+"""Columns: the first two are given; the first and the third are the answer, and the last where the
+card names a head."""
 
 
 class CommandNetwork:
@@ -60,14 +61,25 @@ class CommandNetwork:
             The program cannot be started, ends, is late, or answers something else; has its last
             lines.
         """
+        return self.forward_several(images, (layer,))[layer]
+
+    def forward_several(self, images: Tensor, layers: Sequence[str], /) -> dict[str, Tensor]:
+        """Have the program embed images and, as the second layer, answer for the card's head.
+
+        Whatever the head is called in the card, its outputs are the column `CLASSES`. Raises as
+        `forward_to` does.
+        """
         pixels = images.to("cpu", torch.float32).contiguous().numpy()
         step = max(1, AT_ONCE // max(1, pixels[:1].nbytes))
         with self._turn:
             found = [
-                self._ask(pixels[start : start + step], layer)
+                self._ask(pixels[start : start + step], layers)
                 for start in range(0, len(pixels), step)
             ]
-        return torch.from_numpy(np.concatenate(found)).to(images.device)
+        return {
+            layer: torch.from_numpy(np.concatenate(each)).to(images.device)
+            for layer, each in zip(layers, zip(*found, strict=True), strict=True)
+        }
 
     def close(self) -> None:
         """End the program; another call would start it anew."""
@@ -76,15 +88,20 @@ class CommandNetwork:
                 self._talk.program.end()
             self._talk = None
 
-    def _ask(self, pixels: NDArray[np.float32], layer: str) -> NDArray[np.float32]:
-        """Have one batch embedded."""
+    def _ask(
+        self, pixels: NDArray[np.float32], layers: Sequence[str]
+    ) -> tuple[NDArray[np.float32], ...]:
+        """Have one batch embedded, and classified where a second layer is asked."""
         if self._talk is None or not self._talk.program.running:
             program = ChildProgram(self._card.command, self._folder)
-            self._talk = _Talk(program, _schema(self._card, layer, pixels.shape))
-        talk, found = self._talk, None
+            self._talk = _Talk(program, _schema(self._card, layers[0], pixels.shape))
+        talk, found, said = self._talk, None, None
+        first, rows = talk.asked, len(pixels)
         problem = talk.exchange(pixels)
         if not problem:
-            problem, found = _embeddings(talk.answer, talk.asked - len(pixels), len(pixels))
+            problem, found = _numbers(talk.answer, first, rows, EMBEDDING)
+        if not problem and len(layers) > 1:
+            problem, said = _numbers(talk.answer, first, rows, CLASSES)
         if found is not None and self._width not in (0, found.shape[1]):
             problem = f"answered {found.shape[1]} numbers for each crop, and {self._width} before"
         if problem or found is None:
@@ -97,7 +114,7 @@ class CommandNetwork:
                 "Correct the program; it is started anew when it is needed.",
             )
         self._width = found.shape[1]
-        return found
+        return (found,) if said is None else (found, said)
 
 
 class _Talk:
@@ -130,7 +147,7 @@ class _Talk:
         values = pa.FixedSizeListArray.from_arrays(pa.array(pixels.ravel()), pixels[0].size)
         batch = pa.record_batch([rows, values], schema=self._schema)
         self.asked += len(pixels)
-        self.program.output.most = 2**16 + len(pixels) * 8 * (LONGEST + 2)
+        self.program.output.most = 2**16 + len(pixels) * 8 * (2 * LONGEST + 2)
 
         def answer() -> None:
             # What a program writes before it has read everything must not block both.
@@ -188,30 +205,34 @@ def _schema(card: ModelCard, layer: str, shape: Sequence[int]) -> pa.Schema:
     return pa.schema([(ROW, pa.int64()), (PIXELS, pixels)], metadata=said)
 
 
-def _embeddings(
-    answer: pa.RecordBatch, first: int, rows: int
+def _numbers(
+    answer: pa.RecordBatch, first: int, rows: int, column: str
 ) -> tuple[str, NDArray[np.float32] | None]:
-    """Read a program's answer to rows from `first` on; says what is wrong with it, if anything."""
+    """Read a program's answer to rows from `first` on; says what is wrong with it, if anything.
+
+    `column` is `EMBEDDING` or `CLASSES`.
+    """
     names = answer.schema.names
-    if names.count(ROW) != 1 or names.count(EMBEDDING) != 1:
-        return f"answered columns {', '.join(names) or 'none'}, not {ROW} and {EMBEDDING}", None
+    one, several = ("an embedding", "embeddings") if column == EMBEDDING else (column, column)
+    if names.count(ROW) != 1 or names.count(column) != 1:
+        return f"answered columns {', '.join(names) or 'none'}, not {ROW} and {column}", None
     if answer.num_rows != rows:
         return f"answered {answer.num_rows} rows for {rows} crops", None
     try:
         answer.validate(full=True)
-        numbers, vectors = answer.column(ROW), answer.column(EMBEDDING)
+        numbers, vectors = answer.column(ROW), answer.column(column)
         if numbers.to_pylist() != list(range(first, first + rows)):
             return f"answered other rows than {first} to {first + rows - 1}, in order", None
         kind = vectors.type
         if not (_is_list(kind) and pa.types.is_floating(kind.value_type)):
-            return f"answered an embedding of type {kind}, not lists of float32", None
+            return f"answered {one} of type {kind}, not lists of float32", None
         lengths = set(vectors.value_lengths().to_pylist())
         if len(lengths) != 1 or not 1 <= (max(lengths) or 0) <= LONGEST:
             words = ", ".join(sorted("missing" if n is None else str(n) for n in lengths)[:4])
-            return f"answered embeddings of different or wrong lengths: {words}", None
+            return f"answered {several} of different or wrong lengths: {words}", None
         flat = vectors.flatten()
         if flat.null_count:
-            return "answered embeddings with empty values", None
+            return f"answered {several} with empty values", None
         found = flat.to_numpy(zero_copy_only=False).astype(np.float32).reshape(rows, -1)
     except (pa.ArrowException, ValueError) as error:
         return f"answered a damaged record batch ({str(error)[:200]})", None

@@ -10,7 +10,7 @@ import json
 import math
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,14 +67,19 @@ class ExportedNetwork:
         InputError
             It has not a row for each image.
         """
+        return self.forward_several(images, (layer,))[layer]
 
-        def compute(part: Tensor) -> Tensor:
+    def forward_several(self, images: Tensor, layers: Sequence[str], /) -> dict[str, Tensor]:
+        """Compute some outputs in one pass, float32; raises as `forward_to` does."""
+
+        def compute(part: Tensor) -> list[Tensor]:
             outputs = dict(named_outputs(self.module(part.to(self._dtype))))
-            if layer not in outputs:
-                raise unknown_value("output of this program", layer, outputs)
-            return outputs[layer].float()
+            for layer in layers:
+                if layer not in outputs:
+                    raise unknown_value("output of this program", layer, outputs)
+            return [outputs[layer].float() for layer in layers]
 
-        return by_batches(compute, images, self._batch)
+        return dict(zip(layers, by_batches(compute, images, self._batch), strict=True))
 
 
 def named_outputs(value: Any) -> Iterator[tuple[str, Tensor]]:

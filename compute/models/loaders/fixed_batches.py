@@ -60,13 +60,15 @@ def check_shape(card: ModelCard, what: str, shape: Sequence[int | None]) -> int:
     return batch
 
 
-def by_batches(compute: Callable[[Tensor], Tensor], images: Tensor, batch: int) -> Tensor:
+def by_batches(
+    compute: Callable[[Tensor], Sequence[Tensor]], images: Tensor, batch: int
+) -> list[Tensor]:
     """Compute with batches of exactly `batch` images, the last one filled up with zeros.
 
     Parameters
     ----------
     compute
-        From images to what a layer gives, a row for each.
+        From images to what some layers give, a row for each.
     images
         N×C×H×W.
     batch
@@ -75,21 +77,24 @@ def by_batches(compute: Callable[[Tensor], Tensor], images: Tensor, batch: int) 
     Raises
     ------
     InputError
-        The answer has not a row for each image.
+        An answer has not a row for each image.
     """
-    answers = []
+    answers = list[list[Tensor]]()
     for part in images.split(batch or max(1, len(images))):
         rows = len(part)
         if batch > rows:
             part = torch.cat([part, part.new_zeros((batch - rows, *part.shape[1:]))])
-        found = compute(part)
-        if not found.ndim or len(found) != len(part):
-            raise InputError(
-                f"The layer gives an array of {times(found.shape)} for {len(part)} images.",
-                "Name one that gives a row for each image.",
-            )
-        answers.append(found[:rows])
-    return torch.cat(answers) if len(answers) != 1 else answers[0]
+        answers.append([])
+        for found in compute(part):
+            if not found.ndim or len(found) != len(part):
+                raise InputError(
+                    f"The layer gives an array of {times(found.shape)} for {len(part)} images.",
+                    "Name one that gives a row for each image.",
+                )
+            answers[-1].append(found[:rows])
+    if len(answers) == 1:
+        return answers[0]
+    return [torch.cat(each) for each in zip(*answers, strict=True)]
 
 
 def _spelled(shape: Sequence[int | None]) -> str:

@@ -4,7 +4,7 @@ Layer: tensors in, tensors out; no files.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol, runtime_checkable
 
@@ -24,6 +24,53 @@ class Network(Protocol):
 
     def forward_to(self, images: Tensor, layer: str, /) -> Tensor:
         """Compute one activation of N×I×h×w scaled images: N×K×h×w, N×T×K or N×K, float."""
+
+
+@runtime_checkable
+class SeveralAtOnce(Protocol):
+    """A network that computes several activations in one pass."""
+
+    def forward_several(
+        self, images: Tensor, layers: Sequence[str], /
+    ) -> Mapping[str, Tensor | None]:
+        """Compute some activations of N×I×h×w scaled images, by name; see `Network`."""
+
+
+def with_head(network: Network, images: Tensor, layer: str, head: str) -> tuple[Tensor, Tensor]:
+    """Compute an activation and a head's output in one pass.
+
+    Parameters
+    ----------
+    network
+        The network.
+    images
+        N×I×h×w, scaled.
+    layer, head
+        Names of the two.
+
+    Raises
+    ------
+    InputError
+        The network computes one activation at a time, or the head gives none.
+    """
+    if layer == head:
+        found = network.forward_to(images, layer)
+        return found, found
+    if not isinstance(network, SeveralAtOnce):
+        raise InputError(
+            f"Layer {layer!r} and the head {head!r} cannot be had in one pass: the model computes "
+            "one activation at a time.",
+            "Give it a method forward_several(images, layers) that returns a dictionary, or write "
+            'head = "none".',
+        )
+    both = network.forward_several(images, (layer, head))
+    first, second = both.get(layer), both.get(head)
+    if first is None or second is None:
+        raise InputError(
+            f"The model gives no {layer if first is None else head!r}.",
+            "Name another layer or head in its card.",
+        )
+    return first, second
 
 
 @runtime_checkable
@@ -47,6 +94,9 @@ class HookedModule:
         Further names, and functions from images to what they name; empty by default.
     call
         Function from images to the module's answer; by default the module itself.
+    together
+        Function from images and some of the further names to what these name, by name, in one pass;
+        by default only the answer itself can be had together with parts of the module.
     """
 
     def __init__(
@@ -55,10 +105,12 @@ class HookedModule:
         prefix_tokens: int = 0,
         outputs: dict[str, Any] | None = None,
         call: Callable[[Tensor], Any] | None = None,
+        together: Callable[[Tensor, Sequence[str]], Mapping[str, Any]] | None = None,
     ) -> None:
         self.module = module
         self.prefix_tokens = prefix_tokens
         self._call = call or module
+        self._together = together
         self._outputs = {OUTPUT: self._call, **(outputs or {})}
         # Threads share the module, and each looks for its own activation.
         self._wanted = threading.local()
@@ -101,8 +153,47 @@ class HookedModule:
             f"Layer {layer!r} does not run when the network answers.", "Name another layer."
         )
 
+    def forward_several(self, images: Tensor, layers: Sequence[str], /) -> dict[str, Tensor]:
+        """Compute several activations in one pass.
+
+        Raises
+        ------
+        UsageError
+            There is no such layer.
+        InputError
+            A layer is not reached, does not give a tensor, or cannot be had in one pass with
+            another.
+        """
+        named = [layer for layer in layers if layer in self._outputs]
+        parts = [layer for layer in layers if layer not in self._outputs]
+        for layer in parts:
+            if layer not in self._hooked:
+                self._hook(layer)
+        self._wanted.kept = kept = dict[str, Any]()
+        self._wanted.several = parts
+        try:
+            with self._turn:
+                if self._together is not None:
+                    found = dict(self._together(images, named or [OUTPUT]))
+                elif set(named) <= {OUTPUT}:
+                    found = {OUTPUT: self._call(images)}
+                else:
+                    raise InputError(
+                        f"Layers {' and '.join(layers)} cannot be had in one pass.",
+                        'Name another layer, or head = "none" in the card.',
+                    )
+        finally:
+            self._wanted.several = ()
+        found |= kept
+        for layer in layers:
+            if layer not in found:
+                raise InputError(
+                    f"Layer {layer!r} does not run when the network answers.", "Name another layer."
+                )
+        return {layer: _only_tensor(found[layer], layer) for layer in layers}
+
     def _hook(self, layer: str) -> None:
-        """Have a part of the module stop the computation once it has answered."""
+        """Have a part of the module stop the computation once it has answered, or go on."""
         parts = dict(self.module.named_modules())
         if layer not in parts:
             raise unknown_value("layer of this network", layer, self.layers)
@@ -110,6 +201,8 @@ class HookedModule:
         def stop(_: nn.Module, __: Any, value: Any) -> None:
             if getattr(self._wanted, "layer", None) == layer:
                 raise _Reached(value)
+            if layer in getattr(self._wanted, "several", ()):
+                self._wanted.kept[layer] = value
 
         parts[layer].register_forward_hook(stop)
         self._hooked.add(layer)

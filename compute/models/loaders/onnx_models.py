@@ -6,7 +6,7 @@ and no tensor is larger than the file that should hold it.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,21 +67,32 @@ class OnnxNetwork:
         InputError
             It is no array of numbers with a fraction, or has not a row for each image.
         """
-        if layer not in self._outputs:
-            raise unknown_value("output of this network", layer, self.layers)
-        output = self._outputs[layer]
-        if output.type not in OUTPUT_TYPES:
-            raise InputError(
-                f"Output {output.name!r} is of type {output.type}.",
-                f"Name another of its outputs, of {', '.join(OUTPUT_TYPES)}.",
-            )
+        return self.forward_several(images, (layer,))[layer]
 
-        def compute(part: Tensor) -> Tensor:
+    def forward_several(self, images: Tensor, layers: Sequence[str], /) -> dict[str, Tensor]:
+        """Compute some outputs in one pass, float32; raises as `forward_to` does."""
+        for layer in layers:
+            if layer not in self._outputs:
+                raise unknown_value("output of this network", layer, self.layers)
+            output = self._outputs[layer]
+            if output.type not in OUTPUT_TYPES:
+                raise InputError(
+                    f"Output {output.name!r} is of type {output.type}.",
+                    f"Name another of its outputs, of {', '.join(OUTPUT_TYPES)}.",
+                )
+        names = [self._outputs[layer].name for layer in layers]
+
+        def compute(part: Tensor) -> list[Tensor]:
             given = part.to("cpu", self._dtype).contiguous().numpy()
-            [found] = self._session.run([output.name], {self._input: given})
-            return torch.from_numpy(found)
+            return [
+                torch.from_numpy(each) for each in self._session.run(names, {self._input: given})
+            ]
 
-        return by_batches(compute, images, self._batch).to(images.device, torch.float32)
+        found = by_batches(compute, images, self._batch)
+        return {
+            layer: each.to(images.device, torch.float32)
+            for layer, each in zip(layers, found, strict=True)
+        }
 
 
 def load(found: FoundModel, device: torch.device) -> OnnxNetwork:

@@ -4,6 +4,7 @@ Layer: a found card in, a network out. timm itself never loads the weights: it w
 layer to another number of channels without a word.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -70,6 +71,17 @@ def build(found: FoundModel, name: str, classes: int) -> Any:
 def wrap(module: Any, device: torch.device) -> HookedModule:
     """Make a module of timm a network, with the names of its usual outputs."""
     module = ready(module, device)
+
+    def together(images: torch.Tensor, names: Sequence[str]) -> dict[str, Any]:
+        features = module.forward_features(images)
+        heads = {EMBEDDING: True, OUTPUT: False}
+        found = {
+            name: module.forward_head(features, pre_logits=heads[name])
+            for name in names
+            if name in heads
+        }
+        return {FEATURES: features, **found}
+
     return HookedModule(
         module,
         int(getattr(module, "num_prefix_tokens", 0)),
@@ -79,6 +91,7 @@ def wrap(module: Any, device: torch.device) -> HookedModule:
                 module.forward_features(images), pre_logits=True
             ),
         },
+        together=together,
     )
 
 

@@ -7,7 +7,8 @@ here, from the files that the card's hash covers, so it cannot take others, and 
 import inspect
 import json
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ from compute.models.weights import read_weights, refusal, times
 CONFIG = "config.json"
 OUTPUTS = ("last_hidden_state", "pooler_output")
 """Layers beside those of dotted names."""
+
+HEAD = "logits"
+"""What a card's `head` names of a model that was saved with its classifier."""
 
 _POOLER = "pooler"
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -263,14 +267,17 @@ def _wrapped(library: Any, model: Any, card: ModelCard, device: torch.device) ->
             f"it {card.network_inputs}.",
             "Write as many `channels`, another `channel_use`, or `inputs`.",
         )
+    # The whole model, where its head is asked too.
+    whole = ready(model, device) if card.head == HEAD and model is not base else None
     base = ready(base, device)
-    more = {}
-    taken = inspect.signature(base.forward).parameters
-    if "interpolate_pos_encoding" in taken and card.window not in _sides(side):
-        more["interpolate_pos_encoding"] = True
+
+    def given(part: Any) -> dict[str, Any]:
+        taken = inspect.signature(part.forward).parameters
+        interpolated = "interpolate_pos_encoding" in taken and card.window not in _sides(side)
+        return {"interpolate_pos_encoding": True} if interpolated else {}
 
     def call(images: Tensor) -> Any:
-        return base(pixel_values=images, **more)
+        return base(pixel_values=images, **given(base))
 
     def named(name: str) -> Any:
         def pick(images: Tensor) -> Any:
@@ -284,10 +291,30 @@ def _wrapped(library: Any, model: Any, card: ModelCard, device: torch.device) ->
 
         return pick
 
-    network = HookedModule(base, 0, {name: named(name) for name in OUTPUTS}, call)
+    outputs, together = {name: named(name) for name in OUTPUTS}, None
+    if whole is not None:
+        together = _with_head(whole, base, given(whole))
+        outputs[HEAD] = lambda images: together(images, (HEAD,))[HEAD]
+    network = HookedModule(base, 0, outputs, call, together)
     if card.prefix_tokens < 0:
         network.prefix_tokens = _prefix(network, card, device)
     return network
+
+
+def _with_head(
+    whole: Any, base: Any, more: dict[str, Any]
+) -> Callable[[Tensor, Sequence[str]], dict[str, Any]]:
+    """Return a function that has a whole model answer once, and gives what its parts gave."""
+    seen = threading.local()  # threads share the module
+    base.register_forward_hook(lambda _, __, answer: setattr(seen, "answer", answer))
+
+    def together(images: Tensor, _: Sequence[str]) -> dict[str, Any]:
+        said = whole(pixel_values=images, **more)
+        answer, seen.answer = seen.answer, None
+        kept = {name: answer[name] for name in OUTPUTS if answer.get(name) is not None}
+        return {HEAD: said.get(HEAD), **kept}
+
+    return together
 
 
 def _base(library: Any, model: Any) -> Any:

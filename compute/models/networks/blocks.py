@@ -4,7 +4,7 @@ Layer: tensors in, tensors out; no files.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, TypeVar, cast
 
 import torch
@@ -99,6 +99,10 @@ class LayeredNetwork(nn.Module, ABC):
             f"{type(self).__name__} needs the marker channel of a second cell for {missing}.",
             "Pass `marker`, N×1×H×W.",
         )
+
+    def forward_several(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        """Compute some activations in one pass; see `features`."""
+        return self.features(images, layers)
 
     def forward_to(self, images: Tensor, layer: str, marker: Tensor | None = None) -> Tensor:
         """Compute one activation, and no layer after it; see `features`."""

@@ -11,7 +11,7 @@ from compute.effects.donors import donor_seen, pair_donors
 from compute.effects.stage import _Stage
 from compute.probes.pair_tests import PairScore
 from compute.probes.tables import donor_influences, read_donor_influence
-from compute.schema import CONDITIONS, Condition, Protocol
+from compute.schema import CONDITIONS, FITTED, Condition, Protocol
 from compute.statistics.bootstrap import Resampling, spread
 from compute.statistics.effects import drawn_accuracies
 from compute.storage.atomic_files import silent
@@ -120,7 +120,7 @@ def test_influences_of_pair_tests_are_read_as_they_were_written(made):
               scores]  # fmt: skip
     table = donor_influences([scores, turned], cells)
     classes = cells.donor_units.classes
-    for protocol in Protocol:
+    for protocol in FITTED:
         mine = [score for name, score in scores if name == protocol]
         again = [score for name, score in turned if name == protocol]
         cell = np.concatenate([score.cell for score in mine])
@@ -151,7 +151,7 @@ def test_influences_of_pair_tests_are_read_as_they_were_written(made):
 
 def test_every_condition_with_donors_has_influences_of_its_pair_tests(made):
     names = [str(c) for c in made.plan.config.conditions]
-    for protocol in Protocol:
+    for protocol in FITTED:
         found = pair_donors(made.run, made.cells, "one", protocol, names)
         for m, name in enumerate(names):
             moved = bool(found.moved[..., m].any())

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.spatial.distance import jensenshannon
 
-from compute.schema import COMPOSED, Protocol
+from compute.schema import COMPOSED, FITTED
 from compute.statistics.shifts import STRETCH
 from tests.compute.summarised_run import by_cell
 from tests.compute.synthetic_cells import CLASSES
@@ -17,7 +17,7 @@ def test_distributions_are_means_over_cells(made):
     found = made.frame("distributions")
     sums = found.groupby(["model", "condition", "protocol", "protein"])
     assert np.allclose(sums[["proportion", "mean_probability"]].sum(), 1)
-    for condition, protocol in itertools.product(COMPOSED, Protocol):
+    for condition, protocol in itertools.product(COMPOSED, FITTED):
         naive = by_cell(made, "one", condition, protocol)
         some = found[(found["model"] == "one") & (found["condition"] == condition)
                      & (found["protocol"] == protocol)]  # fmt: skip

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from compute import schema
 from compute.probes.multiclass import TrainingCrops, fit_multiclass
 from compute.probes.stage import probe
-from compute.schema import COMPOSED, CONDITIONS, Condition, Protocol
+from compute.schema import COMPOSED, CONDITIONS, FITTED, Condition
 from compute.storage.paths import SECOND
 from tests.compute.summarised_run import BIG, EMBED, MODELS, by_cell, make
 from tests.compute.synthetic_cells import CLASSES
@@ -21,7 +21,7 @@ from tests.compute.synthetic_cells import CLASSES
 
 def test_predictions_name_the_most_probable_class_of_every_trial(made):
     trials = made.trials()
-    for condition, protocol in itertools.product(COMPOSED, Protocol):
+    for condition, protocol in itertools.product(COMPOSED, FITTED):
         frame = made.predictions("two", condition, protocol)
         assert sorted(frame["trial"]) == sorted(trials[trials["condition"] == condition]["trial"])
         probabilities = np.stack(frame["probabilities"])

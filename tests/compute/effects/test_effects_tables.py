@@ -6,7 +6,7 @@ import pytest
 
 from compute import schema
 from compute.embedding.config import EmbedConfig
-from compute.schema import COMPOSED, CONDITIONS, DropPart, Flip, Protocol
+from compute.schema import COMPOSED, CONDITIONS, FITTED, DropPart, Flip
 from compute.statistics.calibration import BINS
 from tests.compute.summarised_run import MODELS
 from tests.compute.synthetic_cells import CLASSES
@@ -207,7 +207,7 @@ def heated(probabilities, temperature):
 def test_calibration_equals_a_plain_loop_over_trials(made, unit, model):
     calibration, reliability = made.frame("calibration"), made.frame("reliability")
     assert set(calibration["unit"]) == {unit}
-    for protocol in Protocol:
+    for protocol in FITTED:
         for condition in ("unaltered", "different", "masked"):
             trials = answers(made, model, condition, protocol)
             many = trials.groupby("cell")["trial"].transform("size")
@@ -273,7 +273,7 @@ def test_every_new_table_has_rows_of_both_protocols_in_order(made):
     for name in ("flips", "backgrounds", "calibration", "reliability", "truth"):
         frame = made.frame(name)
         order = [
-            (list(MODELS).index(m), list(Protocol).index(p), list(COMPOSED).index(c))
+            (list(MODELS).index(m), list(FITTED).index(p), list(COMPOSED).index(c))
             for m, p, c in frame[KEY].drop_duplicates().to_numpy()
         ]
         assert order == sorted(order), name

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from compute.schema import ANSWERING, STEPS, Condition, Dose, DropPart, Probe, Protocol
+from compute.schema import ANSWERING, FITTED, STEPS, Condition, Dose, DropPart, Probe
 from compute.statistics.dose import BINS
 from tests.compute.effects.test_effects_tables import answers, mean_over_cells, scope_rows
 from tests.compute.summarised_run import COMPOSED, EMBED, MODELS, read_plain
@@ -58,7 +58,7 @@ def pair_accuracy(made, model, protocol, end):
 
 
 @pytest.mark.parametrize("probe", ANSWERING)
-@pytest.mark.parametrize("protocol", list(Protocol))
+@pytest.mark.parametrize("protocol", list(FITTED))
 def test_a_step_is_the_difference_of_the_accuracies_at_its_ends(made, unit, probe, protocol):
     table = made.frame("decomposition")
     assert set(table["unit"]) == {unit}

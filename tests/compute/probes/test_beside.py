@@ -16,7 +16,7 @@ from compute.probes.beside import files_beside, probe_beside
 from compute.probes.cells import Cells, Mixed
 from compute.probes.multilabel import fit_yes_or_no
 from compute.probes.similarity import References
-from compute.schema import BESIDE, Condition, Probe, Protocol
+from compute.schema import BESIDE, FITTED, Condition, Probe, Protocol
 from compute.statistics.bootstrap import BootstrapConfig, Resampling
 from compute.storage.run_directory import begin
 from tests.compute.synthetic_cells import CLASSES, cells_table, make_plan, windows_table
@@ -112,7 +112,7 @@ def crops(study, condition):
     return study.vectors[here], cell[here], study.trials["repeat"].to_numpy()[here]
 
 
-@pytest.mark.parametrize("protocol", Protocol)
+@pytest.mark.parametrize("protocol", FITTED)
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_every_number_is_that_of_a_loop_over_cells(both, condition, protocol):
     source = condition if protocol is Protocol.REFIT else "unaltered"
@@ -156,7 +156,7 @@ def test_every_number_is_that_of_a_loop_over_cells(both, condition, protocol):
 def test_embeddings_of_the_background_alone_lose_everything_on_another(tmp_path):
     """The control that must fail: what only sees neighbours is misled by them."""
     study = Study(tmp_path / "run", own=0.0, behind=2.0)
-    for protocol in Protocol:
+    for protocol in FITTED:
         for probe, (accuracy, drops) in study.overall(protocol).items():
             assert accuracy.loc["unaltered", "estimate"] > 0.9, probe
             # The frozen probe answers with the background's class. The refit one can learn that
@@ -172,7 +172,7 @@ def test_embeddings_of_the_background_alone_lose_everything_on_another(tmp_path)
 def test_embeddings_of_the_cell_alone_lose_nothing(tmp_path):
     """Where nothing differs every drop is 0, and no test says otherwise."""
     study = Study(tmp_path / "run", own=1.0, behind=0.0, noise=1.5)
-    for protocol in Protocol:
+    for protocol in FITTED:
         for probe, (accuracy, drops) in study.overall(protocol).items():
             assert accuracy.loc["unaltered", "estimate"] < 1, probe
             assert np.allclose(drops["estimate"], 0, atol=1e-12), (probe, protocol)

@@ -9,7 +9,7 @@ import pytest
 from compute import schema
 from compute.probes.pair_tests import PairScore
 from compute.probes.stage import _tally
-from compute.schema import Condition, Protocol
+from compute.schema import FITTED, Condition
 from compute.statistics.effect_rows import pair_tallies
 from compute.statistics.effects import accuracies
 from tests.compute.summarised_run import MODELS
@@ -30,7 +30,7 @@ def test_every_pair_is_tested_on_every_background(made):
     pairs = list(itertools.combinations([CLASSES[k] for k in tested], 2))
     shared = [CLASSES[k] for k in made.plan.backgrounds]
     windows = CLASSES[:3]
-    for model, protocol in itertools.product(MODELS, Protocol):
+    for model, protocol in itertools.product(MODELS, FITTED):
         some = found[(found["model"] == model) & (found["protocol"] == protocol)]
         for condition in schema.CONDITIONS:
             here = some[some["condition"] == condition]

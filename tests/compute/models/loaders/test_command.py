@@ -460,3 +460,29 @@ def test_the_cards_in_the_documentation_are_cards(tmp_path, source):
 def test_a_programs_behaviour_is_tried(tmp_path, then, message):
     with pytest.raises(InputError, match=message):
         load_model(program(tmp_path, then))
+
+
+def test_a_program_answers_for_its_head_in_the_same_batch(tmp_path, loaded):
+    from compute.models.own_answer import BY_NAME, OwnAnswer
+
+    head = HEAD.replace(
+        '("embedding", pa.list_(pa.float32()))',
+        '("embedding", pa.list_(pa.float32())), ("classes", pa.list_(pa.float32()))',
+    )
+    then = (
+        "    said = [pa.array(list(v), schema[1].type) for v in (means, means * 2)]\n"
+        "    answers.write_batch(pa.record_batch([rows, *said], schema))\n"
+        "    sys.stdout.flush()\n"
+    )
+    found = program(tmp_path, then, head, classes=["x", "y"])
+    found = replace(found, card=replace(found.card, head="classes"))
+    own = OwnAnswer("classes", "logits", ("x", "y"), (1, 0), ("y", "x"), BY_NAME)
+    given = crops()
+    model = loaded(replace(found, own=own))
+    answer = model.with_own(given)
+    means = given.mean((2, 3))
+    assert torch.allclose(answer[:, :2], means, atol=1e-6)
+    assert torch.allclose(answer[:, 2:4], (2 * means).softmax(1).flip(1), atol=1e-6)
+    (tmp_path / "embed.py").write_text(HEAD + GOOD, "utf-8")
+    with pytest.raises(InputError, match="answered columns row, embedding, not row and classes"):
+        loaded(replace(found, own=own))

@@ -159,3 +159,19 @@ def test_threads_do_not_take_each_others_layers(tmp_path):
         found = list(pool.map(lambda layer: network.forward_to(images, layer), layers))
     for layer, value in zip(layers, found, strict=True):
         assert torch.equal(value, alone[layer])
+
+
+@pytest.mark.parametrize("layer", ["features", "embedding", "blocks.3"])
+def test_a_classifier_answers_in_the_pass_that_embeds(tmp_path, layer):
+    from compute.models.own_answer import BY_NAME, OwnAnswer
+
+    found, _ = write(tmp_path, classes=3, layer=layer, channel_use="repeated")
+    own = OwnAnswer("output", "logits", ("x", "y", "z"), (0, 1, 2), ("a", "b", "c"), BY_NAME)
+    model = load_model(replace(found, own=own))
+    runs = []
+    model.module.blocks[0].register_forward_hook(lambda *_: runs.append(1))
+    answer = model.with_own(crops())
+    assert len(runs) == 1
+    whole = load_model(replace(found, card=replace(found.card, layer="output")))
+    assert torch.allclose(answer[:, : model.dimension], model(crops()), atol=1e-5)
+    assert torch.allclose(answer[:, model.dimension : -1], whole(crops()).softmax(1), atol=1e-5)

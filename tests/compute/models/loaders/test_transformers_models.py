@@ -402,3 +402,21 @@ def test_code_in_the_folder_runs_only_if_trusted_and_pinned(tmp_path, monkeypatc
     # Code of another folder of the same name is not taken for it, nor what it imports.
     found = changed(found, sha256=digest(tmp_path / "dino"))
     assert torch.allclose(load_model(found)(crops()), expected * 1.5, atol=1e-5)
+
+
+def test_a_classifier_answers_in_the_pass_that_embeds(tmp_path):
+    from compute.models.own_answer import BY_NAME, OwnAnswer
+
+    small = SMALL | FEED | {"num_labels": 3}
+    card = {"classes": ["x", "y", "z"], "head": "logits"}
+    found, module = write(tmp_path, "ViTForImageClassification", small, **card)
+    own = OwnAnswer("logits", "logits", ("x", "y", "z"), (0, 1, -1), ("a", "b"), BY_NAME)
+    model = load_model(replace(found, own=own))
+    runs = []
+    model.module.register_forward_hook(lambda *_: runs.append(1))
+    answer = model.with_own(crops())
+    assert len(runs) == 1
+    with torch.inference_mode():
+        expected = module(pixel_values=scaled(crops())).logits[:, :2].softmax(1)
+    assert torch.allclose(answer[:, : model.dimension], model(crops()), atol=1e-6)
+    assert torch.allclose(answer[:, model.dimension : -1], expected, atol=1e-5)
