@@ -105,6 +105,9 @@ class ModelCard:
         ``"command"``.
     revision
         The revision that was looked at, of what has several; empty by default.
+    code
+        SHA-256 of the Python file that a ``"factory"`` names, 64 hexadecimal digits; empty, the
+        default, until a store's crops are at hand (`FoundModel.bound`).
     publication, license, notes
         What a reader should know of it; empty by default.
     created_by
@@ -148,6 +151,7 @@ class ModelCard:
     classes: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     revision: str = ""
+    code: str = ""
     publication: str = ""
     license: str = ""
     notes: str = ""
@@ -262,7 +266,7 @@ class ModelCard:
 _DECIDING = (
     "seed", "channel_use", "inputs", "crop_pixel_size", "pixel_size", "input_size", "fit",
     "interpolation", "percentiles", "value_range", "mean", "deviation", "prefix_tokens", "command",
-    "revision",
+    "revision", "code",
 )  # fmt: skip
 """Fields that decide embeddings where they are not as by default."""
 
@@ -390,6 +394,10 @@ def select_channels(card: ModelCard, store_channels: Sequence[str]) -> list[int]
 def _check_weights(card: ModelCard) -> None:
     """Refuse a weights file that the source has no use for, or that is not named as one."""
     kind = card.kind
+    _require(
+        not card.code or (kind.hashes_module and bool(_SHA256.fullmatch(card.code))), "code",
+        card.code, "64 digits 0-9a-f" if kind.hashes_module else "nothing: it names no module",
+    )  # fmt: skip
     endings = " or ".join(kind.files)
     if not card.weights and not kind.needs_weights:
         _require(not card.sha256, "sha256", card.sha256, "nothing, as the card names no weights")
