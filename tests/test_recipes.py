@@ -4,11 +4,12 @@ import re
 
 import pytest
 
-from tests.recipes import condition, export, importer, metric, network, page
+from tests.recipes import condition, export, importer, metric, network, page, source
 from tests.recipes.toy import ROOT, Toy, apply, copy_project, run
 
 TOYS = {
-    module.TOY.recipe: module.TOY for module in (condition, network, importer, metric, page, export)
+    module.TOY.recipe: module.TOY
+    for module in (condition, network, source, importer, metric, page, export)
 }
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 

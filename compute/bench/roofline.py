@@ -8,11 +8,11 @@ Waterman and Patterson 2009, Communications of the ACM).
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from compute.bench.hardware import Machine
 from compute.models.embedder import Embedder
+from compute.models.footprint import counted
 
 
 @dataclass(frozen=True)
@@ -63,21 +63,9 @@ def need(model: Embedder, batch: int, precision: str = "float32") -> Need | None
     """
     if model.module is None:
         return None
-    moved = 0
-
-    def count(layer: nn.Module, given: tuple[Tensor, ...], result: Tensor) -> None:
-        nonlocal moved
-        weights = sum(p.numel() * p.element_size() for p in layer.parameters())
-        moved += weights + sum(t.numel() * t.element_size() for t in (*given, result))
-
-    leaves = [m for m in model.module.modules() if not list(m.children())]
-    hooks = [leaf.register_forward_hook(count) for leaf in leaves]
     shape = (batch, len(model.card.channels), model.card.size, model.card.size)
-    try:
-        with FlopCounterMode(display=False) as counter:
-            model(torch.rand(shape))
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with counted(model.module) as layers, FlopCounterMode(display=False) as counter:
+        model(torch.rand(shape))
     share = getattr(torch, precision).itemsize / torch.float32.itemsize
-    return Need(counter.get_total_flops() / batch, share * moved / batch, precision)
+    moved = share * sum(layer.weights + layer.given + layer.result for layer in layers)
+    return Need(counter.get_total_flops() / batch, moved / batch, precision)

@@ -6,118 +6,24 @@ them). A card is checked when it is made, so that whoever has a `ModelCard` need
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from difflib import get_close_matches
 from hashlib import sha256 as new_sha256
-from pathlib import Path
-from shlex import join as join_words
 from typing import Any
 
-from compute.errors import InputError, UsageError, unknown_value
-from compute.models.networks import DEFAULT_POOLING, NetworkSpec
-from compute.models.own_answer import NO_HEAD, check_head
-from compute.models.recipe import (
-    CHANNEL_USES,
-    FITS,
-    INPUTS,
-    INTERPOLATIONS,
-    NO_CHANNEL,
-    POOLINGS,
-    WINDOWS,
-    channel_problem,
-)
-from compute.models.scaling import PARAMETERS, scaling_named
-from compute.models.sources import SOURCES, UNTRAINED, Source, architecture, built_in, split_source
-
-LARGEST = 4096
-"""Side of a crop or of a network's input, in pixels, at most."""
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+from compute.errors import InputError, UsageError
+from compute.models.card_checks import check_card
+from compute.models.card_fields import CardFields
+from compute.models.networks import DEFAULT_POOLING
+from compute.models.own_answer import NO_HEAD
+from compute.models.recipe import NO_CHANNEL
+from compute.models.sources import SOURCES, UNTRAINED, architecture, built_in, split_source
 
 
 @dataclass(frozen=True)
-class ModelCard:
-    """One model: where it comes from, and its recipe.
-
-    Parameters
-    ----------
-    name
-        Letters, digits, `_`, `.`, `-`; folders and legends bear it.
-    source
-        Name of one of our networks, or a key of `compute.models.sources.SOURCES` with what belongs
-        behind its colon.
-    trained_on
-        What it was trained on, in words.
-    simulated
-        Whether that data was simulated.
-    channels
-        The store's names of the channels, in the network's order; `NO_CHANNEL` for one that is
-        given as zeros. Of some sources empty, for all that a store has.
-    scaling
-        Key of `compute.models.scaling.SCALINGS`.
-    layer
-        Name of the activation that serves as embedding.
-    pooling
-        Key of `compute.models.recipe.POOLINGS`; vectors are taken as they are.
-    weights
-        Name of the file beside the card; empty, the default, where the source has none.
-    sha256
-        SHA-256 of that file, 64 hexadecimal digits; empty, the default, without one.
-    width
-        Width of one of our networks, above 0 and at most 16; 1, the default, as published.
-    seed
-        Of weights that are drawn; 0 by default.
-    channel_use
-        Key of `compute.models.recipe.CHANNEL_USES`; ``"together"`` by default.
-    inputs
-        Channels of the network's input; 0, the default, for one for each of `channels` together,
-        or else three.
-    size
-        Side of the crops in pixels, at most 4096; 0, the default, for any.
-    crop_pixel_size
-        Micrometres a pixel of the crops; 0, the default, where it is not known. Stores say it.
-    pixel_size
-        Micrometres a pixel that crops are brought to; 0, the default, leaves them.
-    input_size
-        Side of the network's input in pixels, at most 4096; 0, the default, takes whole crops.
-    fit
-        Key of `compute.models.recipe.FITS`; ``"cut"`` by default.
-    windows
-        Key of `compute.models.recipe.WINDOWS`, of what is cut; ``"centre"`` by default.
-    interpolation
-        One of `compute.models.recipe.INTERPOLATIONS`, the first by default.
-    percentiles
-        Low and high, of a scaling by percentiles; empty, the default, for its own.
-    value_range
-        Lowest and highest value, of a scaling by a range; empty by default.
-    mean, deviation
-        Subtracted from, and divided into, each of the network's inputs after scaling; empty, the
-        default, for neither.
-    layers
-        Several layers, each of which is a model of its own; empty, the default, for `layer` alone.
-    prefix_tokens
-        Tokens before those of patches; −1, the default, where the network says it itself.
-    classes
-        Names of the network's outputs, in order; empty, the default, for one that has no classes.
-    head
-        Layer that gives these outputs, so that the model's own answer is asked; empty, the default,
-        for the source's own, if it has one; `compute.models.own_answer.NO_HEAD` not to ask it.
-    head_gives
-        Key of `compute.models.own_answer.GIVES`; empty, the default, as is usual of the source.
-    own_classes
-        Which of `classes` stands for which class of the store, in pairs; empty, the default, to
-        find that out by name.
-    command
-        Program and arguments that answer over a pipe; empty, the default, where the source is not
-        ``"command"``.
-    revision
-        The revision that was looked at, of what has several; empty by default.
-    publication, license, notes
-        What a reader should know of it; empty by default.
-    created_by
-        The command that made the weights; empty by default.
+class ModelCard(CardFields):
+    """One model: where it comes from, and its recipe; the fields of `CardFields`, checked.
 
     Raises
     ------
@@ -127,108 +33,8 @@ class ModelCard:
         The source, scaling, layer, pooling or something else that has a name does not exist.
     """
 
-    name: str
-    source: str
-    trained_on: str
-    simulated: bool
-    channels: tuple[str, ...]
-    scaling: str
-    layer: str
-    pooling: str
-    weights: str = ""
-    sha256: str = ""
-    width: float = 1.0
-    seed: int = 0
-    channel_use: str = "together"
-    inputs: int = 0
-    size: int = 0
-    crop_pixel_size: float = 0.0
-    pixel_size: float = 0.0
-    input_size: int = 0
-    fit: str = "cut"
-    windows: str = "centre"
-    interpolation: str = INTERPOLATIONS[0]
-    percentiles: tuple[float, ...] = ()
-    value_range: tuple[float, ...] = ()
-    mean: tuple[float, ...] = ()
-    deviation: tuple[float, ...] = ()
-    layers: tuple[str, ...] = ()
-    prefix_tokens: int = -1
-    classes: tuple[str, ...] = ()
-    head: str = ""
-    head_gives: str = ""
-    own_classes: tuple[tuple[str, str], ...] = ()
-    command: tuple[str, ...] = ()
-    revision: str = ""
-    publication: str = ""
-    license: str = ""
-    notes: str = ""
-    created_by: str = ""
-
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value, check = getattr(self, field.name), _TYPES[field.type]
-            if not check.accepts(value):
-                raise InputError(
-                    f"Model card: {field.name} = {value!r} is not {check.words}.",
-                    f"Write {field.name} = {check.example}.",
-                )
-        spec = built_in(self.source)
-        _require(bool(_NAME.fullmatch(self.name)), "name", self.name, "a plain name like pifia-2")
-        _check_weights(self)
-        _require(
-            bool(self.command) == self.kind.needs_command, "command", list(self.command),
-            'a program and its arguments, such as ["Rscript", "embed.R"]'
-            if self.kind.needs_command else 'nothing, unless source = "command"',
-        )  # fmt: skip
-        _require(0 < self.width <= 16, "width", self.width, "a number above 0, at most 16")
-        _require(0 <= self.seed < 2**63, "seed", self.seed, "a whole number from 0")
-        for field_name, value, known in (
-            ("channel use", self.channel_use, CHANNEL_USES),
-            ("pooling", self.pooling, POOLINGS),
-            ("fit", self.fit, FITS),
-            ("window arrangement", self.windows, WINDOWS),
-            ("interpolation", self.interpolation, dict.fromkeys(INTERPOLATIONS)),
-        ):
-            if value not in known:
-                raise unknown_value(field_name, value, known)
-        if spec is None:
-            _check_channels(self)
-        else:
-            _check_built_in(self, spec)
-        _check_sizes(self)
-        _check_scaling(self)
-        check_head(self)
-        if self.kind.by_scene:
-            _check_raw(self)
-
-    @property
-    def kind(self) -> Source:
-        """What is known of its source."""
-        return SOURCES[split_source(self.source)[0]]
-
-    @property
-    def command_line(self) -> str:
-        """Its `command` as it would be typed."""
-        return join_words(self.command)
-
-    @property
-    def network_inputs(self) -> int:
-        """Channels of the network's input."""
-        together = CHANNEL_USES[self.channel_use].at_a_time == 0
-        return self.inputs or (len(self.channels) if together else INPUTS)
-
-    @property
-    def resampled_size(self) -> int:
-        """Side of a crop in pixels once it has the network's pixel size."""
-        if not (self.pixel_size and self.crop_pixel_size):
-            return self.size
-        return max(1, round(self.size * self.crop_pixel_size / self.pixel_size))
-
-    @property
-    def window(self) -> int:
-        """Side of the network's input in pixels; that of the whole crop where it takes any."""
-        return self.input_size or self.resampled_size
+        check_card(self)
 
     @property
     def hash(self) -> str:
@@ -281,49 +87,9 @@ class ModelCard:
 _DECIDING = (
     "seed", "channel_use", "inputs", "crop_pixel_size", "pixel_size", "input_size", "fit",
     "interpolation", "percentiles", "value_range", "mean", "deviation", "prefix_tokens", "command",
-    "revision",
+    "revision", "code",
 )  # fmt: skip
 """Fields that decide embeddings where they are not as by default."""
-
-
-@dataclass(frozen=True)
-class _Type:
-    """What a field of one annotation takes: a check, words for it, and an example."""
-
-    accepts: Callable[[Any], bool]
-    words: str
-    example: str
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30
-
-
-def _is_pair(value: tuple[Any, ...]) -> bool:
-    return len(value) == 2 and all(isinstance(item, str) and item for item in value)
-
-
-_TYPES: dict[Any, _Type] = {
-    str: _Type(lambda v: isinstance(v, str), "text", '"…"'),
-    bool: _Type(lambda v: isinstance(v, bool), "true or false", "true or false"),
-    int: _Type(lambda v: isinstance(v, int) and not isinstance(v, bool), "a whole number", "64"),
-    float: _Type(_is_number, "a number", "1.0"),
-    tuple[str, ...]: _Type(
-        lambda v: isinstance(v, tuple) and all(isinstance(i, str) and i for i in v),
-        "a list of names",
-        '["…", "…"]',
-    ),
-    tuple[tuple[str, str], ...]: _Type(
-        lambda v: isinstance(v, tuple) and all(isinstance(p, tuple) and _is_pair(p) for p in v),
-        "a table of names",
-        '{ "…" = "…" }',
-    ),
-    tuple[float, ...]: _Type(
-        lambda v: isinstance(v, tuple) and all(map(_is_number, v)),
-        "a list of numbers",
-        "[0.1, 99.9]",
-    ),
-}
 
 
 def make_card(source: str, **values: Any) -> ModelCard:
@@ -417,155 +183,6 @@ def select_channels(card: ModelCard, store_channels: Sequence[str]) -> list[int]
     ]
 
 
-def _check_weights(card: ModelCard) -> None:
-    """Refuse a weights file that the source has no use for, or that is not named as one."""
-    kind = card.kind
-    endings = " or ".join(kind.files)
-    if not card.weights and not kind.needs_weights:
-        _require(not card.sha256, "sha256", card.sha256, "nothing, as the card names no weights")
-        return
-    _require(
-        bool(kind.files)
-        and Path(card.weights).name == card.weights
-        and Path(card.weights).suffix in kind.files,
-        "weights",
-        card.weights,
-        f"the name of a {endings} file beside the card" if endings else "nothing: it has none",
-    )
-    _require(bool(_SHA256.fullmatch(card.sha256)), "sha256", card.sha256, "64 digits 0-9a-f")
-
-
-def _check_built_in(card: ModelCard, spec: NetworkSpec) -> None:
-    """Refuse what one of our networks cannot do."""
-    _require(
-        len(card.channels) == len(spec.channels) == len(set(card.channels)),
-        "channels",
-        list(card.channels),
-        f"{len(spec.channels)} different name(s), as {spec.title} reads "
-        + " and ".join(spec.channels),
-    )
-    untrained = split_source(card.source)[0] == UNTRAINED  # nobody reads what its outputs mean
-    _require(
-        len(card.classes) == len(set(card.classes))
-        and (untrained or bool(card.classes) == spec.classes),
-        "classes",
-        list(card.classes[:5]),
-        "different names, one per output" if spec.classes else "empty: it has no classes",
-    )
-    for layer in (card.layer, *card.layers):
-        if layer not in spec.layers:
-            raise unknown_value("embedding layer of " + card.source, layer, spec.layers)
-    for name, value, only in (
-        ("channel_use", card.channel_use, "together"),
-        ("inputs", card.inputs or len(spec.channels), len(spec.channels)),
-        ("input_size", card.input_size, spec.input_size),
-        ("pooling", POOLINGS[card.pooling].of_map is not None, True),
-    ):
-        _require(value == only, name, value, f"{only!r}: so {spec.title} was published")
-
-
-def _check_channels(card: ModelCard) -> None:
-    """Refuse channels that cannot reach the network as the card says."""
-    real = [channel for channel in card.channels if channel != NO_CHANNEL]
-    unread = not card.channels and card.kind.any_channels
-    _require(
-        (bool(real) or unread) and len(set(real)) == len(real),
-        "channels",
-        list(card.channels),
-        "different names, one at least",
-    )
-    _require(0 <= card.inputs <= 64, "inputs", card.inputs, "a whole number from 1 to 64")
-    problem = channel_problem(card.channels, card.channel_use, card.network_inputs)
-    _require(not problem, "channels", list(card.channels), f"{problem}; or another `channel_use`")
-    _require(
-        len(card.classes) == len(set(card.classes)), "classes", list(card.classes[:5]),
-        "different names, one per output",
-    )  # fmt: skip
-    _require(
-        len(card.layers) == len(set(card.layers)), "layers", list(card.layers), "different names"
-    )
-
-
-def _check_sizes(card: ModelCard) -> None:
-    """Refuse sizes that are out of range or do not go together."""
-    several = len(WINDOWS[card.windows]) > 1
-    _require(
-        0 <= card.input_size <= LARGEST, "input_size", card.input_size,
-        f"1 to {LARGEST} pixels, or 0 for whole crops",
-    )  # fmt: skip
-    least = card.input_size + several if card.fit == "cut" else 1
-    for name, value in (("pixel_size", card.pixel_size), ("crop_pixel_size", card.crop_pixel_size)):
-        _require(0 <= value < 1e6, name, value, "micrometres a pixel, above 0")
-    if card.size:
-        _require(
-            (card.resampled_size if card.size > 0 else -1) >= least
-            and max(card.size, card.resampled_size) <= LARGEST,
-            "size",
-            card.size,
-            f"between {least} and {LARGEST} pixels for {card.windows!r} windows of "
-            f"{card.input_size}",
-        )
-    _require(
-        card.input_size > 0 or (card.fit == "cut" and not several),
-        "fit",
-        card.fit,
-        '"cut" from the centre, where `input_size` is not said',
-    )
-    _require(
-        card.fit == "cut" or not several, "windows", card.windows, '"centre", unless fit = "cut"'
-    )
-    _require(
-        not (card.pixel_size and card.fit == "resize"), "fit", card.fit,
-        '"pad" or "cut" with a pixel_size, which would be lost by resizing',
-    )  # fmt: skip
-    _require(-1 <= card.prefix_tokens <= 64, "prefix_tokens", card.prefix_tokens, "0 to 64")
-
-
-def _check_scaling(card: ModelCard) -> None:
-    """Refuse numbers that a scaling has no use for, or that are not as it needs them."""
-    scaling_named(card.scaling)
-    for name, wanted in (("percentiles", 100.0), ("value_range", 1e30)):
-        value = getattr(card, name)
-        used = name in PARAMETERS.get(card.scaling, ())
-        right = len(value) == 2 and value[0] < value[1] <= wanted
-        if name == "percentiles":
-            right = right and value[0] >= 0
-        _require(
-            (right or (not value and name == "percentiles")) if used else not value,
-            name,
-            list(value),
-            "two numbers, the lower first" if used else f"nothing: {card.scaling} does not use it",
-        )
-    for name in ("mean", "deviation"):
-        value = getattr(card, name)
-        _require(
-            len(value) in (0, card.network_inputs)
-            and (name == "mean" or min(value, default=1) > 0),
-            name,
-            list(value),
-            f"{card.network_inputs} numbers, one for each of the network's inputs",
-        )
-
-
-def _check_raw(card: ModelCard) -> None:
-    """Refuse anything that would be done to crops whose masks must fit them."""
-    for name, value, only in (
-        ("scaling", card.scaling, "none"),
-        ("input_size", card.input_size, 0),
-        ("pixel_size", card.pixel_size, 0),
-        ("channel_use", card.channel_use, "together"),
-        ("mean", card.mean, ()),
-        ("deviation", card.deviation, ()),
-    ):
-        _require(value == only, name, value, f"{only!r}: it reads crops as they are")
-
-
 def _plain(layer: str) -> str:
     """Return a layer's name as part of a model's."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", layer)
-
-
-def _require(holds: bool, field: str, value: object, allowed: str) -> None:
-    """Refuse a field's value unless a condition holds."""
-    if not holds:
-        raise InputError(f"Model card: {field} = {value!r} is not allowed.", f"Allowed: {allowed}.")

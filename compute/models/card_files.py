@@ -14,6 +14,7 @@ from compute.models.baselines.names import MEASURED, is_baseline, split_untraine
 from compute.models.card import ModelCard, make_card, source_defaults
 from compute.models.networks import NETWORKS
 from compute.models.own_answer import OwnAnswer
+from compute.models.source_code import code_hash
 from compute.models.sources import (
     BUILT_IN,
     SOURCES,
@@ -102,8 +103,15 @@ class FoundModel:
     def bound(
         self, size: int, pixel_size: float = 0.0, channels: Sequence[str] = ()
     ) -> "FoundModel":
-        """Return it with its card for a store's crops; see `ModelCard.bound`."""
-        return replace(self, card=self.card.bound(size, pixel_size, channels))
+        """Return it with its card for a store's crops; see `ModelCard.bound`.
+
+        Of a Python function the card gets the hash of its file too, unless it has one, so that
+        a run which was begun with other code is not gone on with.
+        """
+        card = self.card.bound(size, pixel_size, channels)
+        if card.kind.hashes_module and not card.code and self.folder is not None:
+            card = replace(card, code=code_hash(split_source(card.source)[1], self.folder))
+        return replace(self, card=card)
 
 
 Model = FoundModel | Path | str

@@ -20,6 +20,7 @@ from compute.errors import InputError, UsageError, unknown_value
 from compute.models import scaling_compiled
 from compute.models.card import ModelCard
 from compute.models.card_files import FoundModel, find_model, source_words
+from compute.models.footprint import counted, refuse_after, refuse_before
 from compute.models.loaders.answers import Answers
 from compute.models.loaders.behaviour import check_behaviour, trial_crops
 from compute.models.loaders.network import (
@@ -128,7 +129,7 @@ class Embedder:
         ------
         InputError
             The network does not take crops as the card gives them, or what it gives is no embedding
-            for each.
+            for each; or a batch, or the embeddings, would take more memory than there is.
         """
         if self.answers is not None:
             return self.answers.dimension
@@ -137,12 +138,16 @@ class Embedder:
         with told(what, "Check `channels`, `inputs`, `input_size` and `layer` in its card."):
             blank = torch.zeros(2, len(card.channels), card.size, card.size, device=self.device)
             whole = torch.ones(2, card.size, card.size, dtype=torch.bool, device=self.device)
-            found = self.forward(blank, scene=Scene(whole, ~whole) if self.needs_scene else None)
+            with counted(self.module) as layers:
+                found = self.forward(
+                    blank, scene=Scene(whole, ~whole) if self.needs_scene else None
+                )
         if found.ndim != 2 or len(found) != 2 or not found.shape[1]:
             raise InputError(
                 f"{what} gives an array of {'×'.join(map(str, found.shape))} for 2 crops.",
                 "Name a layer that gives a map, tokens or vectors for each crop.",
             )
+        refuse_after(card, self.device, layers, len(blank), found.shape[1])
         return found.shape[1]
 
     @property
@@ -525,7 +530,8 @@ def load_model(
     InputError
         The card or the weights are missing or damaged, the weights are not those the card names,
         or do not fit the network.
-        Or it is none of ours, and does not answer every crop by itself and always alike.
+        Or it is none of ours, and does not answer every crop by itself and always alike. Or it
+        would take more memory than is free.
     UsageError
         A card is given without the folder of its weights, or one that does not say the size of its
         crops; or foreign code is not trusted.
@@ -555,6 +561,7 @@ def load_model(
     load: Callable[[FoundModel, torch.device], Network | SceneReader]
     load = getattr(import_module(module), function)
     where = torch.device(device)
+    refuse_before(card, where)
     network = load(model, where)
     embedder = Embedder(card, network, where, model.own)
     _ = embedder.dimension  # A network that does not take the crops is refused here.

@@ -21,7 +21,8 @@ from compute.storage.atomic_files import sha256, writing
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "What it is": (
-        "name", "source", "weights", "sha256", "revision", "command", "trained_on", "simulated",
+        "name", "source", "weights", "sha256", "revision", "code", "command", "trained_on",
+        "simulated",
     ),
     "How channels reach the network": ("channels", "channel_use", "inputs"),
     "How crops come to its size": (
@@ -39,6 +40,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
 NOTES: Mapping[str, str] = {
     "sha256": "of the weights; checked whenever they are loaded",
     "revision": "of code that it brings",
+    "code": "SHA-256 of the Python file of a function; a run notes it anyhow",
     "trained_on": "in words",
     "simulated": "whether that data was simulated",
     "channels": f'of the store, in the network\'s order; "{NO_CHANNEL}" is given as zeros',

@@ -63,6 +63,9 @@ class Source:
         ``"module:function"`` that builds the architecture of a card with drawn weights, for
         `untrained`: it gets the found card, what stands behind its source's colon and the device.
         Empty, the default, where weights cannot be drawn.
+    hashes_module
+        Whether the card records the hash of the Python file that stands behind the colon as
+        ``module:function``; False by default.
     """
 
     title: str
@@ -81,6 +84,7 @@ class Source:
     head: str = ""
     head_gives: str = "logits"
     draw: str = ""
+    hashes_module: bool = False
 
 
 _LOADERS = "compute.models.loaders."
@@ -204,6 +208,7 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
             (".safetensors",),
             runs="the Python function that {card.source} names",
             defaults=_ANSWER,
+            hashes_module=True,
         ),
         "onnx": Source(
             "a network in an ONNX file",

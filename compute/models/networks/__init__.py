@@ -64,7 +64,7 @@ class NetworkSpec:
     default_layer
         Name of the one that the paper's swap experiment took.
     default_windows
-        Key of `compute.models.card.WINDOWS`.
+        Key of `compute.models.recipe.WINDOWS`.
     classes
         Whether it ends in one output per class.
     objective

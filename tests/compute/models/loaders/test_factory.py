@@ -7,11 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from compute.errors import InputError, UsageError
+from compute.errors import ChangedError, InputError, UsageError
 from compute.models.card import make_card
 from compute.models.card_files import FoundModel
 from compute.models.embedder import load_model
+from compute.models.source_code import code_hash, module_file
 from compute.models.weights import weights_of, write_weights
+from compute.storage.atomic_files import sha256
+from compute.storage.run_directory import begin
 
 CODE = """
 from torch import nn
@@ -235,3 +238,49 @@ def make(): return Keeping()
     with ThreadPoolExecutor(6) as pool:
         together = list(pool.map(model, images))
     assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def test_a_run_knows_which_code_it_was_begun_with(tmp_path):
+    model = tmp_path / "models"
+    model.mkdir()
+    found = write(model)
+    bound = found.bound(20)
+    assert bound.card.code == sha256(model / "model.py")
+    assert "model" not in sys.modules  # it was read, not run
+    assert load_model(bound).dimension == 8
+
+    def header():
+        return {"models": {"m": found.bound(20).card.hash}}
+
+    with begin(tmp_path / "run", header(), {}):
+        pass
+    with begin(tmp_path / "run", header(), {}):
+        pass
+    (model / "model.py").write_text(CODE + "\n# another average\n")
+    with (
+        pytest.raises(ChangedError, match="begun with other settings: models"),
+        begin(tmp_path / "run", header(), {}),
+    ):
+        pass
+    with pytest.raises(InputError, match=r"the code of 'model' is [0-9a-f]{64}, the card says"):
+        load_model(bound)
+    # A card may say it itself.
+    said = replace(found, card=replace(found.card, code=bound.card.code))
+    assert said.bound(20).card.code == bound.card.code
+    with pytest.raises(InputError, match="If this is the code that you trust"):
+        load_model(said)
+    with pytest.raises(InputError, match="code = '12' is not allowed"):
+        replace(found.card, code="12")
+
+
+def test_modules_in_packages_are_found_without_running_the_packages(tmp_path):
+    (tmp_path / "pack" / "deep").mkdir(parents=True)
+    for place in ("pack", "pack/deep"):
+        (tmp_path / place / "__init__.py").write_text("raise RuntimeError('it ran')\n")
+    (tmp_path / "pack" / "deep" / "net.py").write_text("x = 1\n")
+    assert module_file("pack.deep.net", tmp_path) == tmp_path / "pack" / "deep" / "net.py"
+    assert module_file("pack.deep", tmp_path) == tmp_path / "pack" / "deep" / "__init__.py"
+    assert module_file("pack.other", tmp_path) is None
+    assert module_file("pack.deep.net.further", tmp_path) is None
+    assert module_file("json.decoder", tmp_path).name == "decoder.py"
+    assert code_hash("sys:exit", tmp_path) == ""  # it has no file
