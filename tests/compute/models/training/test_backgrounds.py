@@ -420,7 +420,9 @@ def test_what_lies_outside_the_mask_is_not_painted():
     assert (predicted.grad[~mask] == 0).all()
     assert (predicted.grad[mask] != 0).all()
     inside = [painted[i][mask[i]].numpy() for i in range(3)]
-    assert float(loss) == pytest.approx(float(((predicted - painted)[mask] ** 2).mean()), rel=1e-5)
+    assert float(loss.detach()) == pytest.approx(
+        float(((predicted.detach() - painted)[mask] ** 2).mean()), rel=1e-5
+    )
     count = sum(map(len, inside))
     expected = sum(len(values) * values.var() for values in inside) / count
     assert float(variance) == pytest.approx(expected, rel=1e-5)
