@@ -12,7 +12,9 @@ from dashboard.figures.request import Filters, Request
 from dashboard.figures.slide import Crops, Picture, Said
 from dashboard.queries import examples
 from dashboard.render import images, strips
+from dashboard.render.strips import right_classes
 from dashboard.theme import condition_ink, condition_title, model_marks, model_title
+from dashboard.verdicts import LEGEND, judge
 
 BACKGROUNDS = ("unaltered", "same", "different", "masked")
 """Backgrounds of the explaining figure, those that a run has."""
@@ -86,8 +88,8 @@ def _swap(asked: Request, table: pd.DataFrame) -> Crops:
     why = "it was asked for" if "cell" in asked.values else "it shows a change"
     return Crops(
         title,
-        f"{caption(asked, f'Cell {cell:,}', '; inside the yellow line not one pixel changes')}; an "
-        f"arrow marks a changed answer. n = 1 cell, chosen because {why}.",
+        f"{caption(asked, f'Cell {cell:,}', '; inside the yellow line not one pixel changes')}; "
+        f"{LEGEND}. n = 1 cell, chosen because {why}.",
         pictures,
     )
 
@@ -102,7 +104,7 @@ def _pictures(asked: Request, cell: int, table: pd.DataFrame) -> tuple[Picture, 
     contrast = images.ranges([_decoded(base)])
     before = _answers(crops.get("unaltered"), asked.protocol)
     return tuple(
-        _picture(crops[name], str(fact.protein), contrast, before, asked)
+        _picture(crops[name], fact, contrast, before, asked)
         for name in shown(asked)
         if name in crops
     )
@@ -124,7 +126,7 @@ def _answers(crop: Any | None, protocol: str) -> dict[str, tuple[str, float]]:
 
 def _picture(
     crop: Any,
-    protein: str,
+    fact: Any,
     contrast: Any,
     before: dict[str, tuple[str, float]],
     asked: Request,
@@ -140,6 +142,7 @@ def _picture(
             marks[name].ink,
             f"{now[name][0]} {now[name][1]:.0%}",
             name in before and before[name][0] != now[name][0],
+            judge(now[name][0], right_classes(fact), crop.donor_localization),
         )
         for name in asked.models
         if name in now
@@ -147,13 +150,14 @@ def _picture(
     place = crop.donor_localization
     behind = f"on: {place}" if isinstance(place, str) and place else ""
     answers = "; ".join(
-        f"{one.model}: {'changed to ' if one.changed else ''}{one.text}" for one in said
+        f"{one.model}: {one.text}" + (f" ({one.mark.words})" if one.mark.words else "")
+        for one in said
     )
     title = condition_title(crop.condition)
     return Picture(
         title,
         condition_ink(crop.condition),
-        f"{protein}, cell {int(crop.cell)}, {title.lower()}. {behind} {answers}".strip(),
+        f"{fact.protein}, cell {int(crop.cell)}, {title.lower()}. {behind} {answers}".strip(),
         images.colour(plane, contrast, (0,)),
         tuple(tuple(float(v) for v in contour) for contour in crop.outline)
         if crop.outline is not None

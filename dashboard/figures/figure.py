@@ -16,7 +16,7 @@ from dashboard.figures.parameters import Parameter, one_of, short, some_of
 from dashboard.figures.request import Filters, Request, first_choice
 from dashboard.figures.slide import Crops, Grid, Slide, Words
 from dashboard.figures.tables import Columns
-from dashboard.queries.comparable_runs import Ask
+from dashboard.queries.comparable_runs import Ask, with_kind
 from dashboard.queries.open_runs import Run
 
 MEASURED = ("protocol", "probe", "aggregation")
@@ -91,31 +91,19 @@ class Figure(Generic[Drawn]):
         return self.chart(asked, self.query(asked))
 
     def slide(self, asked: Request) -> Slide:
-        """Return the figure as a slide, with its table and definitions."""
+        """Return the figure as a slide, with its table and definitions; says which is simulated."""
         table = self.query(asked)
         drawn = self.chart(asked, table)
         conditions = theme.in_order(self.defines(asked, table))
         meant = tuple(wording.definition(name) for name in conditions)
+        caption = with_kind(drawn.caption, asked.runs)
+        slide = Slide(asked.key, drawn.title, caption, definitions=meant)
         if isinstance(drawn, Words):
             lines = tuple(line for line in (*drawn.lines, drawn.note) if line)
-            return Slide(
-                asked.key,
-                drawn.title,
-                drawn.caption,
-                lines=lines,
-                grid=drawn.grid,
-                definitions=meant,
-            )
+            return replace(slide, lines=lines, grid=drawn.grid)
         if isinstance(drawn, Crops):
-            return Slide(
-                asked.key,
-                drawn.title,
-                drawn.caption,
-                pictures=drawn.pictures,
-                definitions=meant,
-            )
-        grid = self.grid(asked, table)
-        return Slide(asked.key, drawn.title, drawn.caption, drawn, grid=grid, definitions=meant)
+            return replace(slide, pictures=drawn.pictures)
+        return replace(slide, chart=drawn, grid=self.grid(asked, table))
 
     def grid(self, asked: Request, table: pd.DataFrame) -> Grid | None:
         """Return the table in words; None where it has no columns to show."""

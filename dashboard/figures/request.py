@@ -10,6 +10,7 @@ from typing import Any
 from compute.errors import BystanderError
 from compute.schema import PROBES, Aggregation, Probe, Protocol
 from dashboard import theme
+from dashboard.figures import keys
 from dashboard.figures.keys import FigureKey
 from dashboard.queries import accuracy
 from dashboard.queries.comparable_runs import PUBLISHED, Ask
@@ -110,6 +111,13 @@ class Request(Filters):
     def query(self, query: Callable[..., Any], *values: object) -> Any:
         """Answer a query of `dashboard.queries` about the run."""
         return self.ask(self.run, query, *values)
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """The runs whose numbers are shown: those that the figure names, else the one run."""
+        ends = [self.values[end] for end in ("first", "second") if end in self.values]
+        named = [*keys.split(self.values.get("runs", "")), *(keys.split(end)[0] for end in ends)]
+        return tuple(self.open_runs[name] for name in dict.fromkeys(named)) or (self.run,)
 
     @property
     def condition(self) -> str:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from dashboard.charts.description import Chart
 from dashboard.figures.keys import FigureKey
 from dashboard.theme import Ink
+from dashboard.verdicts import MARKS, Mark, Verdict
 
 
 @dataclass(frozen=True)
@@ -21,13 +22,19 @@ class Grid:
 
 @dataclass(frozen=True)
 class Said:
-    """What a model answered to a crop; `changed` where it answered otherwise before."""
+    """What a model answered to a crop; `changed` from its answer to the unaltered one."""
 
     model: str
     character: str
     ink: Ink
     text: str
     changed: bool
+    verdict: Verdict = Verdict.OPEN
+
+    @property
+    def mark(self) -> Mark:
+        """How the answer is shown."""
+        return MARKS[self.verdict]
 
 
 @dataclass(frozen=True)
@@ -102,6 +109,12 @@ class Slide:
     lines: tuple[str, ...] = ()
     grid: Grid | None = None
     definitions: tuple[str, ...] = ()
+
+    @property
+    def length(self) -> int:
+        """How much stands on a slide of sentences: characters, each row of its table for 100."""
+        rows = len(self.grid.rows) + 1 if self.grid else 0
+        return sum(map(len, self.lines)) + 100 * rows
 
     @property
     def empty(self) -> bool:

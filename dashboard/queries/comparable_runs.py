@@ -242,10 +242,25 @@ def _differences(
     for run in runs:
         if run.meta.get("kind") == PUBLISHED:
             notes.append(f"{run.title}: a publication's numbers, with its own settings and cells.")
+    if not all(run.simulated for run in runs):
+        notes.append(simulated_words(runs))
+    return [note for note in notes if note]
+
+
+def simulated_words(runs: Sequence[Run]) -> str:
+    """Say which runs are of simulated cells, in a sentence; empty where none is."""
     made = [run.title for run in runs if run.simulated]
-    if 0 < len(made) < len(runs):
-        notes.append(f"Simulated cells: {listed(made)}; the other cells are real.")
-    return notes
+    if not made:
+        return ""
+    if len(made) == len(runs):
+        return "Simulated cells."
+    return f"Simulated cells: {listed(made)}; the other cells are real."
+
+
+def with_kind(caption: str, runs: Sequence[Run]) -> str:
+    """Return a figure's caption with what `simulated_words` says, unless that stands in it."""
+    made = simulated_words(runs)
+    return caption if made in caption else f"{caption} {made}".strip()
 
 
 def _proteins(runs: Sequence[Run], tested: Sequence[_Tested]) -> str:

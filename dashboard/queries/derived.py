@@ -45,8 +45,9 @@ DERIVED: dict[str, Derived] = {
     "example_answers": Derived(
         """
         WITH said AS (SELECT e.cell, e.condition, e.localization, s.model, s.protocol, s.predicted,
-                             s.probability
-                      FROM (SELECT cell, condition, localization, unnest(predictions) AS s
+                             s.probability, e.donor_localization
+                      FROM (SELECT cell, condition, localization, donor_localization,
+                                   unnest(predictions) AS s
                             FROM {examples}) AS e)
         SELECT c.cell, c.condition, c.model, c.protocol, c.probability,
                (c.predicted <> u.predicted)::INT AS changes,
@@ -55,7 +56,9 @@ DERIVED: dict[str, Derived] = {
                coalesce(u.predicted <> c.localization AND c.predicted = c.localization,
                         false)::INT AS gained,
                coalesce(u.predicted <> c.localization AND c.predicted <> c.localization
-                        AND u.predicted <> c.predicted, false)::INT AS moved
+                        AND u.predicted <> c.predicted, false)::INT AS moved,
+               coalesce(u.predicted = c.localization AND c.predicted <> c.localization
+                        AND c.predicted = c.donor_localization, false)::INT AS drawn
         FROM said AS c JOIN said AS u USING (cell, model, protocol)
         WHERE u.condition = 'unaltered' AND c.condition <> 'unaltered'
         """,

@@ -7,17 +7,20 @@ from dashboard.queries.filters import CropFilter
 from dashboard.queries.open_runs import Run
 
 ORDERS = {
+    "drawn to the background": "drawn DESC, lost DESC, changes DESC, least_probability ASC",
     "most changed": "changes DESC, least_probability ASC",
     "least changed": "changes ASC, least_probability DESC",
     "gene": "protein ASC",
     "class": "localization ASC NULLS LAST, protein ASC",
 }
-"""Orders of cells; nothing else reaches ORDER BY."""
+"""Orders of cells; nothing else reaches ORDER BY. The first shows most: answers that were right on
+the cell's own background and became the class of the other."""
 
 CELLS = """
     WITH moved AS (
         SELECT cell, sum(changes) AS changes, count(*) AS compared, sum(lost) AS lost,
-               sum(gained) AS gained, sum(moved) AS moved, min(probability) AS least_probability
+               sum(gained) AS gained, sum(moved) AS moved, sum(drawn) AS drawn,
+               min(probability) AS least_probability
         FROM {example_answers}
         WHERE protocol = $protocol AND model IN $models AND condition IN $conditions
         GROUP BY cell),
@@ -29,7 +32,8 @@ CELLS = """
                shown.flags | coalesce(e.cell_flags, 0) AS flags, e.neighbour_fraction,
                coalesce(m.changes, 0)::BIGINT AS changes, coalesce(m.compared, 0) AS compared,
                coalesce(m.lost, 0) AS lost, coalesce(m.gained, 0) AS gained,
-               coalesce(m.moved, 0) AS moved, shown.behind, m.least_probability
+               coalesce(m.moved, 0) AS moved, coalesce(m.drawn, 0) AS drawn,
+               shown.behind, m.least_probability
         FROM {example_cells} AS e LEFT JOIN moved AS m USING (cell) LEFT JOIN shown USING (cell))
 """
 
@@ -246,13 +250,14 @@ def describe(run: Run, of: tuple[int, ...]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``cell, protein, orf, localization, labels`` (one text)``, cell_flags, field, replicate,
-        mask_area, neighbour_fraction``.
+        ``cell, protein, orf, localization, labels`` (one text)``, classes`` (a list)``,
+        cell_flags, field, replicate, mask_area, neighbour_fraction``.
     """
     return run.query(
         """
         SELECT cell, protein, orf, localization, array_to_string(labels, ', ') AS labels,
-               flags AS cell_flags, field, replicate, mask_area, neighbour_fraction
+               coalesce(labels, []) AS classes, flags AS cell_flags, field, replicate, mask_area,
+               neighbour_fraction
         FROM {cells} WHERE cell IN $of
         """,
         ("cells",),

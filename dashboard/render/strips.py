@@ -4,7 +4,7 @@ Every name that comes from data is escaped; pictures are `data:` addresses of tr
 the browser enlarges by a whole number without smoothing. Text takes the page's own colour.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -15,7 +15,6 @@ from dashboard.queries import examples
 from dashboard.queries.open_runs import Run
 from dashboard.render import images
 from dashboard.theme import (
-    ALERT,
     GRID,
     PAGE,
     channel_inks,
@@ -24,6 +23,7 @@ from dashboard.theme import (
     model_marks,
     model_title,
 )
+from dashboard.verdicts import MARKS, judge
 
 CONTRASTS = {
     "cell": "Each cell by itself",
@@ -341,7 +341,7 @@ def _crop(row: _Row, condition: str, request: Request) -> str:
     return (
         f'<div style="max-width:{max(112, wide)}px"><span class="pic" style="width:{wide}px">'
         f'<img src="{uri}" width="{wide}" height="{high}" alt="{escape(alt)}">{line}</span>'
-        f"{_said(crop, condition, row.before, request)}{donor}"
+        f"{_said(crop, condition, row.before, right_classes(row.fact), request)}{donor}"
         f"{_flags(crop.flags, TRIAL_FLAGS)}</div>"
     )
 
@@ -366,7 +366,20 @@ def _answers(crop: Any | None, request: Request) -> dict[str, str]:
     }
 
 
-def _said(crop: Any, condition: str, before: Mapping[str, str], request: Request) -> str:
+def right_classes(fact: Any) -> tuple[str, ...]:
+    """Return the classes that are right for a cell, from `examples.describe`; none if unknown."""
+    if _text(fact.localization):
+        return (str(fact.localization),)
+    return tuple(map(str, fact.classes)) if fact.classes is not None else ()
+
+
+def _said(
+    crop: Any,
+    condition: str,
+    before: Mapping[str, str],
+    right: Collection[str],
+    request: Request,
+) -> str:
     if not request.predictions or crop.predictions is None:
         return ""
     marks = model_marks(request.models)
@@ -383,14 +396,17 @@ def _said(crop: Any, condition: str, before: Mapping[str, str], request: Request
         changed = (
             condition != "unaltered" and model in before and before[model] != item["predicted"]
         )
-        style = f' style="color:{ALERT.on(request.dark)}"' if changed else ""
+        mark = MARKS[judge(item["predicted"], right, crop.donor_localization)]
+        style = f' style="color:{mark.ink.on(request.dark)}"' if mark.sign else ""
         who = (
             f'<span class="who" role="img" aria-label="{escape(model_title(model))}" '
             f'style="color:{marks[model].ink.on(request.dark)}" '
             f'title="{escape(model_title(model))}">{marks[model].character}</span>'
         )
-        arrow = '<span role="img" aria-label="changed to">→</span> ' if changed else ""
-        answer = f"{arrow}{escape(item['predicted'])} {item['probability']:.0%}"
+        sign = ""
+        if mark.sign:
+            sign = f'<span role="img" aria-label="{escape(mark.words)}">{mark.sign}</span> '
+        answer = f"{sign}{escape(item['predicted'])} {item['probability']:.0%}"
         kind = "said changed" if changed else "said"
         lines.append(f'<span class="{kind}"{style}>{who}{answer}</span>')
     return "".join(lines)

@@ -18,7 +18,8 @@ from dashboard.render.panels import Swatches
 from dashboard.report import svg
 from dashboard.report.deck import Deck, as_grid
 from dashboard.report.slides import BODY
-from dashboard.theme import ALERT, GRID, MUTED, PAGE, TEXT, Ink
+from dashboard.theme import GRID, MUTED, PAGE, TEXT, Ink
+from dashboard.verdicts import MARKS
 
 HERE = Path(__file__).resolve().parent
 OUTLINE = "#ffe14d"
@@ -31,10 +32,19 @@ PAGE_INKS = {
     "line": GRID,
     "soft": SURFACE,
     "accent": ACCENT,
-    "alert": ALERT,
+    **{str(verdict): mark.ink for verdict, mark in MARKS.items() if mark.sign},
 }
 PANEL = {1: BODY, 2: (6.1, 5.1), 3: (3.95, 4.5)}
 """Inches of one panel's drawing, by how many stand side by side."""
+
+
+FITS = (800, 1200, 1700)
+"""Lengths of a slide of sentences (`Slide.length`) above which its letters get smaller."""
+
+
+def fit(length: int) -> str:
+    """Return the class of a slide of sentences by its length: ``fit-0`` to ``fit-3``."""
+    return f"fit-{sum(length > most for most in FITS)}"
 
 
 def render(deck: Deck) -> bytes:
@@ -147,7 +157,8 @@ def _section(
             f'<div class="panels {several}">{pictures}</div></div>'
         )
     if slide.lines:
-        body += "<div class='lines'>" + "".join(f"<p>{escape(x)}</p>" for x in slide.lines)
+        body += f'<div class="lines {fit(slide.length)}">'
+        body += "".join(f"<p>{escape(x)}</p>" for x in slide.lines)
         body += "</div>"
         body += _table(slide.grid) if slide.grid else ""
     if slide.pictures:
@@ -200,10 +211,10 @@ def _picture(picture: Picture, swatches: Swatches) -> str:
     path = images.outline_path(picture.outline)
     names = {ink: f"i{number}" for number, ink in enumerate(swatches.found.values())}
     said = "".join(
-        f'<p class="{"changed" if one.changed else "same"}">'
-        f'<span class="{names[one.ink]}" role="img" aria-label="{escape(one.model)}" '
+        f'<p><span class="{names[one.ink]}" role="img" aria-label="{escape(one.model)}" '
         f'title="{escape(one.model)}">{one.character}</span> '
-        f"{'→ ' if one.changed else ''}{escape(one.text)}</p>"
+        f'<span class="{one.verdict}{" changed" if one.changed else ""}">'
+        f"{escape(one.mark.before(one.text))}</span></p>"
         for one in picture.said
     )
     behind = f'<p class="quiet">{escape(picture.behind)}</p>' if picture.behind else ""

@@ -23,7 +23,7 @@ from dashboard.report.slides import (
     sentence_points,
     wrapped,
 )
-from dashboard.theme import ALERT, GRID, MUTED
+from dashboard.theme import GRID, MUTED
 from dashboard.theme import TEXT as INK
 
 BOLD = 1.13
@@ -198,8 +198,8 @@ def _pictures(page: Figure, pictures: Sequence[Picture]) -> None:
         y = top - tall - 0.12
         for one in picture.said:
             _put(page, x, y, one.character, 14, one.ink.light)
-            ink = ALERT.light if one.changed else INK.light
-            text = f"→ {one.text}" if one.changed else one.text
+            ink = one.mark.ink.light
+            text = one.mark.before(one.text)
             _put(page, x + 0.26, y, text, 14, ink, weight="bold" if one.changed else "normal")
             y -= 0.3
         if picture.behind:

@@ -38,7 +38,7 @@ from dashboard.report.slides import (
     sentence_points,
     wrapped,
 )
-from dashboard.theme import ALERT, GRID, MUTED, PAGE, Ink
+from dashboard.theme import GRID, MUTED, PAGE, Ink
 from dashboard.theme import TEXT as INK
 
 TITLE_ONLY = 5
@@ -226,11 +226,11 @@ def _pictures(page: Any, pictures: Sequence[Picture]) -> None:
             _outline(page, contour, (x, top), side / width)
         y = top + tall + 0.06
         for one in picture.said:
-            text = f"→ {one.text}" if one.changed else one.text
+            text = one.mark.before(one.text)
             box = (x, y, 0.3, 0.32)
             _text(page, one.character, 14, box, one.ink)
-            ink = ALERT if one.changed else INK
-            _text(page, text, 14, (x + 0.28, y, side, 0.32), ink, bold=one.changed)
+            beside = (x + 0.28, y, side, 0.32)
+            _text(page, text, 14, beside, one.mark.ink, bold=one.changed)
             y += 0.31
         if picture.behind:
             _text(page, picture.behind, 12, (x, y, side, 0.3), MUTED)

@@ -6,7 +6,7 @@ from html import escape
 
 from dashboard.figures.slide import Grid, Picture, Slide
 from dashboard.render import figures, images
-from dashboard.report.html import OUTLINE, PANEL
+from dashboard.report.html import OUTLINE, PANEL, fit
 from dashboard.theme import ALERT, GRID, MUTED, PAGE, TEXT
 
 STYLE = """
@@ -24,9 +24,12 @@ STYLE = """
 .slide .caption { color: MUTED; font-size: clamp(.85rem, 1.3vw, 3rem); margin: .8vw 0 0;
   padding-right: 5vw; overflow-wrap: anywhere }
 .slide .words { flex: 1 1 0; min-height: 0; display: flex; flex-direction: column;
-  justify-content: center }
+  justify-content: safe center; overflow-y: auto }
 .slide .words p { font-size: clamp(1rem, 1.7vw, 4rem); margin: .8vw 0; overflow-wrap: anywhere }
 .slide .words p:first-child { font-size: clamp(1.1rem, 2.1vw, 4.5rem); font-weight: 600 }
+.slide .words.fit-1 { zoom: .84 }
+.slide .words.fit-2 { zoom: .7 }
+.slide .words.fit-3 { zoom: .6 }
 .slide table { border-collapse: collapse; font-size: clamp(.85rem, 1.3vw, 3rem); margin-top: 1.2vw }
 .slide th, .slide td { text-align: left; padding: .4vw 1.6vw .4vw 0; border: 0;
   border-bottom: 1px solid GRID; font-weight: 400 }
@@ -37,7 +40,7 @@ STYLE = """
 .slide .pic { position: relative; line-height: 0; background: #000 }
 .slide .pic img { width: 100%; height: auto; image-rendering: pixelated; display: block }
 .slide .pic img.line { position: absolute; inset: 0; height: 100%; image-rendering: auto }
-.slide .changed { font-weight: 700; color: ALERT }
+.slide .changed { font-weight: 700 }
 .slide .quiet { color: MUTED }
 @media (max-width: 640px) {
   .slide { overflow-y: auto; padding: 1rem 1rem 5rem; display: block }
@@ -68,7 +71,8 @@ def page(slide: Slide, dark: bool) -> str:
         body = f'<div class="figure crops">{shown}</div>'
     elif slide.lines:
         lines = "".join(f"<p>{escape(line)}</p>" for line in slide.lines)
-        body = f'<div class="words">{lines}{_table(slide.grid) if slide.grid else ""}</div>'
+        lines += _table(slide.grid) if slide.grid else ""
+        body = f'<div class="words {fit(slide.length)}">{lines}</div>'
     return _framed(
         f'<h1>{escape(slide.title)}</h1>{body}<p class="caption">{escape(slide.caption)}</p>', dark
     )
@@ -114,7 +118,8 @@ def _picture(picture: Picture, dark: bool) -> str:
     said = "".join(
         f'<p class="{"changed" if one.changed else "same"}"><span role="img" '
         f'aria-label="{escape(one.model)}" style="color:{one.ink.on(dark)}">{one.character}</span> '
-        f"{'→ ' if one.changed else ''}{escape(one.text)}</p>"
+        f'<span style="color:{one.mark.ink.on(dark)}">'
+        f"{escape(one.mark.before(one.text))}</span></p>"
         for one in picture.said
     )
     behind = f'<p class="quiet">{escape(picture.behind)}</p>' if picture.behind else ""

@@ -15,6 +15,7 @@ from dashboard.queries.filters import FLAG_CHOICES, CropFilter
 from dashboard.render import strips
 from dashboard.state import selections
 from dashboard.state.shared import Shared, current
+from dashboard.verdicts import LEGEND
 from dashboard.views import show
 
 PER_PAGE = 8
@@ -78,9 +79,8 @@ def _crops(shared: Shared) -> None:
     st.html(cache.strip(shared.run, request))
     show.caption(
         f"{chosen.sentence(len(rows), total)} Below each crop: each model's answer with its "
-        f"probability ({legend(shared.models)}); an arrow marks an answer that changed from "
-        f"unaltered; ⚑ a quality flag. {strips.pixels(shared.run.crop_size, side)}."
-        + _light(channels),
+        f"probability ({legend(shared.models)}); {LEGEND}; "
+        f"⚑ a quality flag. {strips.pixels(shared.run.crop_size, side)}." + _light(channels),
         shared,
     )
 

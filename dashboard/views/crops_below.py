@@ -8,6 +8,7 @@ from dashboard.queries import examples
 from dashboard.queries.filters import CropFilter
 from dashboard.render import strips
 from dashboard.state.shared import Shared
+from dashboard.verdicts import LEGEND
 from dashboard.views import show
 
 SHOWN = 8
@@ -48,7 +49,7 @@ def crops(shared: Shared, chosen: CropFilter, condition: str) -> None:
     show.caption(
         f"{chosen.sentence(len(found), total)} Each pair: unaltered, then "
         f"“{theme.condition_title(condition).lower()}”; below, each model's answer with its "
-        f"probability ({legend(shared.models)}); an arrow marks an answer that changed.",
+        f"probability ({legend(shared.models)}); {LEGEND}.",
         shared,
     )
     st.page_link(

@@ -12,6 +12,7 @@ from dashboard.queries import accuracy
 from dashboard.render import strips
 from dashboard.state import kept_figures
 from dashboard.state.shared import Shared, current
+from dashboard.verdicts import LEGEND
 from dashboard.views import show
 
 
@@ -91,8 +92,8 @@ def _swap(shared: Shared) -> None:
     st.markdown(
         "The model is asked about the **cell in the centre**. Here it is cut out along the yellow "
         "line and put before other backgrounds; not one of its own pixels changes. A model that "
-        "looks at the cell alone gives the same answer every time. An arrow marks an answer that "
-        "changed."
+        "looks at the cell alone gives the same answer every time. "
+        f"Answers are marked: {LEGEND}."
     )
     request = strips.Request(
         (cell,),

@@ -19,6 +19,7 @@ from dashboard.queries.open_runs import MissingTableError
 from dashboard.render import strips
 from dashboard.state import selections
 from dashboard.state.shared import Shared, current
+from dashboard.verdicts import LEGEND
 from dashboard.views import show
 
 CELLS = 6
@@ -238,8 +239,8 @@ def _crops(shared: Shared, protein: str) -> None:
     )
     st.html(cache.strip(shared.run, request))
     show.caption(
-        f"{wording.count(len(cells), 'cell')} with stored images, true pixels; an arrow marks an "
-        f"answer that changed from unaltered. {legend(shared.models)}",
+        f"{wording.count(len(cells), 'cell')} with stored images, true pixels; "
+        f"{LEGEND}. {legend(shared.models)}",
         shared,
     )
     st.page_link(

@@ -18,7 +18,8 @@ from dashboard.figures.request import Filters, Request
 from dashboard.figures.tables import Column, Columns, Written, named
 from dashboard.queries.agreement import agreement as sentence_on
 from dashboard.queries.agreement import drops_by_probe
-from dashboard.queries.comparable_runs import Entry
+from dashboard.queries.comparable_runs import Entry, with_kind
+from dashboard.queries.open_runs import Run
 from dashboard.queries.provenance import source_of
 from dashboard.render import figures
 from dashboard.state import kept_figures
@@ -94,7 +95,8 @@ def figure(
     table = entry.query(request)
     if not (skip_empty and table.empty):
         keep = request.key if entry.kept else None
-        chart(cache.chart(entry, request), shared, table, keep=keep, on_pick=on_pick)
+        drawn = cache.chart(entry, request)
+        chart(drawn, shared, table, keep=keep, on_pick=on_pick, runs=request.runs)
     return table
 
 
@@ -123,6 +125,7 @@ def chart(
     *,
     keep: FigureKey | None = None,
     on_pick: Callable[[str], None] | None = None,
+    runs: Sequence[Run] = (),
 ) -> None:
     """Show a chart: its finding as heading, its panels, its caption, its downloads.
 
@@ -136,6 +139,8 @@ def chart(
         What the figure is called among those kept for presenting.
     on_pick
         Called with the pick (see `charts.description`) of a point, bar or square that is chosen.
+    runs
+        The runs that it shows; none, the default, for the page's.
     """
     st.subheader(plain_name(drawn.title), anchor=False)
     if drawn.empty:
@@ -164,7 +169,7 @@ def chart(
                 selection_mode="points",
                 alt=f"{drawn.alt} {panel.title}".strip(),
             )
-    caption(drawn.caption, shared)
+    caption(drawn.caption, shared, runs)
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         downloads(drawn, shared, table)
         if keep is not None:
@@ -185,10 +190,9 @@ def _picked(key: str, on_pick: Callable[[str], None]) -> None:
         on_pick(data[0])
 
 
-def caption(text: str, shared: Shared) -> None:
-    """Write a caption; says simulated where cells are."""
-    made = " Simulated cells." if shared.run.simulated else ""
-    st.caption(plain_name(f"{text}{made}"))
+def caption(text: str, shared: Shared, runs: Sequence[Run] = ()) -> None:
+    """Write a caption; says simulated where cells of some runs, else of the page's, are."""
+    st.caption(plain_name(with_kind(text, runs or (shared.run,))))
 
 
 def downloads(drawn: Chart, shared: Shared, table: pd.DataFrame | None) -> None:

@@ -16,6 +16,7 @@ from dashboard.queries.filters import CropFilter
 from dashboard.queries.open_runs import Run
 from dashboard.render import images, strips
 from dashboard.theme import channel_inks
+from dashboard.verdicts import MARKS, Verdict
 from tests.dashboard.opening import SMALL, opened
 
 
@@ -89,29 +90,35 @@ def test_a_picture_for_each_cell_and_condition(run, contrast, channels):
     assert html.count(" scope=") == 3 + 3
 
 
-def test_changed_answers_are_marked_in_words_too(run):
-    asked = request(run, conditions=("unaltered", "background_only"))
+def test_answers_are_marked_right_following_or_wrong_in_words_too(run):
+    asked = request(run, conditions=("unaltered", "different", "background_only"))
     html = strips.table(run, asked)
     shown = examples.images(run, asked.cells, asked.conditions)
-    said = {
-        (row.cell, row.condition, item["model"]): item["predicted"]
-        for row in shown.itertuples()
-        for item in row.predictions
-        if item["protocol"] == "refit"
-    }
-    twin = sum(
-        said[c, "background_only", m] != said[c, "unaltered", m]
-        for c in asked.cells
-        for m in asked.models
-    )
-    assert html.count('aria-label="changed to"') == twin > 0
+    facts = {row.cell: row for row in examples.describe(run, asked.cells).itertuples()}
+    counts = dict.fromkeys(Verdict, 0)
+    for row in shown.itertuples():
+        own = facts[row.cell].localization
+        for item in row.predictions:
+            if item["protocol"] != "refit" or item["model"] not in asked.models:
+                continue
+            if item["predicted"] == own:
+                counts[Verdict.RIGHT] += 1
+            elif item["predicted"] == row.donor_localization:
+                counts[Verdict.FOLLOWS] += 1
+            else:
+                counts[Verdict.WRONG] += 1
+    for verdict, count in counts.items():
+        if verdict is not Verdict.OPEN:
+            assert html.count(f'aria-label="{MARKS[verdict].words}"') == count, verdict
+    assert counts[Verdict.RIGHT] > 0
+    assert counts[Verdict.WRONG] > 0
 
 
 def test_unaltered_is_compared_with_even_when_it_is_not_shown(run):
     with_it = strips.table(run, request(run))
     without = strips.table(run, request(run, conditions=("different",)))
-    marks = 'aria-label="changed to"'
-    assert without.count(marks) == with_it.count(marks)
+    marks = "said changed"
+    assert without.count(marks) == with_it.count(marks) > 0
 
 
 def test_gallery_shows_one_cell(run):
