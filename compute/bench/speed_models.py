@@ -63,7 +63,7 @@ def vision_transformer(channels: Sequence[str]) -> FoundModel:
     read = list(channels[:3])
     card = make_card(
         f"{UNTRAINED}:timm:{VISION_TRANSFORMER}", name=untrained_name(VISION_TRANSFORMER, 0),
-        channels=read, channel_use="together", inputs=len(read), fit="resize", input_size=224, scaling="min_max",
-        mean=[0.5] * len(read), deviation=[0.5] * len(read), layer="embedding",
+        channels=read, channel_use="together", inputs=len(read), fit="resize", input_size=224,
+        scaling="min_max", mean=[0.5] * len(read), deviation=[0.5] * len(read), layer="embedding",
     )  # fmt: skip
     return FoundModel(card, None)

@@ -56,7 +56,7 @@ REAL = {"AAC1": "mitochondrion", "AAC3": "mitochondrion", "AAH1": "cytoplasm", "
 """Genes of the real crops, and where their proteins are."""
 
 EACH = 8
-"""Cells taken of each gene; what docs/own-model.md says of all of them took an hour."""
+"""Cells taken of each gene; docs/own-model.md has the figures of a whole split."""
 
 
 def test_real_crops_by_six_ways(shared, cards, tmp_path):
@@ -65,15 +65,17 @@ def test_real_crops_by_six_ways(shared, cards, tmp_path):
     if not source.is_dir():
         pytest.skip(f"the real crops are not at {source}")
     for gene in REAL:
-        (tmp_path / "crops" / gene).mkdir(parents=True)
+        (tmp_path / "images" / gene).mkdir(parents=True)
         files = sorted((source / gene).glob("*_gfp.tif"))
         for file in files[:: max(1, len(files) // EACH)][:EACH]:
             for path in file.parent.glob(file.name.replace("_gfp.tif", "_*.tif")):
-                shutil.copy2(path, tmp_path / "crops" / gene)
+                shutil.copy2(path, tmp_path / "images" / gene)
     pd.DataFrame(REAL.items(), columns=["protein", "localization"]).to_csv(
         tmp_path / "table.csv", index=False
     )
-    import_paired_cell(tmp_path / "crops", tmp_path / "store", localizations=tmp_path / "table.csv")
+    import_paired_cell(
+        tmp_path / "images", tmp_path / "store", localizations=tmp_path / "table.csv"
+    )
     cells = CropStore(tmp_path / "store").cells
     assert cells["protein"].value_counts().to_dict() == dict.fromkeys(REAL, EACH)
     run = run_six_ways(tmp_path / "store", cards, tmp_path, CONFIG)
