@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from compute.errors import BystanderError
 from dashboard import theme, wording
 from dashboard.figures import registry
-from dashboard.figures.accuracy import comparable
 from dashboard.figures.keys import FigureKey
 from dashboard.figures.request import Filters
 from dashboard.figures.slide import Grid, Slide
@@ -121,8 +120,6 @@ def usual_figures(filters: Filters, ask: Ask) -> tuple[FigureKey, ...]:
         if not all(filters.run.has(table) for table in entry.tables):
             continue
         values: dict[str, str] = {}
-        if name == "accuracy" and comparable(filters):
-            values = {"published": "yes"}
         if name in ("by_class", "histogram"):
             worst = _worst(filters, ask)
             values = {what: worst[what] for what in worst if what in entry.parameters}

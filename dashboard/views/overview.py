@@ -66,7 +66,7 @@ def _accuracy(shared: Shared) -> None:
     slot = st.container()
     if figures.comparable(shared):
         published = st.toggle(
-            "Show the published numbers", value=True, key="published", bind="query-params"
+            "Show the published numbers", value=False, key="published", bind="query-params"
         )
     with slot:
         show.figure(figures.ACCURACY, shared, published="yes" if published else None)
