@@ -27,9 +27,9 @@ STYLE = """
   justify-content: safe center; overflow-y: auto }
 .slide .words p { font-size: clamp(1rem, 1.7vw, 4rem); margin: .8vw 0; overflow-wrap: anywhere }
 .slide .words p:first-child { font-size: clamp(1.1rem, 2.1vw, 4.5rem); font-weight: 600 }
-.slide .words.fit-1 { zoom: .84 }
-.slide .words.fit-2 { zoom: .7 }
-.slide .words.fit-3 { zoom: .6 }
+.slide .words.fit-1 { zoom: .9 }
+.slide .words.fit-2 { zoom: .82 }
+.slide .words.fit-3 { zoom: .74 }
 .slide table { border-collapse: collapse; font-size: clamp(.85rem, 1.3vw, 3rem); margin-top: 1.2vw }
 .slide th, .slide td { text-align: left; padding: .4vw 1.6vw .4vw 0; border: 0;
   border-bottom: 1px solid GRID; font-weight: 400 }
