@@ -41,6 +41,12 @@ PAGE = (ROOT / "docs" / "own-model.md").read_text("utf-8")
 MOST_LINES = 10
 """Lines of a card at most."""
 
+PARTLY = {
+    "source": "factory:module:function", "name": "part", "trained_on": "nothing",
+    "simulated": True, "channels": ["GFP"], "scaling": "none",
+}  # fmt: skip
+"""The rest of a card of which the page shows a part."""
+
 UNRUN = "not run by Bystander's tests"
 """What the page must say before a program that no test here can run."""
 
@@ -52,6 +58,9 @@ SUBCELL = {
     "encoder.encoder.layer.0.intermediate.dense.weight": (32, 64),
     "pool_model.attention_v.1.weight": (8, 64),
     "pool_model.attention.weight": (2, 8),
+    "classifiers.0.0.weight": (16, 128),
+    "classifiers.0.3.weight": (8, 16),
+    "classifiers.0.6.weight": (31, 8),
 }
 """Shapes from which SubCell is built, of a small one."""
 
@@ -98,16 +107,15 @@ class Reader:
         ](fence)
 
     def card(self, fence: Fence) -> None:
-        """Write a card, with the hash of its weights where the page has an ellipsis."""
+        """Write a card, with the hash of its weights where the page has an ellipsis.
+
+        A block without a source is a part of a card; it must do in one.
+        """
         text = fence.text
         assert len(text.splitlines()) <= MOST_LINES, text
         said = tomllib.loads(text)
-        if "name" not in said:  # lines that a reader adds to a card
-            card = make_card(
-                f"timm:{ARCHITECTURE}", name="more", weights="more.safetensors", sha256="0" * 64,
-                trained_on="nothing", simulated=False, channels=["GFP"], **said,
-            )  # fmt: skip
-            assert card.own_classes
+        if "source" not in said:
+            make_card(**PARTLY, **said)
             return
         path = self.folder / f"{said['name']}.toml"
         assert not path.exists(), f"two cards are named {path.name}"
@@ -203,6 +211,15 @@ def fences() -> list[Fence]:
     return found
 
 
+def write_subcell(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Write what is published: an encoder with what it was trained with, and its classifier."""
+    first = "classifiers.0."
+    said = {k.removeprefix(first): t for k, t in tensors.items() if k.startswith(first)}
+    rest = {k: t for k, t in tensors.items() if not k.startswith(first)}
+    torch.save(rest | {"decoder.weight": torch.rand(3, 3)}, folder / "subcell-encoder.pth")
+    torch.save(said, folder / "subcell-classifier.pth")
+
+
 def heading(fence: Fence) -> str:
     """Return the file that a Python block belongs into, which its first line names."""
     match = re.match(r"# (\S+\.py)\n", fence.text)
@@ -252,7 +269,7 @@ def prepare(folder: Path) -> dict[str, Any]:
         module = timm.create_model(ARCHITECTURE, num_classes=3)
         write_weights(folder / f"{name}.safetensors", weights_of(module))
     subcell = SubCell({key: torch.zeros(shape) for key, shape in SUBCELL.items()})
-    write_weights(folder / "subcell.safetensors", weights_of(subcell))
+    write_subcell(folder, weights_of(subcell))
     torch.save({"encoder.weight": torch.rand(4, 3)}, folder / "encoder.pth")
     (folder / "dino-repository").mkdir()
     (folder / "dino-repository" / "hubconf.py").write_text(HUBCONF)

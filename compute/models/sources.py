@@ -192,6 +192,8 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
             defaults=MappingProxyType(
                 {"scaling": "min_max_all", "layer": "embedding", "pooling": "mean"}
             ),
+            head="probabilities",
+            head_gives="probabilities",
         ),
         "torchhub": Source(
             "a model of a folder made for torch.hub",

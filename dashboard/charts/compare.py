@@ -16,12 +16,19 @@ MEASURES = {
     "drop": "Drop",
     "gap": "Background gap",
 }
+UNRANKED = "Judged on different classes, so not ranked"
+"""Title of a leaderboard without ranks."""
+
 NAMED = 4
 """Proteins or classes that are named on a chart."""
 
 
 def leaderboard(
-    table: pd.DataFrame, condition: str, sentence: str, chance: float | None = None
+    table: pd.DataFrame,
+    condition: str,
+    sentence: str,
+    chance: float | None = None,
+    unranked: str = "",
 ) -> Chart:
     """Draw unaltered accuracy, drop and gap of every entry, a panel each.
 
@@ -35,6 +42,8 @@ def leaderboard(
         The filter in English.
     chance
         Accuracy by chance, from 0 to 1; None, the default, where it is not known.
+    unranked
+        Why entries are not ranked; empty, the default, where they are.
     """
     marks = model_marks(table["model"])
     runs = list(dict.fromkeys(table["run"]))
@@ -56,6 +65,7 @@ def leaderboard(
             )
         )
     caption = joined(
+        unranked,
         f"{sentence} Drop: unaltered accuracy minus that {wording.on_background(condition)}. Gap: "
         "accuracy on a background of the same class minus that on another class's.",
         wording.unit_note(table),
@@ -63,9 +73,8 @@ def leaderboard(
         _n(table),
         wording.donors_seen(table),
     )
-    return Chart(
-        "leaderboard", leader(table, condition, chance), caption, tuple(panels), legend=False
-    )
+    title = UNRANKED if unranked else leader(table, condition, chance)
+    return Chart("leaderboard", title, caption, tuple(panels), legend=False)
 
 
 def _entry(row: Any, place: int, measure: str, marks: Any, runs: Sequence[str]) -> Points:

@@ -55,6 +55,12 @@ def _leaderboard(asked: Request) -> pd.DataFrame:
     )
 
 
+def _unranked(asked: Request) -> str:
+    return comparable_runs.unlike_heads(
+        _comparison(asked, (asked.run.key,)), asked.accuracy.protocol
+    )
+
+
 def _left_out(asked: Request) -> str:
     found = _comparison(asked, (asked.run.key,))
     return " ".join((*found.notes, *found.left_out))
@@ -178,7 +184,9 @@ LEADERBOARD = Figure(
     query=_leaderboard,
     chart=lambda asked, table: in_words_of(
         asked.accuracy.measure,
-        charts.leaderboard(table, asked.condition, asked.accuracy.sentence(), asked.chance),
+        charts.leaderboard(
+            table, asked.condition, asked.accuracy.sentence(), asked.chance, _unranked(asked)
+        ),
     ),
     columns=lambda asked, table: BOARD,
     note=_left_out,

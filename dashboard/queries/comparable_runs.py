@@ -62,6 +62,11 @@ class Entry:
         title = theme.model_title(self.model, short=True)
         return title if self.alone else f"{title} · {self.run.title}"
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Classes that its own head can answer with; none where it has no head."""
+        return self.run.named_by(self.model)
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -153,6 +158,35 @@ def answering(found: Comparison, protocol: str) -> Comparison:
     """Return a comparison of only the models that have answers under a protocol."""
     kept = tuple(e for e in found.entries if e.model in e.run.models_under(protocol))
     return replace(found, entries=kept)
+
+
+def unlike_heads(found: Comparison, protocol: str) -> str:
+    """Say that models' own answers are judged on different classes; empty where they are not.
+
+    A cell of a class that a head lacks is in none of its numbers, and a head of fewer classes has
+    fewer ways to be wrong. So models are ranked by their own answers only where all of their heads
+    name the same classes.
+
+    Parameters
+    ----------
+    found
+        From `comparison`.
+    protocol
+        How they were asked; under all but `own` the classes are the same.
+    """
+    if protocol != Protocol.OWN:
+        return ""
+    named = {entry.title: set(entry.classes) for entry in answering(found, protocol).entries}
+    shared = set.intersection(*named.values()) if named else set[str]()
+    if all(classes == shared for classes in named.values()):
+        return ""
+    each = listed([f"{title} {len(classes)}" for title, classes in named.items()])
+    return (
+        f"Not ranked, for the heads are judged on different classes: of the classes here {each}, "
+        f"{len(shared)} of them in all heads. A cell of a class that a head lacks is in none of "
+        "its numbers, and fewer classes are fewer ways to be wrong. Drops class by class, and "
+        "tested differences, are of the classes that both heads name."
+    )
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Each number is read from the run it belongs to; runs meet here as tables. Where 
 classes, pair tests are averaged anew over the classes they share (`restricted`).
 """
 
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -11,7 +12,7 @@ import pandas as pd
 from compute.schema import Condition
 from compute.statistics.config import ALPHA
 from dashboard.queries import accuracy
-from dashboard.queries.comparable_runs import Ask, Comparison, Entry, answering
+from dashboard.queries.comparable_runs import Ask, Comparison, Entry, answering, unlike_heads
 from dashboard.queries.filters import AccuracyFilter
 from dashboard.queries.open_runs import MissingTableError, Run
 from dashboard.queries.restricted import restricted
@@ -60,7 +61,8 @@ def leaderboard(
     pandas.DataFrame
         ``rank, entry, run, model, accuracy, accuracy_low, accuracy_high, drop, drop_low,
         drop_high, gap, gap_low, gap_high, unit, donor_seen, n_cells, n_proteins``; a rank is
-        missing where the sorted number is. `donor_seen` is the largest share under the
+        missing where the sorted number is. Where `unlike_heads` has something to say, all ranks are
+        missing and the order is by name. `donor_seen` is the largest share under the
         conditions of drop and gap, over all classes of the run.
     """
     rows = []
@@ -94,10 +96,11 @@ def leaderboard(
     table[[*numeric, "donor_seen"]] = table[[*numeric, "donor_seen"]].apply(pd.to_numeric)
     counts = dict.fromkeys(("n_cells", "n_proteins"), "Int64")
     table = table.astype(counts)
-    by, ascending = SORTS[sort]
+    unlike = bool(unlike_heads(found, choice[0]))
+    by, ascending = SORTS["name" if unlike else sort]
     table = table.sort_values(by, ascending=ascending, na_position="last", kind="stable")
     ranks = pd.Series(range(1, len(table) + 1), index=table.index, dtype="Int64")
-    table.insert(0, "rank", ranks.where(table[by].notna()))
+    table.insert(0, "rank", ranks.where(table[by].notna() & (not unlike)))
     return table.reset_index(drop=True)
 
 
@@ -191,6 +194,9 @@ def class_pairs(
     table = sides[0].join(sides[1], how="inner").astype(float)
     table["difference"] = table["first"] - table["second"]
     whole = overall[0] - overall[1]
+    if unlike_heads(replace(found, entries=(first, second)), choice[0]):
+        # Each overall number is a mean over its own classes; these are over those of both.
+        whole = table["difference"].mean()
     table["reverses"] = table["difference"] * whole < 0
     table["apart"] = (table["first_low"] > table["second_high"]) | (
         table["second_low"] > table["first_high"]

@@ -104,6 +104,11 @@ class Run:
             return self.models
         return [model["name"] for model in self.meta.get("models", []) if "own" in model]
 
+    def named_by(self, model: str) -> tuple[str, ...]:
+        """Return the classes that a model's own head can answer with; none where it has no head."""
+        said = [one.get("own", {}) for one in self.meta.get("models", []) if one["name"] == model]
+        return tuple(said[0].get("classes", ())) if said else ()
+
     @property
     def protocols(self) -> list[str]:
         """The protocols that any model can have answers under, in the order of choices."""

@@ -8,7 +8,7 @@ import pandas as pd
 
 from compute.errors import BystanderError, unknown_value
 from compute.schema import Condition
-from dashboard.queries.comparable_runs import comparison, directly
+from dashboard.queries.comparable_runs import comparison, directly, unlike_heads
 from dashboard.queries.compare import Choice, leaderboard
 from dashboard.queries.open_runs import open_runs
 
@@ -31,7 +31,8 @@ class Ranking:
     choice
         Protocol, probe and aggregation.
     notes
-        What the runs have not in common, in sentences.
+        Why there are no ranks, where there are none, and what the runs have not in common, in
+        sentences.
     left_out
         Runs that cannot be compared, each with its reason.
     """
@@ -100,7 +101,9 @@ def compare(
     if condition not in altered:
         raise unknown_value("condition", condition, altered)
     table = leaderboard(directly, found, choice, condition, ORDERS[sort])
-    return Ranking(table, condition, choice, found.notes, found.left_out)
+    unlike = unlike_heads(found, choice[0])
+    notes = (*([unlike] if unlike else []), *found.notes)
+    return Ranking(table, condition, choice, notes, found.left_out)
 
 
 def measured(there: Sequence[Choice], asked: dict[str, str | None]) -> Choice | None:

@@ -7,6 +7,7 @@ a process of this module's starts them, so that ending it ends them.
 import contextlib
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -15,9 +16,10 @@ from typing import Any
 
 LOCALHOST = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32),
 }  # fmt: skip
-"""With these every node listens on 127.0.0.1 alone."""
+"""With these every node listens on 127.0.0.1 alone, to those with the token: Ray makes one for
+its own clusters only, so that these tests would need what another has left in the home folder."""
 
 HOLD = """
 import json, sys

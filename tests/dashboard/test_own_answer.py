@@ -10,15 +10,19 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
+from compute.cli.main import app as app_of_commands
 from compute.errors import UsageError
-from dashboard import wording
+from dashboard import theme, wording
 from dashboard.figures import accuracy, answers, keys, proteins
+from dashboard.figures.compare import LEADERBOARD
 from dashboard.figures.figure import Figure
 from dashboard.figures.request import Filters
-from dashboard.queries.comparable_runs import comparison, directly
-from dashboard.queries.compare import leaderboard
+from dashboard.queries.comparable_runs import comparison, directly, unlike_heads
+from dashboard.queries.compare import class_pairs, leaderboard
 from dashboard.queries.filters import AccuracyFilter
+from dashboard.queries.ranking import compare
 from tests.dashboard.opening import opened
 
 MODEL = "deeploc"
@@ -28,10 +32,15 @@ TABLES = (
 )  # fmt: skip
 
 
-def own_rows(table: pa.Table) -> pa.Table:
-    """Return the rows of a model's frozen multi-class probe as those of its own answer."""
+def own_rows(table: pa.Table, model: str = MODEL, but: tuple[str, ...] = ()) -> pa.Table:
+    """Return the rows of a model's frozen multi-class probe as those of its own answer.
+
+    Without those of some classes.
+    """
     frame = table.to_pandas()
-    chosen = (frame["protocol"] == "frozen") & (frame.get("model", MODEL) == MODEL)
+    chosen = (frame["protocol"] == "frozen") & (frame.get("model", model) == model)
+    if but:
+        chosen &= ~frame["localization"].isin(but)
     if "probe" in frame:
         chosen &= frame["probe"] == "multiclass"
     rows = table.filter(pa.array(chosen.to_numpy(bool)))
@@ -60,6 +69,28 @@ def path(run_path, tmp_path_factory):
             model["head"] = "deeploc has a head of 15 classes"
     (folder / "run.json").write_text(json.dumps(meta), "utf-8")
     return folder
+
+
+OTHER = "pifia"
+
+
+def with_second_head(path, folder, lacking: int):
+    """Give a second model a head, which lacks the store's last classes."""
+    shutil.copytree(path, folder)
+    meta = json.loads((folder / "run.json").read_text("utf-8"))
+    names = meta["localizations"]
+    but = tuple(names[len(names) - lacking :])
+    for name in ("accuracy", "effects"):
+        file = folder / f"{name}.parquet"
+        table = pq.read_table(file, partitioning=None)
+        added = own_rows(table, OTHER, but).cast(table.schema)
+        pq.write_table(pa.concat_tables([table, added]), file)
+    for model in meta["models"]:
+        if model["name"] == OTHER:
+            model["own"] = {"classes": [name for name in names if name not in but]}
+    meta["name"] = "two heads"
+    (folder / "run.json").write_text(json.dumps(meta), "utf-8")
+    return folder, but
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +158,62 @@ def test_the_leaderboard_has_only_models_with_a_head(headed):
     both = pd.concat([table, frozen[frozen["model"] == MODEL]])
     assert both["drop"].nunique() == 1
     assert len(frozen) == 3
+
+
+@pytest.mark.parametrize("lacking", [0, 4])
+def test_heads_of_other_classes_are_not_ranked(path, tmp_path, lacking):
+    folder, but = with_second_head(path, tmp_path / "two", lacking)
+    run = opened(folder)
+    found = comparison(directly, [run])
+    choice = ("own", "multiclass", "all")
+    table = leaderboard(directly, found, choice, "different", "highest accuracy")
+    ranking = compare(folder, protocol="own", sort="accuracy")
+    assert set(table["model"]) == {MODEL, OTHER}
+    assert table["drop"].notna().all()
+    [key] = keys.read("leaderboard:protocol=own:condition=different:sort=highest%20accuracy")[0]
+    drawn = LEADERBOARD.slide(LEADERBOARD.checked(key, run, directly))
+    why = unlike_heads(found, "own")
+    for other in ("frozen", "refit"):
+        assert unlike_heads(found, other) == ""
+    if not lacking:
+        assert why == ""
+        assert table["rank"].tolist() == ranking.table["rank"].tolist() == [1, 2]
+        assert "judged on different classes" not in f"{drawn.title} {drawn.caption}"
+        return
+    many = len(run.localizations)
+    first, second = (theme.model_title(name, short=True) for name in (MODEL, OTHER))
+    for part in (f"{first} {many}", f"{second} {many - 4}", f"{many - 4} of them in all heads"):
+        assert part in why
+    assert table["rank"].isna().all()
+    assert ranking.table["rank"].isna().all()
+    assert ranking.notes[0] == why
+    assert table["entry"].tolist() == sorted(table["entry"])
+    assert drawn.title == "Judged on different classes, so not ranked"
+    assert drawn.caption.startswith(why)
+    frozen = leaderboard(directly, found, ("frozen", "multiclass", "all"), "different")
+    assert frozen["rank"].tolist() == [1, 2, 3]
+    entries = {entry.model: entry for entry in found.entries}
+    pairs = class_pairs(directly, found, entries[MODEL], entries[OTHER], choice, "different")
+    assert not set(but) & set(pairs["localization"])
+    difference = pairs["difference"].to_numpy()
+    assert pairs["reverses"].tolist() == (difference * difference.mean() < 0).tolist()
+
+
+def test_the_command_says_why_it_does_not_rank(path, tmp_path):
+    folder, _ = with_second_head(path, tmp_path / "two", 3)
+    said = CliRunner().invoke(app_of_commands, ["compare", str(folder), "--protocol", "own"])
+    assert said.exit_code == 0, said.output
+    assert "Not ranked, for the heads are judged on different classes" in said.output.replace(
+        "\n", " "
+    )
+
+
+@pytest.mark.long
+def test_the_page_says_why_it_does_not_rank(app, path, tmp_path):
+    folder, _ = with_second_head(path, tmp_path / "two", 3)
+    test = app(folder, protocol="own").switch_page("views/compare.py").run()
+    assert not test.exception
+    assert any("judged on different classes" in item.value for item in test.caption)
 
 
 def test_pages_show_own_answers_and_say_who_has_none(app, path):

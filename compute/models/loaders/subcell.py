@@ -1,15 +1,18 @@
-"""Loads SubCell: a vision transformer whose tokens are pooled by gated attention.
+"""Loads SubCell: a vision transformer whose tokens are pooled by gated attention, then classified.
 
-Layer: a found card in, a network out. Parts are named as in the published file, so that it is read
-as it is; how wide and deep the network is follows from the tensors' shapes. No foreign code runs.
+Layer: a found card in, a network out. Parts are named as in the published files, so that these are
+read as they are; how wide and deep the network is follows from the tensors' shapes. No foreign code
+runs. Its classifiers are published as files of their own; here they stand in the encoder's file, so
+that one hash is of all, as `classifiers.0.` and so on before the published keys.
 
 Source
 ------
-`model_config.yaml` and `vit_model.py` of github.com/CellProfiling/SubCellPortable say the
-architecture; the test compares the transformer with that of Hugging Face's library.
+`model_config.yaml` and `vit_model.py` of github.com/CellProfiling/SubCellPortable (commit 676f0e1)
+say the architecture; the test compares the transformer with that of Hugging Face's library.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +20,16 @@ from torch.nn.functional import gelu, interpolate, scaled_dot_product_attention
 
 from compute.errors import InputError
 from compute.models.card_files import FoundModel
-from compute.models.loaders.network import HookedModule, ready
+from compute.models.loaders.network import OUTPUT, HookedModule, ready
 from compute.models.loaders.weights_file import checked_file
 from compute.models.weights import load_weights, read_weights, refusal
 
-EMBEDDING, TOKENS = "embedding", "tokens"
-"""Layers beside those of dotted names: what attention pools, and the last tokens."""
+EMBEDDING, TOKENS, PROBABILITIES = "embedding", "tokens", "probabilities"
+"""Layers beside those of dotted names: what attention pools, the last tokens, and what the
+classifiers say of each class."""
+
+CLASSIFIERS = "classifiers"
+"""First part of the keys of classifiers."""
 
 HEAD = 64
 """Width of a head of the transformer's attention: 768 numbers in 12 heads."""
@@ -35,6 +42,7 @@ _PLACES = "encoder.embeddings.position_embeddings"
 _INNER = "encoder.encoder.layer.0.intermediate.dense.weight"
 _GATE = "pool_model.attention_v.1.weight"
 _SCORES = "pool_model.attention.weight"
+_LAYER = re.compile(rf"{CLASSIFIERS}\.(\d+)\.(\d+)\.weight")
 
 
 class _Block(nn.Module):
@@ -127,6 +135,34 @@ class _Pooling(nn.Module):
         return (scores.softmax(1).transpose(1, 2) @ tokens).flatten(1)
 
 
+class _Classifier(nn.ModuleDict):
+    """Linear layers by their published numbers, with ReLU between two of them.
+
+    Dropouts and activations have numbers too where it was trained, but no weights. So the numbers
+    are 0, 3 and 6, or 0, 2 and 4: only their order counts.
+    """
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Return N×classes numbers of N×D embeddings."""
+        for place, layer in enumerate(self.values()):
+            pooled = layer(pooled.relu() if place else pooled)
+        return pooled
+
+
+def _classifiers(tensors: Mapping[str, Tensor]) -> nn.ModuleList:
+    """Build the classifiers that there are weights of, in order."""
+    found: dict[int, dict[int, nn.Module]] = {}
+    for key, tensor in tensors.items():
+        named = _LAYER.fullmatch(key)
+        if named and tensor.ndim == 2:
+            given, inputs = tensor.shape
+            found.setdefault(int(named[1]), {})[int(named[2])] = nn.Linear(inputs, given)
+    # One whose number does not follow the others' has no place, and `load_weights` says so.
+    return nn.ModuleList(
+        _Classifier({str(n): layer for n, layer in sorted(found[k].items())}) for k in sorted(found)
+    )
+
+
 class SubCell(nn.Module):
     """SubCell's network of the size that its weights have.
 
@@ -149,11 +185,27 @@ class SubCell(nn.Module):
         self.inputs = inputs
         self.encoder = _Encoder(embeddings, width, len(tensors[_INNER]), depth)
         self.pool_model = _Pooling(width, len(tensors[_GATE]), len(tensors[_SCORES]))
+        self.dimension = width * len(tensors[_SCORES])
+        self.classifiers = _classifiers(tensors)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return embeddings, N×D, of N×I×h×w images."""
         pooled: Tensor = self.pool_model(self.encoder(images))
         return pooled
+
+    def probabilities(self, pooled: Tensor) -> Tensor:
+        """Return the mean over classifiers of each class's sigmoid, N×classes, of embeddings."""
+        said = [classifier(pooled).float().sigmoid() for classifier in self.classifiers]
+        return torch.stack(said).mean(0)
+
+    def together(self, images: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+        """Return the embedding and the tokens in one pass, and the probabilities if named."""
+        tokens = self.encoder(images)
+        pooled = self.pool_model(tokens)
+        found = {OUTPUT: pooled, EMBEDDING: pooled, TOKENS: tokens}
+        if PROBABILITIES in names:
+            found[PROBABILITIES] = self.probabilities(pooled)
+        return found
 
 
 def load(found: FoundModel, device: torch.device) -> HookedModule:
@@ -163,7 +215,8 @@ def load(found: FoundModel, device: torch.device) -> HookedModule:
     ------
     InputError
         The weights are missing or damaged, are not those that the card names, or are not SubCell's;
-        or they read another number of channels than the card gives.
+        or they read another number of channels than the card gives. Or its own answer is asked, and
+        classifiers are missing or of other sizes.
     """
     card, path = found.card, checked_file(found)
     tensors = read_weights(path, foreign=True)
@@ -178,6 +231,36 @@ def load(found: FoundModel, device: torch.device) -> HookedModule:
             "Write as many `channels`, or download the weights for these.",
         )
     load_weights(module, tensors, str(path))
-    return HookedModule(
-        ready(module, device), 1, {EMBEDDING: module.forward, TOKENS: module.encoder.forward}
-    )
+    layers = {EMBEDDING: module.forward, TOKENS: module.encoder.forward}
+    if len(module.classifiers):
+        layers[PROBABILITIES] = lambda images: module.probabilities(module(images))
+    if found.own is not None and found.own.layer == PROBABILITIES:
+        _check_classifiers(module, len(card.classes), f"Model {card.name!r}: {path}")
+    return HookedModule(ready(module, device), 1, layers, together=module.together)
+
+
+def _check_classifiers(module: SubCell, classes: int, what: str) -> None:
+    """Refuse a network that cannot say what its card says it does.
+
+    Raises
+    ------
+    InputError
+        It has no classifiers, or one reads, hands on or gives another number of values.
+    """
+    if not len(module.classifiers):
+        raise InputError(
+            f"{what} has no classifiers, and the card names {classes} classes.",
+            f'Add them to the file under keys that begin with "{CLASSIFIERS}.0." (the page of your '
+            'own model says how), or write head = "none" in the card.',
+        )
+    for number, classifier in enumerate(module.classifiers):
+        sizes = [(each.in_features, each.out_features) for each in classifier.children()]
+        reads, gives = [a for a, _ in sizes], [b for _, b in sizes]
+        if [module.dimension, *gives] != [*reads, classes]:
+            raise InputError(
+                f"{what}: classifier {number} goes "
+                f"{', '.join(f'{a} → {b}' for a, b in sizes)}; it should go from the embedding's "
+                f"{module.dimension} to the card's {classes} classes.",
+                "Take the classifiers that were published with this encoder, and name all of their "
+                "classes, in order, as `classes`.",
+            )

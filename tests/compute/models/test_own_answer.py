@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -238,6 +239,37 @@ def test_deeploc_averages_probabilities_over_its_windows(tmp_path):
         )
     assert len(windows) == 5
     assert np.allclose(found[:, model.dimension :], expected, atol=1e-5)
+
+
+@pytest.mark.long
+def test_a_compiled_model_embeds_and_answers_in_one_graph(tmp_path, monkeypatch):
+    made = load_card(write_deeploc(tmp_path, ["ER", "Golgi", "nucleus"], windows="centre"))
+    found = FoundModel(made, tmp_path, own=own_answer(made, STORE, dict))
+    graphs, ran = [], []
+
+    def backend(graph, _):
+        graphs.append(graph)
+
+        def compute(*tensors):
+            ran.append(graph)
+            return graph(*tensors)
+
+        return compute
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    plain, compiled = load_model(found), load_model(found)
+    compiled.compile()
+    assert graphs == []
+    for seed in range(3):
+        generator = torch.Generator().manual_seed(seed)
+        crops = 100 * torch.rand((3, 2, 64, 64), generator=generator)
+        assert torch.allclose(compiled.with_own(crops), plain.with_own(crops), atol=1e-6)
+    [both] = graphs
+    assert ran == [both] * 3
+    assert torch.allclose(compiled(crops), plain(crops), atol=1e-6)
+    _, alone = graphs
+    assert ran == [both] * 3 + [alone]
+    assert len(alone.graph.nodes) < len(both.graph.nodes), "no layer after the embedding's"
 
 
 def test_a_head_of_other_outputs_than_the_card_says_is_refused():

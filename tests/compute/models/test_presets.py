@@ -131,6 +131,9 @@ def subcell(folder, preset, channels):
         "encoder.encoder.layer.0.intermediate.dense.weight": (32, 64),
         "pool_model.attention_v.1.weight": (8, 64),
         "pool_model.attention.weight": (2, 8),
+        "classifiers.0.0.weight": (16, 128),
+        "classifiers.0.3.weight": (8, 16),
+        "classifiers.0.6.weight": (31, 8),
     }
     module = SubCell({key: torch.zeros(shape) for key, shape in tiny.items()})
     return {"weights": drawn(module, folder / "subcell.safetensors")}, 128

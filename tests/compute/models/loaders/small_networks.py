@@ -1,10 +1,14 @@
 """Small networks that are exported by tests, and cards for the files."""
 
+import math
+from dataclasses import replace
+
 import torch
 from torch import nn
 
 from compute.models.card import make_card
 from compute.models.card_files import FoundModel
+from compute.models.own_answer import BY_TABLE, OwnAnswer
 from compute.storage.atomic_files import sha256
 
 
@@ -23,6 +27,31 @@ class TwoOutputs(nn.Module):
     def forward(self, images):
         found = self.layers(images)
         return {"map": found, "vector": found.mean((2, 3))}
+
+
+CLASSES = ("a", "b", "c", "d", "e", "f")
+"""Names of `TwoOutputs`' vector as classes."""
+
+NAMES = ("x", "y", "z")
+"""Classes of a store."""
+
+
+def with_own(found, gives="logits", places=(0, 1, 2, 0, -1, 1)):
+    """Have a found model's head answer with a store's classes `NAMES`."""
+    return replace(found, own=OwnAnswer(found.card.head, gives, CLASSES, places, NAMES, BY_TABLE))
+
+
+def own_shares(vectors, places=(0, 1, 2, 0, -1, 1)):
+    """Answer as a head of logits does, N×4, one crop and one class at a time."""
+    rows = []
+    for vector in vectors:
+        odds = [math.exp(float(value) - float(vector.max())) for value in vector]
+        sums = [0.0] * len(NAMES)
+        for place, value in zip(places, odds, strict=True):
+            if place >= 0:
+                sums[place] += value
+        rows.append([*(each / sum(sums) for each in sums), 1 - sum(sums) / sum(odds)])
+    return torch.tensor(rows)
 
 
 def found_file(path, source, size=16, channels=("a", "b"), **card):

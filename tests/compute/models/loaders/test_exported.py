@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_networks import TwoOutputs, found_file, images, tiny_vit
+from small_networks import (
+    CLASSES,
+    TwoOutputs,
+    found_file,
+    images,
+    own_shares,
+    tiny_vit,
+    with_own,
+)
 from torch import nn
 
 from compute.errors import InputError, UsageError
@@ -46,6 +54,39 @@ def test_it_computes_what_was_exported(exported, expected, layer):
     assert torch.allclose(model(images()), expected["map"].mean((2, 3)), atol=1e-5)
     assert isinstance(model.module, nn.Module)
     assert model.rounding(images(), "float32") is None
+
+
+@pytest.mark.parametrize(("batch", "most"), [("n", None), ("", None), ("n", 3)])
+def test_two_outputs_are_embedding_and_head_in_one_pass(tmp_path, expected, batch, most):
+    path = save(TwoOutputs(), images(2), tmp_path / "m.pt2", batch, most)
+    card = {"layer": "map", "head": "vector", "classes": list(CLASSES)}
+    model = load_model(with_own(found_file(path, "exported", **card)))
+    passes = []
+    model.module.register_forward_pre_hook(lambda _, given: passes.append(len(given[0])))
+    both = model.with_own(images())
+    assert passes == ([5] if (batch, most) == ("n", None) else [most or 2] * (2 if most else 3))
+    assert torch.allclose(both[:, :6], expected["map"].mean((2, 3)), atol=1e-5)
+    assert torch.allclose(both[:, 6:], own_shares(expected["vector"]), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("head", "classes", "message"),
+    [
+        ("map", CLASSES, r"an array of 2×6×7×7 for 2 crops, and the card names 6 classes"),
+        ("vector", CLASSES[:5], r"an array of 2×6 for 2 crops, and the card names 5 classes"),
+    ],
+)
+def test_an_output_that_is_no_head_is_refused(exported, head, classes, message):
+    found = with_own(found_file(exported, "exported", head=head, classes=list(classes)))
+    own = replace(found.own, head=tuple(classes), places=found.own.places[: len(classes)])
+    with pytest.raises(InputError, match=message):
+        load_model(replace(found, own=own))
+
+
+def test_a_head_that_the_program_lacks_is_refused(exported):
+    found = with_own(found_file(exported, "exported", head="klassen", classes=list(CLASSES)))
+    with pytest.raises(UsageError, match=r"Unknown output of this program 'klassen'"):
+        load_model(found)
 
 
 def test_autocast_reaches_the_program(exported):

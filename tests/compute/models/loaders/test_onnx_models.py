@@ -7,7 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from small_networks import TwoOutputs, found_file, images, tiny_vit
+from small_networks import (
+    CLASSES,
+    TwoOutputs,
+    found_file,
+    images,
+    own_shares,
+    tiny_vit,
+    with_own,
+)
 
 from compute.errors import InputError, UsageError
 from compute.models.embedder import load_model
@@ -68,6 +76,47 @@ def test_it_computes_what_was_exported(exported):
     assert model.rounding(images(), "float32") is None
     most = load_model(found_file(exported, "onnx", pooling="max"))
     assert torch.allclose(most(images()), expected["map"].amax((2, 3)), atol=1e-4)
+
+
+def test_two_outputs_are_embedding_and_head_in_one_pass(exported, monkeypatch):
+    with torch.inference_mode():
+        expected = TwoOutputs()(images())
+    first, second = load_model(found_file(exported, "onnx")).network.layers[1:]
+    card = {"layer": first, "head": second, "classes": list(CLASSES)}
+    model = load_model(with_own(found_file(exported, "onnx", **card)))
+    session, asked = model.network._session, []
+
+    class Told:
+        def run(self, names, given):
+            asked.append(names)
+            return session.run(names, given)
+
+    monkeypatch.setattr(model.network, "_session", Told())
+    both = model.with_own(images())
+    assert asked == [[first, second]]
+    assert torch.allclose(both[:, :6], expected["map"].mean((2, 3)), atol=1e-4)
+    assert torch.allclose(both[:, 6:], own_shares(expected["vector"]), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("head", "classes", "message"),
+    [
+        (1, CLASSES, r"an array of 2×6×7×7 for 2 crops, and the card names 6 classes"),
+        (2, CLASSES[:5], r"an array of 2×6 for 2 crops, and the card names 5 classes"),
+    ],
+)
+def test_an_output_that_is_no_head_is_refused(exported, head, classes, message):
+    name = load_model(found_file(exported, "onnx")).network.layers[head]
+    found = with_own(found_file(exported, "onnx", head=name, classes=list(classes)))
+    own = replace(found.own, head=tuple(classes), places=found.own.places[: len(classes)])
+    with pytest.raises(InputError, match=message):
+        load_model(replace(found, own=own))
+
+
+def test_a_head_that_the_file_lacks_is_refused(exported):
+    found = with_own(found_file(exported, "onnx", head="klassen", classes=list(CLASSES)))
+    with pytest.raises(UsageError, match=r"Unknown output of this network 'klassen'"):
+        load_model(found)
 
 
 @pytest.mark.usefixtures("torchvision")

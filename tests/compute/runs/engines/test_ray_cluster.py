@@ -5,14 +5,17 @@ import time
 from collections import deque
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from compute.errors import BystanderError
 from compute.runs.describe import check_path
 from compute.runs.engines import on_ray
+from compute.schema import LOCALIZATIONS
 from compute.storage.run_directory import RunDirectory
 from tests.compute.fake_tasks import stage
 from tests.compute.forked import start, wait_for_stage
+from tests.compute.models.test_own_answer import write_deeploc
 from tests.compute.runs.test_pipeline import digests
 
 SETTINGS = ["--conditions=unaltered,same,different,conflicting", "--backgrounds=2", "--repeats=3",
@@ -36,8 +39,10 @@ def store(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def command(store, cards):
-    models = f"{cards['pifia']},{cards['deeploc']}"
+def command(store, cards, tmp_path_factory):
+    """A command that runs two models, the second of which has a head of the store's classes."""
+    headed = write_deeploc(tmp_path_factory.mktemp("headed"), LOCALIZATIONS)
+    models = f"{cards['pifia']},{headed}"
 
     def made(out: Path, *more: str) -> list[str]:
         return ["run", str(store), "--out", str(out), "--models", models, *SETTINGS, *more]
@@ -97,6 +102,10 @@ def test_a_node_is_killed_and_another_joins(command, local, cluster, tmp_path):
     assert process.exitcode == 0, log.read_text()
     assert RunDirectory(run).meta["failures"] == []
     assert digests(run) == local
+    assert [("own" in model) for model in RunDirectory(run).meta["models"]] == [False, True]
+    assert set(pq.read_table(run / "accuracy.parquet")["protocol"].to_pylist()) == {
+        "refit", "frozen", "own"
+    }  # fmt: skip
     assert list(check_path(run))[-1] == "Tables, counts and references agree."
 
 
