@@ -107,8 +107,12 @@ DIVERGING = (Ink("#0b57c4", "#6c9cff"), Ink("#ffffff", "#12151c"), Ink("#ac3101"
 
 
 def model_title(name: str, short: bool = False) -> str:
-    """Return a model's name as shown."""
-    return (SHORT_MODELS if short else KNOWN_MODELS).get(name, name)
+    """Return a model's name as shown; of a layer of a built-in network, ``DeepLoc, fc_2``."""
+    titles = SHORT_MODELS if short else KNOWN_MODELS
+    network, dot, layer = name.partition(".")
+    if dot and layer and network in titles:
+        return f"{titles[network]}, {layer}"
+    return titles.get(name, name)
 
 
 def condition_title(name: str) -> str:

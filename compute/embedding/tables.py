@@ -15,7 +15,7 @@ from torch import Tensor
 from compute.backgrounds.compose import Composed
 from compute.devices import BatchSize
 from compute.errors import BystanderError
-from compute.models.embedder import Embedder
+from compute.models.embedder import Embedder, with_own_together
 from compute.schema import CONDITIONS, STEP_CONDITIONS, Condition
 
 
@@ -56,11 +56,34 @@ def embed_crops(
     BystanderError
         The model gave a value that is not finite.
     """
-    width = model.width if with_own else model.dimension
-    vectors = np.empty((len(crops.images), width), np.float32)
-    picked = list(channels)
-    step = BatchSize(batch_size, model.device).now
-    for start in range(0, len(vectors), step):
+    [found] = embed_each([model], crops, channels, batch_size, normalisation, with_own=with_own)
+    return found
+
+
+def embed_each(
+    models: Sequence[Embedder],
+    crops: Composed,
+    channels: Sequence[int],
+    batch_size: int,
+    normalisation: str,
+    *,
+    with_own: bool = True,
+) -> list[NDArray[np.float32]]:
+    """Embed composed crops with models of one network, in one pass for all of them.
+
+    Parameters and errors are those of `embed_crops`, but that own answers are asked by default;
+    `models` are some that `compute.models.one_network.passes` puts together.
+
+    Returns
+    -------
+    list of ndarray
+        As `embed_crops` returns it, for each model.
+    """
+    widths = [model.width if with_own else model.dimension for model in models]
+    found = [np.empty((len(crops.images), width), np.float32) for width in widths]
+    picked, by_scene = list(channels), any(model.needs_scene for model in models)
+    step = BatchSize(batch_size, models[0].device).now
+    for start in range(0, len(crops.images), step):
         rows = slice(start, start + step)
         images = pick_channels(torch.from_numpy(crops.images[rows]), picked)
         reference = None
@@ -68,11 +91,12 @@ def embed_crops(
             whole = torch.from_numpy(crops.unaltered[crops.reference[rows]])
             reference = pick_channels(whole, picked)
         scene = None
-        if model.needs_scene and crops.scene is not None:
-            scene = crops.scene.at(rows).moved(lambda t: t.to(model.device))
-        ask = model.with_own if with_own else model
-        vectors[rows] = ask(images, reference, scene=scene).cpu().numpy()
-    return finite(model, vectors)
+        if by_scene and crops.scene is not None:
+            scene = crops.scene.at(rows).moved(lambda t: t.to(models[0].device))
+        given = with_own_together(models, images, reference, scene=scene, ask=with_own)
+        for vectors, some in zip(found, given, strict=True):
+            vectors[rows] = some.cpu().numpy()
+    return [finite(model, vectors) for model, vectors in zip(models, found, strict=True)]
 
 
 def pick_channels(images: Tensor, picked: Sequence[int]) -> Tensor:

@@ -35,7 +35,8 @@ from compute.embedding.tables import (
     trials_table,
 )
 from compute.models.card import select_channels
-from compute.models.embedder import Embedder, load_model
+from compute.models.embedder import Embedder, with_own_together
+from compute.models.one_network import load_models, passes
 from compute.schema import Reading
 from compute.storage.paths import SECOND
 from compute.storage.run_directory import RunDirectory
@@ -139,6 +140,7 @@ class ShardWorker:
         self._turn = nullcontext() if self._on_cpu else Lock()
         self._size = BatchSize(config.batch_size, self._device)
         self._counting, self.embedded = Lock(), 0
+        self._passes = passes(self._models)
         for model in models if config.compiled else ():
             model.compile()
 
@@ -158,7 +160,7 @@ class ShardWorker:
             job.config.harmonise, store.cells, store.windows, arrays, job.plan.seed,
             job.pixels / store.fingerprint,
         )  # fmt: skip
-        models = [load_model(card, job.device) for card in job.models]
+        models = load_models(job.models, job.device)
         return cls(RunDirectory(job.run), store, plan, arrays, scales, models, job.config)
 
     @property
@@ -311,30 +313,40 @@ class ShardWorker:
         config, inputs, rows = self._config, shard.inputs, slice(start, stop)
         images = combine(inputs, rows)
         # Where this batch's second readings lie among the shard's, and in the batch.
-        first, last = np.searchsorted(shard.again, (start, stop))
-        again = torch.from_numpy(shard.again[first:last] - start).to(self._device)
+        first_again, last_again = np.searchsorted(shard.again, (start, stop))
+        again = torch.from_numpy(shard.again[first_again:last_again] - start).to(self._device)
         locked = config.normalisation == "locked"
         # The cells as imaged, for what is scaled by them.
         cell = inputs.centre_row[rows] if locked else inputs.centre_row[rows][again]
         centre = inputs.unaltered.index_select(0, cell)
-        for model in shard.missing:
-            if model.answers is not None:
+        for models in self._asked(shard):
+            first = models[0]
+            if first.answers is not None:
                 numbers = shard.trials["trial"].to_numpy()[rows]
-                shard.vectors[model.name][rows] = model.look_up(numbers)
+                shard.vectors[first.name][rows] = first.look_up(numbers)
                 continue
-            picked = self._channels[model.name]
+            picked = self._channels[first.name]
             own, whole = pick_channels(images, picked), pick_channels(centre, picked)
             scene = None
-            if model.needs_scene and inputs.scene is not None:
+            if any(model.needs_scene for model in models) and inputs.scene is not None:
                 scene = inputs.scene.at(rows)
-            shard.vectors[model.name][rows] = model.with_own(
-                own, whole if locked else None, config.precision, scene
+            found = with_own_together(
+                models, own, whole if locked else None, config.precision, scene
             )
+            for model, vectors in zip(models, found, strict=True):
+                shard.vectors[model.name][rows] = vectors
             if len(again):
                 other = None if locked else whole
-                shard.locked[model.name][first:last] = model.with_own(
-                    own[again], other, config.precision, None if scene is None else scene.at(again)
-                )
+                seen = None if scene is None else scene.at(again)
+                found = with_own_together(models, own[again], other, config.precision, seen)
+                for model, vectors in zip(models, found, strict=True):
+                    shard.locked[model.name][first_again:last_again] = vectors
+
+    def _asked(self, shard: _Shard) -> list[list[Embedder]]:
+        """List a shard's missing models, those together that are asked in one pass."""
+        missing = {model.name for model in shard.missing}
+        found = [[model for model in some if model.name in missing] for some in self._passes]
+        return [some for some in found if some]
 
     def _write(self, shard: _Shard) -> None:
         """Write a shard's files; those that are there are left alone."""

@@ -76,7 +76,7 @@ class ModelCard(CardFields):
         if not self.layers:
             return [self]
         cards = [
-            replace(self, name=f"{self.name}.{_plain(layer)}", layer=layer, layers=())
+            replace(self, name=f"{self.name}.{plain_layer(layer)}", layer=layer, layers=())
             for layer in self.layers
         ]
         if self.classes:
@@ -183,6 +183,6 @@ def select_channels(card: ModelCard, store_channels: Sequence[str]) -> list[int]
     ]
 
 
-def _plain(layer: str) -> str:
+def plain_layer(layer: str) -> str:
     """Return a layer's name as part of a model's."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", layer)

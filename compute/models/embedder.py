@@ -5,7 +5,7 @@ Layer: loads a found model; from then on tensors in, tensors out. Cards themselv
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from importlib import import_module
 from pathlib import Path
@@ -27,8 +27,8 @@ from compute.models.loaders.network import (
     HookedModule,
     Network,
     SceneReader,
+    in_one_pass,
     told,
-    with_head,
 )
 from compute.models.networks.blocks import LayeredNetwork
 from compute.models.own_answer import OwnAnswer
@@ -83,11 +83,9 @@ class Embedder:
             torch.backends.cudnn.allow_tf32 = False
             torch.backends.cuda.matmul.allow_tf32 = False
         self._network = network
-        self._layer: Callable[[Tensor, str], Tensor]
-        self._both: Callable[[Tensor, str, str], tuple[Tensor, Tensor]]
+        self._activations: Callable[[Tensor, Sequence[str]], Mapping[str, Tensor]]
         if not isinstance(network, SceneReader):
-            self._layer = network.forward_to
-            self._both = partial(with_head, network)
+            self._activations = partial(in_one_pass, network)
         numbers = {name: getattr(card, name) for name in PARAMETERS.get(card.scaling, ())}
         self._scale = scaling_named(card.scaling, **numbers)
         self._compiled = self.device.type == "cpu" and card.scaling in scaling_compiled.SCALERS
@@ -137,11 +135,8 @@ class Embedder:
         what = f"Model {card.name!r}: {source_words(card)}, given {self._given()},"
         with told(what, "Check `channels`, `inputs`, `input_size` and `layer` in its card."):
             blank = torch.zeros(2, len(card.channels), card.size, card.size, device=self.device)
-            whole = torch.ones(2, card.size, card.size, dtype=torch.bool, device=self.device)
             with counted(self.module) as layers:
-                found = self.forward(
-                    blank, scene=Scene(whole, ~whole) if self.needs_scene else None
-                )
+                found = self.forward(blank, scene=self.whole(blank) if self.needs_scene else None)
         if found.ndim != 2 or len(found) != 2 or not found.shape[1]:
             raise InputError(
                 f"{what} gives an array of {'×'.join(map(str, found.shape))} for 2 crops.",
@@ -169,6 +164,13 @@ class Embedder:
     def hash(self) -> str:
         """SHA-256 of all that decides the embeddings; see `ModelCard.hash`."""
         return self.card.hash
+
+    @staticmethod
+    def whole(crops: Tensor) -> Scene:
+        """Return a scene in which the cell fills every one of N×C×H×W crops."""
+        shape = (len(crops), *crops.shape[2:])
+        everywhere = torch.ones(shape, dtype=torch.bool, device=crops.device)
+        return Scene(everywhere, ~everywhere)
 
     def check_precision(self, precision: str) -> None:
         """Refuse a precision that the network cannot compute with.
@@ -217,21 +219,22 @@ class Embedder:
         what = f"Model {card.name!r}: its head {self.own.layer!r}, given {self._given()},"
         with told(what, "Check `head` and `classes` in its card."):
             blank = torch.zeros(2, len(card.channels), card.size, card.size, device=self.device)
-            whole = torch.ones(2, card.size, card.size, dtype=torch.bool, device=self.device)
-            self.with_own(blank, scene=Scene(whole, ~whole) if self.needs_scene else None)
+            self.with_own(blank, scene=self.whole(blank) if self.needs_scene else None)
 
     def compile(self) -> None:
         """Have PyTorch compile the network at its first use, which pays on GPUs."""
         # Of other networks a layer may end the computation by force, which cannot be compiled.
         if isinstance(self._network, LayeredNetwork):
-            self._layer = torch.compile(self._network.forward_to)
-            features = torch.compile(self._network.forward_several)
+            layer = torch.compile(self._network.forward_to)
+            several = torch.compile(self._network.forward_several)
 
-            def both(images: Tensor, layer: str, head: str) -> tuple[Tensor, Tensor]:
-                found = features(images, (layer, head))
-                return found[layer], found[head]
+            def activations(images: Tensor, names: Sequence[str]) -> Mapping[str, Tensor]:
+                wanted = tuple(dict.fromkeys(names))
+                if len(wanted) == 1:
+                    return {wanted[0]: layer(images, wanted[0])}
+                return several(images, wanted)
 
-            self._both = both
+            self._activations = activations
 
     @torch.inference_mode()
     def __call__(
@@ -291,7 +294,8 @@ class Embedder:
         if self.own is None:
             return self(images, reference, precision, scene)
         scaled = self.scale(images, reference)
-        return torch.cat(self._forward(scaled, precision, scene, self.own), dim=1)
+        [found] = self._forward([(self, self.own)], scaled, precision, scene)
+        return torch.cat(found, dim=1)
 
     def look_up(self, trials: NDArray[np.int64]) -> Tensor:
         """Return what `with_own` would give of trials whose answers were given elsewhere.
@@ -374,33 +378,45 @@ class Embedder:
         InputError
             It needs a scene, which was not given.
         """
-        [embedding] = self._forward(scaled, precision, scene)
+        [[embedding]] = self._forward([(self, None)], scaled, precision, scene)
         return embedding
 
     def _forward(
-        self, scaled: Tensor, precision: str, scene: Scene | None, own: OwnAnswer | None = None
-    ) -> list[Tensor]:
-        """Embed crops, and ask the model's own answer if that is given."""
+        self,
+        readers: "Sequence[tuple[Embedder, OwnAnswer | None]]",
+        scaled: Tensor,
+        precision: str,
+        scene: Scene | None,
+    ) -> list[list[Tensor]]:
+        """Run the network once for some models of it, and ask the own answers that are given.
+
+        Returns
+        -------
+        list of list of Tensor
+            For each model its embeddings, then its own answers if these were asked.
+        """
         self.check_precision(precision)
-        if scene is None and self.needs_scene:
+        by_scene = [model for model, _ in readers if model.needs_scene]
+        if scene is None and by_scene:
             raise InputError(
-                f"Model {self.name!r} must be told where centre cells and neighbours are.",
+                f"Model {by_scene[0].name!r} must be told where centre cells and neighbours are.",
                 "Give the crops' scene (`compose(…, with_scene=True)`).",
             )
         if isinstance(self._network, SceneReader) and scene is not None:
-            return [self._network.read(scaled, scene).to(self.device)]
-        mask = scene.mask if scene is not None and self.needs_scene else None
-        total = list[Tensor]()
+            return [[self._network.read(scaled, scene).to(self.device)]]
+        mask = scene.mask if scene is not None and by_scene else None
+        totals: list[list[Tensor]] = [[] for _ in readers]
         for window, seen in self.inputs(scaled, mask):
-            parts = [self._one(part, seen, precision, own) for part in window]
-            joined, *said = map(list, zip(*parts, strict=True))
-            found = [joined[0] if len(joined) == 1 else self._joined(joined)]
-            found += [torch.stack(answers).mean(0) for answers in said]
-            total = [a + b for a, b in zip(total, found, strict=True)] if total else found
-        if not total:
+            parts = [self._one(part, seen, precision, readers) for part in window]
+            for total, several in zip(totals, zip(*parts, strict=True), strict=True):
+                joined, *said = map(list, zip(*several, strict=True))
+                found = [joined[0] if len(joined) == 1 else self._joined(joined)]
+                found += [torch.stack(answers).mean(0) for answers in said]
+                total[:] = [a + b for a, b in zip(total, found, strict=True)] if total else found
+        if not all(totals):
             raise UsageError(f"Model {self.name!r} has no windows.", "Correct its card.")
         many = len(self._windows)
-        return [each / many for each in total] if many > 1 else total
+        return [[each / many for each in total] for total in totals] if many > 1 else totals
 
     def inputs(
         self, scaled: Tensor, mask: Tensor | None = None
@@ -442,21 +458,32 @@ class Embedder:
             yield given, seen[0][:, 0] if seen else None
 
     def _one(
-        self, images: Tensor, mask: Tensor | None, precision: str, own: OwnAnswer | None
-    ) -> tuple[Tensor, ...]:
-        """Embed what the network gets in one pass, and ask its own answer if that is given."""
-        said = None
+        self,
+        images: Tensor,
+        mask: Tensor | None,
+        precision: str,
+        readers: "Sequence[tuple[Embedder, OwnAnswer | None]]",
+    ) -> list[tuple[Tensor, ...]]:
+        """Run the network once on what it gets; as `_forward` for one window and one pass."""
+        names = [name for model, own in readers for name in model.asked(own)]
         with torch.autocast(
             self.device.type, getattr(torch, precision), enabled=precision != "float32"
         ):
-            if own is None:
-                found = self._layer(images, self.card.layer)
-            else:
-                found, said = self._both(images, self.card.layer, own.layer)
-        if precision != "float32":
-            found = found.float()
-        embedding = pool(found, self.card.pooling, self._prefix, mask)
-        return (embedding,) if own is None or said is None else (embedding, own.of(said))
+            values = self._activations(images, names)
+        answers = list[tuple[Tensor, ...]]()
+        for model, own in readers:
+            card = model.card
+            found = values[card.layer]
+            if precision != "float32":
+                found = found.float()
+            shown = mask if model.needs_scene else None
+            embedding = pool(found, card.pooling, model._prefix, shown)
+            answers.append((embedding,) if own is None else (embedding, own.of(values[own.layer])))
+        return answers
+
+    def asked(self, own: OwnAnswer | None) -> tuple[str, ...]:
+        """Name the activations that it is made of, its head's with them if that is given."""
+        return (self.card.layer,) if own is None else (self.card.layer, own.layer)
 
     def _joined(self, embeddings: list[Tensor]) -> Tensor:
         """Average the embeddings of several passes, or join them."""
@@ -499,12 +526,48 @@ class Embedder:
         return float((away / torch.linalg.vector_norm(best, dim=1).clamp(min=1e-30)).max())
 
 
+@torch.inference_mode()
+def with_own_together(
+    models: Sequence[Embedder],
+    images: Tensor,
+    reference: Tensor | None = None,
+    precision: str = "float32",
+    scene: Scene | None = None,
+    ask: bool = True,
+) -> list[Tensor]:
+    """Scale crops once and run the network once for some models that differ in layer and pooling.
+
+    Parameters
+    ----------
+    models
+        At least one; all of one network (`compute.models.one_network.passes`).
+    images, reference, precision, scene
+        As in `Embedder.__call__`.
+    ask
+        Whether own answers are asked too; True by default.
+
+    Returns
+    -------
+    list of Tensor
+        What `Embedder.with_own` gives of each, or its embeddings alone.
+    """
+    first = models[0]
+    if len(models) == 1:
+        return [(first.with_own if ask else first)(images, reference, precision, scene)]
+    scaled = first.scale(images, reference)
+    found = first._forward(
+        [(model, model.own if ask else None) for model in models], scaled, precision, scene
+    )
+    return [each[0] if len(each) == 1 else torch.cat(each, dim=1) for each in found]
+
+
 def load_model(
     model: FoundModel | ModelCard | Path | str,
     device: torch.device | str = "cpu",
     folder: Path | str | None = None,
     *,
     trusted: bool = False,
+    network: Network | None = None,
 ) -> Embedder:
     """Load a model. Foreign code that it brings runs only if it is trusted.
 
@@ -519,6 +582,9 @@ def load_model(
         Folder of the weights; by default the one of the card's file.
     trusted
         Whether foreign code may run; False by default.
+    network
+        The network of another model that differs in layer and pooling only, which is then used;
+        None, the default, loads it.
 
     Returns
     -------
@@ -561,9 +627,10 @@ def load_model(
     load: Callable[[FoundModel, torch.device], Network | SceneReader]
     load = getattr(import_module(module), function)
     where = torch.device(device)
-    refuse_before(card, where)
-    network = load(model, where)
-    embedder = Embedder(card, network, where, model.own)
+    if network is None:
+        refuse_before(card, where)
+    loaded = network or load(model, where)
+    embedder = Embedder(card, loaded, where, model.own)
     _ = embedder.dimension  # A network that does not take the crops is refused here.
     embedder.check_head()
     if not (built_in(card.source) is not None or kind.by_scene or embedder.answers is not None):
@@ -571,17 +638,11 @@ def load_model(
         kept = check_behaviour(
             f"Model {card.name!r}",
             lambda some: embedder.with_own(
-                some, scene=_whole(some) if embedder.needs_scene else None
+                some, scene=embedder.whole(some) if embedder.needs_scene else None
             ),
             crops,
             embedder.module,
         )
-        if kept and isinstance(network, HookedModule):
-            network.one_at_a_time()
+        if kept and isinstance(loaded, HookedModule):
+            loaded.one_at_a_time()
     return embedder
-
-
-def _whole(crops: Tensor) -> Scene:
-    """Return a scene in which the cell fills every crop."""
-    everywhere = torch.ones_like(crops[:, 0], dtype=torch.bool)
-    return Scene(everywhere, ~everywhere)

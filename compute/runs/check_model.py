@@ -4,7 +4,7 @@ Layer: above models and stores; torch is loaded when a model is.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,6 +67,9 @@ class ModelCheck:
         What the network gets of the cells, shape (n, passes, I, h, w), float32.
     head
         What its own head can answer with, in a sentence; empty, the default, where it has none.
+    layers
+        How several layers of its card are computed, in a sentence; empty, the default, where it
+        has one.
     """
 
     model: str
@@ -85,6 +88,7 @@ class ModelCheck:
     crops_per_second: float
     inputs: NDArray[np.float32] = field(repr=False, compare=False)
     head: str = ""
+    layers: str = ""
 
     @property
     def columns(self) -> list[str]:
@@ -133,12 +137,16 @@ class ModelCheck:
             "between two cells"
         )
         yield f"{self.crops_per_second:,.0f} crops per second, scaled and embedded"
+        if self.layers:
+            yield self.layers
 
 
 def check_model(
     model: Model, store: Path | str, *, device: str = "auto", trusted: bool = False
 ) -> ModelCheck:
     """Load a model and embed up to 16 of a store's usable cells.
+
+    Of a card with several `layers` each is loaded and tried; numbers are of the first.
 
     Parameters
     ----------
@@ -171,11 +179,12 @@ def check_model(
     from compute.devices import choose_device
     from compute.embedding.tables import embed_crops
     from compute.models.card import select_channels
-    from compute.models.embedder import load_model
+    from compute.models.one_network import load_models, passes
 
     opened = CropStore(store)
-    [found], [reads] = bind([model], opened, trusted=trusted)
-    embedder = load_model(found, choose_device(device))
+    found, [reads, *_] = bind([model], opened, trusted=trusted)
+    layers = load_models(found, choose_device(device))
+    embedder = layers[0]
     if embedder.answers is not None:
         raise UsageError(
             f"Model {embedder.name!r} is a table of {len(embedder.answers)} answers; there is "
@@ -220,7 +229,21 @@ def check_model(
         raw, scaled, inputs.shape[1:], float(spread.mean()), int((spread == 0).sum()),
         repeated, together, _moved(vectors, embed(sham)), speed, inputs,
         head_words(embedder.card, embedder.own),
+        _layers_words(layers, [len(some) for some in passes(layers)]),
     )  # fmt: skip
+
+
+def _layers_words(layers: "Sequence[Embedder]", passes: Sequence[int]) -> str:
+    """Say whether a card's layers are had in one pass; empty where there is one layer."""
+    if len(layers) < 2:
+        return ""
+    names = ", ".join(layer.card.layer for layer in layers)
+    if len(passes) == 1:
+        return f"its {len(layers)} layers ({names}) come from one pass of the network"
+    return (
+        f"its {len(layers)} layers ({names}) take {len(passes)} passes of the network: it cannot "
+        "give them all at once, so each adds its own time"
+    )
 
 
 def _composed(store: CropStore, rows: NDArray[np.int64]) -> "tuple[Composed, Composed]":

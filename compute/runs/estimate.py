@@ -20,11 +20,11 @@ from compute.backgrounds.compose import compose
 from compute.backgrounds.folds import Folds
 from compute.backgrounds.harmonise import Scales
 from compute.devices import choose_device, cores
-from compute.embedding.tables import embed_crops, second_readings
+from compute.embedding.tables import embed_each, second_readings
 from compute.embedding.worker import SHARD_CELLS
 from compute.models.card import select_channels
 from compute.models.card_files import Model, builtin_cards
-from compute.models.embedder import load_model
+from compute.models.one_network import load_models, passes
 from compute.models.own_answer import head_words
 from compute.models.readable import bind
 from compute.probes.multiclass import C
@@ -145,7 +145,7 @@ def _estimate(
     found, reads = bind(models, store, trusted=trusted)
     plan, cells = prepare(store, config)
     where = choose_device(device)
-    loaded = [load_model(model, where) for model in found]
+    loaded = load_models(found, where)
     require_same_crops(loaded, store, config)
     for model in loaded:
         model.check_precision(config.embed.precision)
@@ -166,18 +166,21 @@ def _estimate(
         for model in loaded:
             width += model.width
             heads += [words] if (words := head_words(model.card, model.own)) else []
-            if model.answers is not None:
-                speed[model.name] = math.inf
+            speed[model.name] = math.inf
+        for some in passes(loaded):
+            if some[0].answers is not None:
                 continue
-            channels = select_channels(model.card, store.channels)
+            channels = select_channels(some[0].card, store.channels)
             args = (crops, channels, config.embed.batch_size, config.embed.normalisation)
-            embed_crops(model, *args, with_own=True)
+            embed_each(some, *args)
             started = time.perf_counter()
-            embed_crops(model, *args, with_own=True)
+            embed_each(some, *args)
             _wait(where)
             each = (time.perf_counter() - started) / len(trials)
             each = each * (1 + again) / (threads if where.type == "cpu" else 1)
-            speed[model.name] = 1 / (each + composing / len(loaded))
+            for model in some:
+                # Its part of a pass that it shares.
+                speed[model.name] = 1 / (each / len(some) + composing / len(loaded))
             embedding += each * plan.count
     finally:
         torch.set_num_threads(threads)

@@ -18,7 +18,8 @@ from compute.embedding.config import EmbedJob
 from compute.embedding.worker import ShardWorker
 from compute.memory import give_back, give_back_at_once
 from compute.models.card_files import FoundModel, Model
-from compute.models.embedder import Embedder, load_model
+from compute.models.embedder import Embedder
+from compute.models.one_network import load_models
 from compute.models.readable import bind
 from compute.probes.cells import Cells
 from compute.probes.solvers import Fitting
@@ -111,7 +112,7 @@ def run_store(
     plan, cells = prepare(store, config)
     # On Ray the workers have the devices; this process only reads what the models are.
     where = choose_device(device if engine.name == EngineName.LOCAL else "cpu")
-    loaded = [load_model(model, where) for model in found]
+    loaded = load_models(found, where)
     for model in loaded:
         model.check_precision(config.embed.precision)
     trained_again([model.card for model in loaded], config.seeds_of)

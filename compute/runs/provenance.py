@@ -22,6 +22,7 @@ from compute.backgrounds.folds import PER_FOLD, too_few
 from compute.backgrounds.plan import Plan
 from compute.models.card_files import written_fields
 from compute.models.embedder import Embedder
+from compute.models.one_network import places
 from compute.models.own_answer import head_words
 from compute.models.readable import Reading
 from compute.probes.cells import Cells
@@ -61,7 +62,7 @@ def describe(
     dict
         Entries of `run.json`; plain values that JSON holds.
     """
-    meta = store.meta
+    meta, of = store.meta, places(models)
     return {
         "name": name,
         "simulated": store.simulated,
@@ -78,6 +79,7 @@ def describe(
                 "dimension": model.dimension,
                 "card": plain({n: getattr(model.card, n) for n in written_fields(model.card)}),
                 "reads": str(read),
+                **({"network": asdict(of[model.name])} if model.name in of else {}),
                 **_own(model),
             }
             for model, read in zip(models, reads, strict=True)

@@ -17,7 +17,7 @@ from dashboard.bench.synthetic_config import PROTOCOLS
 from dashboard.bench.synthetic_tables import estimate, right_shares, scopes
 
 NETWORK = "one network"
-"""What the models of a synthetic run are seeds of."""
+"""What the models of a synthetic run are seeds of, and what they are layers of."""
 
 
 def differences(drawn: Drawn) -> dict[str, Iterator[pa.Table]]:

@@ -20,7 +20,7 @@ from dashboard.bench import synthetic_cells, synthetic_trials
 from dashboard.bench.synthetic_cells import Drawn
 from dashboard.bench.synthetic_config import PROTOCOLS, SyntheticConfig
 from dashboard.bench.synthetic_crops import CHANNELS, MOSAIC_CELLS, SIDE, examples, mosaic
-from dashboard.bench.synthetic_differences import differences
+from dashboard.bench.synthetic_differences import NETWORK, differences
 from dashboard.bench.synthetic_drops import drops
 from dashboard.bench.synthetic_mixed import mixed_tables
 from dashboard.bench.synthetic_settings import sensitivity
@@ -132,8 +132,16 @@ def _details(config: SyntheticConfig) -> dict[str, Any]:
                 "hash": fingerprint({"model": name}),
                 "dimension": 64,
                 "card": card,
+                "network": {
+                    "name": NETWORK,
+                    "hash": fingerprint({"network": NETWORK}),
+                    "layer": f"layer_{depth + 1}",
+                    "pooling": "max",
+                    "depth": depth,
+                    "layers": len(config.models),
+                },
             }
-            for name in config.models
+            for depth, name in enumerate(config.models)
         ],
         "store": {
             "path": "store",

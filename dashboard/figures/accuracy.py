@@ -19,6 +19,7 @@ from compute.statistics.aggregation import UNIT
 from dashboard import theme, wording
 from dashboard.charts import accuracy as charts
 from dashboard.charts import compare as bars
+from dashboard.charts import depth as layers
 from dashboard.charts import mixed_proteins
 from dashboard.charts import sensitivity as settings
 from dashboard.charts import training_seeds as seeds
@@ -30,7 +31,7 @@ from dashboard.figures.figure import Figure
 from dashboard.figures.request import Filters, Request
 from dashboard.figures.slide import Grid, Words
 from dashboard.figures.tables import Column, Columns, Written
-from dashboard.queries import accuracy, proteins
+from dashboard.queries import accuracy, depth, proteins
 from dashboard.queries.filters import ACCURACY as ACCURACY_MEASURE
 from dashboard.queries.open_runs import MissingTableError
 from dashboard.theme import model_title
@@ -371,13 +372,37 @@ TRAINING_SEEDS = Figure(
 )
 
 
+DEPTH = Figure(
+    "depth",
+    layers.TITLE,
+    query=lambda asked: asked.query(depth.by_depth, asked.accuracy, *_moved(asked)),
+    chart=lambda asked, table: in_words_of(
+        asked.accuracy.measure,
+        layers.by_depth(table, *_moved(asked), asked.accuracy.sentence()),
+    ),
+    columns=lambda asked, table: {
+        "network": Column("Network"),
+        "layer": Column("Layer"),
+        "estimate": Column("Points", Written.POINTS),
+        "ci_low": Column("from", Written.POINTS),
+        "ci_high": Column("to", Written.POINTS),
+        "n_cells": tables.CELLS,
+        "n_proteins": tables.PROTEINS,
+    },
+    note=lambda asked: "Layers stand in the order in which the network computes them.",
+    defines=lambda asked, table: ("same", _moved(asked)[1]),
+    parameters={"finding": parameters.choice("different", "gap", "masked", usual="different")},
+    tables=("effects",),
+)
+
+
 def settings_sentence(asked: Request) -> str:
     """Say in English how accuracies are measured, whichever average a page shows."""
     return replace(asked.accuracy, aggregation=str(Aggregation.ALL)).sentence()
 
 
-FIGURES = (FINDING, ACCURACY, GAP, BY_CLASS, PROTOCOLS, GRID, SENSITIVITY, TRAINING_SEEDS)
+FIGURES = (FINDING, ACCURACY, GAP, BY_CLASS, PROTOCOLS, GRID, SENSITIVITY, TRAINING_SEEDS, DEPTH)
 
-PLAIN: tuple[Figure[Chart], ...] = (RESCALING, PROTOCOLS, SENSITIVITY, TRAINING_SEEDS)
+PLAIN: tuple[Figure[Chart], ...] = (RESCALING, PROTOCOLS, DEPTH, SENSITIVITY, TRAINING_SEEDS)
 """Shown on the page Accuracy one after the other, with no choice of their own: a new metric's
 figure stands here."""

@@ -5,10 +5,12 @@ Layer: a found card in, a network out.
 
 import torch
 
+from compute.models.card import ModelCard
 from compute.models.card_files import FoundModel
 from compute.models.loaders.weights_file import checked_file
 from compute.models.networks import NetworkSpec, network_spec
 from compute.models.networks.blocks import LayeredNetwork, channels_last, fold, keep_scale
+from compute.models.sources import built_in
 from compute.models.weights import load_weights, read_weights
 
 
@@ -38,6 +40,12 @@ def draw(found: FoundModel, name: str, device: torch.device) -> LayeredNetwork:
     # A network of classes needs one at least; without names nobody reads it.
     network = keep_scale(spec.build(card.width, len(card.classes) or int(spec.classes)))
     return _ready(network, spec, card.layer, device)
+
+
+def built_for(card: ModelCard) -> str:
+    """Say what a card's layer decides: a convolution's own output is lost where it is folded."""
+    spec = built_in(card.source)
+    return "folded" if spec is None or not spec.layers[card.layer].linear else "as it is"
 
 
 def _ready(

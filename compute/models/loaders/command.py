@@ -194,6 +194,11 @@ def load(found: FoundModel, device: torch.device) -> CommandNetwork:
     return CommandNetwork(found.card, found.folder)
 
 
+def built_for(card: ModelCard) -> str:
+    """Say what a card's layer decides: a program is told the model and one layer when it starts."""
+    return f"{card.name}, {card.layer}"
+
+
 def _schema(card: ModelCard, layer: str, shape: Sequence[int]) -> pa.Schema:
     """Return the schema of what a program is given."""
     _, channels, height, width = shape

@@ -36,8 +36,8 @@ class SeveralAtOnce(Protocol):
         """Compute some activations of N×I×h×w scaled images, by name; see `Network`."""
 
 
-def with_head(network: Network, images: Tensor, layer: str, head: str) -> tuple[Tensor, Tensor]:
-    """Compute an activation and a head's output in one pass.
+def in_one_pass(network: Network, images: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+    """Compute several activations, a head's output among them, in one pass.
 
     Parameters
     ----------
@@ -45,32 +45,37 @@ def with_head(network: Network, images: Tensor, layer: str, head: str) -> tuple[
         The network.
     images
         N×I×h×w, scaled.
-    layer, head
-        Names of the two.
+    names
+        Names of the activations; one that is named twice is computed once.
+
+    Returns
+    -------
+    dict
+        Activations by name, in the order in which the network gave them.
 
     Raises
     ------
     InputError
-        The network computes one activation at a time, or the head gives none.
+        The network computes one activation at a time, or gives none for a name.
     """
-    if layer == head:
-        found = network.forward_to(images, layer)
-        return found, found
+    wanted = tuple(dict.fromkeys(names))
+    if len(wanted) == 1:
+        return {wanted[0]: network.forward_to(images, wanted[0])}
     if not isinstance(network, SeveralAtOnce):
         raise InputError(
-            f"Layer {layer!r} and the head {head!r} cannot be had in one pass: the model computes "
-            "one activation at a time.",
+            f"Layers {' and '.join(map(repr, wanted))} cannot be had in one pass: the model "
+            "computes one activation at a time.",
             "Give it a method forward_several(images, layers) that returns a dictionary, or write "
-            'head = "none".',
+            'head = "none" where one of them is a head.',
         )
-    both = network.forward_several(images, (layer, head))
-    first, second = both.get(layer), both.get(head)
-    if first is None or second is None:
+    given = network.forward_several(images, wanted)
+    found = {name: value for name, value in given.items() if value is not None and name in wanted}
+    missing = [name for name in wanted if name not in found]
+    if missing:
         raise InputError(
-            f"The model gives no {layer if first is None else head!r}.",
-            "Name another layer or head in its card.",
+            f"The model gives no {missing[0]!r}.", "Name another layer or head in its card."
         )
-    return first, second
+    return found
 
 
 @runtime_checkable
@@ -154,7 +159,14 @@ class HookedModule:
         )
 
     def forward_several(self, images: Tensor, layers: Sequence[str], /) -> dict[str, Tensor]:
-        """Compute several activations in one pass.
+        """Compute several activations in one pass, and nothing after the last of them.
+
+        Of a part that runs several times the first answer counts, as in `forward_to`.
+
+        Returns
+        -------
+        dict
+            Activations by name: parts in the order in which they answered, then further names.
 
         Raises
         ------
@@ -170,27 +182,33 @@ class HookedModule:
             if layer not in self._hooked:
                 self._hook(layer)
         self._wanted.kept = kept = dict[str, Any]()
-        self._wanted.several = parts
+        self._wanted.several, self._wanted.only_parts = parts, not named
+        found = dict[str, Any]()
         try:
             with self._turn:
-                if self._together is not None:
-                    found = dict(self._together(images, named or [OUTPUT]))
-                elif set(named) <= {OUTPUT}:
-                    found = {OUTPUT: self._call(images)}
+                if not named:
+                    self._call(images)
+                elif self._together is not None:
+                    found = dict(self._together(images, named))
+                elif len(named) == 1:
+                    found = {named[0]: self._outputs[named[0]](images)}
                 else:
                     raise InputError(
                         f"Layers {' and '.join(layers)} cannot be had in one pass.",
                         'Name another layer, or head = "none" in the card.',
                     )
+        except _Reached:
+            pass
         finally:
             self._wanted.several = ()
-        found |= kept
+        found = {**kept, **found}
         for layer in layers:
             if layer not in found:
                 raise InputError(
                     f"Layer {layer!r} does not run when the network answers.", "Name another layer."
                 )
-        return {layer: _only_tensor(found[layer], layer) for layer in layers}
+        order = [*kept, *named]
+        return {layer: _only_tensor(found[layer], layer) for layer in order}
 
     def _hook(self, layer: str) -> None:
         """Have a part of the module stop the computation once it has answered, or go on."""
@@ -201,8 +219,12 @@ class HookedModule:
         def stop(_: nn.Module, __: Any, value: Any) -> None:
             if getattr(self._wanted, "layer", None) == layer:
                 raise _Reached(value)
-            if layer in getattr(self._wanted, "several", ()):
-                self._wanted.kept[layer] = value
+            several = getattr(self._wanted, "several", ())
+            if layer in several and layer not in self._wanted.kept:
+                # What comes after may work in place, as a ReLU does.
+                self._wanted.kept[layer] = _copied(value)
+                if self._wanted.only_parts and len(self._wanted.kept) == len(several):
+                    raise _Reached(value)
 
         parts[layer].register_forward_hook(stop)
         self._hooked.add(layer)
@@ -214,6 +236,13 @@ class _Reached(Exception):
     def __init__(self, value: Any) -> None:
         super().__init__("reached")
         self.value = value
+
+
+def _copied(value: Any) -> Any:
+    """Copy a tensor, or the tensors of a tuple or list."""
+    if isinstance(value, tuple | list):
+        return tuple(map(_copied, value))
+    return value.clone() if isinstance(value, Tensor) else value
 
 
 def _only_tensor(value: Any, layer: str) -> Tensor:

@@ -248,12 +248,17 @@ def _built(
         own = model.state_dict()
         for key in drawn:
             own[key].fill_(float("nan"))
-        if _POOLER in re.split(r"[._]", card.layer):
+        if built_for(card):
             raise InputError(
                 f"Layer {card.layer!r} needs {', '.join(sorted(drawn))}, which the weights lack.",
                 f'Write layer = "{OUTPUTS[0]}".',
             )
     return model
+
+
+def built_for(card: ModelCard) -> bool:
+    """Say what a card's layer decides: whether a pooler that was drawn is refused."""
+    return _POOLER in re.split(r"[._]", card.layer)
 
 
 def _wrapped(library: Any, model: Any, card: ModelCard, device: torch.device) -> HookedModule:

@@ -6,9 +6,11 @@ whatever was drawn before.
 
 from collections.abc import Callable
 from importlib import import_module
+from typing import Any
 
 import torch
 
+from compute.models.card import ModelCard
 from compute.models.card_files import FoundModel
 from compute.models.loaders.network import Network
 from compute.models.sources import SOURCES, architecture, split_source
@@ -31,3 +33,10 @@ def load(found: FoundModel, device: torch.device) -> Network:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(found.card.seed)
         return draw(found, name, device)
+
+
+def built_for(card: ModelCard) -> Any:
+    """Say what a card's layer decides, as the loader of its architecture does."""
+    kind, _ = split_source(architecture(card.source))
+    decides = getattr(import_module(SOURCES[kind].draw.split(":")[0]), "built_for", None)
+    return decides(card) if decides else ""

@@ -25,6 +25,7 @@ from compute.models import scaling_compiled
 from compute.models.card import select_channels
 from compute.models.card_files import find_model
 from compute.models.embedder import load_model
+from compute.models.one_network import load_models
 from compute.models.readable import bound_to
 from compute.schema import CONDITIONS, STEP_CONDITIONS, Condition, Reading
 from compute.storage.paths import SECOND
@@ -502,3 +503,43 @@ def test_what_is_measured_has_no_rounding_and_no_scene_costs_nothing(scenic, par
     assert rounding["pooled"] < 1e-5
     inputs = ShardWorker(run, *parts[:4], parts[4], EmbedConfig())._read(0).inputs
     assert inputs.scene is None
+
+
+LAYERS = ("conv_3", "conv_5", "fc_2")
+
+
+@pytest.fixture(scope="module")
+def layers(cards, parts):
+    """Models of one network at several layers, in one loaded network."""
+    found = bound_to(find_model(cards["deeploc"]), parts[0])
+    each = [replace(found, card=replace(found.card, name=x, layer=x)) for x in LAYERS]
+    return load_models(each, "cpu")
+
+
+def test_layers_in_one_pass_give_the_bytes_of_passes_of_their_own(layers, parts, tmp_path):
+    counted = Counter()
+    first = next(iter(layers[0].network.blocks.values()))
+    first.register_forward_hook(lambda *_: counted.update(["one pass"]))
+    together = make(tmp_path / "together", parts, models=layers, numbers=[0])
+    passes = counted.pop("one pass")
+    for model in layers:
+        apart = make(tmp_path / model.name, parts, models=[model], numbers=[0])
+        for table in ("embeddings", *SECOND.values()):
+            one, other = (r.part(table, 0, model.name).read_bytes() for r in (together, apart))
+            assert one == other
+    assert counted["one pass"] == len(LAYERS) * passes > 0
+
+
+def test_only_the_layer_whose_files_are_missing_is_computed_again(layers, parts, tmp_path):
+    run = make(tmp_path / "run", parts, models=layers, numbers=[0])
+    before = digests(run.path)
+    gone = run.part("embeddings", 0, LAYERS[1])
+    kept = run.part("embeddings", 0, LAYERS[2])
+    written = kept.stat().st_mtime_ns
+    gone.unlink()
+    with begin(run.path, {}, {}) as again:
+        worker = ShardWorker(again, *parts[:4], layers, EmbedConfig())
+        assert 0 in worker.missing()
+        list(worker.work([0]))
+    assert digests(run.path) == before
+    assert kept.stat().st_mtime_ns == written

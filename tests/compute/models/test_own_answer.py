@@ -18,7 +18,7 @@ from compute.models.card import make_card
 from compute.models.card_files import FoundModel, load_card, save_card
 from compute.models.embedder import Embedder, load_model
 from compute.models.loaders.foreign_code import Answering
-from compute.models.loaders.network import HookedModule, with_head
+from compute.models.loaders.network import HookedModule, in_one_pass
 from compute.models.networks import network_spec
 from compute.models.own_answer import (
     BY_NAME,
@@ -205,9 +205,9 @@ def test_a_module_answers_and_embeds_in_one_pass():
 def test_what_cannot_be_had_in_one_pass_is_refused():
     hooked = HookedModule(Counting().eval(), 0, {"twice": lambda images: images * 2})
     with pytest.raises(InputError, match="cannot be had in one pass"):
-        with_head(hooked, torch.rand(1, 1, 8, 8), "twice", "output")
+        in_one_pass(hooked, torch.rand(1, 1, 8, 8), ("twice", "output"))
     with pytest.raises(InputError, match="one activation at a time") as error:
-        with_head(Answering(lambda images: images), torch.rand(1, 1, 8, 8), "body", "output")
+        in_one_pass(Answering(lambda images: images), torch.rand(1, 1, 8, 8), ("body", "output"))
     assert "forward_several" in error.value.remedy
 
 

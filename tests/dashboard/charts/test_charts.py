@@ -13,13 +13,14 @@ from dashboard.bench.synthetic_config import SyntheticConfig
 from dashboard.bench.synthetic_run import make_run
 from dashboard.charts import accuracy as accuracies
 from dashboard.charts import answers as changes
-from dashboard.charts import calibration, compare, plotly
+from dashboard.charts import calibration, compare, depth, plotly
 from dashboard.charts import protein_lists as lists
 from dashboard.charts import proteins as shifts
 from dashboard.charts import sensitivity as settings
 from dashboard.charts import training_seeds as seeds
 from dashboard.charts.description import Axis, Chart, Panel, Points, pick, picked
 from dashboard.queries import accuracy, answers, proteins
+from dashboard.queries.depth import by_depth
 from dashboard.queries.filters import AccuracyFilter, ShiftFilter
 from dashboard.queries.open_runs import MissingTableError, Run
 from dashboard.render import figures
@@ -51,6 +52,7 @@ def every_chart(run: Run) -> list[Chart]:
             accuracy.sensitivity(run, chosen, "gap", "different"), "gap", "different", "Said."
         ),
         seeds.by_seed(accuracy.training_seeds(run, chosen), "Said."),
+        depth.by_depth(by_depth(run, chosen, "drop", "different"), "drop", "different", "Said."),
         changes.flips(answers.flips(run, chosen)),
         changes.rescaling(answers.rescaling(run, chosen.models, chosen.conditions)),
         changes.backgrounds(grid, run.models[0], "different"),
