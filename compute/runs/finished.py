@@ -14,6 +14,19 @@ from compute.storage.run_directory import RunDirectory
 from compute.store.reader import CropStore
 
 
+def refuse_urls(store: Path | str, run: Path | str) -> None:
+    """Refuse a store or a run behind a URL.
+
+    Raises
+    ------
+    UsageError
+        One is a URL.
+    """
+    for place in (store, run):
+        if is_url(str(place)):
+            raise UsageError(f"{place} is a URL.", "Copy the run and its store to this machine.")
+
+
 def open_finished(store: Path | str, run: Path | str) -> tuple[RunDirectory, CropStore]:
     """Open a finished run and its store, and check that they belong together.
 
@@ -22,9 +35,7 @@ def open_finished(store: Path | str, run: Path | str) -> tuple[RunDirectory, Cro
     UsageError
         One is a URL, the run is not finished or has no trials, or is of another store.
     """
-    for place in (store, run):
-        if is_url(str(place)):
-            raise UsageError(f"{place} is a URL.", "Copy the run and its store to this machine.")
+    refuse_urls(store, run)
     base, opened = RunDirectory(run), CropStore(store)
     if not base.complete:
         raise UsageError(f"{run} is not finished.", "Finish it with the command that began it.")

@@ -22,6 +22,7 @@ from compute.backgrounds.config import PlanConfig
 from compute.backgrounds.harmonise import measure
 from compute.backgrounds.plan import Plan
 from compute.devices import choose_device
+from compute.effects.donors import Seen, donor_seen
 from compute.embedding.config import EmbedConfig, EmbedJob
 from compute.embedding.worker import SHARD_CELLS, ShardWorker
 from compute.errors import InputError, UsageError
@@ -46,7 +47,7 @@ from compute.runs.prepare import prepare
 from compute.runs.provenance import plain
 from compute.runs.stages import embed_stage
 from compute.runs.variants import has_map
-from compute.schema import REMEDIES_IN_WORDS, Condition, Remedy
+from compute.schema import REMEDIES_IN_WORDS, Condition, Probe, Remedy
 from compute.statistics.bootstrap import Resampling
 from compute.statistics.config import BootstrapConfig
 from compute.statistics.joint_answers import Draw
@@ -142,13 +143,14 @@ def try_remedies(
     }
     details = {"store": {"fingerprint": opened.fingerprint}, "conditions": own.plan.conditions}
     rows: list[dict[str, Any]] = []
+    seen = donor_seen(base, cells)
     with begin(folder, header, details, notice=notice, progress=progress) as made:
         _embed(made, opened, plan, cells, tried, loaded, own, engine, device, progress)
         del loaded
         for done, each in enumerate(tried):
             progress("remedies", done, len(tried))
             judge = Judge(made, cells, judged, share, config, own.plan.seed)
-            rows += _of_model(each, judge, own.bootstrap)
+            rows += _of_model(each, judge, own.bootstrap, seen)
             give_back()
         progress("remedies", len(tried), len(tried))
     table = pa.Table.from_pylist(rows, schema.REMEDIES)
@@ -294,7 +296,9 @@ def _embed(
         raise IncompleteError(failures)
 
 
-def _of_model(variant: _Variant, judge: Judge, bootstrap: BootstrapConfig) -> list[dict[str, Any]]:
+def _of_model(
+    variant: _Variant, judge: Judge, bootstrap: BootstrapConfig, seen: Seen
+) -> list[dict[str, Any]]:
     """Fit and judge the remedies of one model; return its rows of the table."""
     cells, name = judge.cells, variant.model.name
     pooled, reason = variant.pooled, variant.reason
@@ -328,6 +332,7 @@ def _of_model(variant: _Variant, judge: Judge, bootstrap: BootstrapConfig) -> li
         {
             "model": name, **row, "chosen": chosen.get(Remedy(row["remedy"])),
             "needs_mask": REMEDIES_IN_WORDS[Remedy(row["remedy"])].needs_mask,
+            "donor_seen": seen.get((str(Probe.MULTICLASS), row.get("condition", ""), None)),
             "passes": passes(Remedy(row["remedy"]), judge.config),
         }
         for row in known
