@@ -275,14 +275,16 @@ def _donors(judged: Judged, cells: Cells, weight: NDArray[np.float64]) -> DonorI
     An answer that rests on several donors belongs to each of them: answers that have one in common
     are not independent, however small its part. So it is given to all of them, whole.
     """
-    known = judged.donors >= 0
+    donors = np.sort(judged.donors, axis=1)
+    known = donors >= 0
     if not known.any():
         return None
+    known[:, 1:] &= donors[:, 1:] != donors[:, :-1]
     row, place = np.nonzero(known)
     own = cells.classes[judged.cell]
     sums = DonorSums.empty(cells.donor_units.classes, len(cells.names), 1)
     sums.add(
-        cells.units.of[judged.cell][row], own[row], judged.donors[row, place], weight[row],
+        cells.units.of[judged.cell][row], own[row], donors[row, place], weight[row],
         judged.right[row, None].astype(float),
     )  # fmt: skip
     found = sums.influence()

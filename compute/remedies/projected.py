@@ -12,15 +12,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
+from sklearn.preprocessing import StandardScaler
 
 from compute.backgrounds.folds import Folds
 from compute.probes.multiclass import Multiclass, Softmax, fit_softmax
 from compute.remedies.choose import choose
 from compute.remedies.config import RemedyConfig
 from compute.remedies.learned import Learned, Swapped
-
-_CONSTANT = 1e-6
-"""Units whose standard deviation is below this share of the largest are taken for constant."""
 
 
 def background_directions(
@@ -66,9 +64,8 @@ def fit_each(learned: Learned, numbers: Sequence[int]) -> list[Softmax]:
     numbers
         How many directions; there can be no more than backgrounds make.
     """
-    mean = learned.unaltered.mean(0, dtype=np.float64)
-    scale = learned.unaltered.std(0, dtype=np.float64)
-    scale = np.where(scale > _CONSTANT * max(float(scale.max(initial=0)), 1e-300), scale, 1.0)
+    scaler = StandardScaler().fit(learned.unaltered)
+    mean, scale = scaler.mean_, scaler.scale_
     unaltered = (learned.unaltered - mean) / scale
     swapped: Swapped = learned.swapped
     moved = (swapped.features - mean) / scale

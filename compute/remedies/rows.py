@@ -65,7 +65,7 @@ def finding_rows(
             key = row["quantity"], row["condition"]
             yield {
                 "remedy": str(remedy), "quantity": key[0], "condition": key[1],
-                **{name: row[name] for name in _KEPT}, **_difference(from_none.get(key)),
+                **{name: _exact(row[name]) for name in _KEPT}, **_difference(from_none.get(key)),
                 "by_construction": by_construction(remedy, key[1]),
             }  # fmt: skip
 
@@ -125,7 +125,15 @@ def by_construction(remedy: Remedy, condition: str) -> bool:
     return condition in REMEDIES_IN_WORDS[remedy].replaces
 
 
+_ROUNDING = 1e-12
+"""Numbers up to this count as 0."""
+
 _KEPT = ("estimate", "ci_low", "ci_high", "n_cells", "n_proteins")
+
+
+def _exact(value: float) -> float:
+    """Return 0 for what rounding makes of it."""
+    return 0 if abs(value) <= _ROUNDING else value
 
 
 def _difference(found: tuple[float, float, float] | None) -> Row:

@@ -9,11 +9,9 @@ import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import torch
 
@@ -22,7 +20,7 @@ from compute.backgrounds.config import PlanConfig
 from compute.backgrounds.harmonise import measure
 from compute.backgrounds.plan import Plan
 from compute.devices import choose_device
-from compute.effects.donors import Seen, donor_seen
+from compute.effects.donors import donor_seen
 from compute.embedding.config import EmbedConfig, EmbedJob
 from compute.embedding.worker import SHARD_CELLS, ShardWorker
 from compute.errors import InputError, UsageError
@@ -31,14 +29,9 @@ from compute.models.card_files import FoundModel, Model
 from compute.models.embedder import Embedder, load_model
 from compute.models.recipe import CLASS_TOKEN, POOLINGS
 from compute.probes.cells import Cells
-from compute.probes.gather import shards
-from compute.probes.multiclass import Multiclass, TrainingCrops, fit_multiclass
-from compute.remedies.balanced import fit_balanced
 from compute.remedies.config import RemedyConfig
-from compute.remedies.judge import Judge, answered, made_alike, worst
-from compute.remedies.learned import learn
-from compute.remedies.projected import fit_projected
-from compute.remedies.rows import finding_rows, worst_case_rows
+from compute.remedies.judge import Judge
+from compute.remedies.of_model import model_rows
 from compute.runs.config import RunConfig
 from compute.runs.engines import EngineConfig, EngineName, open_engine
 from compute.runs.engines.tasks import IncompleteError
@@ -47,10 +40,8 @@ from compute.runs.prepare import prepare
 from compute.runs.provenance import plain
 from compute.runs.stages import embed_stage
 from compute.runs.variants import has_map
-from compute.schema import REMEDIES_IN_WORDS, Condition, Probe, Remedy
-from compute.statistics.bootstrap import Resampling
+from compute.schema import Condition, Probe, Remedy
 from compute.statistics.config import BootstrapConfig
-from compute.statistics.joint_answers import Draw
 from compute.storage.atomic_files import Progress, silent
 from compute.storage.run_directory import Notice, RunDirectory, begin, unheard
 from compute.store.reader import CropStore
@@ -143,14 +134,16 @@ def try_remedies(
     }
     details = {"store": {"fingerprint": opened.fingerprint}, "conditions": own.plan.conditions}
     rows: list[dict[str, Any]] = []
-    seen = donor_seen(base, cells)
+    shares = donor_seen(base, cells)
+    seen = {c: shares[key] for c in judged if (key := (str(Probe.MULTICLASS), c, None)) in shares}
     with begin(folder, header, details, notice=notice, progress=progress) as made:
         _embed(made, opened, plan, cells, tried, loaded, own, engine, device, progress)
         del loaded
         for done, each in enumerate(tried):
             progress("remedies", done, len(tried))
             judge = Judge(made, cells, judged, share, config, own.plan.seed)
-            rows += _of_model(each, judge, own.bootstrap, seen)
+            pooled = each.pooled.name if each.pooled else None
+            rows += model_rows(judge, each.model.name, pooled, each.reason, own.bootstrap, seen)
             give_back()
         progress("remedies", len(tried), len(tried))
     table = pa.Table.from_pylist(rows, schema.REMEDIES)
@@ -294,103 +287,3 @@ def _embed(
         failures = opened.run(some, progress).failures
     if failures:
         raise IncompleteError(failures)
-
-
-def _of_model(
-    variant: _Variant, judge: Judge, bootstrap: BootstrapConfig, seen: Seen
-) -> list[dict[str, Any]]:
-    """Fit and judge the remedies of one model; return its rows of the table."""
-    cells, name = judge.cells, variant.model.name
-    pooled, reason = variant.pooled, variant.reason
-    if pooled is not None and _alike(judge.run, name, pooled.name):
-        pooled, reason = None, "Its layer gives vectors, no map that could be pooled."
-    probes, chosen = _fit(judge, name, pooled.name if pooled else None)
-    if Remedy.NONE not in probes:
-        raise InputError(
-            f"Model {name!r}: its probe cannot be fitted, for fewer than two classes can be tested "
-            "or there are fewer than two folds.",
-            "Give a run with more labelled proteins.",
-        )
-    asked = judge.ask(probes, name, pooled.name if pooled else None)
-    answers = {}
-    for remedy, judged in asked.items():
-        found = answered(judged, cells, judge.conditions)
-        alike = [Condition.UNALTERED, *REMEDIES_IN_WORDS[remedy].replaces]
-        if REMEDIES_IN_WORDS[remedy].replaces:
-            found = made_alike(found, [str(c) for c in alike if c in found.tested])
-        answers[remedy] = found
-    draw = _draws(len(cells.names), bootstrap)
-    rows = list(finding_rows(answers, cells.names, draw, bootstrap))
-    sums = {remedy: worst(judged, cells) for remedy, judged in asked.items()}
-    rows += worst_case_rows(sums, cells.units, cells.names, draw)
-    missing = [remedy for remedy in Remedy if remedy not in asked]
-    known = [{**row, "applies": True, "unit": cells.units.kind} for row in rows]
-    known += [{"remedy": str(r), "applies": False, "reason": reason} for r in missing]
-    order = list(Remedy)
-    known.sort(key=lambda row: order.index(Remedy(row["remedy"])))
-    return [
-        {
-            "model": name, **row, "chosen": chosen.get(Remedy(row["remedy"])),
-            "needs_mask": REMEDIES_IN_WORDS[Remedy(row["remedy"])].needs_mask,
-            "donor_seen": seen.get((str(Probe.MULTICLASS), row.get("condition", ""), None)),
-            "passes": passes(Remedy(row["remedy"]), judge.config),
-        }
-        for row in known
-    ]  # fmt: skip
-
-
-def passes(remedy: Remedy, config: RemedyConfig) -> int:
-    """Return how often a crop goes through the network in use.
-
-    Examples
-    --------
-    >>> passes(Remedy.AVERAGED, RemedyConfig(backgrounds=3))
-    3
-    """
-    return config.backgrounds if REMEDIES_IN_WORDS[remedy].averages else 1
-
-
-def _fit(
-    judge: Judge, model: str, pooled: str | None
-) -> tuple[dict[Remedy, Multiclass], dict[Remedy, str]]:
-    """Fit the probes of all remedies of a model; say what was chosen."""
-    cells, chosen = judge.cells, {}
-    learned = learn(judge.run, cells, model, judge.config, judge.seed)
-    if learned is None:
-        return {}, {}
-    given = {
-        Remedy.NONE: learned.unaltered, Remedy.CLEANED: learned.alone,
-        Remedy.AVERAGED: learned.averaged,
-    }  # fmt: skip
-    if pooled is not None:
-        inside = learn(judge.run, cells, pooled, judge.config, judge.seed)
-        if inside is not None:
-            given[Remedy.POOLED] = inside.unaltered
-    found: dict[Remedy, Multiclass] = {}
-    for remedy, features in given.items():
-        crops = TrainingCrops(features, learned.cell, learned.classes)
-        probe = fit_multiclass(crops, cells.folds, len(cells.names), found.get(Remedy.NONE))
-        if probe is None:
-            return {}, {}
-        found[remedy] = probe
-    for remedy, fit in ((Remedy.BALANCED, fit_balanced), (Remedy.PROJECTED, fit_projected)):
-        found[remedy], chosen[remedy] = fit(learned, cells.folds, len(cells.names), judge.config)
-    return found, chosen
-
-
-def _alike(run: RunDirectory, model: str, other: str) -> bool:
-    """Tell whether two models have the very same embeddings, by their first shard."""
-    first = next(shards(run, "embeddings", model), None)
-    second = next(shards(run, "embeddings", other), None)
-    return first is not None and second is not None and np.array_equal(first[1], second[1])
-
-
-def _draws(classes: int, config: BootstrapConfig) -> Draw:
-    """Return what gives the bootstrap draws of resampling units, each made once."""
-
-    @lru_cache(maxsize=4)
-    def drawn(units: bytes) -> Resampling:
-        code = np.frombuffer(units, np.int64)
-        return Resampling(code, classes, config.draws, config.seed)
-
-    return lambda units: drawn(units.tobytes())

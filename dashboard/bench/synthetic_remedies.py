@@ -64,7 +64,8 @@ def _findings(drawn: Drawn, model: str, remedy: Remedy) -> list[Row]:
     for (quantity, condition), value in findings(after).items():
         row: Row = {
             "model": model, "remedy": str(remedy), "applies": True, "quantity": quantity,
-            "condition": condition, **estimate(value), "by_construction": condition in spec.replaces,
+            "condition": condition, **estimate(value),
+            "by_construction": condition in spec.replaces,
             "needs_mask": spec.needs_mask, "passes": BACKGROUNDS if spec.averages else 1,
             "donor_seen": None, "unit": "protein", "n_proteins": config.proteins,
             "n_cells": config.proteins * config.cells,
