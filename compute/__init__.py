@@ -27,6 +27,7 @@ PUBLIC = {
     "EngineConfig": "compute.runs.engines",
     "PlanConfig": "compute.backgrounds.config",
     "RunConfig": "compute.runs.config",
+    "RemedyConfig": "compute.remedies.config",
     "RunDirectory": "compute.storage.run_directory",
     "SensitivityConfig": "compute.runs.variants",
     "check": "compute.runs.describe",
@@ -59,6 +60,7 @@ PUBLIC = {
     "sensitivity": "compute.runs.sensitivity",
     "simulate": "compute.simulation.simulate",
     "train": "compute.models.training.train",
+    "try_remedies": "compute.runs.remedies",
 }
 """Every public name, with the module that defines it."""
 
@@ -89,6 +91,7 @@ if TYPE_CHECKING:
     from compute.models.published.download import fetch as fetch
     from compute.models.training.train import train as train
     from compute.paper.run import published as published
+    from compute.remedies.config import RemedyConfig as RemedyConfig
     from compute.runs.check_model import check_model as check_model
     from compute.runs.config import RunConfig as RunConfig
     from compute.runs.demo import demo as demo
@@ -98,6 +101,7 @@ if TYPE_CHECKING:
     from compute.runs.export_trials import export_trials as export_trials
     from compute.runs.import_answers import import_answers as import_answers
     from compute.runs.mosaic import make_mosaic as make_mosaic
+    from compute.runs.remedies import try_remedies as try_remedies
     from compute.runs.run import run as run
     from compute.runs.sensitivity import sensitivity as sensitivity
     from compute.runs.variants import SensitivityConfig as SensitivityConfig

@@ -34,6 +34,8 @@ class Stream(IntEnum):
     """Which cell or window is behind a cell."""
     MULTILABEL_CELLS = 106
     """Which cells with several labels the multi-label probe takes."""
+    AVERAGED_BACKGROUNDS = 107
+    """On which backgrounds a cell stands whose embeddings are averaged."""
     SCALE_CROPS = 201
     """Which crops of a group its intensity scale is measured on."""
     FOLDS = 301

@@ -1,6 +1,6 @@
-"""The verb that looks at a finished run under other settings: sensitivity.
+"""Verbs that look at a finished run again: sensitivity, remedies.
 
-Layer: reads options, calls `compute.runs.sensitivity`, prints lines.
+Layer: reads options, calls `compute.runs.sensitivity` or `compute.runs.remedies`, prints lines.
 """
 
 from pathlib import Path
@@ -23,6 +23,7 @@ from compute.cli.options import (
     names,
 )
 from compute.errors import UsageError
+from compute.remedies.config import RemedyConfig
 from compute.runs.engines import EngineConfig
 from compute.runs.variants import SensitivityConfig
 
@@ -86,12 +87,95 @@ def sensitivity(
     console.out.print(f"Look at it: bystander dashboard {run}, page Accuracy")
 
 
-def _pixels(text: str) -> int:
-    """Read one of the numbers of ``--mask-shift``."""
+@app.command()
+def remedies(
+    store: StoreArgument,
+    run: Annotated[Path, typer.Argument(help="A finished run of the store.")],
+    models: Annotated[
+        str | None,
+        typer.Option(help="Its models, as they were given; default: all, if they are shipped."),
+    ] = None,
+    donors: Annotated[
+        int, typer.Option(help="Donors behind a cell that the balanced probe learns from.")
+    ] = RemedyConfig.donors,
+    backgrounds: Annotated[
+        int, typer.Option(help="Random backgrounds that embeddings are averaged over.")
+    ] = RemedyConfig.backgrounds,
+    mixture: Annotated[
+        str, typer.Option(help="Shares of other backgrounds in the balanced probe, to choose from.")
+    ] = ",".join(f"{each:g}" for each in RemedyConfig.mixture),
+    strengths: Annotated[
+        str, typer.Option(help="Values of C of the balanced probe, to choose from.")
+    ] = ",".join(f"{each:g}" for each in RemedyConfig.strengths),
+    directions: Annotated[
+        str, typer.Option(help="Numbers of directions to project out, to choose from.")
+    ] = ",".join(map(str, RemedyConfig.directions)),
+    work: Annotated[
+        Path | None, typer.Option(help="Folder for embeddings; default: RUN-remedies.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the embeddings there.")] = False,
+    device: Device = "auto",
+    engine: Engine = EngineConfig.name,
+    workers: Workers = EngineConfig.workers,
+    address: Address = EngineConfig.address,
+    trust: Trust = False,
+) -> None:
+    """Try what can be done without a new network, and add what it does to the run.
+
+    Cleaned crops, a balanced probe, pooling inside the mask, projecting out, averaging over
+    backgrounds; each fitted and judged on proteins of its own. Interrupted, the same command goes
+    on.
+
+    Example: bystander remedies store my-run --backgrounds 5
+    """
+    from compute.remedies.wording import remedy_lines
+    from compute.runs.remedies import try_remedies
+
+    config = RemedyConfig(
+        donors,
+        backgrounds,
+        _numbers("--mixture", mixture),
+        _numbers("--strengths", strengths),
+        tuple(map(_directions, names(directions))),
+    )
+    where = EngineConfig(engine, workers, address)
+    with console.progress() as report:
+        table = try_remedies(
+            store, run, None if models is None else names(models), config, work=work, keep=keep,
+            engine=where, device=device, trusted=trust, progress=report, notice=console.notice,
+        )  # fmt: skip
+    for line in remedy_lines(table):
+        console.out.print(line, markup=False)
+    console.out.print(f"Added to {run}: remedies ({len(table)} rows)")
+
+
+def _numbers(option: str, text: str) -> tuple[float, ...]:
+    """Read the numbers of an option that takes several."""
+    try:
+        return tuple(map(float, names(text)))
+    except ValueError as error:
+        raise UsageError(
+            f"{option}: {text!r} is not a list of numbers.",
+            "Give numbers separated by commas, such as 0.1,1,10.",
+        ) from error
+
+
+def _whole(option: str, what: str, text: str, example: str) -> int:
+    """Read one of the whole numbers of an option."""
     try:
         return int(text)
     except ValueError as error:
         raise UsageError(
-            f"--mask-shift: {text!r} is not a whole number of pixels.",
-            "Give numbers separated by commas, such as -2,0,2.",
+            f"{option}: {text!r} is not a whole number of {what}.",
+            f"Give numbers separated by commas, such as {example}.",
         ) from error
+
+
+def _pixels(text: str) -> int:
+    """Read one of the numbers of ``--mask-shift``."""
+    return _whole("--mask-shift", "pixels", text, "-2,0,2")
+
+
+def _directions(text: str) -> int:
+    """Read one of the numbers of ``--directions``."""
+    return _whole("--directions", "directions", text, "0,4,16")

@@ -214,6 +214,10 @@ def run(
     name: Annotated[str | None, typer.Option(help="Shown in the dashboard.")] = None,
     trust: Trust = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete what is there first.")] = False,
+    remedies: Annotated[
+        bool,
+        typer.Option("--remedies", help="Then try what can be done without a new network."),
+    ] = False,
 ) -> None:
     """Run models over all background conditions; interrupted, the same command goes on.
 
@@ -254,17 +258,34 @@ def run(
         keep_embeddings=not drop_embeddings,
     )
     where = EngineConfig(engine, workers, address)
+    if remedies:
+        from compute.runs.finished import refuse_urls
+
+        refuse_urls(store, out)
     with console.progress() as report:
         done, worked = run_or_resume(
             store, out, names(models), config, engine=where, device=device, jobs=jobs, cache=cache,
             fresh=fresh, name=name, trusted=trust, progress=report, notice=console.notice,
         )  # fmt: skip
-    if not worked:
+    again = remedies and "remedies" not in done.meta.get("added", {})
+    if not worked and not again:
         console.out.print(f"{out} is finished already; nothing to do (--fresh begins anew).")
         return
-    console.out.print(f"Finished: {out} ({done.meta['counts']['trials']} trials)")
-    for line in describe_run(done):
-        console.out.print(line, markup=False)
+    if worked:
+        console.out.print(f"Finished: {out} ({done.meta['counts']['trials']} trials)")
+        for line in describe_run(done):
+            console.out.print(line, markup=False)
+    if again:
+        from compute.remedies.wording import remedy_lines
+        from compute.runs.remedies import try_remedies
+
+        with console.progress() as report:
+            table = try_remedies(
+                store, out, names(models), engine=where, device=device, trusted=trust,
+                progress=report, notice=console.notice,
+            )  # fmt: skip
+        for line in remedy_lines(table):
+            console.out.print(line, markup=False)
     console.out.print(f"Look at it: bystander dashboard {out}")
 
 

@@ -5,6 +5,7 @@ It answers with probabilities of localizations; each cell is answered by the fol
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +60,7 @@ class Softmax:
 
 @dataclass(frozen=True)
 class TrainingCrops:
-    """What a multi-class probe learns from: one crop of each of n cells of testable classes.
+    """What a multi-class probe learns from: n crops of cells of testable classes, mostly one each.
 
     Parameters
     ----------
@@ -69,11 +70,14 @@ class TrainingCrops:
         Row of each crop's cell in the store's `cells`, shape (n,).
     classes
         Class of each, shape (n,).
+    weight
+        How much each counts, shape (n,); None, the default, for all alike.
     """
 
     features: NDArray[np.float32]
     cell: NDArray[np.int64]
     classes: NDArray[np.int64]
+    weight: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,11 @@ class Multiclass:
 
 
 def fit_multiclass(
-    crops: TrainingCrops, folds: Folds, n_classes: int, start: Multiclass | None = None
+    crops: TrainingCrops,
+    folds: Folds,
+    n_classes: int,
+    start: Multiclass | None = None,
+    strengths: Sequence[float] | None = None,
 ) -> Multiclass | None:
     """Fit the multi-class probe, once per fold on the other folds' cells.
 
@@ -136,6 +144,8 @@ def fit_multiclass(
     start
         A probe to start from, such as that of unaltered crops, which takes less time where crops
         are alike; by default none.
+    strengths
+        Inverse strength of each fold's regularisation; by default `C` in all.
 
     Returns
     -------
@@ -149,37 +159,63 @@ def fit_multiclass(
     # The matrices are too small for threads to pay, and one thread rounds alike on any machine.
     with threadpool_limits(1):
         classifiers = [
-            _fit(
+            fit_softmax(
                 crops.features[fold != held],
                 crops.classes[fold != held],
                 start.classifiers[held] if start else None,
+                weight=None if crops.weight is None else crops.weight[fold != held],
+                c=C if strengths is None else strengths[held],
             )
             for held in range(folds.number)
         ]
     return Multiclass(classifiers, n_classes, folds)
 
 
-def _fit(
-    features: NDArray[np.float32], classes: NDArray[np.int64], start: Softmax | None
+def fit_softmax(
+    features: NDArray[np.floating[Any]],
+    classes: NDArray[np.int64],
+    start: Softmax | None = None,
+    *,
+    weight: NDArray[np.float64] | None = None,
+    c: float = C,
+    scaled: bool = True,
 ) -> Softmax:
-    """Fit one fold's classifier on the crops of the other folds."""
+    """Fit one classifier; of one class only, one that always answers it.
+
+    Parameters
+    ----------
+    features
+        Embeddings, shape (n, D).
+    classes
+        Class of each, shape (n,).
+    start
+        A classifier to start from; by default none.
+    weight
+        How much each crop counts, in the standardisation too, shape (n,); by default all alike.
+    c
+        Inverse strength of the regularisation; `C` by default.
+    scaled
+        Whether embeddings are standardised, as they are by default.
+    """
     if len(np.unique(classes)) == 1:
         return Softmax(np.zeros((features.shape[1], 1)), np.zeros(1), classes[:1])
-    scaler = StandardScaler().fit(features)
-    model = LogisticRegression(C=C, max_iter=MAX_ITERATIONS, tol=TOLERANCE, warm_start=True)
+    scaler = StandardScaler(with_mean=scaled, with_std=scaled).fit(features, sample_weight=weight)
+    width = features.shape[1]
+    mean, scale = (scaler.mean_, scaler.scale_) if scaled else (np.zeros(width), np.ones(width))
+    model = LogisticRegression(C=c, max_iter=MAX_ITERATIONS, tol=TOLERANCE, warm_start=True)
     if start is not None and np.array_equal(start.known, np.unique(classes)):
         # Of two classes scikit-learn has weights for the second only, against the first.
         two = len(start.known) == 2
-        weight, bias = start.weight.T, start.bias
+        first, bias = start.weight.T, start.bias
         if two:
-            weight, bias = weight[1:] - weight[:1], bias[1:] - bias[:1]
+            first, bias = first[1:] - first[:1], bias[1:] - bias[:1]
         model.classes_ = start.known
-        model.coef_ = weight * scaler.scale_
-        model.intercept_ = bias + weight @ scaler.mean_
+        model.coef_ = first * scale
+        model.intercept_ = bias + first @ mean
     # Single precision stops short of the tolerance.
-    model.fit(scaler.transform(features).astype(np.float64), classes)
-    weight = model.coef_ / scaler.scale_
-    bias = model.intercept_ - weight @ scaler.mean_
-    if len(weight) == 1:
-        weight, bias = np.concatenate([0 * weight, weight]), np.append(0, bias)
-    return Softmax(weight.T.astype(np.float64), bias.astype(np.float64), model.classes_)
+    model.fit(scaler.transform(features).astype(np.float64), classes, weight)
+    found = model.coef_ / scale
+    bias = model.intercept_ - found @ mean
+    if len(found) == 1:
+        found, bias = np.concatenate([0 * found, found]), np.append(0, bias)
+    return Softmax(found.T.astype(np.float64), bias.astype(np.float64), model.classes_)

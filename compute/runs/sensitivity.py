@@ -19,10 +19,10 @@ from compute import schema
 from compute.backgrounds.config import PlanConfig
 from compute.embedding.config import EmbedConfig
 from compute.errors import UsageError
-from compute.models.card_files import FoundModel, Model, builtin_cards
-from compute.models.readable import bind
+from compute.models.card_files import Model
 from compute.runs.config import RunConfig
 from compute.runs.engines import EngineConfig
+from compute.runs.finished import models_of, open_finished
 from compute.runs.pipeline import run_store
 from compute.runs.prepare import prepare
 from compute.runs.setting_rows import Compared, setting_rows
@@ -36,9 +36,7 @@ from compute.runs.variants import (
 from compute.schema import Condition
 from compute.statistics.config import BootstrapConfig
 from compute.storage.atomic_files import Progress, silent
-from compute.storage.remote import is_url
 from compute.storage.run_directory import Notice, RunDirectory, unheard
-from compute.store.reader import CropStore
 
 LOOKED_AT = (Condition.UNALTERED, Condition.SAME, Condition.DIFFERENT, Condition.MASKED)
 """The conditions that findings are about."""
@@ -108,8 +106,8 @@ def sensitivity(
     ['0', '2']
     """
     config = SensitivityConfig() if config is None else config
-    base, opened = _opened(store, run)
-    found = _found(base, opened, models, trusted)
+    base, opened = open_finished(store, run)
+    found = models_of(base, opened, models, trusted)
     cards = {name: model.card for name, model in found.items()}
     own = _configuration(base)
     settings = settings_of(config, own.embed, cards)
@@ -142,51 +140,6 @@ def sensitivity(
     if not keep:
         _remove(folder, names)
     return table
-
-
-def _opened(store: Path | str, run: Path | str) -> tuple[RunDirectory, CropStore]:
-    """Open a finished run and its store, and check that they belong together."""
-    for place in (store, run):
-        if is_url(str(place)):
-            raise UsageError(f"{place} is a URL.", "Copy the run and its store to this machine.")
-    base, opened = RunDirectory(run), CropStore(store)
-    if not base.complete:
-        raise UsageError(f"{run} is not finished.", "Finish it with the command that began it.")
-    if not base.parts("trials") or "embed" not in base.meta.get("configuration", {}):
-        raise UsageError(f"{run} has no trials of its own.", "Give a run of `bystander run`.")
-    made_of = base.meta["store"]["fingerprint"]
-    if made_of != opened.fingerprint:
-        raise UsageError(
-            f"{run} was made from another store ({made_of}) than {store} ({opened.fingerprint}).",
-            f"Give the store that it was made from; it was called {base.meta['store']['path']!r}.",
-        )
-    return base, opened
-
-
-def _found(
-    base: RunDirectory, store: CropStore, models: Sequence[Model] | None, trusted: bool
-) -> dict[str, FoundModel]:
-    """Find a run's models, by name, and check that they are the same models."""
-    made = {model["name"]: model["hash"] for model in base.meta["models"]}
-    shipped = builtin_cards()
-    if models is None:
-        other = [name for name in made if name not in shipped]
-        if other:
-            raise UsageError(
-                f"{base.path}: models {', '.join(other)} are not shipped.",
-                "Give --models, with the paths of their cards.",
-            )
-        models = list(made)
-    found = {}
-    for model in bind(models, store, trusted=trusted)[0]:
-        if made.get(model.name) != model.card.hash:
-            known = "other weights or settings" if model.name in made else "no such model"
-            raise UsageError(
-                f"Model {model.name!r}: {base.path} has {known}.",
-                f"Give the cards that the run was made with; its models: {', '.join(made)}.",
-            )
-        found[model.name] = model
-    return found
 
 
 def _configuration(base: RunDirectory) -> RunConfig:

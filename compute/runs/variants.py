@@ -141,9 +141,7 @@ def settings_of(
             run = "" if name == own else run
             found.append(Setting(choice, name, run, same, shift))
     layers = _layers(config.layers, cards)
-    poolings = {
-        name: [p for p in config.poolings if _has_map(card)] for name, card in cards.items()
-    }
+    poolings = {name: [p for p in config.poolings if has_map(card)] for name, card in cards.items()}
     for choice, by_model in ((Choice.LAYER, layers), (Choice.POOLING, poolings)):
         for model, some in by_model.items():
             own = str(getattr(cards[model], choice))
@@ -184,7 +182,7 @@ def moved_card(card: ModelCard, setting: Setting, name: str) -> ModelCard:
     return replace(card, name=name, pooling=setting.name)
 
 
-def _has_map(card: ModelCard) -> bool:
+def has_map(card: ModelCard) -> bool:
     """Tell whether a model's embeddings are pooled from a map."""
     spec = built_in(card.source)
     if spec is None:

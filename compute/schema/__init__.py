@@ -1,8 +1,8 @@
 """The words and columns of all files: enums, flags, Arrow schemas, checks of tables. No torch.
 
-Column names are defined here and nowhere else: `words` has the enums, `probes` the probes, `stores`
-and `runs` the tables of crop stores and run directories, `exports` those of exported crops, and
-`checks` what every table must pass.
+Column names are defined here and nowhere else: `words` has the enums, `probes` the probes,
+`remedies` what can be done, `stores` and `runs` the tables of crop stores and run directories,
+`exports` those of exported crops, and `checks` what every table must pass.
 """
 
 from compute.schema.checks import (
@@ -25,6 +25,11 @@ from compute.schema.probes import (
     Probe,
     ProbeSpec,
 )
+from compute.schema.remedies import (
+    REMEDIES_IN_WORDS,
+    Remedy,
+    RemedySpec,
+)
 from compute.schema.runs import (
     ACCURACY,
     ADDED_TABLES,
@@ -43,6 +48,7 @@ from compute.schema.runs import (
     PAIR_TALLIES,
     PAIRWISE,
     RELIABILITY,
+    REMEDIES,
     RESCALING,
     SCORES,
     SENSITIVITY,
@@ -145,6 +151,8 @@ __all__ = [
     "PROTOCOLS",
     "QUANTITIES",
     "RELIABILITY",
+    "REMEDIES",
+    "REMEDIES_IN_WORDS",
     "RESCALING",
     "RUN_VERSION",
     "SCORES",
@@ -178,6 +186,8 @@ __all__ = [
     "Protocol",
     "Quantity",
     "Reading",
+    "Remedy",
+    "RemedySpec",
     "Step",
     "StepSpec",
     "TrialFlag",

@@ -23,6 +23,7 @@ from dashboard.bench.synthetic_crops import CHANNELS, MOSAIC_CELLS, SIDE, exampl
 from dashboard.bench.synthetic_differences import NETWORK, differences
 from dashboard.bench.synthetic_drops import drops
 from dashboard.bench.synthetic_mixed import mixed_tables
+from dashboard.bench.synthetic_remedies import remedies
 from dashboard.bench.synthetic_settings import sensitivity
 from dashboard.bench.synthetic_tables import summaries
 from dashboard.bench.synthetic_trials import WINDOWS
@@ -80,6 +81,8 @@ def make_run(path: Path, config: SyntheticConfig, progress: Progress = silent) -
         run.finish(**_results(config))
     if "sensitivity" not in config.without:
         run.add("sensitivity", sensitivity(drawn))
+    if "remedies" not in config.without:
+        run.add("remedies", remedies(drawn))
     return path
 
 

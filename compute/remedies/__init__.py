@@ -1,0 +1,1 @@
+"""Remedies that need no new network: fitted on some proteins, judged on others."""

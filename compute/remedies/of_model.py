@@ -1,0 +1,169 @@
+"""All remedies of one model: fitted, judged, and put into rows of the table `remedies`.
+
+Layer: reads `trials` and `embeddings` of a run through `learned` and `judge`; writes nothing.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from compute.errors import InputError
+from compute.probes.gather import shards
+from compute.probes.multiclass import Multiclass, TrainingCrops, fit_multiclass
+from compute.remedies.balanced import fit_balanced
+from compute.remedies.config import RemedyConfig
+from compute.remedies.judge import Judge, answered, made_alike, worst
+from compute.remedies.learned import learn
+from compute.remedies.projected import fit_projected
+from compute.remedies.rows import finding_rows, worst_case_rows
+from compute.schema import REMEDIES_IN_WORDS, Condition, Remedy
+from compute.statistics.bootstrap import BootstrapConfig, Resampling
+from compute.statistics.joint_answers import Draw
+from compute.storage.run_directory import RunDirectory
+
+
+def model_rows(
+    judge: Judge,
+    name: str,
+    pooled: str | None,
+    reason: str,
+    bootstrap: BootstrapConfig,
+    seen: Mapping[str, float],
+) -> list[dict[str, Any]]:
+    """Fit and judge the remedies of one model.
+
+    Parameters
+    ----------
+    judge
+        Where embeddings lie, and how remedies are judged.
+    name
+        Name of the model.
+    pooled
+        Name of itself with its map pooled inside the mask, or None.
+    reason
+        Why there is none; empty where there is.
+    bootstrap
+        Settings of the intervals.
+    seen
+        By condition, the share of trials whose donor's protein the probe was fitted on.
+
+    Returns
+    -------
+    list of dict
+        Columns of `compute.schema.REMEDIES`.
+
+    Raises
+    ------
+    InputError
+        No probe can be fitted.
+    """
+    cells = judge.cells
+    if pooled is not None and _alike(judge.run, name, pooled):
+        pooled, reason = None, "Its layer gives vectors, no map that could be pooled."
+    probes, chosen = fit_remedies(judge, name, pooled)
+    if Remedy.NONE not in probes:
+        raise InputError(
+            f"Model {name!r}: its probe cannot be fitted, for fewer than two classes can be tested "
+            "or there are fewer than two folds.",
+            "Give a run with more labelled proteins.",
+        )
+    asked = judge.ask(probes, name, pooled)
+    answers = {}
+    for remedy, judged in asked.items():
+        found = answered(judged, cells, judge.conditions)
+        alike = [Condition.UNALTERED, *REMEDIES_IN_WORDS[remedy].replaces]
+        if REMEDIES_IN_WORDS[remedy].replaces:
+            found = made_alike(found, [str(c) for c in alike if c in found.tested])
+        answers[remedy] = found
+    draw = _draws(len(cells.names), bootstrap)
+    rows = list(finding_rows(answers, cells.names, draw, bootstrap))
+    sums = {remedy: worst(judged, cells) for remedy, judged in asked.items()}
+    rows += worst_case_rows(sums, cells.units, cells.names, draw)
+    missing = [remedy for remedy in Remedy if remedy not in asked]
+    known = [{**row, "applies": True, "unit": cells.units.kind} for row in rows]
+    known += [{"remedy": str(r), "applies": False, "reason": reason} for r in missing]
+    order = list(Remedy)
+    known.sort(key=lambda row: order.index(Remedy(row["remedy"])))
+    return [
+        {
+            "model": name, **row, "chosen": chosen.get(Remedy(row["remedy"])),
+            "needs_mask": REMEDIES_IN_WORDS[Remedy(row["remedy"])].needs_mask,
+            "donor_seen": seen.get(row.get("condition", "")),
+            "passes": passes(Remedy(row["remedy"]), judge.config),
+        }
+        for row in known
+    ]  # fmt: skip
+
+
+def passes(remedy: Remedy, config: RemedyConfig) -> int:
+    """Return how often a crop goes through the network in use.
+
+    Examples
+    --------
+    >>> passes(Remedy.AVERAGED, RemedyConfig(backgrounds=3))
+    3
+    """
+    return config.backgrounds if REMEDIES_IN_WORDS[remedy].averages else 1
+
+
+def fit_remedies(
+    judge: Judge, model: str, pooled: str | None
+) -> tuple[dict[Remedy, Multiclass], dict[Remedy, str]]:
+    """Fit the probes of all remedies of a model, each fold's on the other folds' cells.
+
+    Parameters
+    ----------
+    judge
+        Where embeddings lie.
+    model, pooled
+        Names of the model, and of itself pooled inside the mask; None without that remedy.
+
+    Returns
+    -------
+    probes : dict
+        By remedy; empty where none can be fitted.
+    chosen : dict
+        What cross-validation chose, by remedy, in words.
+    """
+    cells, chosen = judge.cells, {}
+    learned = learn(judge.run, cells, model, judge.config, judge.seed)
+    if learned is None:
+        return {}, {}
+    given = {
+        Remedy.NONE: learned.unaltered, Remedy.CLEANED: learned.alone,
+        Remedy.AVERAGED: learned.averaged,
+    }  # fmt: skip
+    if pooled is not None:
+        inside = learn(judge.run, cells, pooled, judge.config, judge.seed)
+        if inside is not None:
+            given[Remedy.POOLED] = inside.unaltered
+    found: dict[Remedy, Multiclass] = {}
+    for remedy, features in given.items():
+        crops = TrainingCrops(features, learned.cell, learned.classes)
+        probe = fit_multiclass(crops, cells.folds, len(cells.names), found.get(Remedy.NONE))
+        if probe is None:
+            return {}, {}
+        found[remedy] = probe
+    for remedy, fit in ((Remedy.BALANCED, fit_balanced), (Remedy.PROJECTED, fit_projected)):
+        found[remedy], chosen[remedy] = fit(learned, cells.folds, len(cells.names), judge.config)
+    return found, chosen
+
+
+def _alike(run: RunDirectory, model: str, other: str) -> bool:
+    """Tell whether two models have the very same embeddings, by their first shard."""
+    first = next(shards(run, "embeddings", model), None)
+    second = next(shards(run, "embeddings", other), None)
+    return first is not None and second is not None and np.array_equal(first[1], second[1])
+
+
+def _draws(classes: int, config: BootstrapConfig) -> Draw:
+    """Return what gives the bootstrap draws of resampling units, each made once."""
+
+    @lru_cache(maxsize=4)
+    def drawn(units: bytes) -> Resampling:
+        code = np.frombuffer(units, np.int64)
+        return Resampling(code, classes, config.draws, config.seed)
+
+    return lambda units: drawn(units.tobytes())

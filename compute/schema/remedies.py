@@ -1,0 +1,95 @@
+"""The remedies that need no new network: an enum, and what each of them is and costs. No torch."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from compute.schema.words import Condition
+
+
+class Remedy(StrEnum):
+    """What is done so that an answer depends less on the background."""
+
+    NONE = "none"
+    CLEANED = "cleaned"
+    BALANCED = "balanced"
+    POOLED = "pooled"
+    PROJECTED = "projected"
+    AVERAGED = "averaged"
+
+
+@dataclass(frozen=True)
+class RemedySpec:
+    """Properties of a remedy, for runs and for people.
+
+    Parameters
+    ----------
+    title
+        Name as shown.
+    definition
+        What is done, in a sentence.
+    needs_mask
+        Whether the cell's mask is needed in use, not only where the remedy is fitted.
+    averages
+        Whether a crop takes as many passes through the network as there are backgrounds; else it
+        takes one, as without a remedy. False by default.
+    replaces
+        Conditions of which the remedy takes the background away before the network sees the crop,
+        so that the answer is that to the unaltered crop; none by default.
+    unknown
+        Conditions under which it leaves nothing to ask about; none by default.
+    fits
+        Whether something is chosen by cross-validation among the training proteins. False by
+        default.
+    """
+
+    title: str
+    definition: str
+    needs_mask: bool = False
+    averages: bool = False
+    replaces: tuple[Condition, ...] = ()
+    unknown: tuple[Condition, ...] = ()
+    fits: bool = False
+
+
+_SWAPPED = (Condition.SAME, Condition.DIFFERENT)
+
+REMEDIES_IN_WORDS: dict[Remedy, RemedySpec] = {
+    Remedy.NONE: RemedySpec(
+        "No remedy",
+        "the probe is fitted on unaltered crops and answers whatever crop it gets",
+    ),
+    Remedy.CLEANED: RemedySpec(
+        "Cleaned crop",
+        "everything around the cell is replaced by medium of its image, in fitting and in use",
+        needs_mask=True,
+        replaces=_SWAPPED,
+        unknown=(Condition.BACKGROUND_ONLY,),
+    ),
+    Remedy.BALANCED: RemedySpec(
+        "Balanced probe",
+        "the probe is fitted on unaltered crops and on the same cells on backgrounds of other "
+        "classes",
+        fits=True,
+    ),
+    Remedy.POOLED: RemedySpec(
+        "Pooling inside the mask",
+        "the layer's map is pooled over the cell alone, in fitting and in use",
+        needs_mask=True,
+    ),
+    Remedy.PROJECTED: RemedySpec(
+        "Projecting out",
+        "the directions in which backgrounds move embeddings of other proteins are taken out of "
+        "embeddings before the probe is fitted",
+        fits=True,
+    ),
+    Remedy.AVERAGED: RemedySpec(
+        "Averaging over backgrounds",
+        "the cell is put on several random backgrounds and its embeddings are averaged, in fitting "
+        "and in use",
+        needs_mask=True,
+        averages=True,
+        replaces=(*_SWAPPED, Condition.CELL_FREE, Condition.MASKED),
+        unknown=(Condition.BACKGROUND_ONLY,),
+    ),
+}
+"""In the order of tables; the first is what the others are compared with."""
