@@ -412,7 +412,9 @@ def test_where_the_fit_starts_does_not_matter(classes):
     assert not np.allclose(lead(*asked), begun(*asked), atol=0.02)
     again = fit_multiclass(crops[0], folds, K, lead)
     assert np.allclose(again(*asked), lead(*asked), atol=1e-4), "it is there already"
-    fewer = TrainingCrops(*(values[CLASSES[some] > 0] for values in vars(crops[1]).values()))
+    fewer = TrainingCrops(
+        *(values[CLASSES[some] > 0] for values in list(vars(crops[1]).values())[:3])
+    )
     if classes > 2:
         assert fit_multiclass(fewer, folds, K, lead) is not None, "other classes: from nothing"
 
