@@ -362,7 +362,7 @@ def test_a_fold_that_leaves_one_class_to_learn_answers_that_one():
     folds = dealt("grouped")
     whole = TrainingCrops(noisy(7)[cell], cell, CLASSES[cell])
     rest = (CLASSES[cell] == 0) | (folds.fold[cell] == 1)
-    some = TrainingCrops(*(values[rest] for values in vars(whole).values()))
+    some = TrainingCrops(*(values[rest] for values in list(vars(whole).values())[:3]))
     probe = fit_multiclass(some, folds, K)
     found = probe(whole.features, cell)
     assert np.allclose(found.sum(1), 1)
