@@ -14,10 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from compute.backgrounds.folds import Folds
-
-C = 1.0
-"""Inverse strength of the regularisation of both probes: that of the SVM in Gupta, Moses and Lu
-(2025)."""
+from compute.probes.config import C as C
 
 TOLERANCE = 1e-5
 """Largest slope at which the logistic regression stops. At scikit-learn's 1e-4 two fits to crops

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from compute.errors import UsageError
-from compute.probes.multiclass import C
+from compute.probes.config import C
 
 MOST_BACKGROUNDS = 64
 """Most donors of a cell, and most backgrounds that are averaged over."""

@@ -362,7 +362,7 @@ def test_a_fold_that_leaves_one_class_to_learn_answers_that_one():
     folds = dealt("grouped")
     whole = TrainingCrops(noisy(7)[cell], cell, CLASSES[cell])
     rest = (CLASSES[cell] == 0) | (folds.fold[cell] == 1)
-    some = TrainingCrops(*(values[rest] for values in vars(whole).values()))
+    some = TrainingCrops(*(values[rest] for values in list(vars(whole).values())[:3]))
     probe = fit_multiclass(some, folds, K)
     found = probe(whole.features, cell)
     assert np.allclose(found.sum(1), 1)
@@ -412,7 +412,9 @@ def test_where_the_fit_starts_does_not_matter(classes):
     assert not np.allclose(lead(*asked), begun(*asked), atol=0.02)
     again = fit_multiclass(crops[0], folds, K, lead)
     assert np.allclose(again(*asked), lead(*asked), atol=1e-4), "it is there already"
-    fewer = TrainingCrops(*(values[CLASSES[some] > 0] for values in vars(crops[1]).values()))
+    fewer = TrainingCrops(
+        *(values[CLASSES[some] > 0] for values in list(vars(crops[1]).values())[:3])
+    )
     if classes > 2:
         assert fit_multiclass(fewer, folds, K, lead) is not None, "other classes: from nothing"
 
