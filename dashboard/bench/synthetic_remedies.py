@@ -42,6 +42,8 @@ def _findings(drawn: Drawn, model: str, remedy: Remedy) -> list[Row]:
     config, spec, left = drawn.config, REMEDIES_IN_WORDS[remedy], LEFT[remedy]
     found = right_shares(drawn, model, str(Protocol.FROZEN), str(Probe.MULTICLASS))
     before = {c: float(found[c].mean()) for c in CONDITIONS if c in found}
+    if "unaltered" not in before:
+        return []
     whole = before["unaltered"]
     after = {c: whole - left * (whole - value) for c, value in before.items()}
     gone = set(map(str, spec.unknown))
