@@ -43,8 +43,9 @@ def test_the_objective_is_svcs(seed, n, width, distance, share, copies):
     made = problem(seed, n, width, distance, share=share)
     features, second, fold = (np.concatenate([part] * copies) for part in made)
     found = fit_batched(features, problems(second, fold), 1.0)
-    assert (found.kkt_violation < TARGET).all()
-    for held in range(FOLDS):
+    # A fit that is not solved says so, and runs leave it to the reference; how few: below.
+    assert (found.kkt_violation[found.converged] < TARGET).all()
+    for held in np.flatnonzero(found.converged):
         train = fold != held
         svm = SVC(kernel="linear", C=1, tol=1e-5).fit(features[train], second[train])
         mine, its = (
@@ -54,6 +55,24 @@ def test_the_objective_is_svcs(seed, n, width, distance, share, copies):
         # It is within its violation times the multipliers' sum of the least value.
         assert mine <= its + TARGET * train.sum()
         assert np.abs(found.weight[held] - svm.coef_[0]).max() < 0.01
+
+
+def test_hardly_any_fit_is_left_unsolved():
+    """One in some thousands is, such as a fold of this problem with 9 crops of a class."""
+    rng = np.random.default_rng(7)
+    left, fits = 0, 0
+    for _ in range(150):
+        seed, n = int(rng.integers(0, 2**32)), int(rng.integers(8, 60))
+        width, distance = int(rng.choice([1, 3, 8, 30, 120])), float(rng.choice([0, 0.7, 2, 6]))
+        made = problem(seed, n, width, distance, share=float(rng.choice([0.5, 0.2])))
+        found = fit_batched(made[0], problems(*made[1:]), 1.0)
+        left, fits = left + np.count_nonzero(~found.converged), fits + len(found.converged)
+    assert fits == 600
+    assert left <= 1
+    features, second, fold = problem(4655048, 49, 8, 6.0, share=0.2)
+    found = fit_batched(features, problems(second, fold), 1.0)
+    assert found.converged.tolist() == [bool(v < TARGET) for v in found.kkt_violation]
+    assert np.count_nonzero(~found.converged) <= 1
 
 
 @pytest.mark.parametrize("name", ODD)
