@@ -44,6 +44,8 @@ STYLE = """
 .slide .quiet { color: MUTED }
 @media (max-width: 640px) {
   .slide { overflow-y: auto; padding: 1rem 1rem 5rem; display: block }
+  .slide .words { overflow: visible }
+  .slide .words.fit-1, .slide .words.fit-2, .slide .words.fit-3 { zoom: 1 }
   .slide .figure { flex-wrap: wrap; overflow-x: auto; justify-content: start }
   .slide .figure.crops { align-items: flex-start; align-content: center; flex-wrap: wrap; gap: 2vw }
 .slide .figure > img { flex: 1 0 20rem; width: 100% }
