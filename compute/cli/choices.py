@@ -13,9 +13,11 @@ from compute.cli.options import (
     Address,
     Device,
     Engine,
+    FinishedRun,
     Jobs,
     Layers,
     MaskShifts,
+    ModelsOfRun,
     Poolings,
     StoreArgument,
     Trust,
@@ -36,11 +38,8 @@ USUAL = {name: ",".join(map(str, values)) for name, values in vars(SensitivityCo
 @app.command()
 def sensitivity(
     store: StoreArgument,
-    run: Annotated[Path, typer.Argument(help="A finished run of the store.")],
-    models: Annotated[
-        str | None,
-        typer.Option(help="Its models, as they were given; default: all, if they are shipped."),
-    ] = None,
+    run: FinishedRun,
+    models: ModelsOfRun = None,
     mask_shift: MaskShifts = USUAL["mask_shifts"],
     layers: Layers = USUAL["layers"],
     poolings: Poolings = USUAL["poolings"],
@@ -90,11 +89,8 @@ def sensitivity(
 @app.command()
 def remedies(
     store: StoreArgument,
-    run: Annotated[Path, typer.Argument(help="A finished run of the store.")],
-    models: Annotated[
-        str | None,
-        typer.Option(help="Its models, as they were given; default: all, if they are shipped."),
-    ] = None,
+    run: FinishedRun,
+    models: ModelsOfRun = None,
     donors: Annotated[
         int, typer.Option(help="Donors behind a cell that the balanced probe learns from.")
     ] = RemedyConfig.donors,

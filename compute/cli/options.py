@@ -52,6 +52,11 @@ Trust = Annotated[
     bool,
     typer.Option("--trust", help="Let foreign code run that models bring; their cards name it."),
 ]
+FinishedRun = Annotated[Path, typer.Argument(help="A finished run of the store.")]
+ModelsOfRun = Annotated[
+    str | None,
+    typer.Option(help="Its models, as they were given; default: all, if they are shipped."),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Jobs = Annotated[int | None, typer.Option(help="Processes for the pair tests; default: all cores.")]
 Engine = Annotated[

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
 from hashlib import sha256 as new_sha256
 from importlib import import_module
-from itertools import takewhile
 from typing import Any
 
 import torch
@@ -198,8 +197,10 @@ def _common_name(cards: Sequence[ModelCard]) -> str:
     if len(of_one) == 1:
         return of_one.pop()
     names = [card.name for card in cards]
-    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
-    return "".join(letters[0] for letters in alike).rstrip("._- ") or names[0]
+    # What the first and the last in order begin with alike, all between them begin with, too.
+    first, last = min(names), max(names)
+    alike = next((k for k, letter in enumerate(first) if last[k : k + 1] != letter), len(first))
+    return first[:alike].rstrip("._- ") or names[0]
 
 
 def _built_for(card: ModelCard) -> str:

@@ -26,6 +26,7 @@ from compute.schema.probes import (
     ProbeSpec,
 )
 from compute.schema.remedies import (
+    REMEDIES,
     REMEDIES_IN_WORDS,
     Remedy,
     RemedySpec,
@@ -48,7 +49,6 @@ from compute.schema.runs import (
     PAIR_TALLIES,
     PAIRWISE,
     RELIABILITY,
-    REMEDIES,
     RESCALING,
     SCORES,
     SENSITIVITY,

@@ -1,7 +1,9 @@
-"""The remedies that need no new network: an enum, and what each of them is and costs. No torch."""
+"""The remedies that need no new network: an enum, what each is and costs, their table. No torch."""
 
 from dataclasses import dataclass
 from enum import StrEnum
+
+import pyarrow as pa
 
 from compute.schema.words import Condition
 
@@ -93,3 +95,39 @@ REMEDIES_IN_WORDS: dict[Remedy, RemedySpec] = {
     ),
 }
 """In the order of tables; the first is what the others are compared with."""
+
+REMEDIES = pa.schema(
+    [
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("remedy", pa.string(), nullable=False),
+        pa.field("applies", pa.bool_(), nullable=False),
+        ("reason", pa.string()),
+        ("quantity", pa.string()),
+        ("condition", pa.string()),
+        ("estimate", pa.float64()),
+        ("ci_low", pa.float64()),
+        ("ci_high", pa.float64()),
+        ("difference", pa.float64()),
+        ("difference_low", pa.float64()),
+        ("difference_high", pa.float64()),
+        ("by_construction", pa.bool_()),
+        pa.field("needs_mask", pa.bool_(), nullable=False),
+        pa.field("passes", pa.int32(), nullable=False),
+        ("chosen", pa.string()),
+        ("donor_seen", pa.float64()),
+        ("unit", pa.string()),
+        ("n_cells", pa.int64()),
+        ("n_proteins", pa.int64()),
+    ]
+)
+"""What remedies that need no new network (`Remedy`) do to the multi-class probe's overall findings.
+
+`quantity` is `accuracy`, `drop`, `gap` or `worst_case` (the share of cells that are right on every
+background class); `difference` is from no remedy, over the same cells on the same donors, and null
+in rows of `none`, which are those of the frozen probe. `by_construction` says that the remedy takes
+the background away before the network sees the crop, so that the answer is that to the unaltered
+crop and was not asked again. `needs_mask` and `passes` are what a crop costs in use: whether its
+mask must be known, and how often it goes through the network. `chosen` is what cross-validation
+chose, fold by fold. `donor_seen` is as in `accuracy`. A remedy that does not apply to a model has
+one row, with a `reason` and no numbers.
+"""

@@ -2,6 +2,7 @@
 
 import pyarrow as pa
 
+from compute.schema.remedies import REMEDIES
 from compute.schema.stores import cells_schema
 
 _string, _int64, _int32, _int16, _f32, _f64 = (
@@ -720,42 +721,6 @@ choice; `difference` is from them, over the same cells on the same donors, and n
 no interval in pair tests where donors are, whose part in it is not known. `shift` is the pixels by
 which masks were moved, null under other choices; `n_empty` and `n_border` count the cells whose
 mask is empty, or touches the border, under the setting.
-"""
-
-REMEDIES = pa.schema(
-    [
-        pa.field("model", _string, nullable=False),
-        pa.field("remedy", _string, nullable=False),
-        pa.field("applies", pa.bool_(), nullable=False),
-        ("reason", _string),
-        ("quantity", _string),
-        ("condition", _string),
-        ("estimate", _f64),
-        ("ci_low", _f64),
-        ("ci_high", _f64),
-        ("difference", _f64),
-        ("difference_low", _f64),
-        ("difference_high", _f64),
-        ("by_construction", pa.bool_()),
-        pa.field("needs_mask", pa.bool_(), nullable=False),
-        pa.field("passes", _int32, nullable=False),
-        ("chosen", _string),
-        ("donor_seen", _f64),
-        ("unit", _string),
-        ("n_cells", _int64),
-        ("n_proteins", _int64),
-    ]
-)
-"""What remedies that need no new network (`Remedy`) do to the multi-class probe's overall findings.
-
-`quantity` is `accuracy`, `drop`, `gap` or `worst_case` (the share of cells that are right on every
-background class); `difference` is from no remedy, over the same cells on the same donors, and null
-in rows of `none`, which are those of the frozen probe. `by_construction` says that the remedy takes
-the background away before the network sees the crop, so that the answer is that to the unaltered
-crop and was not asked again. `needs_mask` and `passes` are what a crop costs in use: whether its
-mask must be known, and how often it goes through the network. `chosen` is what cross-validation
-chose, fold by fold. `donor_seen` is as in `accuracy`. A remedy that does not apply to a model has
-one row, with a `reason` and no numbers.
 """
 
 ADDED_TABLES: dict[str, pa.Schema] = {"sensitivity": SENSITIVITY, "remedies": REMEDIES}

@@ -286,8 +286,8 @@ def _epochs(job: _Job, state: TrainingState) -> Iterator[None]:
         state.history.append(
             {
                 "epoch": epoch + 1,
-                **{f"training_{k}": v for k, v in zip(MEASURED, trained, strict=False)},
-                **{f"validation_{k}": v for k, v in zip(MEASURED, validated, strict=False)},
+                **_named("training", trained),
+                **_named("validation", validated),
                 "seconds": round(seconds, 2),
             }
         )
@@ -299,6 +299,12 @@ def _epochs(job: _Job, state: TrainingState) -> Iterator[None]:
             + (", best so far" if state.epochs_since_best == 0 else "")
         )
         yield
+
+
+def _named(side: str, values: tuple[float, ...]) -> dict[str, float]:
+    """Name what was `MEASURED` on a side of the split; the term of consistency may not be there."""
+    names = MEASURED[: len(values)]
+    return {f"{side}_{name}": value for name, value in zip(names, values, strict=True)}
 
 
 def _train_epoch(
