@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from compute.errors import InputError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 NO_CHANNEL = "none"
@@ -89,20 +90,24 @@ class Pooling:
     words
         What is done, for people.
     of_map
-        From N×K×P, pixels or patches in rows and columns flattened, and weights N×P or None, to
-        N×K; None where it takes no map.
+        From N×K×P, pixels or patches in rows and columns flattened, and weights N×P, 1×P or None,
+        to N×K (N×2K where two are joined); None where it takes no map.
     by_mask
         Whether it needs the centre cell's mask: `of_map` gets the share of each place that lies in
         it as weights.
+    by_place
+        Whether it looks at the middle of the map alone: `of_map` gets 1 for places there, 0 for
+        others.
     """
 
     words: str
     of_map: "Callable[[Tensor, Tensor | None], Tensor] | None"
     by_mask: bool = False
+    by_place: bool = False
 
 
-def _mean_in_mask(values: "Tensor", weights: "Tensor | None") -> "Tensor":
-    """Average places by their share in the mask; all alike where none has any."""
+def _mean_inside(values: "Tensor", weights: "Tensor | None") -> "Tensor":
+    """Average places by their weight; all alike where none has any."""
     if weights is None:
         raise InputError("Pooling inside the mask needs masks.", "Give the crops' masks.")
     total = weights.sum(1, keepdim=True)
@@ -110,22 +115,37 @@ def _mean_in_mask(values: "Tensor", weights: "Tensor | None") -> "Tensor":
     return (values * share[:, None].to(values.dtype)).sum(2)
 
 
-def _max_in_mask(values: "Tensor", weights: "Tensor | None") -> "Tensor":
-    """Take the maximum over places that lie in the mask by half or more, or as far as any does."""
+def _max_inside(values: "Tensor", weights: "Tensor | None") -> "Tensor":
+    """Take the maximum over places with a weight of half or more, or as far as any has one."""
     if weights is None:
         raise InputError("Pooling inside the mask needs masks.", "Give the crops' masks.")
     inside = weights >= weights.amax(1, keepdim=True).clamp(max=0.5)
     return values.masked_fill(~inside[:, None], float("-inf")).amax(2)
 
 
+def _both_inside(values: "Tensor", weights: "Tensor | None") -> "Tensor":
+    """Join the maximum and the mean."""
+    import torch
+
+    return torch.cat([_max_inside(values, weights), _mean_inside(values, weights)], dim=1)
+
+
 CLASS_TOKEN = "class_token"
+
+MIDDLE = 0.5
+"""Width of the middle of a map, as a share of the map's; a disc."""
 
 POOLINGS: Mapping[str, Pooling] = MappingProxyType(
     {
         "max": Pooling("the maximum over pixels or patches", lambda v, _: v.amax(dim=2)),
         "mean": Pooling("the mean over pixels or patches", lambda v, _: v.mean(dim=2)),
-        "max_in_mask": Pooling("the maximum inside the mask", _max_in_mask, by_mask=True),
-        "mean_in_mask": Pooling("the mean inside the mask", _mean_in_mask, by_mask=True),
+        "max_in_mask": Pooling("the maximum inside the mask", _max_inside, by_mask=True),
+        "mean_in_mask": Pooling("the mean inside the mask", _mean_inside, by_mask=True),
+        "max_in_middle": Pooling("the maximum over the middle", _max_inside, by_place=True),
+        "mean_in_middle": Pooling("the mean over the middle", _mean_inside, by_place=True),
+        "both_in_middle": Pooling(
+            "the maximum and the mean over the middle, joined", _both_inside, by_place=True
+        ),
         CLASS_TOKEN: Pooling("the class token", None),
     }
 )
@@ -150,7 +170,7 @@ def pool(values: "Tensor", pooling: str, prefix: int = 0, mask: "Tensor | None" 
     Returns
     -------
     Tensor
-        N×K.
+        N×K, or N×2K where two are joined.
 
     Raises
     ------
@@ -176,18 +196,31 @@ def pool(values: "Tensor", pooling: str, prefix: int = 0, mask: "Tensor | None" 
             f"The layer gives an array of {values.ndim} dimensions.",
             "Name a layer that gives a map (N×K×h×w), tokens (N×T×K) or vectors (N×K).",
         )
-    if chosen.of_map is None or (chosen.by_mask and grid is None):
+    if chosen.of_map is None or ((chosen.by_mask or chosen.by_place) and grid is None):
         raise InputError(
             f"pooling = {pooling!r} cannot be had from a layer that gives "
             f"{'a map' if grid else 'tokens that are not in rows and columns'}.",
             'Write pooling = "mean" or "max", or name another layer.',
         )
     weights = None
-    if chosen.by_mask and mask is not None and grid is not None:
+    if chosen.by_place and grid is not None:
+        weights = _middle(*grid, values.device).to(values.dtype)[None]
+    elif chosen.by_mask and mask is not None and grid is not None:
         from torch.nn.functional import adaptive_avg_pool2d
 
         weights = adaptive_avg_pool2d(mask[:, None].to(values.dtype), grid).flatten(1)
     return chosen.of_map(values, weights)
+
+
+def _middle(height: int, width: int, device: "torch.device") -> "Tensor":
+    """Tell which places of a map lie in its middle, shape (height × width,).
+
+    None does in a map so small that no place's centre lies there.
+    """
+    import torch
+
+    rows, columns = ((torch.arange(n, device=device) + 0.5) / n - 0.5 for n in (height, width))
+    return (rows[:, None] ** 2 + columns**2 <= (MIDDLE / 2) ** 2).flatten()
 
 
 def resize(images: "Tensor", side: int, interpolation: str = INTERPOLATIONS[0]) -> "Tensor":

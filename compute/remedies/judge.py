@@ -88,7 +88,7 @@ class Judge:
     seed: int
 
     def ask(
-        self, probes: Mapping[Remedy, Multiclass], model: str, pooled: str | None = None
+        self, probes: Mapping[Remedy, Multiclass], model: str, others: Mapping[Remedy, str]
     ) -> dict[Remedy, Judged]:
         """Ask every remedy about all trials.
 
@@ -98,31 +98,31 @@ class Judge:
             The fitted probes.
         model
             Name of the model.
-        pooled
-            Name of the model whose map is pooled inside the mask; None, the default, without that
-            remedy.
+        others
+            Names of the same model with its map pooled elsewhere, by the remedy that does it.
         """
         found: dict[Remedy, list[Judged]] = {remedy: [] for remedy in probes}
-        for trials, vectors, inside in self._shards(model, pooled):
+        for trials, by_model in self._shards([model, *others.values()]):
             for remedy, probe in probes.items():
-                seen = inside if remedy is Remedy.POOLED else vectors
+                seen = by_model[others.get(remedy, model)]
                 judged = self._ask_one(remedy, probe, trials, seen)
                 if judged is not None:
                     found[remedy].append(judged)
         return {remedy: _joined(parts) for remedy, parts in found.items() if parts}
 
     def _shards(
-        self, model: str, pooled: str | None
-    ) -> Iterator[tuple[pd.DataFrame, NDArray[np.float32], NDArray[np.float32]]]:
-        """Read trials of the cells of pair tests with both models' embeddings, shard by shard."""
-        first = shards(self.run, "embeddings", model)
-        second = shards(self.run, "embeddings", pooled or model)
-        for (trials, vectors), (_, inside) in zip(first, second, strict=True):
+        self, models: Sequence[str]
+    ) -> Iterator[tuple[pd.DataFrame, dict[str, NDArray[np.float32]]]]:
+        """Read trials of the cells of pair tests with all models' embeddings, shard by shard."""
+        every = [shards(self.run, "embeddings", model) for model in models]
+        for parts in zip(*every, strict=True):
+            trials = parts[0][0]
             mine = self.cells.tested[trials["cell"].to_numpy()]
             if mine.any():
                 some = trials[mine].reset_index(drop=True)
                 donor = some["donor"].fillna(-1).to_numpy().astype(np.int64)
-                yield some.assign(donor=donor), vectors[mine], inside[mine]
+                found = {name: part[1][mine] for name, part in zip(models, parts, strict=True)}
+                yield some.assign(donor=donor), found
 
     def _ask_one(
         self,

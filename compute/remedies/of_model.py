@@ -23,12 +23,15 @@ from compute.statistics.bootstrap import BootstrapConfig, Resampling
 from compute.statistics.joint_answers import Draw
 from compute.storage.run_directory import RunDirectory
 
+NO_MAP = "Its layer gives vectors, no map that could be pooled."
+"""Why a model cannot be pooled elsewhere, where only its embeddings tell."""
+
 
 def model_rows(
     judge: Judge,
     name: str,
-    pooled: str | None,
-    reason: str,
+    others: Mapping[Remedy, str],
+    reasons: Mapping[Remedy, str],
     bootstrap: BootstrapConfig,
     seen: Mapping[str, float],
 ) -> list[dict[str, Any]]:
@@ -40,10 +43,10 @@ def model_rows(
         Where embeddings lie, and how remedies are judged.
     name
         Name of the model.
-    pooled
-        Name of itself with its map pooled inside the mask, or None.
-    reason
-        Why there is none; empty where there is.
+    others
+        Names of itself with its map pooled elsewhere, by the remedy that does it.
+    reasons
+        Why a remedy that would is not among them.
     bootstrap
         Settings of the intervals.
     seen
@@ -60,16 +63,17 @@ def model_rows(
         No probe can be fitted.
     """
     cells = judge.cells
-    if pooled is not None and _alike(judge.run, name, pooled):
-        pooled, reason = None, "Its layer gives vectors, no map that could be pooled."
-    probes, chosen = fit_remedies(judge, name, pooled)
+    vectors = [remedy for remedy, other in others.items() if _alike(judge.run, name, other)]
+    reasons = {**reasons, **dict.fromkeys(vectors, NO_MAP)}
+    others = {remedy: other for remedy, other in others.items() if remedy not in vectors}
+    probes, chosen = fit_remedies(judge, name, others)
     if Remedy.NONE not in probes:
         raise InputError(
             f"Model {name!r}: its probe cannot be fitted, for fewer than two classes can be tested "
             "or there are fewer than two folds.",
             "Give a run with more labelled proteins.",
         )
-    asked = judge.ask(probes, name, pooled)
+    asked = judge.ask(probes, name, others)
     answers = {}
     for remedy, judged in asked.items():
         found = answered(judged, cells, judge.conditions)
@@ -83,7 +87,7 @@ def model_rows(
     rows += worst_case_rows(sums, cells.units, cells.names, draw)
     missing = [remedy for remedy in Remedy if remedy not in asked]
     known = [{**row, "applies": True, "unit": cells.units.kind} for row in rows]
-    known += [{"remedy": str(r), "applies": False, "reason": reason} for r in missing]
+    known += [{"remedy": str(r), "applies": False, "reason": reasons[r]} for r in missing]
     order = list(Remedy)
     known.sort(key=lambda row: order.index(Remedy(row["remedy"])))
     return [
@@ -109,7 +113,7 @@ def passes(remedy: Remedy, config: RemedyConfig) -> int:
 
 
 def fit_remedies(
-    judge: Judge, model: str, pooled: str | None
+    judge: Judge, model: str, others: Mapping[Remedy, str]
 ) -> tuple[dict[Remedy, Multiclass], dict[Remedy, str]]:
     """Fit the probes of all remedies of a model, each fold's on the other folds' cells.
 
@@ -117,8 +121,10 @@ def fit_remedies(
     ----------
     judge
         Where embeddings lie.
-    model, pooled
-        Names of the model, and of itself pooled inside the mask; None without that remedy.
+    model
+        Name of the model.
+    others
+        Names of itself with its map pooled elsewhere, by the remedy that does it.
 
     Returns
     -------
@@ -135,14 +141,15 @@ def fit_remedies(
         Remedy.NONE: learned.unaltered, Remedy.CLEANED: learned.alone,
         Remedy.AVERAGED: learned.averaged,
     }  # fmt: skip
-    if pooled is not None:
-        inside = learn(judge.run, cells, pooled, judge.config, judge.seed)
+    for remedy, other in others.items():
+        inside = learn(judge.run, cells, other, judge.config, judge.seed)
         if inside is not None:
-            given[Remedy.POOLED] = inside.unaltered
+            given[remedy] = inside.unaltered
     found: dict[Remedy, Multiclass] = {}
     for remedy, features in given.items():
         crops = TrainingCrops(features, learned.cell, learned.classes)
-        probe = fit_multiclass(crops, cells.folds, len(cells.names), found.get(Remedy.NONE))
+        start = None if remedy in others else found.get(Remedy.NONE)
+        probe = fit_multiclass(crops, cells.folds, len(cells.names), start)
         if probe is None:
             return {}, {}
         found[remedy] = probe

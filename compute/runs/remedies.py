@@ -1,7 +1,7 @@
 """What can be done without a new network, tried on a finished run: the table `remedies`.
 
 Layer: embeds the run's trials again where remedies need them (cleaned crops, further donors, maps
-pooled inside the mask), has remedies fitted and judged (`compute.remedies`), and gives the run the
+pooled elsewhere), has remedies fitted and judged (`compute.remedies`), and gives the run the
 table. Embedding is that of any run; interrupted, it goes on from what lies in the work folder.
 """
 
@@ -52,8 +52,11 @@ JUDGED = (
 )  # fmt: skip
 """The conditions that remedies are judged under, where the run has them."""
 
-_INSIDE = {"max": "max_in_mask", "mean": "mean_in_mask"}
-"""How a map is pooled inside the mask, by how it is pooled else."""
+_ELSEWHERE = {
+    Remedy.POOLED: {"max": "max_in_mask", "mean": "mean_in_mask"},
+    Remedy.CENTRED: {"max": "both_in_middle", "mean": "both_in_middle"},
+}
+"""How remedies pool a map, by how the model does."""
 
 
 def try_remedies(
@@ -113,7 +116,7 @@ def try_remedies(
     >>> from compute import RemedyConfig, try_remedies
     >>> table = try_remedies("store", "my-run", ["deeploc.toml"], RemedyConfig(backgrounds=2))
     >>> sorted(set(table["remedy"].to_pylist()))
-    ['averaged', 'balanced', 'cleaned', 'none', 'pooled', 'projected']
+    ['averaged', 'balanced', 'centred', 'cleaned', 'none', 'pooled', 'projected']
     """
     config = RemedyConfig() if config is None else config
     engine = engine or EngineConfig()
@@ -142,8 +145,8 @@ def try_remedies(
         for done, each in enumerate(tried):
             progress("remedies", done, len(tried))
             judge = Judge(made, cells, judged, share, config, own.plan.seed)
-            pooled = each.pooled.name if each.pooled else None
-            rows += model_rows(judge, each.model.name, pooled, each.reason, own.bootstrap, seen)
+            others = {remedy: other.name for remedy, other in each.others.items()}
+            rows += model_rows(judge, each.model.name, others, each.reasons, own.bootstrap, seen)
             give_back()
         progress("remedies", len(tried), len(tried))
     table = pa.Table.from_pylist(rows, schema.REMEDIES)
@@ -155,21 +158,21 @@ def try_remedies(
 
 @dataclass(frozen=True)
 class _Variant:
-    """A model, and itself with its map pooled inside the mask.
+    """A model, and itself with its map pooled elsewhere.
 
     Parameters
     ----------
     model
         As it was found.
-    pooled
-        With another pooling, under another name; None where that does not apply.
-    reason
-        Why not; empty where it does.
+    others
+        With another pooling, under another name, by the remedy that does it.
+    reasons
+        Why a remedy that would does not apply.
     """
 
     model: FoundModel
-    pooled: FoundModel | None = None
-    reason: str = ""
+    others: dict[Remedy, FoundModel]
+    reasons: dict[Remedy, str]
 
 
 def _configuration(base: RunDirectory) -> tuple[RunConfig, list[str]]:
@@ -203,7 +206,7 @@ def _repeats(plan: Plan, config: RemedyConfig) -> int:
 def _variants(
     found: Mapping[str, FoundModel], where: torch.device
 ) -> tuple[list[_Variant], list[Embedder]]:
-    """Load models, each also with its map pooled inside the mask where it has one.
+    """Load models, each also with its map pooled elsewhere where it has one.
 
     Raises
     ------
@@ -221,29 +224,38 @@ def _variants(
             )
         loaded.append(embedder)
         variant = _variant(model)
-        if variant.pooled is not None:
+        for remedy, other in list(variant.others.items()):
             try:
-                loaded.append(load_model(variant.pooled, where))
+                loaded.append(load_model(other, where))
             except InputError as error:
-                variant = _Variant(model, None, error.problem)
+                del variant.others[remedy]
+                variant.reasons[remedy] = error.problem
         tried.append(variant)
     return tried, loaded
 
 
 def _variant(model: FoundModel) -> _Variant:
-    """Give a model another pooling, or say why it can have none."""
-    card = model.card
+    """Give a model other poolings, or say why it can have none."""
+    card, reason = model.card, ""
+    spec = POOLINGS[card.pooling]
     if card.pooling == CLASS_TOKEN:
-        return _Variant(
-            model, None, "Its embedding is a class token, which lies nowhere in a crop."
-        )
-    if not has_map(card):
+        reason = "Its embedding is a class token, which lies nowhere in a crop."
+    elif not has_map(card):
         what = f"Its layer {card.layer!r}" if card.layer else "It"
-        return _Variant(model, None, f"{what} gives vectors, no map that could be pooled.")
-    if POOLINGS[card.pooling].by_mask:
-        return _Variant(model, None, f"It is pooled inside the mask already ({card.pooling}).")
-    inside = replace(card, name=f"{card.name}.{Remedy.POOLED}", pooling=_INSIDE[card.pooling])
-    return _Variant(model, replace(model, card=inside, own=None))
+        reason = f"{what} gives vectors, no map that could be pooled."
+    elif spec.by_mask or spec.by_place:
+        where = "inside the mask" if spec.by_mask else "over the middle"
+        reason = f"It is pooled {where} already ({card.pooling})."
+    if reason:
+        return _Variant(model, {}, dict.fromkeys(_ELSEWHERE, reason))
+    others = {
+        remedy: replace(
+            model, own=None,
+            card=replace(card, name=f"{card.name}.{remedy}", pooling=poolings[card.pooling]),
+        )
+        for remedy, poolings in _ELSEWHERE.items()
+    }  # fmt: skip
+    return _Variant(model, others, {})
 
 
 def _embed(
@@ -268,7 +280,7 @@ def _embed(
     arrays = store.arrays(cache=made.pixels, mask_shift=config.embed.mask_shift)
     scales = measure(config.embed.harmonise, store.cells, store.windows, arrays, config.plan.seed)
     worker = ShardWorker(made, store, plan, arrays, scales, loaded, config.embed)
-    found = [each for variant in tried for each in (variant.model, variant.pooled) if each]
+    found = [each for variant in tried for each in (variant.model, *variant.others.values())]
     job = EmbedJob(
         made.path.resolve(), store.path.resolve(), tuple(found), plan.config, config.embed, device
     )

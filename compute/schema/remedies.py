@@ -15,6 +15,7 @@ class Remedy(StrEnum):
     CLEANED = "cleaned"
     BALANCED = "balanced"
     POOLED = "pooled"
+    CENTRED = "centred"
     PROJECTED = "projected"
     AVERAGED = "averaged"
 
@@ -77,6 +78,11 @@ REMEDIES_IN_WORDS: dict[Remedy, RemedySpec] = {
         "Pooling inside the mask",
         "the layer's map is pooled over the cell alone, in fitting and in use",
         needs_mask=True,
+    ),
+    Remedy.CENTRED: RemedySpec(
+        "Pooling over the middle",
+        "the maximum and the mean of the layer's map over its middle, where the cell is, are "
+        "joined, in fitting and in use",
     ),
     Remedy.PROJECTED: RemedySpec(
         "Projecting out",

@@ -18,6 +18,7 @@ LEFT: dict[Remedy, float] = {
     Remedy.CLEANED: 0.0,
     Remedy.BALANCED: 0.4,
     Remedy.POOLED: 0.5,
+    Remedy.CENTRED: 0.3,
     Remedy.PROJECTED: 0.6,
     Remedy.AVERAGED: 0.0,
 }

@@ -122,6 +122,34 @@ def test_what_lies_outside_the_mask_changes_nothing(pooling):
     assert torch.equal(pool(values, pooling, mask=mask), pool(other, pooling, mask=mask))
 
 
+@pytest.mark.parametrize(("height", "width"), [(7, 7), (8, 8), (6, 10)])
+def test_pooling_over_the_middle_equals_a_loop(height, width):
+    values = torch.rand((3, 5, height, width), generator=torch.Generator().manual_seed(0))
+    mean, highest, both = (pool(values, f"{name}_in_middle") for name in ("mean", "max", "both"))
+    places = [
+        (y, x)
+        for y in range(height)
+        for x in range(width)
+        if ((y + 0.5) / height - 0.5) ** 2 + ((x + 0.5) / width - 0.5) ** 2 <= 0.25**2
+    ]
+    assert 0 < len(places) < height * width / 3
+    some = torch.stack([values[:, :, y, x] for y, x in places], dim=2)
+    assert torch.allclose(mean, some.mean(2))
+    assert torch.equal(highest, some.amax(2))
+    assert torch.equal(both, torch.cat([highest, mean], dim=1))
+    away = values.clone()
+    away[:, :, 0] += 5
+    assert torch.equal(pool(away, "both_in_middle"), both)
+    with pytest.raises(InputError, match="not in rows and columns"):
+        pool(torch.rand(2, 6, 3), "mean_in_middle", 1)
+
+
+def test_a_map_without_a_middle_is_pooled_whole():
+    values = torch.rand((3, 5, 2, 2))
+    assert torch.equal(pool(values, "max_in_middle"), pool(values, "max"))
+    assert torch.allclose(pool(values, "mean_in_middle"), pool(values, "mean"))
+
+
 def test_what_cannot_be_pooled_is_refused():
     with pytest.raises(InputError, match="no class token"):
         pool(torch.rand(2, 5, 3), "class_token")

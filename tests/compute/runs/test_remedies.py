@@ -121,20 +121,26 @@ def test_unfinished_runs_other_stores_and_other_models_are_refused(run, store, c
         try_remedies("s3://bucket/store", folder, card, FEW)
 
 
-def test_pooling_inside_the_mask_is_another_card_or_a_reason(cards):
+def test_pooling_elsewhere_is_another_card_or_a_reason(cards):
     from dataclasses import replace
 
     card = load_card(cards["pifia"])
-    inside = _variant(FoundModel(card)).pooled
-    assert (inside.card.pooling, inside.name) == ("max_in_mask", "pifia.pooled")
-    mean = _variant(FoundModel(replace(card, pooling="mean"))).pooled
+    others = _variant(FoundModel(card)).others
+    found = {(str(remedy), each.name, each.card.pooling) for remedy, each in others.items()}
+    assert found == {
+        ("pooled", "pifia.pooled", "max_in_mask"),
+        ("centred", "pifia.centred", "both_in_middle"),
+    }
+    mean = _variant(FoundModel(replace(card, pooling="mean"))).others[Remedy.POOLED]
     assert mean.card.pooling == "mean_in_mask"
     for values, reason in (
         ({"layer": "d2"}, "Its layer 'd2' gives vectors, no map that could be pooled."),
         ({"pooling": "max_in_mask"}, r"It is pooled inside the mask already (max_in_mask)."),
+        ({"pooling": "mean_in_middle"}, r"It is pooled over the middle already (mean_in_middle)."),
     ):
         found = _variant(FoundModel(replace(card, **values)))
-        assert (found.pooled, found.reason) == (None, reason)
+        assert not found.others
+        assert found.reasons == dict.fromkeys((Remedy.POOLED, Remedy.CENTRED), reason)
 
 
 def test_the_table_is_listed_with_its_columns():
