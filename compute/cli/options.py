@@ -159,6 +159,10 @@ Examples = Annotated[int, typer.Option(help="Cells per protein whose crops are k
 DropEmbeddings = Annotated[
     bool, typer.Option("--drop-embeddings", help="Delete embeddings when the run is finished.")
 ]
+DropPredictions = Annotated[
+    bool,
+    typer.Option("--drop-predictions", help="Delete answers to single crops at the end, too."),
+]
 BatchSize = Annotated[
     int, typer.Option(help="Crops per forward pass; 0: as many as fit on a GPU, 32 on a CPU.")
 ]

@@ -25,6 +25,7 @@ from compute.cli.options import (
     Donors,
     Draws,
     DropEmbeddings,
+    DropPredictions,
     Engine,
     Examples,
     Exchanges,
@@ -202,6 +203,7 @@ def run(
     seeds_of: SeedsOf = "",
     examples: Examples = RunConfig.examples,
     drop_embeddings: DropEmbeddings = not RunConfig.keep_embeddings,
+    drop_predictions: DropPredictions = not RunConfig.keep_predictions,
     batch_size: BatchSize = EmbedConfig.batch_size,
     precision: Precision = EmbedConfig.precision,
     compiled: Compiled = EmbedConfig.compiled,
@@ -256,6 +258,7 @@ def run(
         seeds_of=tuple(names(seeds_of)) if seeds_of else (),
         examples=examples,
         keep_embeddings=not drop_embeddings,
+        keep_predictions=not drop_predictions,
     )
     where = EngineConfig(engine, workers, address)
     if remedies:

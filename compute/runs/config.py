@@ -11,6 +11,9 @@ from compute.errors import UsageError, unknown_value
 from compute.schema import ANSWERING, PROBES, Probe
 from compute.statistics.config import BootstrapConfig
 
+EXACT = 24
+"""Significant bits of a 32-bit float: all that predictions have."""
+
 
 @dataclass(frozen=True)
 class RunConfig:
@@ -27,8 +30,12 @@ class RunConfig:
         Cells of each protein whose crops are kept to look at, 0 to 1000.
     example_bits
         Bits of a pixel of these crops, 4 to 16; with 16, the default, integers are exact.
-    keep_embeddings
-        Whether `embeddings` stay in a finished run.
+    keep_embeddings, keep_predictions
+        Whether `embeddings` and `predictions` stay in a finished run. Without predictions it keeps
+        every number and loses what is shown of single cells.
+    probability_bits
+        Significant bits of the probabilities that stay in `predictions` and `distributions`, 8 to
+        24; with 24, the default, they are exact. Other tables are made of the exact ones.
     seeds_of
         Networks of which the run has several weights, trained from different seeds: their means
         get intervals that take in how seeds differ. None by default.
@@ -53,6 +60,8 @@ class RunConfig:
     examples: int = 4
     example_bits: int = 16
     keep_embeddings: bool = True
+    keep_predictions: bool = True
+    probability_bits: int = EXACT
     seeds_of: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -66,3 +75,13 @@ class RunConfig:
             raise UsageError(f"examples is {self.examples}; it must be 0 to 1000.")
         if not 4 <= self.example_bits <= 16:
             raise UsageError(f"example_bits is {self.example_bits}; it must be 4 to 16.")
+        if not 8 <= self.probability_bits <= EXACT:
+            raise UsageError(
+                f"probability_bits is {self.probability_bits}; it must be 8 to {EXACT}."
+            )
+
+    @property
+    def unwanted(self) -> list[str]:
+        """Folders that do not stay in a finished run, beside the work folder."""
+        kept = {"embeddings": self.keep_embeddings, "predictions": self.keep_predictions}
+        return [name for name, stays in kept.items() if not stays]

@@ -29,6 +29,7 @@ from compute.runs.engines import EngineConfig, EngineName, open_engine
 from compute.runs.engines.tasks import IncompleteError
 from compute.runs.example_crops import write_examples
 from compute.runs.exports.identity import require_same_crops
+from compute.runs.kept_bits import keep_bits
 from compute.runs.mosaic import write_mosaic
 from compute.runs.prepare import prepare, with_fold
 from compute.runs.provenance import (
@@ -272,9 +273,9 @@ class _Stages:
     def _finish(self) -> None:
         """Count trials and cells, check the run, and mark it complete."""
         run, plan, cells = self._run, self._plan, self._cells
-        unwanted = [WORK] if self._config.keep_embeddings else [WORK, "embeddings"]
+        keep_bits(run, self._config.probability_bits)
         run.finish(
-            without=unwanted,
+            without=[WORK, *self._config.unwanted],
             counts={
                 "cells": len(self._store.cells),
                 "cells_in_trials": len(plan.rows),

@@ -204,7 +204,8 @@ def _check_trials(run: RunDirectory) -> Iterator[str]:
         raise InputError(f"{run.path}: {len(examples) - found} examples of unknown trials.", ANEW)
     yield f"trials: {count}"
     for model in run.meta["models"]:
-        yield f"predictions of {model['name']}: {_check_predictions(run, model['name'], tally)}"
+        if "predictions" not in run.meta.get("unwanted", ()):
+            yield f"predictions of {model['name']}: {_check_predictions(run, model['name'], tally)}"
         if run.parts("embeddings", model["name"]):
             yield f"embeddings of {model['name']}: {_check_embeddings(run, model['name'])}"
 
