@@ -72,12 +72,13 @@ weights: $(READY)
 
 # The shipped demo run, made anew with the shipped weights
 demo-data: $(READY)
-	rm -rf out/demo data/demo
-	$(BIN)/bystander demo --out out/demo --no-dashboard
+	rm -rf out/demo data/demo data/compared
+	$(BIN)/bystander demo --out out/demo --compared --no-dashboard
 	$(BIN)/bystander sensitivity out/demo/store out/demo/run
-	mkdir -p data/demo
-	cp -r out/demo/run/. data/demo/
-	rm -f data/demo/.lock
+	$(BIN)/bystander remedies out/demo/store out/demo/run
+	cp -r out/demo/run data/demo
+	cp -r out/demo/compared data/compared
+	rm -f data/demo/.lock data/compared/.lock
 	$(BIN)/python docs/make_sensitivity.py data/demo
 
 # The figures of docs/method.md, from the demo's simulated crops, data/demo and docs/coverage.csv

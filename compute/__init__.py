@@ -28,6 +28,7 @@ PUBLIC = {
     "PlanConfig": "compute.backgrounds.config",
     "RunConfig": "compute.runs.config",
     "RemedyConfig": "compute.remedies.config",
+    "apply_remedy": "compute.runs.apply_remedy",
     "RunDirectory": "compute.storage.run_directory",
     "SensitivityConfig": "compute.runs.variants",
     "check": "compute.runs.describe",
@@ -92,6 +93,7 @@ if TYPE_CHECKING:
     from compute.models.training.train import train as train
     from compute.paper.run import published as published
     from compute.remedies.config import RemedyConfig as RemedyConfig
+    from compute.runs.apply_remedy import apply_remedy as apply_remedy
     from compute.runs.check_model import check_model as check_model
     from compute.runs.config import RunConfig as RunConfig
     from compute.runs.demo import demo as demo

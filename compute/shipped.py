@@ -13,5 +13,8 @@ def _data_folder() -> Path:
 DEMO_RUN = _data_folder() / "demo"
 """The finished demo run, of simulated cells, that `bystander dashboard` opens by itself."""
 
+COMPARED_RUN = _data_folder() / "compared"
+"""A finished run on the same cells: the demo's networks beside baselines, and with a remedy."""
+
 WEIGHTS = _data_folder() / "weights"
 """Folder of the model cards and safetensors of the demo's three networks."""

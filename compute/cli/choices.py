@@ -1,6 +1,6 @@
-"""Verbs that look at a finished run again: sensitivity, remedies.
+"""Verbs that look at a finished run again: sensitivity, remedies, apply-remedy.
 
-Layer: reads options, calls `compute.runs.sensitivity` or `compute.runs.remedies`, prints lines.
+Layer: reads options, calls `compute.runs.sensitivity`, `remedies` or `apply_remedy`, prints lines.
 """
 
 from pathlib import Path
@@ -28,6 +28,7 @@ from compute.errors import UsageError
 from compute.remedies.config import RemedyConfig
 from compute.runs.engines import EngineConfig
 from compute.runs.variants import SensitivityConfig
+from compute.schema import Remedy
 
 app = typer.Typer()
 
@@ -118,9 +119,9 @@ def remedies(
 ) -> None:
     """Try what can be done without a new network, and add what it does to the run.
 
-    Cleaned crops, a balanced probe, pooling inside the mask, projecting out, averaging over
-    backgrounds; each fitted and judged on proteins of its own. Interrupted, the same command goes
-    on.
+    Cleaned crops, a balanced probe, pooling inside the mask or over the middle, projecting out,
+    averaging over backgrounds; each fitted and judged on proteins of its own. Interrupted, the same
+    command goes on.
 
     Example: bystander remedies store my-run --backgrounds 5
     """
@@ -175,3 +176,27 @@ def _pixels(text: str) -> int:
 def _directions(text: str) -> int:
     """Read one of the numbers of ``--directions``."""
     return _whole("--directions", "directions", text, "0,4,16")
+
+
+@app.command()
+def apply_remedy(
+    store: StoreArgument,
+    run: FinishedRun,
+    out: Annotated[Path, typer.Argument(help="The file: .parquet or .h5ad.")],
+    model: Annotated[str, typer.Option(help="One of the run's, as it was given.")],
+    remedy: Annotated[str, typer.Option(help=f"One of {', '.join(map(str, Remedy))}.")],
+    device: Device = "auto",
+    trust: Trust = False,
+) -> None:
+    """Write cured embeddings and answers of all cells of a run to a file for other programs.
+
+    Example: bystander apply-remedy store my-run cured.h5ad --model deeploc --remedy centred
+    """
+    from compute.runs.apply_remedy import apply_remedy as apply
+
+    with console.progress() as report:
+        count = apply(
+            store, run, out, model, remedy, device=device, trusted=trust, progress=report,
+            notice=console.notice,
+        )  # fmt: skip
+    console.out.print(f"Wrote {count} cells: {out}")

@@ -67,8 +67,11 @@ def demo(
         "bystander-demo"
     ),
     cells_per_protein: Annotated[
-        int | None, typer.Option(help="Crops per protein; default: 10. Fewer are faster.")
+        int | None, typer.Option(help="Crops per protein; default: 9. Fewer are faster.")
     ] = None,
+    compared: Annotated[
+        bool, typer.Option("--compared", help="Then run baselines and a remedy beside them.")
+    ] = False,
     port: Annotated[int | None, typer.Option(help="Of the dashboard; default: 8501.")] = None,
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
     dashboard: Annotated[bool, typer.Option(help="Open the dashboard at the end.")] = True,
@@ -80,12 +83,15 @@ def demo(
     from compute.runs.demo import demo as make
 
     with console.progress() as report:
-        run = make(out, cells_per_protein=cells_per_protein, progress=report).path
-    console.out.print(f"Finished: {run}")
+        run = make(
+            out, cells_per_protein=cells_per_protein, compared=compared, progress=report
+        ).path
+    runs = [run, run.with_name("compared")] if compared else [run]
+    console.out.print(f"Finished: {', '.join(map(str, runs))}")
     if dashboard:
         from dashboard.server.launch import launch
 
-        launch([run], port=port, open_browser=browser)
+        launch(runs, port=port, open_browser=browser)
 
 
 @app.command(name="dashboard")

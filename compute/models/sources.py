@@ -66,6 +66,8 @@ class Source:
     hashes_module
         Whether the card records the hash of the Python file that stands behind the colon as
         ``module:function``; False by default.
+    baseline
+        What other models are compared with where it is one, in words; empty by default.
     """
 
     title: str
@@ -85,6 +87,7 @@ class Source:
     head_gives: str = "logits"
     draw: str = ""
     hashes_module: bool = False
+    baseline: str = ""
 
 
 _LOADERS = "compute.models.loaders."
@@ -132,6 +135,7 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
                 {"channels": (), "trained_on": "nothing: its weights are drawn", "simulated": False}
             ),
             any_channels=True,
+            baseline="a network with random weights",
         ),
         "handcrafted": Source(
             "intensity, texture and layout of the whole crop, measured",
@@ -139,6 +143,7 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
             defaults=_MEASURED,
             by_scene=True,
             any_channels=True,
+            baseline="hand-made features of the whole crop",
         ),
         "handcrafted-centre": Source(
             "intensity, texture, layout and shape of the centre cell alone, measured inside its "
@@ -148,6 +153,7 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
             by_scene=True,
             seen="only what lies inside the centre cell's mask",
             any_channels=True,
+            baseline="hand-made features of the centre cell alone",
         ),
         "density": Source(
             "how many neighbours there are and how near, from masks alone",
@@ -157,6 +163,7 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
             blind=True,
             seen="only where cells are",
             any_channels=True,
+            baseline="the number and nearness of neighbours",
         ),
         "answers": Source(
             "answers that another program gave",

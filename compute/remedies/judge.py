@@ -110,6 +110,37 @@ class Judge:
                     found[remedy].append(judged)
         return {remedy: _joined(parts) for remedy, parts in found.items() if parts}
 
+    def cured(
+        self, remedy: Remedy, trials: pd.DataFrame, vectors: NDArray[np.float32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the cells of a shard and what a remedy makes of their crops as imaged.
+
+        Parameters
+        ----------
+        remedy
+            The remedy.
+        trials
+            Whole cells, as from `compute.probes.gather.shards`.
+        vectors
+            Their embeddings, by the model that the remedy reads, shape (T, D).
+
+        Returns
+        -------
+        cell, features
+            Ascending, shape (n,); shape (n, D). A cell of which a remedy has no crop (none lies
+            behind it) is seen as it is.
+        """
+        rows = np.flatnonzero((trials["condition"] == str(Condition.UNALTERED)).to_numpy())
+        cell = trials["cell"].to_numpy()[rows]
+        order = np.argsort(cell)
+        cell, features = cell[order], vectors[rows[order]]
+        if REMEDIES_IN_WORDS[remedy].replaces:
+            donor = trials["donor"].fillna(-1).to_numpy().astype(np.int64)
+            of, made, _ = self._made(remedy, trials.assign(donor=donor), vectors)
+            known = np.isin(cell, of)
+            features[known] = made[np.searchsorted(of, cell[known])]
+        return cell, features
+
     def _shards(
         self, models: Sequence[str]
     ) -> Iterator[tuple[pd.DataFrame, dict[str, NDArray[np.float32]]]]:

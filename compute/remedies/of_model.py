@@ -3,7 +3,7 @@
 Layer: reads `trials` and `embeddings` of a run through `learned` and `judge`; writes nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -113,7 +113,10 @@ def passes(remedy: Remedy, config: RemedyConfig) -> int:
 
 
 def fit_remedies(
-    judge: Judge, model: str, others: Mapping[Remedy, str]
+    judge: Judge,
+    model: str,
+    others: Mapping[Remedy, str],
+    wanted: Collection[Remedy] = tuple(Remedy),
 ) -> tuple[dict[Remedy, Multiclass], dict[Remedy, str]]:
     """Fit the probes of all remedies of a model, each fold's on the other folds' cells.
 
@@ -125,6 +128,8 @@ def fit_remedies(
         Name of the model.
     others
         Names of itself with its map pooled elsewhere, by the remedy that does it.
+    wanted
+        Those that are fitted; by default all.
 
     Returns
     -------
@@ -147,6 +152,8 @@ def fit_remedies(
             given[remedy] = inside.unaltered
     found: dict[Remedy, Multiclass] = {}
     for remedy, features in given.items():
+        if remedy not in wanted:
+            continue
         crops = TrainingCrops(features, learned.cell, learned.classes)
         start = None if remedy in others else found.get(Remedy.NONE)
         probe = fit_multiclass(crops, cells.folds, len(cells.names), start)
@@ -154,6 +161,8 @@ def fit_remedies(
             return {}, {}
         found[remedy] = probe
     for remedy, fit in ((Remedy.BALANCED, fit_balanced), (Remedy.PROJECTED, fit_projected)):
+        if remedy not in wanted:
+            continue
         found[remedy], chosen[remedy] = fit(learned, cells.folds, len(cells.names), judge.config)
     return found, chosen
 

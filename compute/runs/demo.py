@@ -1,18 +1,24 @@
 """The demo: simulated cells, three small networks, all backgrounds, in a few minutes on a laptop.
 
+Beside it, if asked, the same networks with a remedy, and baselines.
+
 Layer: joins `compute.simulation` and `compute.runs.pipeline`. The shipped weights were trained by
 `make weights` on other simulated proteins (another proteome seed) in other fields (another seed).
 """
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from compute.backgrounds.config import PlanConfig
 from compute.embedding.config import EmbedConfig
 from compute.errors import ChangedError
-from compute.models.card_files import builtin_cards
+from compute.models.card_files import FoundModel, builtin_cards, find_model
+from compute.models.own_answer import NO_HEAD
 from compute.runs.config import RunConfig
 from compute.runs.pipeline import run_store
+from compute.schema import Condition
 from compute.simulation.simulate import simulate
 from compute.statistics.bootstrap import BootstrapConfig
 from compute.storage.atomic_files import Progress, silent
@@ -39,14 +45,39 @@ CONFIG = RunConfig(
     examples=1,
     example_bits=5,
     keep_embeddings=False,
+    probability_bits=12,
 )
 """Settings of the demo's run."""
+
+COMPARED = replace(
+    CONFIG,
+    plan=replace(
+        CONFIG.plan,
+        conditions=(
+            str(Condition.UNALTERED), str(Condition.SAME), str(Condition.DIFFERENT),
+            str(Condition.BACKGROUND_ONLY),
+        ),
+    ),
+    embed=replace(CONFIG.embed, second_readings=False),
+    bootstrap=replace(CONFIG.bootstrap, exchanges=0),
+    probes=(),
+    examples=0,
+    keep_predictions=False,
+)  # fmt: skip
+"""Settings of the run beside it: the same trials of fewer conditions, and no single crops."""
+
+BASELINES = ("handcrafted", "handcrafted-centre", "density", "untrained:deeploc")
+"""Baselines that the networks are compared with."""
+
+MIDDLE = "both_in_middle"
+"""How the networks are pooled again, as the remedy `centred` does."""
 
 
 def demo(
     out: Path | str = "bystander-demo",
     *,
     cells_per_protein: int | None = None,
+    compared: bool = False,
     progress: Progress = silent,
 ) -> RunDirectory:
     """Simulate the demo's store and run the shipped models on it, or go on where it stopped.
@@ -54,10 +85,13 @@ def demo(
     Parameters
     ----------
     out
-        Folder for `store` and `run`.
+        Folder for `store`, `run` and `compared`.
     cells_per_protein
         Crops of each of the 180 proteins; that of `EVALUATION`, 9, by default. With fewer it
         takes less time and intervals are wider.
+    compared
+        Whether the networks are then run beside baselines, and pooled over the middle of their
+        maps, into `out`/compared. False by default, for it takes as long again.
     progress
         Called with the stage's name, what is done and what there is in all; silent by default.
 
@@ -85,7 +119,29 @@ def demo(
     run, _ = run_store(
         store, place / "run", list(builtin_cards()), CONFIG, name="demo", progress=progress
     )
+    if compared:
+        run_store(
+            store, place / "compared", list(compared_models()), COMPARED,
+            name="demo, compared", progress=progress,
+        )  # fmt: skip
     return run
+
+
+def compared_models() -> Iterator[FoundModel | str]:
+    """Yield the shipped networks, these pooled over the middle of their maps, and baselines.
+
+    Examples
+    --------
+    >>> [model if isinstance(model, str) else model.name for model in compared_models()][2:6]
+    ['deeploc', 'deeploc.middle', 'handcrafted', 'handcrafted-centre']
+    """
+    for name in builtin_cards():
+        model = find_model(name)
+        yield model
+        # Its head does not look at what is pooled.
+        card = replace(model.card, name=f"{name}.middle", pooling=MIDDLE, head=NO_HEAD)
+        yield replace(model, own=None, card=card)
+    yield from BASELINES
 
 
 def _same_number(store: Path, cells_per_protein: int) -> None:

@@ -80,6 +80,7 @@ def describe(
                 "card": plain({n: getattr(model.card, n) for n in written_fields(model.card)}),
                 "reads": str(read),
                 **({"network": asdict(of[model.name])} if model.name in of else {}),
+                **({"baseline": words} if (words := model.card.kind.baseline) else {}),
                 **_own(model),
             }
             for model, read in zip(models, reads, strict=True)

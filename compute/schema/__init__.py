@@ -30,6 +30,7 @@ from compute.schema.remedies import (
     REMEDIES_IN_WORDS,
     Remedy,
     RemedySpec,
+    cured_schema,
 )
 from compute.schema.runs import (
     ACCURACY,
@@ -194,6 +195,7 @@ __all__ = [
     "cells_schema",
     "check_table",
     "crops_schema",
+    "cured_schema",
     "embeddings_schema",
     "exchanges_schema",
     "exported_schema",

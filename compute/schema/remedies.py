@@ -137,3 +137,25 @@ mask must be known, and how often it goes through the network. `chosen` is what 
 chose, fold by fold. `donor_seen` is as in `accuracy`. A remedy that does not apply to a model has
 one row, with a `reason` and no numbers.
 """
+
+
+def cured_schema(width: int, classes: int) -> pa.Schema:
+    """Return the columns of what a remedy makes of cells: a row a cell.
+
+    `predicted` and `probabilities`, over `classes` classes in the order of `localizations` in
+    `run.json`, are the answer of the probe of the fold that holds the cell out; null and NaN for a
+    cell in no fold. `embedding` is what that probe gets, `width` numbers.
+    """
+    return pa.schema(
+        [
+            pa.field("cell", pa.int64(), nullable=False),
+            pa.field("protein", pa.string(), nullable=False),
+            ("orf", pa.string()),
+            ("localization", pa.string()),
+            pa.field("field", pa.string(), nullable=False),
+            ("fold", pa.int16()),
+            ("predicted", pa.string()),
+            pa.field("probabilities", pa.list_(pa.float32(), classes), nullable=False),
+            pa.field("embedding", pa.list_(pa.float32(), width), nullable=False),
+        ]
+    )

@@ -69,6 +69,8 @@ class SyntheticConfig:
         Cells of each protein with stored images, at most `cells`; 0 for a run without `examples`.
     models
         Names, in the order in which they were run.
+    baselines
+        Those of `models` that count as baselines.
     conditions
         Names, of `compute.schema.Condition`.
     localizations
@@ -105,6 +107,7 @@ class SyntheticConfig:
     repeats: int = 2
     examples: int = 1
     models: tuple[str, ...] = ("pifia", "paired_cell", "deeploc")
+    baselines: tuple[str, ...] = ()
     conditions: tuple[str, ...] = tuple(str(condition) for condition in Condition)
     localizations: tuple[str, ...] = schema.LOCALIZATIONS
     labels: bool = True

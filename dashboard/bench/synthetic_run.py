@@ -143,6 +143,7 @@ def _details(config: SyntheticConfig) -> dict[str, Any]:
                     "depth": depth,
                     "layers": len(config.models),
                 },
+                **({"baseline": f"what {name} sees"} if name in config.baselines else {}),
             }
             for depth, name in enumerate(config.models)
         ],

@@ -14,6 +14,7 @@ from dashboard.figures.request import Request
 from dashboard.figures.slide import Grid
 from dashboard.figures.tables import Column, Columns, Written, written
 from dashboard.queries import comparable_runs, compare, differences
+from dashboard.queries.beside_baselines import beside_baselines
 from dashboard.queries.comparable_runs import Comparison, Entry
 
 
@@ -63,7 +64,8 @@ def _unranked(asked: Request) -> str:
 
 def _left_out(asked: Request) -> str:
     found = _comparison(asked, (asked.run.key,))
-    return " ".join((*found.notes, *found.left_out))
+    beside = beside_baselines(asked.ask, found, _choice(asked), asked.condition)
+    return " ".join((*beside, *found.notes, *found.left_out))
 
 
 def _class_pairs(asked: Request) -> pd.DataFrame:

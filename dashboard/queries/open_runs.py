@@ -109,6 +109,11 @@ class Run:
         said = [one.get("own", {}) for one in self.meta.get("models", []) if one["name"] == model]
         return tuple(said[0].get("classes", ())) if said else ()
 
+    def baseline(self, model: str) -> str:
+        """Say what a model is as a baseline, in words; empty where it is none."""
+        said = [one.get("baseline") for one in self.meta.get("models", []) if one["name"] == model]
+        return said[0] if said and isinstance(said[0], str) else ""
+
     @property
     def protocols(self) -> list[str]:
         """The protocols that any model can have answers under, in the order of choices."""

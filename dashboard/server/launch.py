@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from compute.errors import BystanderError, UsageError
-from compute.shipped import DEMO_RUN
+from compute.shipped import COMPARED_RUN, DEMO_RUN
 from dashboard.server.streamlit_internals import CORE, HEALTH
 
 RUNS_VARIABLE = "BYSTANDER_RUNS"
@@ -28,6 +28,9 @@ ATTEMPTS = 20
 
 PATIENCE = 60.0
 """Seconds until a server that does not answer is given up."""
+
+SHIPPED = [DEMO_RUN, COMPARED_RUN]
+"""Runs that are shown where none is given."""
 
 APP = Path(__file__).resolve().parent / "server.py"
 ANYWHERE = ("0.0.0.0", "::")
@@ -108,7 +111,7 @@ def launch(
     'http://127.0.0.1:8501'
     >>> server.stop()  # doctest: +SKIP
     """
-    folders = [Path(run).resolve() for run in runs] or [DEMO_RUN]
+    folders = [Path(run).resolve() for run in runs] or SHIPPED
     missing = [str(folder) for folder in folders if not folder.is_dir()]
     if missing and runs:
         raise UsageError(
@@ -218,7 +221,7 @@ def environment(folders: Sequence[Path]) -> dict[str, str]:
 def requested_runs() -> list[Path]:
     """Return the run directories this process was started for."""
     given = os.environ.get(RUNS_VARIABLE)
-    return [Path(item) for item in json.loads(given)] if given else [DEMO_RUN]
+    return [Path(item) for item in json.loads(given)] if given else SHIPPED
 
 
 def _port(address: str, port: int | None) -> int:

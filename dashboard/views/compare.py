@@ -13,6 +13,7 @@ from dashboard.figures import compare as figures
 from dashboard.figures import keys
 from dashboard.figures.request import Filters
 from dashboard.queries import compare
+from dashboard.queries.beside_baselines import beside_baselines
 from dashboard.queries.comparable_runs import Comparison, Entry, answering, comparison
 from dashboard.queries.open_runs import Run
 from dashboard.state import kept_figures, selections
@@ -162,6 +163,9 @@ def _board(
         f"{filters.accuracy.sentence()} Ranks that lie within each other's intervals are not told "
         "apart.",
     )
+    choice = (filters.protocol, filters.probe, filters.accuracy.aggregation)
+    for sentence in beside_baselines(cache.ask, found, choice, condition):
+        show.caption(sentence, shared)
     without = [
         e.title for e in found.entries if e not in answering(found, filters.protocol).entries
     ]

@@ -11,7 +11,8 @@ from compute.errors import InputError, UsageError
 from compute.models.card_files import FoundModel, load_card
 from compute.remedies.config import RemedyConfig
 from compute.runs.describe import check_path
-from compute.runs.remedies import _variant, try_remedies
+from compute.runs.remedies import try_remedies
+from compute.runs.remedy_crops import variant_of
 from compute.schema import Remedy
 from compute.storage.run_directory import RunDirectory
 
@@ -125,20 +126,20 @@ def test_pooling_elsewhere_is_another_card_or_a_reason(cards):
     from dataclasses import replace
 
     card = load_card(cards["pifia"])
-    others = _variant(FoundModel(card)).others
+    others = variant_of(FoundModel(card)).others
     found = {(str(remedy), each.name, each.card.pooling) for remedy, each in others.items()}
     assert found == {
         ("pooled", "pifia.pooled", "max_in_mask"),
         ("centred", "pifia.centred", "both_in_middle"),
     }
-    mean = _variant(FoundModel(replace(card, pooling="mean"))).others[Remedy.POOLED]
+    mean = variant_of(FoundModel(replace(card, pooling="mean"))).others[Remedy.POOLED]
     assert mean.card.pooling == "mean_in_mask"
     for values, reason in (
         ({"layer": "d2"}, "Its layer 'd2' gives vectors, no map that could be pooled."),
         ({"pooling": "max_in_mask"}, r"It is pooled inside the mask already (max_in_mask)."),
         ({"pooling": "mean_in_middle"}, r"It is pooled over the middle already (mean_in_middle)."),
     ):
-        found = _variant(FoundModel(replace(card, **values)))
+        found = variant_of(FoundModel(replace(card, **values)))
         assert not found.others
         assert found.reasons == dict.fromkeys((Remedy.POOLED, Remedy.CENTRED), reason)
 
