@@ -75,13 +75,11 @@ def flips(table: pd.DataFrame, *, own: bool = False) -> Chart:
 
 def flips_title(table: pd.DataFrame) -> str:
     """Return a title on how many right answers are lost at worst, and gained there."""
-    kept = table[table["condition"].isin(wording.SWAPS)]
-    lost = kept[kept["direction"] == Flip.LOST]
-    if lost.empty:
+    worst = wording.worst(table[table["direction"] == Flip.LOST])
+    if worst is None:
         return "How answers change"
-    worst = wording.records(lost.sort_values("estimate", ascending=False))[0]
-    same = (kept["model"] == worst.model) & (kept["condition"] == worst.condition)
-    gained = kept[same & (kept["direction"] == Flip.GAINED)]["estimate"]
+    same = (table["model"] == worst.model) & (table["condition"] == worst.condition)
+    gained = table[same & (table["direction"] == Flip.GAINED)]["estimate"]
     back = f" and {wording.percent(gained.iloc[0])} wrong ones put right" if len(gained) else ""
     return (
         f"{wording.percent(worst.estimate)} of {model_title(worst.model)}'s answers are right "
@@ -163,13 +161,11 @@ def rescaling(table: pd.DataFrame) -> Chart:
 
 def rescaling_title(table: pd.DataFrame) -> str:
     """Return a title on which part is the larger where the drop is largest."""
-    kept = table[table["condition"].isin(wording.SWAPS)]
-    total = kept[kept["part"] == DropPart.TOTAL]
-    if total.empty:
+    worst = wording.worst(table[table["part"] == DropPart.TOTAL])
+    if worst is None:
         return "Rescaling and context"
-    worst = wording.records(total.sort_values("estimate", ascending=False))[0]
-    same = (kept["model"] == worst.model) & (kept["condition"] == worst.condition)
-    value = kept[same].set_index("part")["estimate"]
+    same = (table["model"] == worst.model) & (table["condition"] == worst.condition)
+    value = table[same].set_index("part")["estimate"]
     if worst.estimate < wording.CLEAR or not {DropPart.RESCALING, DropPart.CONTEXT} <= set(
         value.index
     ):

@@ -202,18 +202,19 @@ def shares(table: pd.DataFrame, threshold: float) -> Chart:
         lambda row: f"{row.estimate:.0%} ({row.shifted:,} of {row.n:,} proteins)",
     )
     title = "No shifts were computed"
-    kept = table[table["condition"].isin(wording.SWAPS)]
-    if len(kept):
-        worst = wording.records(kept.sort_values("share", ascending=False))[0]
+    worst = wording.worst(table)
+    if worst is not None:
         title = (
-            f"Most proteins shift for {model_title(worst.model)} "
-            f"{wording.on_background(worst.condition)}: {worst.share:.0%}"
+            f"{worst.shifted:,} of {wording.count(worst.n, 'protein')} ({worst.share:.0%}) shift "
+            f"substantially for {model_title(worst.model)} "
+            f"{wording.on_background(worst.condition)}"
             if worst.shifted
-            else "No protein's localization shifts substantially on another background"
+            else "No protein's localization shifts substantially for other neighbours"
         )
+    zeros = wording.shifts_of_zeros(table, "share")
     caption = (
         f"Share of proteins whose localizations shift substantially (q ≤ {ALPHA:g} and total "
-        f"variation ≥ {threshold:.2f}). "
+        f"variation ≥ {threshold:.2f}). {zeros + ' ' if zeros else ''}"
         f"n = {wording.count(table['n'].max() if len(table) else 0, 'protein')}."
     )
     return Chart("shifted_shares", title, caption, (panel,) if len(table) else ())

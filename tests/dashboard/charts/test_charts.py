@@ -22,6 +22,7 @@ from dashboard.charts.description import Axis, Chart, Panel, Points, pick, picke
 from dashboard.queries import accuracy, answers, proteins
 from dashboard.queries.depth import by_depth
 from dashboard.queries.filters import AccuracyFilter, ShiftFilter
+from dashboard.queries.headline import counted
 from dashboard.queries.open_runs import MissingTableError, Run
 from dashboard.render import figures
 from dashboard.theme import CONDITION_INKS, Ink
@@ -168,7 +169,7 @@ def test_names_from_data_are_not_markup():
 
 
 def overall(drop: float, low: float, high: float) -> pd.DataFrame:
-    return pd.DataFrame(
+    table = pd.DataFrame(
         [
             ["pifia", "unaltered", 0.9, None, None, None, 100, 20],
             ["pifia", "different", 0.9 - drop, drop, low, high, 100, 20],
@@ -179,6 +180,7 @@ def overall(drop: float, low: float, high: float) -> pd.DataFrame:
             *("n_cells", "n_proteins"),
         ],
     )
+    return counted(table, "drop_estimate", "drop_low")
 
 
 def test_the_finding_names_model_condition_points_interval_and_n():
@@ -198,7 +200,7 @@ def test_the_finding_names_model_condition_points_interval_and_n():
 def test_a_conflicting_background_is_said_apart():
     table = overall(0.158, 0.131, 0.184)
     table.loc[2, "condition"] = "conflicting"
-    assert "different" in wording.worst_drop(table).condition
+    assert "different" in wording.worst(table).condition
     assert "40.0 points" in wording.conflict_finding(table)
     assert wording.conflict_finding(table.iloc[:2]) == ""
 
