@@ -78,9 +78,6 @@ def by_condition(
                 tuples(rows["ci_high"]),
                 symbol=mark.symbol,
                 size=11,
-                line=True,
-                width=1.2,
-                dash=mark.dash,
                 picks=tuple(pick(c, model) for c in rows["condition"]),
                 hover=tuple(_overall_hover(row) for row in wording.records(rows)),
             )

@@ -134,6 +134,17 @@ def test_accuracy_marks_are_the_table(run):
     assert "Gupta" in chart.caption
 
 
+def test_lines_join_only_what_has_an_order(charts):
+    drawn = {
+        chart.name
+        for chart in charts
+        for panel in chart.panels
+        for layer in panel.layers
+        if isinstance(layer, Points) and layer.line
+    }
+    assert drawn == {"depth", "shift_curve", "reliability", "protein_moves"}
+
+
 def test_a_condition_has_its_colour_in_every_chart(charts):
     by_name = {chart.name: chart for chart in charts}
     ink = CONDITION_INKS["different"]  # type: ignore[index]
