@@ -108,7 +108,7 @@ def by_condition(
     start = lowest([table["ci_low"], table["estimate"]], 0.5)
     panel = Panel(
         Axis("", tuple(condition_title(c) for c in conditions)),
-        Axis("Accuracy", range=(start, 1.005), percent=True),
+        Axis("Accuracy", range=(start, 1.005), unit="%"),
         tuple(layers),
         height=430,
     )
@@ -208,8 +208,8 @@ def by_class(table: pd.DataFrame, condition: str, sentence: str) -> Chart:
         )
         panels.append(
             Panel(
-                Axis("Unaltered accuracy", range=ends, percent=True),
-                Axis(f"Accuracy, {title}", range=ends, percent=True),
+                Axis("Unaltered accuracy", range=ends, unit="%"),
+                Axis(f"Accuracy, {title}", range=ends, unit="%"),
                 (Rule("diagonal"), points),
                 model_title(model),
                 height=380,
@@ -291,7 +291,7 @@ def background_grid(table: pd.DataFrame, model: str, condition: str) -> Chart:
             max(0.0, float(table["accuracy"].min()) - 0.02),
             1.0,
             BLUES,
-            "Accuracy",
+            "Accuracy, percent",
             hover=tuple(hover),
         )
         panels = (
@@ -345,7 +345,7 @@ def protocols(table: pd.DataFrame) -> Chart:
             )
         panels.append(
             Panel(
-                Axis("Drop in accuracy", range=(low, high), percent=True),
+                Axis("Drop in accuracy", range=(low, high), unit="points"),
                 Axis("", tuple(condition_title(c) for c in conditions), reversed_=True),
                 tuple(layers),
                 model_title(model),

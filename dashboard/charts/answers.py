@@ -64,7 +64,9 @@ def flips(table: pd.DataFrame, *, own: bool = False) -> Chart:
                     picks=tuple(pick(str(direction), row.condition, model) for _, row in some),
                 )
             )
-        panels.append(_by_condition(model, conditions, layers, "Share of trials", (0, 1.05 * top)))
+        panels.append(
+            _by_condition(model, conditions, layers, "Share of trials", (0, 1.05 * top), "%")
+        )
     of = "of the model itself" if own else "of the multi-class probe"
     caption = (
         f"Answers {of} on each new background beside the same cell's unaltered one, as a share of "
@@ -148,6 +150,7 @@ def rescaling(table: pd.DataFrame) -> Chart:
                 layers,
                 "Drop in accuracy",
                 (low - 0.04 * span, high + 0.04 * span),
+                "points",
             )
         )
     caption = (
@@ -191,10 +194,15 @@ def _part_hover(row: Any, model: str, part: DropPart) -> str:
 
 
 def _by_condition(
-    model: str, conditions: list[str], layers: list[Layer], title: str, ends: tuple[float, float]
+    model: str,
+    conditions: list[str],
+    layers: list[Layer],
+    title: str,
+    ends: tuple[float, float],
+    unit: Literal["%", "points"],
 ) -> Panel:
     return Panel(
-        Axis(title, range=ends, percent=True),
+        Axis(title, range=ends, unit=unit),
         Axis("", tuple(condition_title(c) for c in conditions), reversed_=True),
         tuple(layers),
         model_title(model),
@@ -254,7 +262,7 @@ def backgrounds(table: pd.DataFrame, model: str, condition: str, kind: Kind = "d
             -most,
             most,
             DIVERGING,
-            "Points" if kind == "attraction" else "Drop",
+            "More often, points" if kind == "attraction" else "Drop, points",
             hover=tuple(tuple(_grid_hover(row) for row in line) for line in lines),
             signed=True,
             picks=tuple(

@@ -52,7 +52,7 @@ def by_condition(table: pd.DataFrame) -> Chart:
     top = float(max(table["ci_high"].max(), table["estimate"].max())) if len(table) else 0.1
     panel = Panel(
         Axis("", tuple(condition_title(c) for c in conditions)),
-        Axis("Expected calibration error", range=(0, 1.08 * top), percent=True),
+        Axis("Expected calibration error", range=(0, 1.08 * top), unit="points"),
         tuple(layers),
         height=380,
     )
@@ -123,8 +123,8 @@ def reliability(table: pd.DataFrame, condition: str) -> Chart:
                 gaps.append((float(over / rows["n"].sum()), model))
         panels.append(
             Panel(
-                Axis("Probability given", range=(0, 1.02), percent=True),
-                Axis("Right answers", range=(0, 1.02), percent=True),
+                Axis("Probability given", range=(0, 1.02), unit="%"),
+                Axis("Right answers", range=(0, 1.02), unit="%"),
                 tuple(layers),
                 model_title(model),
                 height=360,

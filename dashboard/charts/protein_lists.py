@@ -115,7 +115,7 @@ def neighbours(table: pd.DataFrame, protein: str, condition: str) -> Chart:
         )
         panels.append(
             Panel(
-                Axis("Taken for the background's class", range=(0, 1.02), percent=True),
+                Axis("Taken for the background's class", range=(0, 1.02), unit="%"),
                 Axis("", tuple(rows["background"]), reversed_=True),
                 layers,
                 model_title(model),

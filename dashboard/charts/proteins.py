@@ -127,7 +127,7 @@ def curve(table: pd.DataFrame, condition: str, threshold: float) -> Chart:
         at += [f"{model_title(model, short=True)} {share:.0%}" for share in near["share"]]
     panel = Panel(
         Axis("Threshold on total variation", range=(0, 1)),
-        Axis("Proteins shifted", range=(0, 1.02), percent=True),
+        Axis("Proteins shifted", range=(0, 1.02), unit="%"),
         tuple(layers),
         height=320,
     )
@@ -182,7 +182,7 @@ def by_condition(table: pd.DataFrame, axis: str, hover: Callable[[Any], str]) ->
         )
     return Panel(
         Axis("", tuple(condition_title(c) for c in conditions)),
-        Axis(axis, range=(0, 1.02), percent=True),
+        Axis(axis, range=(0, 1.02), unit="%"),
         tuple(layers),
         height=340,
     )
@@ -259,7 +259,7 @@ def before_and_after(table: pd.DataFrame, protein: str, condition: str) -> Chart
             )
         panels.append(
             Panel(
-                Axis("Share of cells", range=(0, 1.0), percent=True),
+                Axis("Share of cells", range=(0, 1.0), unit="%"),
                 Axis("", tuple(places), reversed_=True),
                 tuple(layers),
                 model_title(model),
@@ -339,7 +339,7 @@ def all_conditions(table: pd.DataFrame, protein: str) -> Chart:
             Panel(
                 Axis("", tuple(places)),
                 Axis("", tuple(condition_title(c) for c in conditions), reversed_=True),
-                (Heat(z, 0.0, 1.0, BLUES, "Share of cells", hover=hover),),
+                (Heat(z, 0.0, 1.0, BLUES, "Share of cells, percent", hover=hover),),
                 model_title(model),
                 height=max(260, 120 + 30 * len(conditions)),
             )
@@ -378,7 +378,7 @@ def moves(table: pd.DataFrame, protein: str, condition: str) -> Chart:
         panels.append(
             Panel(
                 Axis("", ("Unaltered", condition_title(condition))),
-                Axis("Probability of the first answer", range=(0, 1.02), percent=True),
+                Axis("Probability of the first answer", range=(0, 1.02), unit="%"),
                 layers,
                 model_title(model),
                 height=340,

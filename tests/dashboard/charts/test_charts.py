@@ -18,7 +18,7 @@ from dashboard.charts import protein_lists as lists
 from dashboard.charts import proteins as shifts
 from dashboard.charts import sensitivity as settings
 from dashboard.charts import training_seeds as seeds
-from dashboard.charts.description import Axis, Chart, Panel, Points, pick, picked
+from dashboard.charts.description import Axis, Bars, Chart, Panel, Points, Rule, pick, picked
 from dashboard.queries import accuracy, answers, proteins
 from dashboard.queries.depth import by_depth
 from dashboard.queries.filters import AccuracyFilter, ShiftFilter
@@ -438,3 +438,38 @@ def test_findings_over_seeds_show_every_seed_and_name_where_they_differ_most(run
     assert seeds.title(table[:0]) == seeds.QUESTION
     alike = table.assign(estimates=[[0.03, 0.03]] * len(table))
     assert seeds.title(alike).endswith("is 3.0 points for every seed")
+
+
+def test_differences_are_in_points_and_shares_in_percent_on_every_axis(charts):
+    drawn = [panel for chart in charts for panel in chart.panels]
+    said = {axis.heading: axis.unit for panel in drawn for axis in (panel.x, panel.y) if axis.unit}
+    for heading, unit in said.items():
+        different = any(word in heading.lower() for word in ("drop", "gap", "points", "error"))
+        assert unit == ("points" if different else "%"), heading
+        assert ("points" in heading.lower()) == (unit == "points")
+    assert {"Accuracy", "Drop in accuracy, points", "Expected calibration error, points"} <= {*said}
+
+
+def test_a_panel_in_points_draws_a_hundredfold_along_that_axis_alone():
+    marks = Points(
+        "m", (0.1, None), (0.0, 1.0), Ink("#000000", "#ffffff"), (0.05, None), (0.2, None),
+        along_x=True,
+    )  # fmt: skip
+    bars = Bars(
+        "b", (1.0,), (0.3,), Ink("#000000", "#ffffff"), horizontal=True, low=(0.2,), high=(0.4,)
+    )
+    axis = Axis("Drop", range=(-0.1, 0.5), unit="points")
+    across = Panel(axis, Axis("", ("a", "b")), (marks, bars, Rule("x", 0.2), Rule("y", 1.0)))
+    one, other, rule, still = across.in_points().layers
+    assert (one.x, one.y, one.low) == ((pytest.approx(10.0), None), (0.0, 1.0), (5.0, None))
+    assert (other.lengths, other.at, other.low) == ((30.0,), (1.0,), (20.0,))
+    assert (rule.at, still.at) == (20.0, 1.0)
+    spec = json.loads(plotly.figure(across, False).to_json())
+    assert spec["layout"]["xaxis"]["range"] == [-10.0, 50.0]
+    assert spec["layout"]["xaxis"]["title"]["text"] == "Drop, points"
+    assert "tickformat" not in spec["layout"]["xaxis"]
+    upright = Panel(Axis("", ("a",)), replace(axis, title="Gap"), (replace(marks, along_x=False),))
+    (mark,) = upright.in_points().layers
+    assert (mark.x, mark.y, mark.high) == ((0.1, None), (0.0, 100.0), (20.0, None))
+    shares = Panel(Axis("", unit="%"), Axis(), (marks,))
+    assert shares.in_points() == shares
