@@ -18,6 +18,10 @@ CLEAR = 0.02
 """A difference of accuracies below two points is called small, whatever its interval."""
 
 
+FEW = 5
+"""Cells or trials from which a title says what became of them; of fewer it says only how many."""
+
+
 def known(value: Any) -> bool:
     """Return whether a table's value is there: neither None nor NaN."""
     return value is not None and not pd.isna(value)

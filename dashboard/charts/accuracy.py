@@ -219,13 +219,16 @@ def by_class(table: pd.DataFrame, condition: str, sentence: str) -> Chart:
     finding = "No class was tested under both conditions"
     if len(table):
         falls = table.assign(fall=table["before"] - table["after"])
-        worst = wording.records(falls.sort_values("fall", ascending=False))[0]
         below = int((falls["fall"] > 0).sum())
         finding = (
-            f"{below} of {len(falls)} class accuracies fall {wording.on_background(condition)}; "
-            f"most for {worst.localization} ({model_title(worst.model, short=True)}): "
-            f"by {wording.points(worst.fall)}"
+            f"{below} of {len(falls)} class accuracies fall {wording.on_background(condition)}"
         )
+        enough = falls[~(falls["n_cells"] < wording.FEW)].sort_values("fall", ascending=False)
+        for worst in wording.records(enough)[:1]:
+            finding += (
+                f"; most for {worst.localization} ({model_title(worst.model, short=True)}): "
+                f"by {wording.points(worst.fall)}"
+            )
     caption = joined(
         "Each mark is a class; on the dashed diagonal nothing changed, below it accuracy "
         "fell. The largest falls are named.",
@@ -274,11 +277,15 @@ def background_grid(table: pd.DataFrame, model: str, condition: str) -> Chart:
     caption = ""
     panels: tuple[Panel, ...] = ()
     if len(table):
-        low = wording.records(table.sort_values("accuracy"))[0]
-        title = (
-            f"{model_title(model)} errs most on {low.localization} cells on {low.background} "
-            f"backgrounds: {wording.percent(low.accuracy)}"
+        low = next(
+            iter(wording.records(table[~(table["n"] < wording.FEW)].sort_values("accuracy"))), None
         )
+        title = f"Fewer than {wording.FEW} answers stand behind each square"
+        if low is not None:
+            title = (
+                f"{model_title(model)} errs most on {low.localization} cells on {low.background} "
+                f"backgrounds: {wording.percent(low.accuracy)}"
+            )
         caption = (
             f"Mean accuracy, in percent, of all pair tests that hold the centre class, with both "
             f"classes on the background class ({condition_title(condition).lower()}). "

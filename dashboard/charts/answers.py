@@ -248,8 +248,10 @@ def backgrounds(table: pd.DataFrame, model: str, condition: str, kind: Kind = "d
         ranked = known.assign(low=low, own=own).sort_values(
             ["own", "low", column], ascending=[True, False, False]
         )
-        top = wording.records(ranked)[0]
-        title = _grid_title(top, model, kind, float(getattr(top, column)))
+        top = next(iter(wording.records(ranked[~(ranked["n_cells"] < wording.FEW)])), None)
+        title = f"Fewer than {wording.FEW} cells stand on each background class"
+        if top is not None:
+            title = _grid_title(top, model, kind, float(getattr(top, column)))
         caption = (
             f"{_grid_words(kind)} Multi-class probe, under "
             f"“{condition_title(condition).lower()}”; blank: no trial. "

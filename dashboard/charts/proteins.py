@@ -269,7 +269,8 @@ def before_and_after(table: pd.DataFrame, protein: str, condition: str) -> Chart
     n = int(both["n_cells"].max()) if len(both) else 0
     caption = (
         f"Share of {protein}'s cells that each model puts in each localization, unaltered and "
-        f"{wording.on_background(condition)}. n = {wording.count(n, 'cell')}. Localizations below "
+        f"{wording.on_background(condition)}. Total variation is that of the mean probabilities, "
+        f"as in the table of shifts. n = {wording.count(n, 'cell')}. Localizations below "
         f"{MINOR:.0%} everywhere are left out."
     )
     return Chart(
@@ -296,15 +297,18 @@ def _moved_title(
         before = found.get((model, "unaltered"))
         if name == condition and before and condition != "unaltered":
             moved = sum(
-                abs(after[p].proportion - before[p].proportion) for p in after if p in before
+                abs(after[p].mean_probability - before[p].mean_probability)
+                for p in after
+                if p in before
             )
             distance[model] = round(moved / 2, 9)  # equal ones stay equal
-    if not distance:
-        return f"Where the models put {protein}"
+    cells = max((row.n_cells for some in found.values() for row in some.values()), default=0)
+    if not distance or cells < wording.FEW:
+        return f"Where the models put {protein}: {wording.count(cells, 'cell')}"
     model = max(sorted(distance), key=lambda name: distance[name])
     return (
-        f"{protein} moves most for {model_title(model)}: {distance[model]:.0%} of its "
-        f"distribution changes {wording.on_background(condition)}"
+        f"{protein} shifts most for {model_title(model)} {wording.on_background(condition)}: "
+        f"by a total variation of {distance[model]:.2f}"
     )
 
 
@@ -369,7 +373,8 @@ def moves(table: pd.DataFrame, protein: str, condition: str) -> Chart:
         rows = by_model[model]
         flipped = [row for row in rows if row.flipped >= 0.5]
         kept = [row for row in rows if not row.flipped >= 0.5]
-        said.append(f"{len(flipped)} of {len(rows)} for {model_title(model, short=True)}")
+        share = sum(row.flipped for row in rows) / len(rows)
+        said.append(f"{wording.percent(share, 0)} for {model_title(model, short=True)}")
         layers = tuple(
             _slopes(some, model, changed)
             for changed, some in ((False, kept), (True, flipped))
@@ -387,11 +392,14 @@ def moves(table: pd.DataFrame, protein: str, condition: str) -> Chart:
     cells = max(map(len, by_model.values()), default=0)
     caption = (
         f"Each line is one cell of {protein}: how probable its unaltered answer was, and is "
-        f"{wording.on_background(condition)} (mean over its trials). "
+        f"{wording.on_background(condition)} (mean over its trials); marked where at least half of "
+        "its trials have another answer. The title's shares are of trials, the mean over cells. "
         f"n = {wording.count(cells, 'cell')}, "
         f"{wording.count(int(table['trials'].sum()) if len(table) else 0, 'trial')}."
     )
-    title = f"Cells whose answer changed: {', '.join(said)}" if said else "No single cells here"
+    title = f"Answers that changed: {', '.join(said)}" if said else "No single cells here"
+    if said and cells < wording.FEW:
+        title = f"Single cells of {protein}: {wording.count(cells, 'cell')}"
     return Chart("protein_moves", title, caption, tuple(panels))
 
 

@@ -12,7 +12,7 @@ ORDERS = {
     "largest shift": "tv DESC",
     "smallest shift": "tv ASC",
     "smallest q": "q_value ASC, tv DESC",
-    "most cells flipped": "flipped_fraction DESC, tv DESC",
+    "most answers changed": "flipped_fraction DESC, tv DESC",
     "gene": "protein ASC",
 }
 """Orders of the protein table; nothing else reaches ORDER BY."""

@@ -25,8 +25,8 @@ from dashboard.queries.filters import AccuracyFilter, ShiftFilter
 from dashboard.queries.headline import counted
 from dashboard.queries.open_runs import MissingTableError, Run
 from dashboard.render import figures
-from dashboard.theme import CONDITION_INKS, Ink
-from tests.dashboard.opening import SMALL, opened
+from dashboard.theme import CONDITION_INKS, Ink, model_title
+from tests.dashboard.opening import DEMO, SMALL, opened
 
 MODELS = ("pifia", "paired_cell", "deeploc")
 
@@ -473,3 +473,43 @@ def test_a_panel_in_points_draws_a_hundredfold_along_that_axis_alone():
     assert (mark.x, mark.y, mark.high) == ((0.1, None), (0.0, 100.0), (20.0, None))
     shares = Panel(Axis("", unit="%"), Axis(), (marks,))
     assert shares.in_points() == shares
+
+
+def test_one_definition_of_a_shift_and_of_changed_answers_in_the_demo():
+    demo = opened(DEMO)
+    gene = proteins.names(demo)["protein"].iloc[0]
+    stored = proteins.protein_shifts(demo, gene, "frozen")
+    stored = stored[stored["condition"] == "different"]
+    title = shifts.before_and_after(
+        proteins.distributions(demo, gene, "frozen"), gene, "different"
+    ).title
+    assert title.endswith(f"by a total variation of {stored['tv'].max():.2f}")
+    said = shifts.moves(proteins.moves(demo, gene, "frozen", "different"), gene, "different").title
+    for row in wording.records(stored):
+        assert f"{row.flipped_fraction:.0%} for {model_title(row.model, short=True)}" in said
+
+
+def test_a_title_claims_nothing_of_very_few_cells(run):
+    gene = proteins.names(run)["protein"].iloc[0]
+    moved = proteins.moves(run, gene, "frozen", "different")
+    one = moved[moved["cell"] == moved["cell"].iloc[0]]
+    assert shifts.moves(one, gene, "different").title == f"Single cells of {gene}: 1 cell"
+    own = proteins.distributions(run, gene, "frozen").assign(n_cells=1)
+    few = shifts.before_and_after(own, gene, "different").title
+    assert few == f"Where the models put {gene}: 1 cell"
+    taken = pd.DataFrame(
+        [["deeploc", "ER", 1, 1, 1.0, 0.0, 1], ["deeploc", "Golgi", 10, 2, 0.2, 0.0, 4]],
+        columns=["model", "background", "trials", "taken", "share", "before", "n_cells"],
+    )
+    assert "DeepLoc takes G for its background's class in 3 of 11 trials; unaltered" in (
+        lists.neighbours(taken, "G", "different").title
+    )
+    assert lists.neighbours(taken[:1], "G", "different").title == "Backgrounds of G: 1 trial"
+    grid = answers.backgrounds(run, "frozen", "deeploc", "different").assign(n_cells=1)
+    assert changes.backgrounds(grid, "deeploc", "different").title.startswith("Fewer than 5 cells")
+    pairs = accuracy.background_grid(run, "frozen", "deeploc", "different").assign(n=1)
+    assert accuracies.background_grid(pairs, "deeploc", "different").title.startswith("Fewer than")
+    classes = accuracy.by_class(
+        run, AccuracyFilter("frozen", "pair", models=("deeploc",)), "different"
+    ).assign(n_cells=1)
+    assert "most for" not in accuracies.by_class(classes, "different", "").title
