@@ -68,10 +68,9 @@ def error_title(table: pd.DataFrame) -> str:
     """Return a title on where probabilities promise most too much."""
     rows = expected_error(table)
     before = rows[rows["condition"] == "unaltered"].set_index("model")["estimate"]
-    after = rows[rows["condition"].isin(wording.SWAPS)]
-    if after.empty:
+    worst = wording.worst(rows)
+    if worst is None:
         return "Whether probabilities mean what they say"
-    worst = wording.records(after.sort_values("estimate", ascending=False))[0]
     start = (
         f"{model_title(worst.model)}'s probabilities are {wording.points(worst.estimate)} off on "
         f"average {wording.on_background(worst.condition)}"

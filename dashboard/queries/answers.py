@@ -94,19 +94,22 @@ def calibration(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``model, condition, measure, temperature, fitted`` (whether the temperature was)``,
-        estimate, ci_low, ci_high, unit, n_cells, n_proteins``.
+        estimate, ci_low, ci_high, unit, n_cells, n_proteins, mild, mild_value, counted``, the last
+        three as `headline.counted` gives them.
     """
-    return run.query(
+    found = run.query(
         """
         SELECT model, condition, measure, temperature, temperature <> 1 AS fitted, estimate,
                ci_low, ci_high, unit, n_cells, n_proteins
         FROM {calibration}
-        WHERE protocol = $protocol AND model IN $models AND condition IN $conditions
+        WHERE protocol = $protocol AND model IN $models
         ORDER BY model, condition, measure, fitted
         """,
         ("calibration",),
-        {**chosen.clause().values, "conditions": list(chosen.conditions)},
+        chosen.clause().values,
     )
+    found = counted(found, "estimate", "ci_low", ("model", "measure", "fitted"))
+    return found[found["condition"].isin(chosen.conditions)].reset_index(drop=True)
 
 
 def expected_error(table: pd.DataFrame) -> pd.DataFrame:

@@ -5,12 +5,13 @@ import pytest
 
 from dashboard import wording
 from dashboard.bench.synthetic_config import SyntheticConfig
-from dashboard.charts import mixed_proteins
+from dashboard.charts import answers as changes
+from dashboard.charts import calibration, mixed_proteins
 from dashboard.charts import proteins as shifts
-from dashboard.queries import accuracy, proteins
+from dashboard.queries import accuracy, answers, proteins
 from dashboard.queries.filters import AccuracyFilter
 from dashboard.queries.headline import counted
-from tests.dashboard.opening import opened
+from tests.dashboard.opening import DEMO, opened
 
 
 def drops(**of):
@@ -97,3 +98,15 @@ def test_queries_of_shifts_know_what_counts(run):
     ):
         assert {"counted", "mild", "mild_value"} <= set(table)
         assert table.loc[table["condition"] == "sham", "counted"].isna().all()
+
+
+def test_other_titles_of_the_demo_do_not_take_zeros_for_neighbours():
+    demo = opened(DEMO)
+    chosen = AccuracyFilter("frozen", models=tuple(demo.models), conditions=tuple(demo.conditions))
+    titles = [
+        changes.flips_title(answers.flips(demo, chosen)),
+        changes.rescaling_title(answers.rescaling(demo, chosen.models, chosen.conditions)),
+        calibration.error_title(answers.calibration(demo, chosen)),
+    ]
+    for title in titles:
+        assert "on the background of another class" in title
