@@ -18,6 +18,10 @@ CLEAR = 0.02
 """A difference of accuracies below two points is called small, whatever its interval."""
 
 
+FEW = 5
+"""Cells or trials from which a title says what became of them; of fewer it says only how many."""
+
+
 def known(value: Any) -> bool:
     """Return whether a table's value is there: neither None nor NaN."""
     return value is not None and not pd.isna(value)
@@ -107,7 +111,7 @@ def _picked(row: Any, low: str, high: str, unit: str, what: str) -> _Named:
 
 def simultaneous_note(table: pd.DataFrame) -> str:
     """Return what a simultaneous interval is; empty where the finding has none."""
-    row = worst_drop(table)
+    row = worst(table)
     if row is None:
         return ""
     many = _picked(row, "drop_low", "drop_high", "drop_unit", "drops").together
@@ -169,17 +173,81 @@ SPLIT = 2
 """Disagreements of probes that are told, those with the largest drops; the others are counted."""
 
 
-def worst_drop(table: pd.DataFrame) -> Any | None:
-    """Return the row of `accuracy.overall` with the largest drop under one of `SWAPS`, or None."""
-    rows = table[table["condition"].isin(SWAPS) & table["drop_estimate"].notna()]
+def worst(table: pd.DataFrame) -> Any | None:
+    """Return the row of a table of `headline.counted` that heads its finding, or None."""
+    rows = table[table["counted"].notna()]
     if rows.empty:
         return None
-    return records(rows.sort_values("drop_estimate", ascending=False))[0]
+    return records(rows.sort_values("counted", ascending=False))[0]
+
+
+def _of_zeros(table: pd.DataFrame, value: str = "drop_estimate") -> pd.DataFrame:
+    """Return the rows under `masked` where clearly more is lost than with medium there."""
+    return table[(table[value] - table["mild_value"]) >= CLEAR].sort_values(value, ascending=False)
+
+
+def shifts_of_zeros(table: pd.DataFrame, share: str) -> str:
+    """Say which shares of proteins shift for zeros, not for want of neighbours; perhaps empty.
+
+    Parameters
+    ----------
+    table
+        Of `headline.counted`, one row a model and condition.
+    share
+        Column of shares from 0 to 1.
+    """
+    each = [
+        f"{model_title(row.model)} {percent(getattr(row, share), 0)}, "
+        f"{condition_title(row.mild).lower()} {percent(row.mild_value, 0)}"
+        for row in records(_of_zeros(table, share))
+    ]
+    if not each:
+        return ""
+    return (
+        f"What shifts {on_background(Condition.MASKED)}, beyond what shifts with medium there, is "
+        f"what a network makes of zeros, not of neighbours: {'; '.join(each)}."
+    )
+
+
+def _lost_where(row: Any) -> str:
+    """Return the words for what was done; under `masked` with what is lost with medium there."""
+    if not known(row.mild):
+        return on_background(row.condition)
+    return f"{on_background(row.condition)} ({points(row.mild_value)} with medium there)"
+
+
+def zeros_finding(table: pd.DataFrame) -> str:
+    """Say where accuracy falls for zeros, not for want of neighbours; empty where it does not.
+
+    Parameters
+    ----------
+    table
+        From `queries.accuracy.overall`.
+    """
+    rows = _of_zeros(table)
+    each = [
+        f"{model_title(row.model)} {points(row.drop_estimate)} "
+        f"({interval(row.drop_low, row.drop_high, row.drop_unit)}; "
+        f"{condition_title(row.mild).lower()}: {points(row.mild_value)})"
+        for row in records(rows)
+    ]
+    if not each:
+        return ""
+    return (
+        f"What accuracy falls {on_background(Condition.MASKED)}, beyond what it falls with medium "
+        f"there, is what a network makes of zeros, which it does not know, not of neighbours: "
+        f"{'; '.join(each)}; {tested_on(records(rows)[0])}."
+    )
 
 
 def drop_finding(table: pd.DataFrame) -> str:
     """Return a sentence on the worst drop, or that nothing falls."""
-    row = worst_drop(table)
+    row = worst(table)
+    if row is None and table["mild"].notna().any():
+        return (
+            "No drop is evidence about neighbours here: setting everything around the cell to zero "
+            "removes the medium with them."
+        )
     if row is None:
         return "No drop could be computed: this run has no labelled cells under two conditions."
     named = _picked(row, "drop_low", "drop_high", "drop_unit", "drops")
@@ -199,7 +267,7 @@ def drop_finding(table: pd.DataFrame) -> str:
         )
     return (
         f"{model_title(row.model)} loses {points(row.drop_estimate)} of accuracy "
-        f"{on_background(row.condition)}: from {percent(before)} to {percent(row.estimate)} "
+        f"{_lost_where(row)}: from {percent(before)} to {percent(row.estimate)} "
         f"({numbers})."
     )
 
@@ -373,15 +441,16 @@ def _share(value: float) -> str:
 
 def short_finding(table: pd.DataFrame) -> str:
     """Return a chart's title that says the worst drop."""
-    row = worst_drop(table)
+    row = worst(table)
+    zeros = "" if _of_zeros(table).empty else ": only zeros around the cell lower it"
     if row is None:
-        return "Accuracy under each condition"
+        return f"Accuracy under each condition{zeros}"
     low = _picked(row, "drop_low", "drop_high", "drop_unit", "drops").low
     seen = low > 0 if low is not None and known(low) else True  # a drop may have no interval
     if not seen or row.drop_estimate < CLEAR:
-        return "Accuracy stays within its intervals whatever the background"
+        return f"Accuracy stays within its intervals whatever the background{zeros}"
     return (
-        f"Accuracy falls most for {model_title(row.model)} {on_background(row.condition)}: "
+        f"Accuracy falls most for {model_title(row.model)} {_lost_where(row)}: "
         f"by {points(row.drop_estimate)}"
     )
 

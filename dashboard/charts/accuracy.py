@@ -78,9 +78,6 @@ def by_condition(
                 tuples(rows["ci_high"]),
                 symbol=mark.symbol,
                 size=11,
-                line=True,
-                width=1.2,
-                dash=mark.dash,
                 picks=tuple(pick(c, model) for c in rows["condition"]),
                 hover=tuple(_overall_hover(row) for row in wording.records(rows)),
             )
@@ -111,7 +108,7 @@ def by_condition(
     start = lowest([table["ci_low"], table["estimate"]], 0.5)
     panel = Panel(
         Axis("", tuple(condition_title(c) for c in conditions)),
-        Axis("Accuracy", range=(start, 1.005), percent=True),
+        Axis("Accuracy", range=(start, 1.005), unit="%"),
         tuple(layers),
         height=430,
     )
@@ -211,8 +208,8 @@ def by_class(table: pd.DataFrame, condition: str, sentence: str) -> Chart:
         )
         panels.append(
             Panel(
-                Axis("Unaltered accuracy", range=ends, percent=True),
-                Axis(f"Accuracy, {title}", range=ends, percent=True),
+                Axis("Unaltered accuracy", range=ends, unit="%"),
+                Axis(f"Accuracy, {title}", range=ends, unit="%"),
                 (Rule("diagonal"), points),
                 model_title(model),
                 height=380,
@@ -222,13 +219,16 @@ def by_class(table: pd.DataFrame, condition: str, sentence: str) -> Chart:
     finding = "No class was tested under both conditions"
     if len(table):
         falls = table.assign(fall=table["before"] - table["after"])
-        worst = wording.records(falls.sort_values("fall", ascending=False))[0]
         below = int((falls["fall"] > 0).sum())
         finding = (
-            f"{below} of {len(falls)} class accuracies fall {wording.on_background(condition)}; "
-            f"most for {worst.localization} ({model_title(worst.model, short=True)}): "
-            f"by {wording.points(worst.fall)}"
+            f"{below} of {len(falls)} class accuracies fall {wording.on_background(condition)}"
         )
+        enough = falls[~(falls["n_cells"] < wording.FEW)].sort_values("fall", ascending=False)
+        for worst in wording.records(enough)[:1]:
+            finding += (
+                f"; most for {worst.localization} ({model_title(worst.model, short=True)}): "
+                f"by {wording.points(worst.fall)}"
+            )
     caption = joined(
         "Each mark is a class; on the dashed diagonal nothing changed, below it accuracy "
         "fell. The largest falls are named.",
@@ -277,11 +277,15 @@ def background_grid(table: pd.DataFrame, model: str, condition: str) -> Chart:
     caption = ""
     panels: tuple[Panel, ...] = ()
     if len(table):
-        low = wording.records(table.sort_values("accuracy"))[0]
-        title = (
-            f"{model_title(model)} errs most on {low.localization} cells on {low.background} "
-            f"backgrounds: {wording.percent(low.accuracy)}"
+        low = next(
+            iter(wording.records(table[~(table["n"] < wording.FEW)].sort_values("accuracy"))), None
         )
+        title = f"Fewer than {wording.FEW} answers stand behind each square"
+        if low is not None:
+            title = (
+                f"{model_title(model)} errs most on {low.localization} cells on {low.background} "
+                f"backgrounds: {wording.percent(low.accuracy)}"
+            )
         caption = (
             f"Mean accuracy, in percent, of all pair tests that hold the centre class, with both "
             f"classes on the background class ({condition_title(condition).lower()}). "
@@ -294,7 +298,7 @@ def background_grid(table: pd.DataFrame, model: str, condition: str) -> Chart:
             max(0.0, float(table["accuracy"].min()) - 0.02),
             1.0,
             BLUES,
-            "Accuracy",
+            "Accuracy, percent",
             hover=tuple(hover),
         )
         panels = (
@@ -348,7 +352,7 @@ def protocols(table: pd.DataFrame) -> Chart:
             )
         panels.append(
             Panel(
-                Axis("Drop in accuracy", range=(low, high), percent=True),
+                Axis("Drop in accuracy", range=(low, high), unit="points"),
                 Axis("", tuple(condition_title(c) for c in conditions), reversed_=True),
                 tuple(layers),
                 model_title(model),

@@ -64,7 +64,9 @@ def flips(table: pd.DataFrame, *, own: bool = False) -> Chart:
                     picks=tuple(pick(str(direction), row.condition, model) for _, row in some),
                 )
             )
-        panels.append(_by_condition(model, conditions, layers, "Share of trials", (0, 1.05 * top)))
+        panels.append(
+            _by_condition(model, conditions, layers, "Share of trials", (0, 1.05 * top), "%")
+        )
     of = "of the model itself" if own else "of the multi-class probe"
     caption = (
         f"Answers {of} on each new background beside the same cell's unaltered one, as a share of "
@@ -75,13 +77,11 @@ def flips(table: pd.DataFrame, *, own: bool = False) -> Chart:
 
 def flips_title(table: pd.DataFrame) -> str:
     """Return a title on how many right answers are lost at worst, and gained there."""
-    kept = table[table["condition"].isin(wording.SWAPS)]
-    lost = kept[kept["direction"] == Flip.LOST]
-    if lost.empty:
+    worst = wording.worst(table[table["direction"] == Flip.LOST])
+    if worst is None:
         return "How answers change"
-    worst = wording.records(lost.sort_values("estimate", ascending=False))[0]
-    same = (kept["model"] == worst.model) & (kept["condition"] == worst.condition)
-    gained = kept[same & (kept["direction"] == Flip.GAINED)]["estimate"]
+    same = (table["model"] == worst.model) & (table["condition"] == worst.condition)
+    gained = table[same & (table["direction"] == Flip.GAINED)]["estimate"]
     back = f" and {wording.percent(gained.iloc[0])} wrong ones put right" if len(gained) else ""
     return (
         f"{wording.percent(worst.estimate)} of {model_title(worst.model)}'s answers are right "
@@ -150,6 +150,7 @@ def rescaling(table: pd.DataFrame) -> Chart:
                 layers,
                 "Drop in accuracy",
                 (low - 0.04 * span, high + 0.04 * span),
+                "points",
             )
         )
     caption = (
@@ -163,13 +164,11 @@ def rescaling(table: pd.DataFrame) -> Chart:
 
 def rescaling_title(table: pd.DataFrame) -> str:
     """Return a title on which part is the larger where the drop is largest."""
-    kept = table[table["condition"].isin(wording.SWAPS)]
-    total = kept[kept["part"] == DropPart.TOTAL]
-    if total.empty:
+    worst = wording.worst(table[table["part"] == DropPart.TOTAL])
+    if worst is None:
         return "Rescaling and context"
-    worst = wording.records(total.sort_values("estimate", ascending=False))[0]
-    same = (kept["model"] == worst.model) & (kept["condition"] == worst.condition)
-    value = kept[same].set_index("part")["estimate"]
+    same = (table["model"] == worst.model) & (table["condition"] == worst.condition)
+    value = table[same].set_index("part")["estimate"]
     if worst.estimate < wording.CLEAR or not {DropPart.RESCALING, DropPart.CONTEXT} <= set(
         value.index
     ):
@@ -195,10 +194,15 @@ def _part_hover(row: Any, model: str, part: DropPart) -> str:
 
 
 def _by_condition(
-    model: str, conditions: list[str], layers: list[Layer], title: str, ends: tuple[float, float]
+    model: str,
+    conditions: list[str],
+    layers: list[Layer],
+    title: str,
+    ends: tuple[float, float],
+    unit: Literal["%", "points"],
 ) -> Panel:
     return Panel(
-        Axis(title, range=ends, percent=True),
+        Axis(title, range=ends, unit=unit),
         Axis("", tuple(condition_title(c) for c in conditions), reversed_=True),
         tuple(layers),
         model_title(model),
@@ -244,8 +248,10 @@ def backgrounds(table: pd.DataFrame, model: str, condition: str, kind: Kind = "d
         ranked = known.assign(low=low, own=own).sort_values(
             ["own", "low", column], ascending=[True, False, False]
         )
-        top = wording.records(ranked)[0]
-        title = _grid_title(top, model, kind, float(getattr(top, column)))
+        top = next(iter(wording.records(ranked[~(ranked["n_cells"] < wording.FEW)])), None)
+        title = f"Fewer than {wording.FEW} cells stand on each background class"
+        if top is not None:
+            title = _grid_title(top, model, kind, float(getattr(top, column)))
         caption = (
             f"{_grid_words(kind)} Multi-class probe, under "
             f"“{condition_title(condition).lower()}”; blank: no trial. "
@@ -258,7 +264,7 @@ def backgrounds(table: pd.DataFrame, model: str, condition: str, kind: Kind = "d
             -most,
             most,
             DIVERGING,
-            "Points" if kind == "attraction" else "Drop",
+            "More often, points" if kind == "attraction" else "Drop, points",
             hover=tuple(tuple(_grid_hover(row) for row in line) for line in lines),
             signed=True,
             picks=tuple(

@@ -52,7 +52,7 @@ def by_condition(table: pd.DataFrame) -> Chart:
     top = float(max(table["ci_high"].max(), table["estimate"].max())) if len(table) else 0.1
     panel = Panel(
         Axis("", tuple(condition_title(c) for c in conditions)),
-        Axis("Expected calibration error", range=(0, 1.08 * top), percent=True),
+        Axis("Expected calibration error", range=(0, 1.08 * top), unit="points"),
         tuple(layers),
         height=380,
     )
@@ -68,10 +68,9 @@ def error_title(table: pd.DataFrame) -> str:
     """Return a title on where probabilities promise most too much."""
     rows = expected_error(table)
     before = rows[rows["condition"] == "unaltered"].set_index("model")["estimate"]
-    after = rows[rows["condition"].isin(wording.SWAPS)]
-    if after.empty:
+    worst = wording.worst(rows)
+    if worst is None:
         return "Whether probabilities mean what they say"
-    worst = wording.records(after.sort_values("estimate", ascending=False))[0]
     start = (
         f"{model_title(worst.model)}'s probabilities are {wording.points(worst.estimate)} off on "
         f"average {wording.on_background(worst.condition)}"
@@ -123,8 +122,8 @@ def reliability(table: pd.DataFrame, condition: str) -> Chart:
                 gaps.append((float(over / rows["n"].sum()), model))
         panels.append(
             Panel(
-                Axis("Probability given", range=(0, 1.02), percent=True),
-                Axis("Right answers", range=(0, 1.02), percent=True),
+                Axis("Probability given", range=(0, 1.02), unit="%"),
+                Axis("Right answers", range=(0, 1.02), unit="%"),
                 tuple(layers),
                 model_title(model),
                 height=360,

@@ -57,7 +57,11 @@ def leaderboard(
         layers += [_entry(row, place, measure, marks, runs) for place, row in enumerate(rows)]
         panels.append(
             Panel(
-                Axis(title, range=_range(table, measure), percent=True),
+                Axis(
+                    title,
+                    range=_range(table, measure),
+                    unit="%" if measure == "accuracy" else "points",
+                ),
                 Axis("", names, reversed_=True),
                 tuple(layers),
                 title if measure != "drop" else f"Drop, {condition_title(condition).lower()}",
@@ -196,7 +200,7 @@ def gaps(table: pd.DataFrame, sentence: str) -> Chart:
             )
         )
     panel = Panel(
-        Axis("Background gap, points of accuracy", percent=True),
+        Axis("Background gap, points of accuracy", unit="points"),
         Axis("", tuple(model_title(row.model) for row in rows), reversed_=True),
         tuple(layers),
         height=120 + 60 * len(rows),
@@ -331,7 +335,7 @@ def class_pairs(table: pd.DataFrame, first: str, second: str, condition: str) ->
                 )
             )
     panel = Panel(
-        Axis("Drop in accuracy", percent=True),
+        Axis("Drop in accuracy", unit="points"),
         Axis("", names, reversed_=True),
         tuple(layers),
         height=130 + 30 * len(names),

@@ -36,7 +36,7 @@ def by_depth(table: pd.DataFrame, quantity: str, condition: str, sentence: str) 
         panels.append(
             Panel(
                 Axis("Layer, first to last", tuple(rows["layer"])),
-                Axis(_axis(quantity, condition), range=(low, high), percent=True),
+                Axis(_axis(quantity, condition), range=(low, high), unit="points"),
                 (
                     Rule("y", 0),
                     Points(

@@ -3,8 +3,8 @@
 Categories are drawn at 0, 1, 2, …, so that marks of several models can stand side by side.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from dashboard.theme import Ink
 
@@ -122,6 +122,8 @@ class Heat:
         Numbers that take the first and the last colour.
     scale
         Colours at equal steps from `low` to `high`.
+    unit
+        What the numbers are, and whether in percent or in points.
     signed
         Whether numbers are written with their sign, and small ones too.
     picks
@@ -139,7 +141,7 @@ class Heat:
     picks: tuple[tuple[str, ...], ...] = ()
 
     def written(self, value: Number) -> str:
-        """Return the number that stands in a square, in percent; empty for none."""
+        """Return the number that stands in a square, times 100; empty for none."""
         if value is None or (not self.signed and value < 0.005):
             return ""
         number = f"{100 * value:.0f}"
@@ -159,14 +161,27 @@ class Rule:
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis; with `categories` it is labelled (`labels`) at 0, 1, 2 and so on."""
+    """An axis; with `categories` it is labelled (`labels`) at 0, 1, 2 and so on.
+
+    Parameters
+    ----------
+    unit
+        How shares from 0 to 1 are written: in percent, or, where they are differences of shares,
+        in percentage points; other numbers have none.
+    """
 
     title: str = ""
     categories: tuple[str, ...] = ()
     range: tuple[float, float] | None = None
-    percent: bool = False
+    unit: Literal["", "%", "points"] = ""
     reversed_: bool = False
     step: float | None = None
+
+    @property
+    def heading(self) -> str:
+        """Its title, with the unit where the numbers beside it do not have one."""
+        said = self.unit != "points" or "points" in self.title.lower()
+        return self.title if said else f"{self.title}, points"
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -199,6 +214,38 @@ class Panel:
     title: str = ""
     height: int = 380
     square: bool = False
+
+    def in_points(self) -> "Panel":
+        """Return what is drawn: the numbers along an axis in points are 100 times the shares."""
+        panel = self
+        for along in ("x", "y"):
+            axis: Axis = getattr(panel, along)
+            if axis.unit != "points":
+                continue
+            ends = axis.range and (100 * axis.range[0], 100 * axis.range[1])
+            layers = tuple(_hundredfold(layer, along) for layer in panel.layers)
+            step = axis.step and 100 * axis.step
+            axis = replace(axis, range=ends, step=step)
+            panel = replace(panel, layers=layers)
+            panel = replace(panel, x=axis) if along == "x" else replace(panel, y=axis)
+        return panel
+
+
+def _hundredfold(layer: Layer, along: str) -> Layer:
+    """Return a layer whose numbers along an axis are 100 times as large."""
+    if isinstance(layer, Heat):
+        return layer
+    if isinstance(layer, Rule):
+        return replace(layer, at=100 * layer.at) if layer.along == along else layer
+    if isinstance(layer, Bars):
+        names = ["lengths", "base", "low", "high"] if layer.horizontal == (along == "x") else ["at"]
+    else:
+        names = [along, *(["low", "high"] if layer.along_x == (along == "x") else [])]
+    many: dict[str, Any] = {
+        name: tuple(None if value is None else 100 * value for value in getattr(layer, name))
+        for name in names
+    }
+    return replace(layer, **many)
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def differences(table: pd.DataFrame, first: str, second: str, sentence: str, not
             )
         panels.append(
             Panel(
-                Axis(f"{title}: {first} minus {second}", percent=True),
+                Axis(f"{title}: {first} minus {second}", unit="points"),
                 Axis("", tuple(condition_title(c) for c in rows["condition"]), reversed_=True),
                 tuple(layers),
                 title,

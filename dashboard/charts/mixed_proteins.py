@@ -17,8 +17,11 @@ PUBLISHED = (
 """What the paper says of this population under `masked`; it stands beside that number alone."""
 
 
+ZEROS = wording.on_background(Condition.MASKED)
+
+
 def finding(table: pd.DataFrame) -> str:
-    """Return a sentence on mixed proteins whose neighbours are masked; empty where there are none.
+    """Return a sentence on mixed proteins that shift under `masked`; empty where there are none.
 
     Parameters
     ----------
@@ -41,13 +44,14 @@ def finding(table: pd.DataFrame) -> str:
         )
     if not each:
         return (
-            "How many proteins with mixed localization shift when neighbours are masked cannot be "
+            f"How many proteins with mixed localization shift {ZEROS} cannot be "
             "said here: no p-values were computed under this protocol."
         )
     missing = f" Not computed for {', '.join(unknown)}." if unknown else ""
+    zeros = wording.shifts_of_zeros(rows, "estimate")
     return (
-        "Of proteins with mixed localization, these shift substantially when neighbours are "
-        f"masked: {'; '.join(each)}. {PUBLISHED}.{missing}"
+        f"Of proteins with mixed localization, these shift substantially {ZEROS}: "
+        f"{'; '.join(each)}. {PUBLISHED}.{missing}{' ' + zeros if zeros else ''}"
     )
 
 
@@ -84,6 +88,7 @@ def shares(table: pd.DataFrame) -> Chart:
             f"KL, quartiles: {row.kl_25:.2f}, {row.kl_50:.2f}, {row.kl_75:.2f} nats"
         ),
     )
+    zeros = wording.shifts_of_zeros(rows, "estimate")
     quartiles = ", ".join(f"{value:.2f}" for value in MIXED_DIVERGENCE)
     caption = (
         "Proteins with mixed localization are those with several labels and those of whose cells "
@@ -91,19 +96,24 @@ def shares(table: pd.DataFrame) -> Chart:
         f"q ≤ {ALPHA:g} and a total variation of at least {SUBSTANTIAL:g}; bars: {wording.level()} "
         "intervals over proteins (Wilson). Pointing at a mark gives quartiles of the "
         f"Kullback–Leibler divergence; the paper's, masked, are {quartiles} nats. "
+        f"{zeros + ' ' if zeros else ''}"
         f"n = {wording.count(rows['n_proteins'].max() if len(rows) else 0, 'protein')}."
     )
     return Chart("mixed_shares", _title(rows), caption, (panel,) if len(rows) else ())
 
 
 def _title(rows: pd.DataFrame) -> str:
-    """Say the largest share when neighbours are masked."""
-    masked = rows[rows["condition"] == Condition.MASKED]
-    if masked.empty:
+    """Say the largest share that counts as the neighbours'."""
+    worst = wording.worst(rows)
+    if worst is None:
         return "Proteins with mixed localization that shift on other backgrounds"
-    worst = wording.records(masked.sort_values("estimate", ascending=False))[0]
+    if not worst.shifted:
+        return (
+            f"None of {wording.count(worst.n_proteins, 'protein')} with mixed localization shifts "
+            "substantially for other neighbours"
+        )
     return (
         f"Of {wording.count(worst.n_proteins, 'protein')} with mixed localization "
-        f"{worst.estimate:.0%} shift substantially for {model_title(worst.model)} when neighbours "
-        "are masked"
+        f"{worst.estimate:.0%} shift substantially for {model_title(worst.model)} "
+        f"{wording.on_background(worst.condition)}"
     )

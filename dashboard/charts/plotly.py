@@ -59,6 +59,7 @@ def figure(panel: Panel, dark: bool, legend: bool = True) -> Written:
     traces: list[dict[str, Any]] = []
     shapes: list[dict[str, Any]] = []
     notes: list[dict[str, Any]] = []
+    panel = panel.in_points()
     for layer in panel.layers:
         if isinstance(layer, Points):
             traces.append(_points(layer, dark))
@@ -250,9 +251,9 @@ def _bars(layer: Bars, dark: bool) -> dict[str, Any]:
 def _heat(layer: Heat, dark: bool) -> dict[str, Any]:
     trace: dict[str, Any] = {
         "type": "heatmap",
-        "z": [list(row) for row in layer.z],
-        "zmin": layer.low,
-        "zmax": layer.high,
+        "z": [[None if value is None else 100 * value for value in row] for row in layer.z],
+        "zmin": 100 * layer.low,
+        "zmax": 100 * layer.high,
         "colorscale": [
             [i / (len(layer.scale) - 1), ink.on(dark)] for i, ink in enumerate(layer.scale)
         ],
@@ -265,7 +266,6 @@ def _heat(layer: Heat, dark: bool) -> dict[str, Any]:
             "thickness": 10,
             "len": 1,
             "outlinewidth": 0,
-            "tickformat": ".0%",
             "tickfont": {"size": 12, "color": TEXT.on(dark)},
         },
         "hoverongaps": False,
@@ -306,7 +306,7 @@ def _rule(
 def _axis(axis: Axis, dark: bool, heat: bool) -> dict[str, Any]:
     found: dict[str, Any] = {
         "title": {
-            "text": axis.title,
+            "text": axis.heading,
             "font": {"size": 13, "color": MUTED.on(dark)},
             "standoff": 15,
         },
@@ -333,7 +333,7 @@ def _axis(axis: Axis, dark: bool, heat: bool) -> dict[str, Any]:
         }
     elif axis.range:
         found["range"] = list(axis.range)
-    if axis.percent:
+    if axis.unit == "%":
         found["tickformat"] = ".0%"
     if axis.step:
         found["dtick"] = axis.step

@@ -115,21 +115,14 @@ def neighbours(table: pd.DataFrame, protein: str, condition: str) -> Chart:
         )
         panels.append(
             Panel(
-                Axis("Taken for the background's class", range=(0, 1.02), percent=True),
+                Axis("Taken for the background's class", range=(0, 1.02), unit="%"),
                 Axis("", tuple(rows["background"]), reversed_=True),
                 layers,
                 model_title(model),
                 height=150 + 30 * len(rows),
             )
         )
-    ranked = table.sort_values("taken", ascending=False)
-    top = wording.records(ranked)[0] if len(table) else None
-    title = f"{protein} is not taken for its neighbours' class on any background"
-    if top is not None and top.taken and top.share > (top.before or 0):
-        title = (
-            f"On {top.background} backgrounds {model_title(top.model)} takes {protein} for "
-            f"{top.background} in {top.taken:,} of {wording.count(top.trials, 'trial')}"
-        )
+    title = _taken_title(table, protein)
     trials = int(table.groupby("model")["trials"].sum().max()) if len(table) else 0
     caption = (
         f"Neighbours that {protein} is confused with under "
@@ -139,3 +132,21 @@ def neighbours(table: pd.DataFrame, protein: str, condition: str) -> Chart:
         "model."
     )
     return Chart("protein_neighbours", title, caption, tuple(panels))
+
+
+def _taken_title(table: pd.DataFrame, protein: str) -> str:
+    """Say which model most often takes a protein for its background's class, on all of them."""
+    before = (table["before"].fillna(0) * table["trials"]).groupby(table["model"]).sum()
+    every = table.groupby("model")[["taken", "trials"]].sum().assign(before=before)
+    trials = int(every["trials"].max()) if len(every) else 0
+    if trials < wording.FEW:
+        return f"Backgrounds of {protein}: {wording.count(trials, 'trial')}"
+    every = every.assign(more=(every["taken"] - every["before"]) / every["trials"])
+    top = wording.records(every.reset_index().sort_values("more", ascending=False))[0]
+    if not top.more > 0:
+        return f"{protein} is not taken for its neighbours' class more often than unaltered"
+    return (
+        f"{model_title(top.model)} takes {protein} for its background's class in {top.taken:,} of "
+        f"{wording.count(top.trials, 'trial')}; unaltered it says so in "
+        f"{wording.percent(top.before / top.trials, 0)}"
+    )

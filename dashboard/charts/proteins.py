@@ -127,7 +127,7 @@ def curve(table: pd.DataFrame, condition: str, threshold: float) -> Chart:
         at += [f"{model_title(model, short=True)} {share:.0%}" for share in near["share"]]
     panel = Panel(
         Axis("Threshold on total variation", range=(0, 1)),
-        Axis("Proteins shifted", range=(0, 1.02), percent=True),
+        Axis("Proteins shifted", range=(0, 1.02), unit="%"),
         tuple(layers),
         height=320,
     )
@@ -182,7 +182,7 @@ def by_condition(table: pd.DataFrame, axis: str, hover: Callable[[Any], str]) ->
         )
     return Panel(
         Axis("", tuple(condition_title(c) for c in conditions)),
-        Axis(axis, range=(0, 1.02), percent=True),
+        Axis(axis, range=(0, 1.02), unit="%"),
         tuple(layers),
         height=340,
     )
@@ -202,18 +202,19 @@ def shares(table: pd.DataFrame, threshold: float) -> Chart:
         lambda row: f"{row.estimate:.0%} ({row.shifted:,} of {row.n:,} proteins)",
     )
     title = "No shifts were computed"
-    kept = table[table["condition"].isin(wording.SWAPS)]
-    if len(kept):
-        worst = wording.records(kept.sort_values("share", ascending=False))[0]
+    worst = wording.worst(table)
+    if worst is not None:
         title = (
-            f"Most proteins shift for {model_title(worst.model)} "
-            f"{wording.on_background(worst.condition)}: {worst.share:.0%}"
+            f"{worst.shifted:,} of {wording.count(worst.n, 'protein')} ({worst.share:.0%}) shift "
+            f"substantially for {model_title(worst.model)} "
+            f"{wording.on_background(worst.condition)}"
             if worst.shifted
-            else "No protein's localization shifts substantially on another background"
+            else "No protein's localization shifts substantially for other neighbours"
         )
+    zeros = wording.shifts_of_zeros(table, "share")
     caption = (
         f"Share of proteins whose localizations shift substantially (q ≤ {ALPHA:g} and total "
-        f"variation ≥ {threshold:.2f}). "
+        f"variation ≥ {threshold:.2f}). {zeros + ' ' if zeros else ''}"
         f"n = {wording.count(table['n'].max() if len(table) else 0, 'protein')}."
     )
     return Chart("shifted_shares", title, caption, (panel,) if len(table) else ())
@@ -258,7 +259,7 @@ def before_and_after(table: pd.DataFrame, protein: str, condition: str) -> Chart
             )
         panels.append(
             Panel(
-                Axis("Share of cells", range=(0, 1.0), percent=True),
+                Axis("Share of cells", range=(0, 1.0), unit="%"),
                 Axis("", tuple(places), reversed_=True),
                 tuple(layers),
                 model_title(model),
@@ -268,7 +269,8 @@ def before_and_after(table: pd.DataFrame, protein: str, condition: str) -> Chart
     n = int(both["n_cells"].max()) if len(both) else 0
     caption = (
         f"Share of {protein}'s cells that each model puts in each localization, unaltered and "
-        f"{wording.on_background(condition)}. n = {wording.count(n, 'cell')}. Localizations below "
+        f"{wording.on_background(condition)}. Total variation is that of the mean probabilities, "
+        f"as in the table of shifts. n = {wording.count(n, 'cell')}. Localizations below "
         f"{MINOR:.0%} everywhere are left out."
     )
     return Chart(
@@ -295,15 +297,18 @@ def _moved_title(
         before = found.get((model, "unaltered"))
         if name == condition and before and condition != "unaltered":
             moved = sum(
-                abs(after[p].proportion - before[p].proportion) for p in after if p in before
+                abs(after[p].mean_probability - before[p].mean_probability)
+                for p in after
+                if p in before
             )
             distance[model] = round(moved / 2, 9)  # equal ones stay equal
-    if not distance:
-        return f"Where the models put {protein}"
+    cells = max((row.n_cells for some in found.values() for row in some.values()), default=0)
+    if not distance or cells < wording.FEW:
+        return f"Where the models put {protein}: {wording.count(cells, 'cell')}"
     model = max(sorted(distance), key=lambda name: distance[name])
     return (
-        f"{protein} moves most for {model_title(model)}: {distance[model]:.0%} of its "
-        f"distribution changes {wording.on_background(condition)}"
+        f"{protein} shifts most for {model_title(model)} {wording.on_background(condition)}: "
+        f"by a total variation of {distance[model]:.2f}"
     )
 
 
@@ -338,7 +343,7 @@ def all_conditions(table: pd.DataFrame, protein: str) -> Chart:
             Panel(
                 Axis("", tuple(places)),
                 Axis("", tuple(condition_title(c) for c in conditions), reversed_=True),
-                (Heat(z, 0.0, 1.0, BLUES, "Share of cells", hover=hover),),
+                (Heat(z, 0.0, 1.0, BLUES, "Share of cells, percent", hover=hover),),
                 model_title(model),
                 height=max(260, 120 + 30 * len(conditions)),
             )
@@ -368,7 +373,8 @@ def moves(table: pd.DataFrame, protein: str, condition: str) -> Chart:
         rows = by_model[model]
         flipped = [row for row in rows if row.flipped >= 0.5]
         kept = [row for row in rows if not row.flipped >= 0.5]
-        said.append(f"{len(flipped)} of {len(rows)} for {model_title(model, short=True)}")
+        share = sum(row.flipped for row in rows) / len(rows)
+        said.append(f"{wording.percent(share, 0)} for {model_title(model, short=True)}")
         layers = tuple(
             _slopes(some, model, changed)
             for changed, some in ((False, kept), (True, flipped))
@@ -377,7 +383,7 @@ def moves(table: pd.DataFrame, protein: str, condition: str) -> Chart:
         panels.append(
             Panel(
                 Axis("", ("Unaltered", condition_title(condition))),
-                Axis("Probability of the first answer", range=(0, 1.02), percent=True),
+                Axis("Probability of the first answer", range=(0, 1.02), unit="%"),
                 layers,
                 model_title(model),
                 height=340,
@@ -386,11 +392,14 @@ def moves(table: pd.DataFrame, protein: str, condition: str) -> Chart:
     cells = max(map(len, by_model.values()), default=0)
     caption = (
         f"Each line is one cell of {protein}: how probable its unaltered answer was, and is "
-        f"{wording.on_background(condition)} (mean over its trials). "
+        f"{wording.on_background(condition)} (mean over its trials); marked where at least half of "
+        "its trials have another answer. The title's shares are of trials, the mean over cells. "
         f"n = {wording.count(cells, 'cell')}, "
         f"{wording.count(int(table['trials'].sum()) if len(table) else 0, 'trial')}."
     )
-    title = f"Cells whose answer changed: {', '.join(said)}" if said else "No single cells here"
+    title = f"Answers that changed: {', '.join(said)}" if said else "No single cells here"
+    if said and cells < wording.FEW:
+        title = f"Single cells of {protein}: {wording.count(cells, 'cell')}"
     return Chart("protein_moves", title, caption, tuple(panels))
 
 

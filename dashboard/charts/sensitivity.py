@@ -66,7 +66,7 @@ def by_setting(table: pd.DataFrame, quantity: str, condition: str, sentence: str
         names = tuple(setting_title(row) for row in wording.records(rows))
         panels.append(
             Panel(
-                Axis(_named(quantity, condition), range=(low, high), percent=True),
+                Axis(_named(quantity, condition), range=(low, high), unit="points"),
                 Axis("", names, reversed_=True),
                 tuple(layers),
                 model_title(model),

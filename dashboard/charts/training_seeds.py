@@ -65,7 +65,7 @@ def by_seed(table: pd.DataFrame, sentence: str) -> Chart:
                 Axis(
                     "Points of accuracy",
                     range=(min([-0.01, *ends]) - 0.01, max([0.05, *ends]) + 0.01),
-                    percent=True,
+                    unit="points",
                 ),
                 Axis("", tuple(map(_named, wording.records(rows))), reversed_=True),
                 layers,

@@ -54,6 +54,7 @@ def _finding(asked: Request, table: pd.DataFrame) -> Words:
     said = (
         blind if all_blind else "",
         wording.drop_finding(table),
+        wording.zeros_finding(table),
         wording.gap_finding(asked.query(accuracy.gaps, asked.accuracy)),
         "" if all_blind else blind,
         wording.equivalence_finding(

@@ -137,12 +137,14 @@ BOARD: Columns = {
     "rank": Column("Rank", Written.COUNT),
     "entry": tables.MODEL,
     "accuracy": Column("Unaltered", Written.PERCENT),
-    "drop": Column("Drop", Written.PERCENT, "Unaltered accuracy minus that of the condition"),
-    "drop_low": Column("Drop from", Written.PERCENT),
-    "drop_high": Column("to", Written.PERCENT),
-    "gap": Column("Gap", Written.PERCENT, "Same class minus different class"),
-    "gap_low": Column("Gap from", Written.PERCENT),
-    "gap_high": Column("to ", Written.PERCENT),
+    "drop": Column(
+        "Drop (points)", Written.POINTS, "Unaltered accuracy minus that of the condition"
+    ),
+    "drop_low": Column("Drop from", Written.POINTS),
+    "drop_high": Column("to", Written.POINTS),
+    "gap": Column("Gap (points)", Written.POINTS, "Same class minus different class"),
+    "gap_low": Column("Gap from", Written.POINTS),
+    "gap_high": Column("to ", Written.POINTS),
     "n_cells": tables.CELLS,
     "n_proteins": tables.PROTEINS,
 }
@@ -177,7 +179,9 @@ def short_board(table: pd.DataFrame) -> Grid:
         )
         for row in wording.records(table)
     )
-    return Grid(("", "Model", "Unaltered", "Drop", "Gap", "Cells", "Proteins"), rows)
+    return Grid(
+        ("", "Model", "Unaltered", "Drop (points)", "Gap (points)", "Cells", "Proteins"), rows
+    )
 
 
 LEADERBOARD = Figure(

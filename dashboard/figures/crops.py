@@ -10,7 +10,8 @@ from dashboard.figures import parameters
 from dashboard.figures.figure import OF_MODELS, Figure
 from dashboard.figures.request import Filters, Request
 from dashboard.figures.slide import Crops, Picture, Said
-from dashboard.queries import examples
+from dashboard.queries import accuracy, examples
+from dashboard.queries.open_runs import MissingTableError
 from dashboard.render import images, strips
 from dashboard.render.strips import right_classes
 from dashboard.theme import condition_ink, condition_title, model_marks, model_title
@@ -55,8 +56,38 @@ def chosen_cell(asked: Request) -> int | None:
         return int(asked.values["cell"])
     if not asked.run.has("examples"):
         return None
-    cell: int | None = asked.query(strips.telling_cell, asked.protocol)
+    cell: int | None = asked.query(
+        strips.telling_cell, asked.protocol, asked.models, _head(asked), shown(asked)
+    )
     return cell
+
+
+def _head(asked: Request) -> str:
+    """Return the model that the headline names; empty where it names none."""
+    try:
+        row = wording.worst(asked.query(accuracy.overall, asked.accuracy))
+    except MissingTableError:
+        return ""
+    return "" if row is None else str(row.model)
+
+
+def reason(asked: Request, cell: int) -> str:
+    """Say why a cell is shown, to follow “chosen because”."""
+    if "cell" in asked.values:
+        return "it was asked for"
+    models = asked.query(examples.followers, cell, asked.protocol, asked.models, shown(asked))
+    if models:
+        *first, last = (model_title(name) for name in models)
+        names = f"{', '.join(first)} and {last}" if first else last
+        verb = "are" if len(models) > 1 else "is"
+        return (
+            f"{names} {verb} right about it on its own background and, on another class's, "
+            f"{'name' if len(models) > 1 else 'names'} that class"
+        )
+    return (
+        "of no stored cell is the answer right at first and then the background's class; it shows "
+        "another change, if there is any"
+    )
 
 
 def shown(asked: Request) -> tuple[str, ...]:
@@ -85,11 +116,10 @@ def _swap(asked: Request, table: pd.DataFrame) -> Crops:
         title += (
             f": {wording.count(changed, 'answer')} changed" if changed else (": no answer changed")
         )
-    why = "it was asked for" if "cell" in asked.values else "it shows a change"
     return Crops(
         title,
         f"{caption(asked, f'Cell {cell:,}', '; inside the yellow line not one pixel changes')}; "
-        f"{LEGEND}. n = 1 cell, chosen because {why}.",
+        f"{LEGEND}. n = 1 cell, chosen because {reason(asked, cell)}.",
         pictures,
     )
 

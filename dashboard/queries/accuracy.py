@@ -6,6 +6,7 @@ import pandas as pd
 
 from compute.schema import UNUSABLE, Choice, Condition
 from dashboard.queries.filters import AccuracyFilter, PairFilter
+from dashboard.queries.headline import counted
 from dashboard.queries.open_runs import Run
 from dashboard.theme import in_order
 
@@ -41,12 +42,13 @@ def overall(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
     pandas.DataFrame
         ``model, condition, estimate, ci_low, ci_high, unit, n_cells, n_proteins,
         donor_seen, drop_estimate, drop_low, drop_high, drop_unit, simultaneous_low,
-        simultaneous_high, together, p_holm, net_estimate, net_low, net_high``; `together` counts
-        the drops that the simultaneous interval is over. Empty where nothing was labelled.
+        simultaneous_high, together, p_holm, net_estimate, net_low, net_high, mild, mild_value,
+        counted``; `together` counts the drops that the simultaneous interval is over, the last
+        three are those of `headline.counted`. Empty where nothing was labelled.
     """
     where = chosen.clause()
     ends = _ends(run, "d", SIMULTANEOUS)
-    return run.query(
+    found = run.query(
         f"""
         WITH a AS (SELECT * FROM {{accuracy}} WHERE {where.sql} AND scope = 'overall'),
              e AS (SELECT * FROM {{effects}} WHERE {where.sql} AND scope = 'overall'),
@@ -62,12 +64,13 @@ def overall(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
                (SELECT count(simultaneous_low) FROM every) AS together, d.p_holm,
                n.estimate AS net_estimate, n.ci_low AS net_low, n.ci_high AS net_high
         FROM a LEFT JOIN d USING (model, condition) LEFT JOIN n USING (model, condition)
-        WHERE a.condition IN $conditions
         ORDER BY a.model, a.condition
         """,
         ("accuracy", "effects"),
-        {**where.values, "conditions": list(chosen.conditions)},
+        where.values,
     )
+    found = counted(found, "drop_estimate", "drop_low")
+    return found[found["condition"].isin(chosen.conditions)].reset_index(drop=True)
 
 
 def donors_seen(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:

@@ -4,6 +4,7 @@ import pandas as pd
 
 from compute.schema import Calibration
 from dashboard.queries.filters import AccuracyFilter
+from dashboard.queries.headline import counted
 from dashboard.queries.open_runs import Run
 
 
@@ -13,19 +14,21 @@ def flips(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``model, condition, direction, estimate, ci_low, ci_high, unit, n_cells, n_proteins``.
+        ``model, condition, direction, estimate, ci_low, ci_high, unit, n_cells, n_proteins,
+        mild, mild_value, counted``, the last three as `headline.counted` gives them.
     """
-    return run.query(
+    found = run.query(
         """
         SELECT model, condition, direction, estimate, ci_low, ci_high, unit, n_cells, n_proteins
         FROM {flips}
         WHERE protocol = $protocol AND scope = 'overall' AND model IN $models
-          AND condition IN $conditions
         ORDER BY model, condition, direction
         """,
         ("flips",),
-        {**chosen.clause().values, "conditions": list(chosen.conditions)},
+        chosen.clause().values,
     )
+    found = counted(found, "estimate", "ci_low", ("model", "direction"))
+    return found[found["condition"].isin(chosen.conditions)].reset_index(drop=True)
 
 
 def backgrounds(run: Run, protocol: str, model: str, condition: str) -> pd.DataFrame:
@@ -67,18 +70,21 @@ def rescaling(run: Run, models: tuple[str, ...], conditions: tuple[str, ...]) ->
     Returns
     -------
     pandas.DataFrame
-        ``model, condition, part, estimate, ci_low, ci_high, unit, n_cells, n_proteins``.
+        ``model, condition, part, estimate, ci_low, ci_high, unit, n_cells, n_proteins, mild,
+        mild_value, counted``, the last three as `headline.counted` gives them.
     """
-    return run.query(
+    found = run.query(
         """
         SELECT model, condition, part, estimate, ci_low, ci_high, unit, n_cells, n_proteins
         FROM {rescaling}
-        WHERE scope = 'overall' AND model IN $models AND condition IN $conditions
+        WHERE scope = 'overall' AND model IN $models
         ORDER BY model, condition, part
         """,
         ("rescaling",),
-        {"models": list(models), "conditions": list(conditions)},
+        {"models": list(models)},
     )
+    found = counted(found, "estimate", "ci_low", ("model", "part"))
+    return found[found["condition"].isin(conditions)].reset_index(drop=True)
 
 
 def calibration(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
@@ -88,19 +94,22 @@ def calibration(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``model, condition, measure, temperature, fitted`` (whether the temperature was)``,
-        estimate, ci_low, ci_high, unit, n_cells, n_proteins``.
+        estimate, ci_low, ci_high, unit, n_cells, n_proteins, mild, mild_value, counted``, the last
+        three as `headline.counted` gives them.
     """
-    return run.query(
+    found = run.query(
         """
         SELECT model, condition, measure, temperature, temperature <> 1 AS fitted, estimate,
                ci_low, ci_high, unit, n_cells, n_proteins
         FROM {calibration}
-        WHERE protocol = $protocol AND model IN $models AND condition IN $conditions
+        WHERE protocol = $protocol AND model IN $models
         ORDER BY model, condition, measure, fitted
         """,
         ("calibration",),
-        {**chosen.clause().values, "conditions": list(chosen.conditions)},
+        chosen.clause().values,
     )
+    found = counted(found, "estimate", "ci_low", ("model", "measure", "fitted"))
+    return found[found["condition"].isin(chosen.conditions)].reset_index(drop=True)
 
 
 def expected_error(table: pd.DataFrame) -> pd.DataFrame:

@@ -195,53 +195,89 @@ def answers(run: Run, cell: int) -> pd.DataFrame:
     )
 
 
-def telling_cells(run: Run, protocol: str, limit: int = 40) -> list[int]:
-    """Choose cells that explain a swap: images of most conditions, an answer that changed.
+def telling_cells(
+    run: Run,
+    protocol: str,
+    models: tuple[str, ...],
+    head: str,
+    conditions: tuple[str, ...],
+    limit: int = 40,
+) -> list[int]:
+    """Choose cells that explain a swap: right before, taken for the background's class after.
 
-    First those whose answers stay under `same` and change under `different`, unflagged.
+    Parameters
+    ----------
+    run
+        The run that is asked.
+    protocol, models, conditions
+        Whose answers count, on which backgrounds.
+    head
+        The headline's model.
+    limit
+        How many cells are given at most.
 
     Returns
     -------
     list of int
-        At most `limit` cells, best first, the same for the same run.
+        Those that most models take for the background's class, the headline's model among them if
+        it can be, with images of most conditions; of them those whose answers change, but not under
+        `same`, unflagged, right at first. Cells that are alike in all of that, the same for the
+        same run.
     """
     found = run.query(
         """
-        WITH said AS (
-            SELECT e.cell, e.condition, s.model, s.predicted
-            FROM (SELECT cell, condition, unnest(predictions) AS s FROM {examples}) AS e
-            WHERE s.protocol = $protocol),
-        moved AS (
-            SELECT c.cell,
-                   count(*) FILTER (WHERE c.condition = $different) AS away,
-                   count(*) FILTER (WHERE c.condition = $same) AS unsure
-            FROM said AS c JOIN said AS u USING (cell, model)
-            WHERE u.condition = $unaltered AND c.predicted <> u.predicted GROUP BY c.cell),
-        kept AS (
-            SELECT cell, count(DISTINCT condition) AS conditions, bit_or(flags) AS flags,
-                   any_value(localization) AS localization
-            FROM {examples} GROUP BY cell),
-        known AS (SELECT cell, any_value(neighbour_fraction) AS crowd FROM {cells} GROUP BY cell),
-        right_at_first AS (
-            SELECT s.cell, count(*) AS hits FROM said AS s JOIN kept USING (cell)
-            WHERE s.condition = $unaltered AND s.predicted = kept.localization GROUP BY s.cell)
-        SELECT kept.cell
-        FROM kept LEFT JOIN moved USING (cell) LEFT JOIN known USING (cell)
-        LEFT JOIN right_at_first USING (cell)
-        ORDER BY kept.conditions DESC, (coalesce(away, 0) > 0) DESC, coalesce(unsure, 0),
-                 kept.flags = 0 DESC, coalesce(hits, 0) DESC, crowd DESC NULLS LAST, kept.cell
+        WITH said AS (SELECT * FROM {example_answers}
+                      WHERE protocol = $protocol AND model IN $models),
+        follows AS (SELECT cell, count(DISTINCT model) AS models, max((model = $head)::INT) AS head
+                    FROM said WHERE drawn = 1 AND condition IN $conditions GROUP BY cell),
+        moved AS (SELECT cell, max(changes) FILTER (WHERE condition <> $same) AS away,
+                         sum(changes) FILTER (WHERE condition = $same) AS unsure,
+                         sum(lost) FILTER (WHERE condition <> $same) AS lost
+                  FROM said WHERE condition IN $conditions GROUP BY cell),
+        kept AS (SELECT cell, count(DISTINCT condition) AS conditions, bit_or(flags) AS flags
+                 FROM {examples} GROUP BY cell)
+        SELECT cell
+        FROM kept LEFT JOIN follows USING (cell) LEFT JOIN moved USING (cell)
+        LEFT JOIN {example_cells} AS e USING (cell)
+        QUALIFY rank() OVER (ORDER BY coalesce(follows.models, 0) DESC, coalesce(head, 0) DESC,
+                             conditions DESC, coalesce(away, 0) DESC, coalesce(unsure, 0),
+                             kept.flags = 0 DESC, coalesce(lost, 0) DESC) = 1
+        ORDER BY e.neighbour_fraction DESC NULLS LAST, cell
         LIMIT $limit
         """,
-        ("examples", "cells"),
+        ("examples", "example_answers", "example_cells"),
         {
             "protocol": protocol,
+            "models": list(models),
+            "head": head,
+            "conditions": list(conditions),
             "limit": limit,
-            "unaltered": str(Condition.UNALTERED),
             "same": str(Condition.SAME),
-            "different": str(Condition.DIFFERENT),
         },
     )
     return [int(cell) for cell in found["cell"]]
+
+
+def followers(
+    run: Run, cell: int, protocol: str, models: tuple[str, ...], conditions: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return the models that are right about a cell, and on some background take its class."""
+    found = run.query(
+        """
+        SELECT DISTINCT model FROM {example_answers}
+        WHERE cell = $cell AND protocol = $protocol AND model IN $models
+          AND condition IN $conditions AND drawn = 1
+        ORDER BY model
+        """,
+        ("example_answers",),
+        {
+            "cell": cell,
+            "protocol": protocol,
+            "models": list(models),
+            "conditions": list(conditions),
+        },
+    )
+    return tuple(found["model"])
 
 
 def describe(run: Run, of: tuple[int, ...]) -> pd.DataFrame:

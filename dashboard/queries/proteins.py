@@ -5,13 +5,14 @@ import pandas as pd
 from compute.schema import Condition
 from compute.statistics.config import ALPHA
 from dashboard.queries.filters import ShiftFilter, contains
+from dashboard.queries.headline import counted
 from dashboard.queries.open_runs import Run
 
 ORDERS = {
     "largest shift": "tv DESC",
     "smallest shift": "tv ASC",
     "smallest q": "q_value ASC, tv DESC",
-    "most cells flipped": "flipped_fraction DESC, tv DESC",
+    "most answers changed": "flipped_fraction DESC, tv DESC",
     "gene": "protein ASC",
 }
 """Orders of the protein table; nothing else reaches ORDER BY."""
@@ -129,9 +130,10 @@ def shares(
     Returns
     -------
     pandas.DataFrame
-        ``model, condition, shifted, n, share``.
+        ``model, condition, shifted, n, share, mild, mild_value, counted``, the last three as
+        `headline.counted` gives them.
     """
-    return run.query(
+    found = run.query(
         """
         SELECT model, condition,
                count(*) FILTER (WHERE tv >= $threshold AND q_value <= $q_value) AS shifted,
@@ -147,6 +149,7 @@ def shares(
             "q_value": q_value,
         },
     )
+    return counted(found, "share")
 
 
 def names(run: Run) -> pd.DataFrame:
@@ -196,9 +199,10 @@ def mixed(run: Run, protocol: str, models: tuple[str, ...]) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``model, condition, population, estimate, ci_low, ci_high, shifted, kl_25, kl_50, kl_75,
-        n_cells, n_proteins``; `estimate` is missing where there are no q-values.
+        n_cells, n_proteins, mild, mild_value, counted``; `estimate` is missing where there are no
+        q-values, the last three are those of `headline.counted`.
     """
-    return run.query(
+    found = run.query(
         """
         SELECT model, condition, population, estimate, ci_low, ci_high, shifted,
                kl_25, kl_50, kl_75, n_cells, n_proteins
@@ -208,6 +212,7 @@ def mixed(run: Run, protocol: str, models: tuple[str, ...]) -> pd.DataFrame:
         ("mixed_shifts",),
         {"protocol": protocol, "models": list(models)},
     )
+    return counted(found, "estimate", "ci_low", ("model", "population"))
 
 
 def protein_shifts(run: Run, protein: str, protocol: str) -> pd.DataFrame:

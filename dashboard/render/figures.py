@@ -162,7 +162,7 @@ def texts(chart: Chart) -> list[str]:
     """Return everything that is written on a chart."""
     found = [chart.title, chart.caption]
     for panel in chart.panels:
-        found += [panel.title, panel.x.title, panel.y.title]
+        found += [panel.title, panel.x.heading, panel.y.heading]
         found += [*panel.x.categories, *panel.y.categories]
         for layer in panel.layers:
             if isinstance(layer, Points):

@@ -125,6 +125,7 @@ def draw_panel(axes: Axes, panel: Panel, legend: bool, look: Look, room: float) 
     room
         Width of the axes in points, roughly: decides which labels are broken or turned.
     """
+    panel = panel.in_points()
     axes.patch.set_alpha(0)
     if panel.y.categories:
         room -= max(map(len, panel.y.labels)) * LETTER * look.text
@@ -271,7 +272,7 @@ def _bars(axes: Axes, layer: Bars, look: Look) -> None:
 
 
 def _heat(axes: Axes, layer: Heat, look: Look, room: float) -> None:
-    """Draw squares with their numbers, in percent; the numbers take the place of a scale.
+    """Draw squares with their numbers, times 100; the numbers take the place of a scale.
 
     Where a square has no room for its number, the ends of the scale are said.
     """
@@ -289,9 +290,9 @@ def _heat(axes: Axes, layer: Heat, look: Look, room: float) -> None:
             if number:
                 text = look.ink(clearest(ink))
                 axes.text(j, i, number, size=look.small, ha="center", va="center", color=text)
-    unit = f"{layer.unit}, percent"
+    unit = layer.unit
     if not numbers:
-        unit = f"{layer.unit}: pale {layer.low:.0%}, strong {layer.high:.0%}"
+        unit = f"{layer.unit}: pale {100 * layer.low:.0f}, strong {100 * layer.high:.0f}"
     axes.annotate(
         unit,
         (1, 0),
@@ -370,7 +371,7 @@ def _rule(axes: Axes, rule: Rule, panel: Panel, look: Look) -> None:
 def _axis(axes: Axes, axis: Axis, which: Literal["x", "y"], look: Look, room: float) -> None:
     target = axes.xaxis if which == "x" else axes.yaxis
     limit = axes.set_xlim if which == "x" else axes.set_ylim
-    target.set_label_text(axis.title, size=look.text, color=look.ink(MUTED))
+    target.set_label_text(axis.heading, size=look.text, color=look.ink(MUTED))
     if axis.categories:
         count = len(axis.categories)
         names, size, turned = list(axis.labels), look.text, 0
@@ -396,7 +397,7 @@ def _axis(axes: Axes, axis: Axis, which: Literal["x", "y"], look: Look, room: fl
         target.set_major_locator(
             MultipleLocator(axis.step) if axis.step else MaxNLocator(most, steps=[1, 2, 5, 10])
         )
-    if axis.percent:
+    if axis.unit == "%":
         low, high = sorted(axes.get_xlim() if which == "x" else axes.get_ylim())
         target.set_major_formatter(PercentFormatter(1, 0 if high - low >= 0.045 else 1))
     if not axis.categories:

@@ -216,15 +216,15 @@ def _name(fact: Any) -> str:
     return f'{escape(fact.protein)}{where} <span class="quiet">cell {int(fact.cell):,}</span>'
 
 
-def telling_cell(run: Run, protocol: str) -> int | None:
+def telling_cell(
+    run: Run, protocol: str, models: tuple[str, ...], head: str, conditions: tuple[str, ...]
+) -> int | None:
     """Choose the cell of the explaining figure.
 
     Parameters
     ----------
-    run
-        Where the crops are.
-    protocol
-        Whose predictions count.
+    run, protocol, models, head, conditions
+        As of `queries.examples.telling_cells`.
 
     Returns
     -------
@@ -232,7 +232,7 @@ def telling_cell(run: Run, protocol: str) -> int | None:
         Of the cells whose answers tell most, the one whose backgrounds match best in brightness,
         so that the figure shows other neighbours and not another exposure; None without images.
     """
-    cells = examples.telling_cells(run, protocol)
+    cells = examples.telling_cells(run, protocol, models, head, conditions)
     found = examples.images(run, tuple(cells), ("unaltered", "same", "different"))
     if found.empty:
         return cells[0] if cells else None

@@ -133,7 +133,7 @@ def _worst(filters: Filters, ask: Ask) -> dict[str, str]:
         table = ask(filters.run, accuracy.overall, filters.accuracy)
     except BystanderError:
         return {}
-    row = wording.worst_drop(table)
+    row = wording.worst(table)
     return {} if row is None else {"model": str(row.model), "condition": str(row.condition)}
 
 

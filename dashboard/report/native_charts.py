@@ -43,6 +43,9 @@ DASHES = {
     "longdash": MSO_LINE.LONG_DASH,
     "longdashdot": MSO_LINE.LONG_DASH_DOT,
 }
+FORMS = {"": "General", "%": "0.0%", "points": "0.0"}
+"""How numbers of each unit are written."""
+
 PALE = 0.35
 """Share of its ink in an open mark."""
 
@@ -79,6 +82,7 @@ def add(shapes: Any, panel: Panel, place: tuple[int, int, int, int], size: float
     object or None
         The shape; None where this panel must be a picture.
     """
+    panel = panel.in_points()
     points = [layer for layer in panel.layers if isinstance(layer, Points)]
     bars = [layer for layer in panel.layers if isinstance(layer, Bars)]
     rules = [layer for layer in panel.layers if isinstance(layer, Rule)]
@@ -103,7 +107,7 @@ def _lines(
     size: float,
 ) -> Any:
     count = len(panel.x.categories)
-    data = CategoryChartData(number_format="0.0%" if panel.y.percent else "General")
+    data = CategoryChartData(number_format=FORMS[panel.y.unit])
     data.categories = panel.x.categories
     slots = []
     for layer in layers:
@@ -206,7 +210,7 @@ def _bars(
     stacked = any(layer.base for layer in layers)
     if not axis.categories and any(layer.at != layers[0].at for layer in layers):
         return None
-    data = CategoryChartData(number_format="0.0%" if values.percent else "General")
+    data = CategoryChartData(number_format=FORMS[values.unit])
     data.categories = names
 
     def slot(layer: Bars, i: int) -> int:
@@ -222,7 +226,7 @@ def _bars(
         merged = [
             next((v for v in column if v is not None), None) for column in zip(*rows, strict=True)
         ]
-        data.add_series(values.title or " ", merged)
+        data.add_series(values.heading or " ", merged)
     else:
         for layer, row in zip(layers, rows, strict=True):
             data.add_series(layer.name or " ", row)
@@ -347,7 +351,7 @@ def _axes(
         axis.tick_label_position = XL_TICK_LABEL_POSITION.LOW
         axis.has_title = bool(given.title)
         if given.title:
-            axis.axis_title.text_frame.text = given.title
+            axis.axis_title.text_frame.text = given.heading
             font = axis.axis_title.text_frame.paragraphs[0].runs[0].font
             font.size, font.bold, font.color.rgb = Pt(size), False, _rgb(MUTED)
         axis.reverse_order = given.reversed_
@@ -356,8 +360,8 @@ def _axes(
             unit = _unit(span[1] - span[0], 4 if narrow else 6)
             axis.major_unit = unit
             axis.minimum_scale = math.floor(span[0] / unit + 1e-6) * unit
-            axis.maximum_scale = min(span[1], 1.0) if given.percent else span[1]
-        if given.percent:
+            axis.maximum_scale = min(span[1], 1.0) if given.unit == "%" else span[1]
+        if given.unit == "%":
             form = "0%" if not span or span[1] - span[0] >= 0.045 else "0.0%"
             axis.tick_labels.number_format, axis.tick_labels.number_format_is_linked = form, False
     listed = chart.category_axis._element

@@ -24,6 +24,7 @@ from compute.schema import (
 )
 from compute.statistics.config import ALPHA
 from dashboard import cache, theme, wording
+from dashboard.figures import crops
 from dashboard.figures.tables import named
 from dashboard.queries import accuracy, mosaic, provenance
 from dashboard.queries.filters import AGGREGATIONS
@@ -228,7 +229,7 @@ def _pictures(shared: Shared) -> None:
     """Show one cell of the run under every condition, with the definitions."""
     if shared.published or not shared.run.has("examples"):
         return
-    cell = cache.ask(shared.run, strips.telling_cell, shared.protocol)
+    cell = crops.chosen_cell(show.asked(crops.SWAP, shared))
     if cell is None:
         return
     shown = [name for name in theme.in_order(shared.run.conditions) if name != "conflicting"]

@@ -108,7 +108,11 @@ def _swap(shared: Shared) -> None:
     st.html(cache.strip(shared.run, request, layout="gallery"))
     kept_figures.button(crops.SWAP.key(filters, cell=cell))
     meant = "; ".join(wording.definition(name) for name in conditions)
-    show.caption(f"{crops.caption(shared, 'One cell of this run')}. {meant}.", shared)
+    show.caption(
+        f"{crops.caption(shared, 'One cell of this run')}; chosen because "
+        f"{crops.reason(asked, cell)}. {meant}.",
+        shared,
+    )
 
 
 def _next(shared: Shared) -> None:

@@ -218,7 +218,9 @@ def _shift_columns() -> dict[str, object]:
         "q_value": show.number("q", "%.4f", "Benjamini–Hochberg within model and condition"),
         "top_before": show.text("Mostly, unaltered"),
         "top_after": show.text("Mostly, after"),
-        "flipped_fraction": show.percent("Cells flipped"),
+        "flipped_fraction": show.percent(
+            "Answers changed", "Share of trials with another answer, the mean over cells"
+        ),
         "n_cells": show.number("Cells", "%d"),
     }
 

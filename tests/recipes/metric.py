@@ -45,7 +45,7 @@ CHART = '''def half_widths(table: pd.DataFrame) -> Chart:
     )
     panel = Panel(
         Axis("", tuple(f"{model_title(r.model)}, {condition_title(r.condition)}" for r in rows)),
-        Axis("Half the interval's width, points of accuracy", percent=True),
+        Axis("Half the interval's width, points of accuracy", unit="points"),
         dots,
         height=360,
     )

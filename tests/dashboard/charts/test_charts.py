@@ -18,14 +18,15 @@ from dashboard.charts import protein_lists as lists
 from dashboard.charts import proteins as shifts
 from dashboard.charts import sensitivity as settings
 from dashboard.charts import training_seeds as seeds
-from dashboard.charts.description import Axis, Chart, Panel, Points, pick, picked
+from dashboard.charts.description import Axis, Bars, Chart, Panel, Points, Rule, pick, picked
 from dashboard.queries import accuracy, answers, proteins
 from dashboard.queries.depth import by_depth
 from dashboard.queries.filters import AccuracyFilter, ShiftFilter
+from dashboard.queries.headline import counted
 from dashboard.queries.open_runs import MissingTableError, Run
 from dashboard.render import figures
-from dashboard.theme import CONDITION_INKS, Ink
-from tests.dashboard.opening import SMALL, opened
+from dashboard.theme import CONDITION_INKS, Ink, model_title
+from tests.dashboard.opening import DEMO, SMALL, opened
 
 MODELS = ("pifia", "paired_cell", "deeploc")
 
@@ -133,6 +134,17 @@ def test_accuracy_marks_are_the_table(run):
     assert "Gupta" in chart.caption
 
 
+def test_lines_join_only_what_has_an_order(charts):
+    drawn = {
+        chart.name
+        for chart in charts
+        for panel in chart.panels
+        for layer in panel.layers
+        if isinstance(layer, Points) and layer.line
+    }
+    assert drawn == {"depth", "shift_curve", "reliability", "protein_moves"}
+
+
 def test_a_condition_has_its_colour_in_every_chart(charts):
     by_name = {chart.name: chart for chart in charts}
     ink = CONDITION_INKS["different"]  # type: ignore[index]
@@ -168,7 +180,7 @@ def test_names_from_data_are_not_markup():
 
 
 def overall(drop: float, low: float, high: float) -> pd.DataFrame:
-    return pd.DataFrame(
+    table = pd.DataFrame(
         [
             ["pifia", "unaltered", 0.9, None, None, None, 100, 20],
             ["pifia", "different", 0.9 - drop, drop, low, high, 100, 20],
@@ -179,6 +191,7 @@ def overall(drop: float, low: float, high: float) -> pd.DataFrame:
             *("n_cells", "n_proteins"),
         ],
     )
+    return counted(table, "drop_estimate", "drop_low")
 
 
 def test_the_finding_names_model_condition_points_interval_and_n():
@@ -198,7 +211,7 @@ def test_the_finding_names_model_condition_points_interval_and_n():
 def test_a_conflicting_background_is_said_apart():
     table = overall(0.158, 0.131, 0.184)
     table.loc[2, "condition"] = "conflicting"
-    assert "different" in wording.worst_drop(table).condition
+    assert "different" in wording.worst(table).condition
     assert "40.0 points" in wording.conflict_finding(table)
     assert wording.conflict_finding(table.iloc[:2]) == ""
 
@@ -425,3 +438,78 @@ def test_findings_over_seeds_show_every_seed_and_name_where_they_differ_most(run
     assert seeds.title(table[:0]) == seeds.QUESTION
     alike = table.assign(estimates=[[0.03, 0.03]] * len(table))
     assert seeds.title(alike).endswith("is 3.0 points for every seed")
+
+
+def test_differences_are_in_points_and_shares_in_percent_on_every_axis(charts):
+    drawn = [panel for chart in charts for panel in chart.panels]
+    said = {axis.heading: axis.unit for panel in drawn for axis in (panel.x, panel.y) if axis.unit}
+    for heading, unit in said.items():
+        different = any(word in heading.lower() for word in ("drop", "gap", "points", "error"))
+        assert unit == ("points" if different else "%"), heading
+        assert ("points" in heading.lower()) == (unit == "points")
+    assert {"Accuracy", "Drop in accuracy, points", "Expected calibration error, points"} <= {*said}
+
+
+def test_a_panel_in_points_draws_a_hundredfold_along_that_axis_alone():
+    marks = Points(
+        "m", (0.1, None), (0.0, 1.0), Ink("#000000", "#ffffff"), (0.05, None), (0.2, None),
+        along_x=True,
+    )  # fmt: skip
+    bars = Bars(
+        "b", (1.0,), (0.3,), Ink("#000000", "#ffffff"), horizontal=True, low=(0.2,), high=(0.4,)
+    )
+    axis = Axis("Drop", range=(-0.1, 0.5), unit="points")
+    across = Panel(axis, Axis("", ("a", "b")), (marks, bars, Rule("x", 0.2), Rule("y", 1.0)))
+    one, other, rule, still = across.in_points().layers
+    assert (one.x, one.y, one.low) == ((pytest.approx(10.0), None), (0.0, 1.0), (5.0, None))
+    assert (other.lengths, other.at, other.low) == ((30.0,), (1.0,), (20.0,))
+    assert (rule.at, still.at) == (20.0, 1.0)
+    spec = json.loads(plotly.figure(across, False).to_json())
+    assert spec["layout"]["xaxis"]["range"] == [-10.0, 50.0]
+    assert spec["layout"]["xaxis"]["title"]["text"] == "Drop, points"
+    assert "tickformat" not in spec["layout"]["xaxis"]
+    upright = Panel(Axis("", ("a",)), replace(axis, title="Gap"), (replace(marks, along_x=False),))
+    (mark,) = upright.in_points().layers
+    assert (mark.x, mark.y, mark.high) == ((0.1, None), (0.0, 100.0), (20.0, None))
+    shares = Panel(Axis("", unit="%"), Axis(), (marks,))
+    assert shares.in_points() == shares
+
+
+def test_one_definition_of_a_shift_and_of_changed_answers_in_the_demo():
+    demo = opened(DEMO)
+    gene = proteins.names(demo)["protein"].iloc[0]
+    stored = proteins.protein_shifts(demo, gene, "frozen")
+    stored = stored[stored["condition"] == "different"]
+    title = shifts.before_and_after(
+        proteins.distributions(demo, gene, "frozen"), gene, "different"
+    ).title
+    assert title.endswith(f"by a total variation of {stored['tv'].max():.2f}")
+    said = shifts.moves(proteins.moves(demo, gene, "frozen", "different"), gene, "different").title
+    for row in wording.records(stored):
+        assert f"{row.flipped_fraction:.0%} for {model_title(row.model, short=True)}" in said
+
+
+def test_a_title_claims_nothing_of_very_few_cells(run):
+    gene = proteins.names(run)["protein"].iloc[0]
+    moved = proteins.moves(run, gene, "frozen", "different")
+    one = moved[moved["cell"] == moved["cell"].iloc[0]]
+    assert shifts.moves(one, gene, "different").title == f"Single cells of {gene}: 1 cell"
+    own = proteins.distributions(run, gene, "frozen").assign(n_cells=1)
+    few = shifts.before_and_after(own, gene, "different").title
+    assert few == f"Where the models put {gene}: 1 cell"
+    taken = pd.DataFrame(
+        [["deeploc", "ER", 1, 1, 1.0, 0.0, 1], ["deeploc", "Golgi", 10, 2, 0.2, 0.0, 4]],
+        columns=["model", "background", "trials", "taken", "share", "before", "n_cells"],
+    )
+    assert "DeepLoc takes G for its background's class in 3 of 11 trials; unaltered" in (
+        lists.neighbours(taken, "G", "different").title
+    )
+    assert lists.neighbours(taken[:1], "G", "different").title == "Backgrounds of G: 1 trial"
+    grid = answers.backgrounds(run, "frozen", "deeploc", "different").assign(n_cells=1)
+    assert changes.backgrounds(grid, "deeploc", "different").title.startswith("Fewer than 5 cells")
+    pairs = accuracy.background_grid(run, "frozen", "deeploc", "different").assign(n=1)
+    assert accuracies.background_grid(pairs, "deeploc", "different").title.startswith("Fewer than")
+    classes = accuracy.by_class(
+        run, AccuracyFilter("frozen", "pair", models=("deeploc",)), "different"
+    ).assign(n_cells=1)
+    assert "most for" not in accuracies.by_class(classes, "different", "").title

@@ -7,6 +7,7 @@ from compute.paper.table_1 import MIXED_PROTEINS
 from compute.statistics.bootstrap import wilson
 from dashboard.charts import mixed_proteins
 from dashboard.queries import proteins
+from dashboard.queries.headline import counted
 
 
 def rows(*shares, condition="masked", population="mixed"):
@@ -22,7 +23,7 @@ def rows(*shares, condition="masked", population="mixed"):
                 "n_cells": 400, "n_proteins": 40,
             }
         )  # fmt: skip
-    return pd.DataFrame(found)
+    return counted(pd.DataFrame(found), "estimate", "ci_low", ("model", "population"))
 
 
 def test_the_sentence_has_share_interval_and_population_of_every_model():

@@ -18,8 +18,11 @@ from dashboard.figures.figure import SHARED, Figure
 from dashboard.figures.keys import FigureKey
 from dashboard.figures.request import Filters, Request
 from dashboard.queries import accuracy as queries
+from dashboard.queries import examples
 from dashboard.queries.comparable_runs import directly
 from dashboard.queries.open_runs import Run
+from dashboard.theme import model_title
+from dashboard.verdicts import Verdict
 from tests.dashboard.opening import opened
 
 names = st.text(max_size=20)
@@ -163,6 +166,39 @@ def test_the_explaining_figure_keeps_the_order_of_every_chart(demo):
     titles = [picture.title for picture in slide.pictures]
     assert titles == ["Unaltered", "Same class", "Different class", "Masked"]
     assert set(crops.BACKGROUNDS) <= set(demo.conditions)
+
+
+@pytest.mark.parametrize("protocol", ["refit", "frozen"])
+def test_the_explaining_cell_is_right_first_and_then_follows_its_background(demo, protocol):
+    asked = crops.SWAP.asked(Filters.usual(demo, protocol), directly)
+    slide = crops.SWAP.slide(asked)
+    by_title = {picture.title: picture for picture in slide.pictures}
+    followers = examples.followers(
+        demo, crops.chosen_cell(asked), protocol, asked.models, crops.shown(asked)
+    )
+    said = {
+        title: {one.model: one.verdict for one in by_title[title].said}
+        for title in ("Unaltered", "Different class")
+    }
+    assert "deeploc" in followers, "the headline's model"
+    for model in followers:
+        assert said["Unaltered"][model_title(model)] == Verdict.RIGHT
+        assert said["Different class"][model_title(model)] == Verdict.FOLLOWS
+    answers = demo.query(
+        """SELECT count(DISTINCT model) AS n FROM {example_answers} WHERE drawn = 1
+           AND condition = 'different' AND protocol = $protocol GROUP BY cell""",
+        ("example_answers",),
+        {"protocol": protocol},
+    )
+    assert len(followers) == answers["n"].max()
+    assert "right about it on its own background and, on another class's" in slide.caption
+
+
+def test_a_cell_that_only_breaks_is_said_to_be_no_follower(demo):
+    filters = replace(Filters.usual(demo), conditions=("unaltered", "masked"))
+    slide = crops.SWAP.slide(crops.SWAP.asked(filters, directly))
+    assert "of no stored cell is the answer right at first and then" in slide.caption
+    assert any(one.changed for picture in slide.pictures for one in picture.said)
 
 
 def test_two_models_are_named_with_their_runs_where_several_runs_are_compared(run, demo):

@@ -194,10 +194,10 @@ def test_turned_bars_keep_their_names_and_intervals(show, demo):
     stored = accuracy.gaps(demo, chosen)
     drawn = dict(zip(chart.plots[0].categories, chart.plots[0].series[0].values, strict=True))
     assert drawn == pytest.approx(
-        {theme.model_title(row.model): row.estimate for row in stored.itertuples()}
+        {theme.model_title(row.model): 100 * row.estimate for row in stored.itertuples()}
     )
     minus = chart.plots[0].series[0]._element.findall(".//{*}errBars/{*}minus//{*}v")
-    down = [row.estimate - row.ci_low for row in stored.itertuples()]
+    down = [100 * (row.estimate - row.ci_low) for row in stored.itertuples()]
     assert [float(one.text) for one in minus] == pytest.approx(down[::-1])
 
 
@@ -311,12 +311,12 @@ def test_numbers_in_squares_stand_out(share):
 
 def test_a_heat_map_writes_its_numbers_only_where_they_fit():
     row = tuple(i / 40 for i in range(40))
-    heat = Heat((row,), 0, 1, BLUES, "Share")
+    heat = Heat((row,), 0, 1, BLUES, "Share, percent")
     names = tuple(f"class {i}" for i in range(40))
     chart = Chart("h", "t", "c", (Panel(Axis("", names), Axis("", ("a",)), (heat,)),))
     narrow = figures.panels(chart, "svg", 4, 3, figures.slide_look(chart)).decode()
     wide = figures.panels(chart, "svg", 40, 3, figures.slide_look(chart)).decode()
-    assert "pale 0%, strong 100%" in narrow
+    assert "Share, percent: pale 0, strong 100" in narrow
     assert "Share, percent" in wide
     assert ">50<" in wide
     assert ">50<" not in narrow
