@@ -171,16 +171,17 @@ def _write_anndata(
     }
     texts = [field.name for field in table.schema if field.type == pa.string()]
     obs = table.drop_columns([*vectors, *texts]).to_pandas()
-    for (
-        name
-    ) in texts:  # AnnData writes neither Arrow strings, which pandas makes of texts, nor None
+    # AnnData writes no Arrow strings, which pandas makes of texts.
+    for name in texts:
         values = table[name].to_pylist()
         known = pd.Index(sorted(set(values) - {None}), dtype=object)
         obs[name] = pd.Categorical(values, known)
     obs.index = pd.Index([str(cell) for cell in obs.pop("cell")], dtype=object, name="cell")
+    units = [f"{model}_{k}" for k in range(vectors["embedding"].shape[1])]
     made = anndata.AnnData(
         X=vectors["embedding"],
         obs=obs,
+        var=pd.DataFrame(index=pd.Index(units, dtype=object)),
         obsm={"probabilities": vectors["probabilities"]},
         uns={
             "classes": list(crops.judge.cells.names),
