@@ -4,10 +4,10 @@ import pandas as pd
 import pytest
 
 from compute.models.card_files import builtin_cards, load_card
-from compute.runs.demo import EVALUATION
+from compute.runs.demo import BASELINES, EVALUATION
 from compute.runs.describe import check_path
 from compute.schema import FITTED, Protocol
-from compute.shipped import DEMO_RUN, WEIGHTS
+from compute.shipped import COMPARED_RUN, DEMO_RUN, WEIGHTS
 from compute.simulation.config import SimulationConfig
 from compute.simulation.proteome import draw_proteome
 from compute.storage.run_directory import RunDirectory
@@ -54,12 +54,43 @@ def test_networks_were_trained_on_proteins_that_the_demo_does_not_have():
 
 
 def test_the_shipped_run_is_whole_small_and_says_simulated():
-    assert folder_size(DEMO_RUN) < 15e6
+    assert folder_size(DEMO_RUN) + folder_size(COMPARED_RUN) < 15e6
     run = RunDirectory(DEMO_RUN)
     assert run.complete
     assert run.meta["simulated"]
     assert [model["name"] for model in run.meta["models"]] == sorted(NETWORKS)
     assert list(check_path(DEMO_RUN))[-1] == "Tables, counts and references agree."
+
+
+def test_the_run_beside_it_is_of_the_same_trials_and_has_the_same_numbers():
+    """And shows what each network is with its map pooled over the middle, and baselines."""
+    run = RunDirectory(COMPARED_RUN)
+    assert run.complete
+    assert run.meta["simulated"]
+    assert list(check_path(COMPARED_RUN))[-1] == "Tables, counts and references agree."
+    names = {model["name"] for model in run.meta["models"]}
+    assert names == {
+        *NETWORKS, *(f"{name}.middle" for name in NETWORKS), *(b.replace(":", "-") for b in BASELINES)
+    }  # fmt: skip
+    marked = {model["name"] for model in run.meta["models"] if "baseline" in model}
+    assert marked == {name.replace(":", "-") for name in BASELINES}
+    conditions = run.meta["conditions"]
+    columns = ["cell", "condition", "donor", "repeat"]
+    one, two = (
+        pd.concat(pd.read_parquet(file) for file in folder.glob("trials/*.parquet"))
+        for folder in (DEMO_RUN, COMPARED_RUN)
+    )
+    one = one[one["condition"].isin(conditions)]
+    asked = (frame[columns].sort_values(columns, ignore_index=True) for frame in (one, two))
+    pd.testing.assert_frame_equal(*asked)
+    keys = ["model", "protocol", "probe", "aggregation", "condition", "scope", "localization"]
+    known, beside = (
+        pd.read_parquet(folder / "accuracy.parquet").set_index(keys)["estimate"]
+        for folder in (DEMO_RUN, COMPARED_RUN)
+    )
+    shared = known.index.intersection(beside.index)
+    assert len(shared) > 500
+    assert (known[shared] - beside[shared]).abs().max() < 1e-6
 
 
 def test_nothing_is_shipped_that_only_a_writer_needs():

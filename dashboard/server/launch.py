@@ -120,7 +120,8 @@ def launch(
         )
     if missing:
         raise UsageError(
-            f"No demo run lies at {DEMO_RUN}.", "Give a run directory, or make one: bystander demo."
+            f"No demo run lies at {' nor '.join(missing)}.",
+            "Give a run directory, or make one: bystander demo.",
         )
     parts = _public(public)
     chosen = _port(address, port)
