@@ -69,11 +69,9 @@ def test_the_run_beside_it_is_of_the_same_trials_and_has_the_same_numbers():
     assert run.meta["simulated"]
     assert list(check_path(COMPARED_RUN))[-1] == "Tables, counts and references agree."
     names = {model["name"] for model in run.meta["models"]}
-    assert names == {
-        *NETWORKS, *(f"{name}.middle" for name in NETWORKS), *(b.replace(":", "-") for b in BASELINES)
-    }  # fmt: skip
-    marked = {model["name"] for model in run.meta["models"] if "baseline" in model}
-    assert marked == {name.replace(":", "-") for name in BASELINES}
+    baselines = {name.replace(":", "-") for name in BASELINES}
+    assert names == {*NETWORKS, *(f"{name}.middle" for name in NETWORKS), *baselines}
+    assert {model["name"] for model in run.meta["models"] if "baseline" in model} == baselines
     conditions = run.meta["conditions"]
     columns = ["cell", "condition", "donor", "repeat"]
     one, two = (
