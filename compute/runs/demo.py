@@ -122,7 +122,7 @@ def demo(
     if compared:
         run_store(
             store, place / "compared", list(compared_models()), COMPARED,
-            name="demo, compared", progress=progress,
+            name="compared", progress=progress,
         )  # fmt: skip
     return run
 

@@ -26,6 +26,9 @@ SETTINGS = {
 }
 """Settings whose difference is said, since it may explain a difference of numbers."""
 
+_TRIALS = ("plan.grid_cells", "plan.backgrounds", "plan.split", "embed.mask_shift")
+"""Further settings that decide which trials there are."""
+
 PUBLISHED = "published"
 """`kind` of a run that holds a publication's numbers."""
 
@@ -127,10 +130,12 @@ def comparison(ask: Ask, runs: Sequence[Run]) -> Comparison:
             left_out.append(f"{run.title}: no accuracy was computed, for it has no labelled cells.")
     alone = len(by_key) == 1
     several = list(tested.values())
-    entries = tuple(
-        Entry(by_key[key], model, alone)
-        for key, found in tested.items()
-        for model in theme.models_in_order(found.models)
+    entries, twice = _once(
+        [
+            Entry(by_key[key], model, alone)
+            for key, found in tested.items()
+            for model in theme.models_in_order(found.models)
+        ]
     )
     conditions = tuple(theme.in_order(_in_all([t.conditions for t in several])))
     order = several[0].localizations if several else ()
@@ -143,8 +148,13 @@ def comparison(ask: Ask, runs: Sequence[Run]) -> Comparison:
         if len(localizations) < 2:
             choices = set()
     notes = _differences([by_key[key] for key in tested], several, shared, fewer)
+    if twice:
+        names = [theme.model_title(name, short=True) for name in twice]
+        notes.append(
+            f"Asked in the same way in several of these runs, and shown once: {listed(names)}."
+        )
     return Comparison(
-        entries,
+        tuple(entries),
         conditions,
         localizations,
         fewer,
@@ -152,6 +162,29 @@ def comparison(ask: Ask, runs: Sequence[Run]) -> Comparison:
         tuple(notes),
         tuple(left_out),
     )
+
+
+def _once(entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
+    """Leave out models that another run asked in the same way; that with most models keeps them.
+
+    Returns
+    -------
+    entries
+        In their order.
+    twice
+        Names of the models that several runs asked.
+    """
+    asked: dict[tuple[str, ...], list[Entry]] = {}
+    for number, entry in enumerate(entries):
+        run = entry.run
+        [model] = [one for one in run.meta["models"] if one["name"] == entry.model]
+        store = run.meta.get("store", {}).get("fingerprint")
+        known = store and model.get("hash")
+        way = (str(store), model["hash"], *(_setting(run, s) for s in (*SETTINGS, *_TRIALS)))
+        asked.setdefault(way if known else (str(number),), []).append(entry)
+    kept = [max(some, key=lambda entry: len(entry.run.models)) for some in asked.values()]
+    twice = [some[0].model for some in asked.values() if len(some) > 1]
+    return [entry for entry in entries if any(entry is one for one in kept)], twice
 
 
 def answering(found: Comparison, protocol: str) -> Comparison:

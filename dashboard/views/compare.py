@@ -164,8 +164,8 @@ def _board(
         "apart.",
     )
     choice = (filters.protocol, filters.probe, filters.accuracy.aggregation)
-    for sentence in beside_baselines(cache.ask, found, choice, condition):
-        show.caption(sentence, shared)
+    if beside := beside_baselines(cache.ask, found, choice, condition):
+        show.caption("\n".join(f"- {sentence}" for sentence in beside), shared)
     without = [
         e.title for e in found.entries if e not in answering(found, filters.protocol).entries
     ]

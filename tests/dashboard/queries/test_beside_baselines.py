@@ -101,3 +101,19 @@ def test_the_shipped_networks_stand_beside_baselines():
     titles = {entry.model: entry.title for entry in found.entries}
     check_sentences(COMPARED_RUN, said, words, titles)
     assert len(said) == 6
+
+
+def test_a_model_that_two_runs_asked_alike_is_shown_once(made):
+    one, two = (
+        made(replace(FEW, models=MODELS[:2], baselines=(), name="one")),
+        made(replace(FEW, name="two")),
+    )
+    library = open_library([one, two], connect([path.resolve() for path in (one, two)]))
+    found = comparison(directly, library.runs)
+    assert [(e.model, e.run.title) for e in found.entries].count(("deeploc", "two")) == 1
+    assert {e.run.title for e in found.entries} == {"two"}, "the run with more models keeps them"
+    assert "Asked alike in several of these runs, and shown once: PIFiA and DeepLoc." in found.notes
+    other = made(replace(FEW, models=MODELS[:2], baselines=(), name="other", repeats=3))
+    library = open_library([other, two], connect([path.resolve() for path in (other, two)]))
+    found = comparison(directly, library.runs)
+    assert len(found.entries) == 6, "on other trials they are asked otherwise"
