@@ -53,6 +53,7 @@ from compute.importers.run_import import (
 from compute.importers.text_table import printable
 from compute.importers.tiff import CropRejected, check_crop
 from compute.schema import CellFlag
+from compute.storage.regular_files import refuse_special
 from compute.store.part import StoreFormat
 
 CHANNELS = ("GFP", "RFP")
@@ -254,6 +255,7 @@ def _paths(source: Path) -> list[Path]:
 
 def _open(path: Path) -> _File:
     """Check a file's data sets, without reading pixels."""
+    refuse_special(path)
     try:
         with h5py.File(path, "r") as file:
             numbers = sorted(

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from compute.errors import InputError, UsageError, unknown_value
 from compute.importers.hdf5 import BROKEN, refuse_links
+from compute.storage.regular_files import refuse_special
 
 Array = NDArray[Any]
 
@@ -190,6 +191,7 @@ def _escaped(name: str) -> str:
 
 def _require_table(path: Path) -> None:
     """Refuse a file that does not end as a TensorFlow table does."""
+    refuse_special(path)
     try:
         with path.open("rb") as handle:
             start = handle.read(len(HDF5_START))
@@ -272,6 +274,7 @@ def _read_keras(path: Path) -> Checkpoint:
         raise InputError(
             f"{path} belongs to a TensorFlow checkpoint.", "Give Keras weights: an .h5 file."
         )
+    refuse_special(path)
     try:
         with path.open("rb") as handle:
             start = handle.read(len(HDF5_START))
