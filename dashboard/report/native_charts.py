@@ -5,7 +5,6 @@ Matrices, marks beside a list of names and broken lines have no counterpart: the
 """
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -27,6 +26,7 @@ from pptx.util import Pt
 from compute.storage.spreadsheet import inert
 from dashboard.charts.description import Axis, Bars, Panel, Points, Rule
 from dashboard.render.panels import along
+from dashboard.report.plain_text import clean
 from dashboard.theme import GRID, MUTED, PAGE, TEXT, Ink
 
 MARKERS = {
@@ -50,9 +50,6 @@ PALE = 0.35
 
 CROWDED = 1.35
 """Height that a name in a list needs, over its size; with less some programs leave names out."""
-
-_NOT_XML = re.compile("[\x00-\x09\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
-"""Control characters but the end of a line, and what is no letter (XML 1.0, section 2.2)."""
 
 LABELS = {
     "top left": XL_LABEL_POSITION.LEFT,
@@ -272,11 +269,6 @@ def _bars(
     _axes(chart, across, values, size, _reach(layers))
     _legend(chart, [] if singles else [layer.name for layer in layers], 0, size)
     return shape
-
-
-def clean(text: str) -> str:
-    """Leave out what XML cannot hold: control characters, halves of letters."""
-    return _NOT_XML.sub("", text)
 
 
 def _name(text: str) -> str:

@@ -137,6 +137,14 @@ def test_names_are_never_more_than_names(made):
     assert pdf.render(found).startswith(b"%PDF")
 
 
+@pytest.mark.parametrize("name", ["a\0b\x1b[31m\x07\ufffe\u202e", "x" * 20_000, "\ud800"])
+@pytest.mark.parametrize("kind", files.FORMATS)
+def test_odd_and_long_names_make_a_report(small_deck, name, kind):
+    slide = replace(small_deck.slides[0], title=name)
+    odd = replace(small_deck, title=name, source=name, slides=(slide,), left_out=(name,))
+    assert len(files.render(odd, kind)) > 1000
+
+
 def test_the_same_deck_is_the_same_bytes(small_deck):
     for kind in files.FORMATS:
         assert files.render(small_deck, kind) == files.render(small_deck, kind)
