@@ -91,13 +91,14 @@ def _print_differences(
 ) -> None:
     """Print models two by two: as CSV all of it, as lines unaltered accuracy, drop and gap."""
     from compute.errors import unknown_value
+    from compute.storage import spreadsheet
     from dashboard.figures.compare import short_differences
     from dashboard.queries.differences import differences
 
     found = differences(runs, protocol=protocol, probe=probe)
     if as_csv:
         filled = found.table.assign(protocol=found.protocol, probe=found.probe)
-        filled.to_csv(sys.stdout, index=False, lineterminator="\n")
+        sys.stdout.write(spreadsheet.as_csv(filled))
         return
     altered = list(dict.fromkeys(found.table.query("quantity == 'drop'")["condition"]))
     if condition not in altered:
@@ -110,11 +111,13 @@ def _print_differences(
 
 
 def _print_csv(ranking: "Ranking") -> None:
+    from compute.storage import spreadsheet
+
     protocol, probe, aggregation = ranking.choice
     filled = ranking.table.assign(
         condition=ranking.condition, protocol=protocol, probe=probe, aggregation=aggregation
     ).drop(columns="entry")
-    filled.to_csv(sys.stdout, index=False, lineterminator="\n")
+    sys.stdout.write(spreadsheet.as_csv(filled))
 
 
 def _print_table(ranking: "Ranking") -> None:

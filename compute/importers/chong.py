@@ -39,7 +39,7 @@ from compute.errors import InputError, UsageError
 from compute.importers.chunks import Chunk, ImportSpec
 from compute.importers.class_names import ClassNames, Meaning, class_set
 from compute.importers.config import PARTS
-from compute.importers.hdf5 import own_dataset
+from compute.importers.hdf5 import BROKEN, own_dataset
 from compute.importers.localization_table import names_identity, read_class_names
 from compute.importers.part_builder import Crop, PartBuilder
 from compute.importers.run_import import (
@@ -53,6 +53,7 @@ from compute.importers.run_import import (
 from compute.importers.text_table import printable
 from compute.importers.tiff import CropRejected, check_crop
 from compute.schema import CellFlag
+from compute.storage.regular_files import refuse_special
 from compute.store.part import StoreFormat
 
 CHANNELS = ("GFP", "RFP")
@@ -254,6 +255,7 @@ def _paths(source: Path) -> list[Path]:
 
 def _open(path: Path) -> _File:
     """Check a file's data sets, without reading pixels."""
+    refuse_special(path)
     try:
         with h5py.File(path, "r") as file:
             numbers = sorted(
@@ -268,7 +270,7 @@ def _open(path: Path) -> _File:
             for number in numbers:
                 rows, columns = _check(path, file, number)
                 data_sets.append(_DataSet(number, rows, sum(b.rows for b in data_sets), columns))
-    except OSError as error:
+    except BROKEN as error:
         raise InputError(f"{path} cannot be read as HDF5: {error}.", "Fetch it anew.") from error
     split = next((split for word, split in SPLITS.items() if word in path.stem.lower()), None)
     return _File(path, split, tuple(data_sets))
@@ -339,7 +341,7 @@ def _rows(span: _Span) -> Iterator[tuple[str, NDArray[Any], list[str]]]:
                 stop = min(start + ROWS_AT_ONCE, last)
                 try:
                     pixels, chosen = data[start:stop], index[start:stop] > 0.5
-                except OSError as error:
+                except BROKEN as error:
                     place = f"{name}, rows {start} on of data{data_set.number}"
                     raise InputError(f"{place}: {error}.", "Fetch the file anew.") from error
                 for i, (values, hot) in enumerate(zip(pixels, chosen, strict=True)):

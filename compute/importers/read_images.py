@@ -9,6 +9,7 @@ without pickles. Axes that a TIFF names are honoured: planes of a Z stack are no
 import logging
 import os
 import re
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
@@ -21,6 +22,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from compute.importers.plain_tiff import WHOLE, read_plain
+from compute.storage.regular_files import without_waiting
 
 # What tifffile would print about a broken file is counted as a rejection instead.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
@@ -131,7 +133,7 @@ def read_start(path: Path) -> bytes:
         There is no such file, or it cannot be opened.
     """
     try:
-        with open(path, "rb", buffering=0) as handle:
+        with open(path, "rb", buffering=0, opener=without_waiting) as handle:
             # Room for what is there alone: to allocate more takes longer than to read a crop.
             return handle.read(min(os.fstat(handle.fileno()).st_size + 1, WHOLE))
     except FileNotFoundError as error:
@@ -255,7 +257,32 @@ Read = tuple[NDArray[Any], str, bool] | tuple[NDArray[Any], str, bool, bool]
 TIFF whether it has a palette."""
 
 
+def _refuse_cycle(path: Path) -> None:
+    """Refuse a TIFF one of whose pages is followed by an earlier one: its pages have no end."""
+    with path.open("rb") as handle:
+        start = handle.read(16)
+        order = "<" if start[:2] == b"II" else ">"
+        big = start[2:4] in (b"+\0", b"\0+")
+        # How many tags a page has, the bytes of each, and the place of the next page.
+        count, tag, place = ("Q", 20, "Q") if big else ("H", 12, "I")
+        (following,) = struct.unpack_from(f"{order}{place}", start, 8 if big else 4)
+        seen: set[int] = set()
+        while following:
+            if following in seen:
+                raise CropRejected(
+                    "a TIFF whose pages form a cycle",
+                    f"page {len(seen)} is followed by an earlier one",
+                    "It is damaged: copy it anew.",
+                )
+            seen.add(following)
+            handle.seek(following)
+            (tags,) = struct.unpack(f"{order}{count}", handle.read(struct.calcsize(count)))
+            handle.seek(tags * tag, os.SEEK_CUR)
+            (following,) = struct.unpack(f"{order}{place}", handle.read(struct.calcsize(place)))
+
+
 def _read_tiff(path: Path) -> Read:
+    _refuse_cycle(path)
     # Without OME: its metadata may name further files, which nobody has asked to read.
     with tifffile.TiffFile(path, is_ome=False) as file:
         series = [one for one in file.series if not one.keyframe.is_reduced]
@@ -304,9 +331,21 @@ def _read_png(path: Path) -> Read:
 
 def _read_jpeg(path: Path) -> Read:
     encoded = path.read_bytes()
+    _check_size(_jpeg_values(encoded))
     image = np.asarray(imagecodecs.jpeg_decode(encoded))
-    _check_size(image.size)
     return image, _colours(image), False
+
+
+def _jpeg_values(encoded: bytes) -> int:
+    """Return how many values a JPEG's frame header claims (ITU T.81, B.2.2); 0 without one."""
+    at = 2
+    while at + 10 <= len(encoded) and encoded[at] == 0xFF:
+        marker = encoded[at + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width, samples = struct.unpack_from(">HHB", encoded, at + 5)
+            return int(height * width * samples)
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(encoded[at + 2 : at + 4], "big")
+    return 0
 
 
 def _read_bmp(path: Path) -> Read:

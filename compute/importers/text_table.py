@@ -4,6 +4,7 @@ import csv
 import os
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,6 +30,12 @@ SEPARATOR = ";"
 
 ROWS_AT_ONCE = 10_000
 """Rows that are read at a time."""
+
+MOST_COLUMNS = 10_000
+"""Columns of a table, at most; the widest that programs write for each cell have some thousands."""
+
+BROKEN = (pa.ArrowException, OSError, ValueError, OverflowError)
+"""What reading a damaged Parquet file raises: texts that are not UTF-8, dates that no one has."""
 
 Row = tuple[str | None, ...]
 
@@ -129,7 +136,8 @@ def stream_rows(
     if missing:
         raise InputError(
             f"{path}: missing column(s) {', '.join(missing)}; it has "
-            f"{', '.join(map(printable, columns)) or 'none'}.{nearest(missing, columns)}",
+            f"{short_list([printable(c) for c in columns], 40) or 'none'}."
+            f"{nearest(missing, columns)}",
             f"Needed: {', '.join(required)}.",
         )
     return Rows(tuple(names.get(name, name) for name in columns), _some(path, rows), notes)
@@ -249,7 +257,8 @@ def _checked(
     columns = tuple(header)
     while columns and not columns[-1]:
         columns = columns[:-1]
-    repeated = {name for name in columns if columns.count(name) > 1}
+    _refuse_wide(path, len(columns))
+    repeated = {name for name, times in Counter(columns).items() if times > 1}
     if repeated:
         raise InputError(
             f"{path}: column(s) {', '.join(sorted(repeated))} twice.", "Rename or remove one."
@@ -267,6 +276,15 @@ def _checked(
             yield number, line[: len(columns)]
 
     return columns, rows()
+
+
+def _refuse_wide(path: Path, count: int) -> None:
+    """Refuse a table with more columns than anybody looks through."""
+    if count > MOST_COLUMNS:
+        raise InputError(
+            f"{path} has {count:,} columns; at most {MOST_COLUMNS:,} are read.",
+            "Leave the columns that are needed; a table that lies on its side has to be turned.",
+        )
 
 
 def _csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -291,8 +309,9 @@ def _csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
 def _parquet(path: Path) -> tuple[tuple[str, ...], Iterator[tuple[int, Row]]]:
     try:
         columns = tuple(pq.read_schema(path).names)
-    except (pa.ArrowInvalid, OSError) as error:
+    except BROKEN as error:
         raise _not_parquet(path, error) from error
+    _refuse_wide(path, len(columns))
 
     def rows() -> Iterator[tuple[int, Row]]:
         number = 0
@@ -301,7 +320,7 @@ def _parquet(path: Path) -> tuple[tuple[str, ...], Iterator[tuple[int, Row]]]:
                 for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                     number += 1
                     yield number, tuple(map(_text, row))
-        except (pa.ArrowInvalid, OSError) as error:
+        except BROKEN as error:
             raise _not_parquet(path, error) from error
 
     return columns, rows()

@@ -68,11 +68,13 @@ def read_columns(path: Path, wanted: Sequence[str]) -> pd.DataFrame:
                 ),
             )
             frame = table.rename_columns(wanted).to_pandas()
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        # pandas decodes texts when they are looked at.
+        texts = {name: as_texts(frame[name]) for name in wanted}
+    except (pa.ArrowException, OSError, ValueError, KeyError, OverflowError) as error:
         raise _broken(path, error) from error
     if len(frame) == 0:
         raise InputError(f"{printable(path)} has no rows.", "Check that it was written to its end.")
-    return pd.DataFrame({name: as_texts(frame[name]) for name in wanted})
+    return pd.DataFrame(texts)
 
 
 def numbers(frame: pd.DataFrame, column: str, path: Path) -> NDArray[np.float64]:

@@ -25,6 +25,7 @@ from compute.models.sources import (
 )
 from compute.shipped import WEIGHTS
 from compute.storage.atomic_files import writing
+from compute.storage.regular_files import refuse_special
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,7 @@ def load_card(path: Path | str) -> ModelCard:
         The file is missing, is not TOML, or an entry is unknown, missing or wrong.
     """
     path = Path(path)
+    refuse_special(path)
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -3,6 +3,7 @@
 Layer: tensors and safetensors files; knows no card. Nothing that is loaded here can run code.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -136,9 +137,27 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor], dtype: str = STORED
         plain = tensor.detach().cpu().float()
         small = plain.to(DTYPES[dtype])
         stored[key] = (small if small.isfinite().all() else plain).contiguous()
-    with writing(path) as temporary:
-        save_file(stored, temporary)
+    save_tensors(path, stored)
     return sha256(path)
+
+
+def save_tensors(
+    path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Write tensors, contiguous and on the CPU, as safetensors; whole or not at all.
+
+    Raises
+    ------
+    DiskError
+        The disk is full or the folder cannot be written; names the file.
+    """
+    with writing(path) as temporary:
+        try:
+            save_file(tensors, temporary, metadata)
+        except SafetensorError as error:
+            # The library has an error of its own, which holds the system's number as text.
+            code = re.search(r"os error (\d+)", str(error))
+            raise OSError(int(code[1]) if code else 0, str(error)) from error
 
 
 def times(shape: tuple[int, ...] | torch.Size) -> str:

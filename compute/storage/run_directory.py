@@ -34,6 +34,7 @@ from compute.storage.atomic_files import (
 from compute.storage.checksums import ALTERED, drop_altered, forget, gather
 from compute.storage.locks import LOCK_FILE, OWNER_FILE, lock
 from compute.storage.paths import PARTS, RUN_FILE, WORK, RunPaths
+from compute.storage.regular_files import refuse_special
 
 NAMED = 5
 """Files that a message names; it counts the others."""
@@ -116,6 +117,7 @@ class RunDirectory(RunPaths):
             raise InputError(
                 f"{self.path} has no table {table!r}.", "Finish the run with the same command."
             )
+        refuse_special(*files)
         try:
             return pa.concat_tables(pq.read_table(file, partitioning=None) for file in files)
         except (pa.ArrowInvalid, OSError) as error:

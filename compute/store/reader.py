@@ -25,6 +25,7 @@ from compute.images.dilation import Words, bytes_to_words, moved, to_words
 from compute.storage.atomic_files import read_json, sha256, writing
 from compute.storage.locks import one_at_a_time
 from compute.storage.paths import StorePaths
+from compute.storage.regular_files import refuse_special
 
 CROP_ROW_GROUP = 256
 """Crops per Parquet row group; so many are decoded at a time."""
@@ -394,7 +395,9 @@ class CropStore:
             raise InputError(f"{file} cannot be read: {error}.", "Make the store anew.") from error
 
     def _files(self, table: str) -> list[Path]:
-        return [self.path / item["file"] for item in self.meta["files"] if item["table"] == table]
+        files = [self.path / item["file"] for item in self.meta["files"] if item["table"] == table]
+        refuse_special(*files)
+        return files
 
     def check(self) -> None:
         """Compare every file's hash with `store.json`.

@@ -21,6 +21,7 @@ from compute.errors import BystanderError, InputError, UsageError
 from compute.schema import ADDED_TABLES, FITTED, Protocol
 from compute.storage.atomic_files import fingerprint
 from compute.storage.paths import PER_MODEL, RUN_TABLES, RunPaths
+from compute.storage.regular_files import refuse_special
 from compute.storage.run_directory import read_header
 from dashboard.queries.derived import DERIVED
 
@@ -144,8 +145,10 @@ class Run:
         return int(self.meta.get("store", {}).get("size", 64))
 
     def files(self, table: str) -> list[str]:
-        """Return the files that a table has now, possibly none."""
-        return sorted(map(str, RunPaths(self.path).files(table)))
+        """Return the files that a table has now, possibly none; a pipe among them is refused."""
+        files = RunPaths(self.path).files(table)
+        refuse_special(*files)
+        return sorted(map(str, files))
 
     def has(self, table: str) -> bool:
         """Whether the table has any file."""

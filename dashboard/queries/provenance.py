@@ -10,6 +10,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from compute.schema import CELL_FLAGS, TRIAL_FLAGS
+from compute.storage import spreadsheet
 from compute.storage.paths import PER_MODEL, RunPaths
 from dashboard.queries.comparable_runs import PUBLISHED
 from dashboard.queries.open_runs import MissingTableError, Run
@@ -163,7 +164,7 @@ def as_csv(run: Run, table: str) -> bytes:
     """Return a whole table as CSV (UTF-8); lists are written as JSON-like text."""
     if table in NO_CSV:
         raise ValueError(f"{table} holds images or vectors; take it as Parquet")
-    return _whole(run, table).to_pandas().to_csv(index=False).encode()
+    return spreadsheet.as_csv(_whole(run, table).to_pandas()).encode()
 
 
 def _whole(run: Run, table: str) -> pa.Table:

@@ -11,10 +11,16 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
+from compute.errors import InputError
 from dashboard.theme import channel_inks
 
 Plane = npt.NDArray[np.float32]
 Range = tuple[float, float]
+
+LARGEST = 1024
+"""Most pixels along a side of a stored picture; no crop of a store has more."""
+
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 LOW, HIGH = 0.5, 99.8
 """Percentiles that become black and full colour."""
@@ -38,12 +44,34 @@ def decode(images: Sequence[bytes], offset: Sequence[float], gain: Sequence[floa
     -------
     numpy.ndarray
         Float32, channel × height × width.
+
+    Raises
+    ------
+    InputError
+        A picture is no grey PNG, is damaged, or claims to be larger than any crop; or they are not
+        alike.
     """
-    planes = [
-        np.float32(o) + np.float32(g) * imagecodecs.png_decode(image).astype(np.float32)
-        for image, o, g in zip(images, offset, gain, strict=True)
-    ]
-    return np.stack(planes)
+    try:
+        planes = [
+            np.float32(o) + np.float32(g) * _grey(image)
+            for image, o, g in zip(images, offset, gain, strict=True)
+        ]
+        return np.stack(planes)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise InputError(
+            f"A stored picture cannot be shown: {error}.", "Run again with --fresh."
+        ) from error
+
+
+def _grey(image: bytes) -> Plane:
+    """Decode a grey PNG, once its header is known to claim no more than a crop may have."""
+    width, height = (int.from_bytes(image[at : at + 4], "big") for at in (16, 20))
+    if not image.startswith(_PNG) or not 0 < max(width, height) <= LARGEST:
+        raise ValueError(f"its header claims {width}×{height} pixels, of {LARGEST} at most")
+    found = np.asarray(imagecodecs.png_decode(image))
+    if found.ndim != 2:
+        raise ValueError("it is not grey")
+    return found.astype(np.float32)
 
 
 def ranges(crops: Iterable[Plane]) -> tuple[Range, ...]:

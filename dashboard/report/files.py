@@ -5,6 +5,7 @@ from importlib import import_module
 
 from compute.errors import unknown_value
 from dashboard.report.deck import Deck
+from dashboard.report.plain_text import cleaned
 
 
 @dataclass(frozen=True)
@@ -55,5 +56,5 @@ def render(deck: Deck, kind: str) -> bytes:
     """
     if kind not in FORMATS:
         raise unknown_value("kind of report", kind, FORMATS)
-    made: bytes = import_module(FORMATS[kind].module).render(deck)
+    made: bytes = import_module(FORMATS[kind].module).render(cleaned(deck))
     return made

@@ -23,8 +23,10 @@ from pptx.oxml import parse_xml
 from pptx.oxml.ns import nsdecls, qn
 from pptx.util import Pt
 
+from compute.storage.spreadsheet import inert
 from dashboard.charts.description import Axis, Bars, Panel, Points, Rule
 from dashboard.render.panels import along
+from dashboard.report.plain_text import clean
 from dashboard.theme import GRID, MUTED, PAGE, TEXT, Ink
 
 MARKERS = {
@@ -108,17 +110,17 @@ def _lines(
 ) -> Any:
     count = len(panel.x.categories)
     data = CategoryChartData(number_format=FORMS[panel.y.unit])
-    data.categories = panel.x.categories
+    data.categories = [_name(text) for text in panel.x.categories]
     slots = []
     for layer in layers:
         here = {round(float(x)): i for i, x in enumerate(layer.x) if x is not None}
         slots.append(here)
         data.add_series(
-            layer.name or " ", [layer.y[here[n]] if n in here else None for n in range(count)]
+            _name(layer.name), [layer.y[here[n]] if n in here else None for n in range(count)]
         )
     flat = [rule for rule in rules if rule.along == "y"]
     for rule in flat:
-        data.add_series(rule.text or " ", [rule.at] * count)
+        data.add_series(_name(rule.text), [rule.at] * count)
     shape = shapes.add_chart(XL_CHART_TYPE.LINE_MARKERS, *place, data)
     chart = shape.chart
     drawn = list(chart.plots[0].series)[: len(layers)]  # the rules' come behind
@@ -146,7 +148,7 @@ def _scatter(
     data = XyChartData()
     kept = []
     for layer in layers:
-        series = data.add_series(layer.name or " ")
+        series = data.add_series(_name(layer.name))
         there = [i for i, (x, y) in enumerate(zip(layer.x, layer.y, strict=True))
                  if x is not None and y is not None]  # fmt: skip
         kept.append(there)
@@ -154,7 +156,7 @@ def _scatter(
             series.add_data_point(layer.x[i], layer.y[i])
     (left, right), (low, high) = panel.x.range or (0, 1), panel.y.range or (0, 1)
     for rule in rules:
-        series = data.add_series(rule.text.strip() or " ")
+        series = data.add_series(_name(rule.text.strip()))
         ends = {
             "diagonal": ((max(left, low),) * 2, (min(right, high),) * 2),
             "x": ((rule.at, low), (rule.at, high)),
@@ -177,10 +179,10 @@ def _scatter(
                 "y",
             )
         for number, i in enumerate(there):
-            if i < len(layer.text) and layer.text[i]:
+            if i < len(layer.text) and clean(layer.text[i]):
                 label = series.points[number].data_label
                 label.has_text_frame = True
-                label.text_frame.text = layer.text[i]
+                label.text_frame.text = clean(layer.text[i])
                 spot = layer.text_at[i] if i < len(layer.text_at) else "middle left"
                 label.position = LABELS[spot]
                 run = label.text_frame.paragraphs[0].runs[0]
@@ -211,7 +213,7 @@ def _bars(
     if not axis.categories and any(layer.at != layers[0].at for layer in layers):
         return None
     data = CategoryChartData(number_format=FORMS[values.unit])
-    data.categories = names
+    data.categories = [_name(text) for text in names]
 
     def slot(layer: Bars, i: int) -> int:
         return round(layer.at[i]) if axis.categories else i
@@ -226,10 +228,10 @@ def _bars(
         merged = [
             next((v for v in column if v is not None), None) for column in zip(*rows, strict=True)
         ]
-        data.add_series(values.heading or " ", merged)
+            data.add_series(_name(values.heading), merged)
     else:
         for layer, row in zip(layers, rows, strict=True):
-            data.add_series(layer.name or " ", row)
+            data.add_series(_name(layer.name), row)
     kinds = {
         (True, True): XL_CHART_TYPE.BAR_STACKED,
         (True, False): XL_CHART_TYPE.BAR_CLUSTERED,
@@ -271,6 +273,11 @@ def _bars(
     _axes(chart, across, values, size, _reach(layers))
     _legend(chart, [] if singles else [layer.name for layer in layers], 0, size)
     return shape
+
+
+def _name(text: str) -> str:
+    """Return a name as the workbook behind a chart may hold it; no name is empty."""
+    return str(inert(clean(text).replace("\n", " "))) or " "
 
 
 def _drawn(series: Any, layer: Points) -> None:
@@ -351,7 +358,7 @@ def _axes(
         axis.tick_label_position = XL_TICK_LABEL_POSITION.LOW
         axis.has_title = bool(given.title)
         if given.title:
-            axis.axis_title.text_frame.text = given.heading
+            axis.axis_title.text_frame.text = clean(given.heading)
             font = axis.axis_title.text_frame.paragraphs[0].runs[0].font
             font.size, font.bold, font.color.rgb = Pt(size), False, _rgb(MUTED)
         axis.reverse_order = given.reversed_

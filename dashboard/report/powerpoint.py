@@ -28,6 +28,7 @@ from dashboard.report import native_charts
 from dashboard.report.archive import repacked
 from dashboard.report.deck import Deck, as_grid
 from dashboard.report.html import OUTLINE
+from dashboard.report.plain_text import clean
 from dashboard.report.slides import (
     BODY_TOP,
     CAPTION,
@@ -40,6 +41,9 @@ from dashboard.report.slides import (
 )
 from dashboard.theme import GRID, MUTED, PAGE, Ink
 from dashboard.theme import TEXT as INK
+
+PROPERTY = 255
+"""Most letters of a property of an Office file (python-pptx)."""
 
 TITLE_ONLY = 5
 """Place of that layout in python-pptx's own template."""
@@ -65,8 +69,8 @@ def render(deck: Deck) -> bytes:
     _table(last, as_grid(deck), 1.2, CAPTION)
     date = _date(deck.date)
     about = show.core_properties
-    about.title, about.author, about.last_modified_by = deck.title, "Bystander", "Bystander"
-    about.subject, about.keywords = deck.source, "Bystander"
+    about.author = about.last_modified_by = about.keywords = "Bystander"
+    about.title, about.subject = deck.title[:PROPERTY], deck.source[:PROPERTY]
     about.created = about.modified = date
     about.revision = 1
     buffer = io.BytesIO()
@@ -93,7 +97,7 @@ def _blank(show: Any, title: str, notes: str) -> Any:
     fits = len(wrapped(title, TITLE * BOLD, WIDTH - 2 * MARGIN)) < 3
     _write(text, title, TITLE if fits else TITLE * 0.8, bold=True)
     if notes:
-        slide.notes_slide.notes_text_frame.text = _clean(notes)
+        slide.notes_slide.notes_text_frame.text = clean(notes)
     return slide
 
 
@@ -138,7 +142,7 @@ def _chart(page: Any, chart: Chart, box: tuple[float, float, float, float]) -> N
         if shape is None:
             _drawing(page, chart, panel, (x, y, wide - 0.08, high - 0.05))
             continue
-        shape._element.nvGraphicFramePr.cNvPr.set("descr", f"{chart.alt} {panel.title}".strip())
+        shape._element.nvGraphicFramePr.cNvPr.set("descr", _described(chart, panel))
         if panel.title:
             _text(page, panel.title, look.heading, (x, y, wide, head))
 
@@ -152,7 +156,7 @@ def _drawing(page: Any, chart: Chart, panel: Panel, box: tuple[float, float, flo
     svg = figures.panels(one, "svg", width, height, look, outlines=True)
     place = [Inches(value) for value in box]
     shape = page.shapes.add_picture(io.BytesIO(png), *place)
-    shape._element.nvPicPr.cNvPr.set("descr", f"{chart.alt} {panel.title}".strip())
+    shape._element.nvPicPr.cNvPr.set("descr", _described(chart, panel))
     package = page.part.package
     name = PackURI(f"/ppt/media/drawing{_count(package) + 1}.svg")
     part = Part(name, "image/svg+xml", package, svg)
@@ -221,7 +225,7 @@ def _pictures(page: Any, pictures: Sequence[Picture]) -> None:
         png = images.as_png(np.ascontiguousarray(pixels))
         place = [Inches(value) for value in (x, top, side, tall)]
         shape = page.shapes.add_picture(io.BytesIO(png), *place)
-        shape._element.nvPicPr.cNvPr.set("descr", picture.alt)
+        shape._element.nvPicPr.cNvPr.set("descr", clean(picture.alt))
         for contour in picture.outline:
             _outline(page, contour, (x, top), side / width)
         y = top + tall + 0.06
@@ -280,16 +284,15 @@ def _write(
     bold: bool = False,
     align: Any = PP_ALIGN.LEFT,
 ) -> None:
-    frame.text = _clean(text)
+    frame.text = clean(text)
     for paragraph in frame.paragraphs:
         paragraph.alignment = align
         for run in paragraph.runs:
             run.font.size, run.font.bold, run.font.color.rgb = Pt(size), bold, _rgb(ink)
 
 
-def _clean(text: str) -> str:
-    """Leave out control characters, which XML cannot hold."""
-    return "".join(letter for letter in text if letter >= " " or letter == "\n")
+def _described(chart: Chart, panel: Panel) -> str:
+    return clean(f"{chart.alt} {panel.title}".strip())
 
 
 def _rgb(ink: Ink) -> RGBColor:

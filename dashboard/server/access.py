@@ -2,18 +2,18 @@
 
 `dashboard.server.sign_in` says who may read. Streamlit's own ``/media`` answers whoever knows a
 file's address, and its ``/_stcore/upload_file`` takes files from anyone, so `Gate` stands before
-both.
+both. No other site may show pages in a frame; a host that the operator did not name is refused.
 """
 
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from functools import lru_cache
-from http.cookies import CookieError, SimpleCookie
 from threading import Event
 from typing import Any
 
 import streamlit as st
+from starlette.requests import cookie_parser
 
 from compute.errors import BystanderError, InputError
 from dashboard.server import sign_in, streamlit_internals
@@ -31,6 +31,13 @@ CLOSED = (
     "server finds the reason in its log."
 )
 PAGE = f"<!doctype html><html lang=en><title>Bystander</title><h1>Bystander</h1><p>{CLOSED}</p>\n"
+
+HEADERS = (
+    (b"content-security-policy", b"frame-ancestors 'self'"),
+    (b"x-frame-options", b"SAMEORIGIN"),
+    (b"x-content-type-options", b"nosniff"),
+)
+"""Of every answer: no other site shows it in a frame, no browser takes it for another kind."""
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -131,11 +138,13 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer for the app where a request is refused; pass all else on.
 
-        405 for what would take something in, 503 where the sign-in configuration is not
-        understood, 403 for a file without a valid cookie. The health check always passes.
+        405 for what would take something in, 400 for a host that was not named, 503 where the
+        sign-in configuration is not understood, 403 for a file without a valid cookie. The health
+        check always passes.
         """
         kind = scope["type"]
         if kind == "http":
+            send = _with_headers(send)
             refusal = _refusal(scope)
             if refusal:
                 await _answer(send, *refusal)
@@ -155,12 +164,27 @@ def _refusal(scope: Scope) -> tuple[int, str] | None:
         return 405, "The dashboard takes nothing in.\n"
     if path == f"/{CORE}/{HEALTH}":
         return None
+    if not streamlit_internals.is_host_allowed(_header(scope, b"host")):
+        return 400, "This server does not answer for this name (bystander dashboard --public).\n"
     rules = current()
     if rules is None:
         return 503, PAGE
     if _guarded(parts) and not rules.admits(_user(scope, rules.cookie_secret)):
         return 403, "Sign in to take this file.\n"
     return None
+
+
+def _with_headers(send: Send) -> Send:
+    """Return a `send` that adds `HEADERS`, and replaces those of their names."""
+    names = {name for name, _ in HEADERS}
+
+    async def sending(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            kept = [pair for pair in message.get("headers", []) if pair[0].lower() not in names]
+            message = {**message, "headers": [*kept, *HEADERS]}
+        await send(message)
+
+    return sending
 
 
 async def _answer(send: Send, status: int, text: str) -> None:
@@ -182,12 +206,13 @@ def _guarded(parts: list[str]) -> bool:
 
 def _user(scope: Scope, secret: str) -> Mapping[str, Any]:
     """Return whom a request's signed cookie names; empty for none, or one that was tampered."""
-    jar = SimpleCookie()
-    for name, value in scope.get("headers", []):
-        if name == b"cookie":
-            try:
-                jar.load(value.decode("latin-1"))
-            except CookieError:
-                return {}
-    cookies = {name: morsel.value for name, morsel in jar.items()}
+    # As Streamlit reads them. The standard library stops at a cookie that it finds malformed, and
+    # other programs of the same host set such ones.
+    cookies = cookie_parser(_header(scope, b"cookie") or "")
     return streamlit_internals.reader_of(cookies, secret)
+
+
+def _header(scope: Scope, name: bytes) -> str | None:
+    """Return a request's header, of several the parts joined; None where there is none."""
+    found = [value.decode("latin-1") for key, value in scope.get("headers", []) if key == name]
+    return "; ".join(found) if found else None

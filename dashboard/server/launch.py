@@ -158,7 +158,8 @@ def prepare(folders: Sequence[Path]) -> None:
 def command(address: str, port: int, public: str = "") -> list[str]:
     """Return the command line of the server: nothing is sent anywhere, no tracebacks shown.
 
-    Requests for another host than `address`, this machine or that of `public` are refused. Readers
+    Requests for another host than `address`, this machine or that of `public` are refused; all are
+    answered where it listens on every address and no `public` is given. Readers
     upload nothing, so little is taken in; what a selection in a chart says stays below 4 MB. No
     code is taken from the folder one stands in (``-P``): a ``pandas.py`` may lie there.
     """
@@ -174,7 +175,7 @@ def command(address: str, port: int, public: str = "") -> list[str]:
         "client.toolbarMode": "minimal",
         "logger.level": "error",
     }
-    hosts = [] if address in ANYWHERE else [address, "localhost"]
+    hosts = [] if address in ANYWHERE else [address]
     parts = _public(public)
     if parts:
         options |= {
@@ -182,11 +183,13 @@ def command(address: str, port: int, public: str = "") -> list[str]:
             "browser.serverAddress": str(parts.hostname),
             "browser.serverPort": str(parts.port or (443 if parts.scheme == "https" else 80)),
         }
-        hosts += [str(parts.hostname)] if hosts else []
+        hosts += [str(parts.hostname)]
+    if hosts:
+        hosts += ["localhost", "127.0.0.1", "::1"]
     return [
         *(sys.executable, "-P", "-m", "streamlit", "run", str(APP)),
         *(f"--{name}={value}" for name, value in options.items()),
-        *(f"--server.allowedHosts={host}" for host in hosts),
+        *(f"--server.allowedHosts={host}" for host in dict.fromkeys(hosts)),
     ]
 
 

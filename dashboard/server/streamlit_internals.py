@@ -11,6 +11,7 @@ cookie of a reader     `streamlit.auth_util.get_cookie_with_chunks` joins a long
                        `starlette_app_utils.decode_signed_value` gives None where the signature is
                        not by `cookie_secret`; the cookie's name is `COOKIE` and its value a JSON
                        object of the provider's claims with ``is_logged_in``
+hosts                  `starlette_websocket.is_host_allowed` compares with ``server.allowedHosts``
 settings               `streamlit.config.is_manually_set` tells a default from a choice
 addresses              ``/_stcore/health`` answers ``ok``; pages talk over ``/_stcore/stream``;
                        ``/_stcore/upload_file`` takes files in; ``/media`` and ``/component`` hand
@@ -109,6 +110,16 @@ def reader_of(cookies: Mapping[str, str], secret: str) -> Mapping[str, Any]:
     except (JSONDecodeError, UnicodeDecodeError):
         return {}
     return user if isinstance(user, dict) else {}
+
+
+def is_host_allowed(host: str | None) -> bool:
+    """Whether a request's ``Host`` is among ``server.allowedHosts``; True where these are empty.
+
+    Streamlit itself asks so for websockets only.
+    """
+    from streamlit.web.server.starlette import starlette_websocket
+
+    return starlette_websocket.is_host_allowed(host)
 
 
 def is_chosen(option: str) -> bool:

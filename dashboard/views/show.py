@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from compute.errors import BystanderError
+from compute.storage.spreadsheet import as_csv, inert, inert_table
 from dashboard import cache
 from dashboard.charts import plotly
 from dashboard.charts.description import Chart, Panel, Rule
@@ -244,9 +245,10 @@ def data(
         if (column.get("type_config") or {}).get("format") in (PERCENT, POINTS)
     ]
     st.dataframe(
-        frame.assign(**{name: 100 * frame[name] for name in shares}),
-        column_config=columns,
-        column_order=list(columns),
+        # The table has a button for CSV of its own.
+        inert_table(frame.assign(**{name: 100 * frame[name] for name in shares})),
+        column_config={inert(name): column for name, column in columns.items()},
+        column_order=[inert(name) for name in columns],
         hide_index=True,
         key=f"table_{name}",
         on_select=selecting,
@@ -296,7 +298,7 @@ def _csv_button(frame: pd.DataFrame, name: str, label: str) -> None:
 
 
 def _as_csv(frame: pd.DataFrame) -> bytes:
-    return frame.to_csv(index=False).encode()
+    return as_csv(frame).encode()
 
 
 @contextlib.contextmanager

@@ -29,6 +29,7 @@ from compute.importers.hdf5 import BROKEN, own_dataset, refuse_links
 from compute.importers.layout import LayoutOptions
 from compute.importers.wide_table import as_texts
 from compute.importers.wording import printable, short_list
+from compute.storage.regular_files import refuse_special
 
 IMAGES = "obsm/single_cell_images"
 
@@ -121,6 +122,7 @@ def _file(source: Path) -> Path:
                 f"{printable(source)}: {len(found)} files called .h5sc ({names or 'none'}).",
                 "Give one of them.",
             )
+        refuse_special(found[0])
         return found[0]
     if not source.is_file():
         raise InputError(f"{printable(source)}: no such file.", "Check the path.")

@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compute.errors import InputError, UsageError, unknown_value
+from compute.importers.hdf5 import BROKEN, refuse_links
+from compute.storage.regular_files import refuse_special
 
 Array = NDArray[Any]
 
@@ -45,6 +47,9 @@ FOREIGN: tuple[tuple[bytes, str], ...] = (
 
 PICKLED = (".pkl", ".pickle", ".joblib")
 """Endings of file names that pickles have."""
+
+MOST_BYTES = 10**12
+"""What one variable of a Keras file may hold; the largest published one has some megabytes."""
 
 _DATA_FILE = re.compile(r"(?P<prefix>.+)\.data-(?P<number>\d{5})-of-(?P<count>\d{5})")
 
@@ -186,6 +191,7 @@ def _escaped(name: str) -> str:
 
 def _require_table(path: Path) -> None:
     """Refuse a file that does not end as a TensorFlow table does."""
+    refuse_special(path)
     try:
         with path.open("rb") as handle:
             start = handle.read(len(HDF5_START))
@@ -268,6 +274,7 @@ def _read_keras(path: Path) -> Checkpoint:
         raise InputError(
             f"{path} belongs to a TensorFlow checkpoint.", "Give Keras weights: an .h5 file."
         )
+    refuse_special(path)
     try:
         with path.open("rb") as handle:
             start = handle.read(len(HDF5_START))
@@ -281,7 +288,9 @@ def _read_keras(path: Path) -> Checkpoint:
     try:
         with h5py.File(path, "r") as file:
             weights: h5py.Group = file
-            if "model_weights" in file:
+            below = "model_weights" if "model_weights" in file else ""
+            refuse_links(path, file, below, "Fetch the file again.", most=MOST_BYTES)
+            if below:
                 weights = file["model_weights"]
                 elsewhere = tuple(name for name in file if name != "model_weights")
             if not {"layer_names", "layer_names0"} & set(weights.attrs):
@@ -294,13 +303,13 @@ def _read_keras(path: Path) -> Checkpoint:
                 if name in variables:
                     raise InputError(f"{path} holds {name} twice.", "Fetch it again.")
                 variables[name] = dataset[()]
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
+    except BROKEN as error:
         raise _unreadable(path, error) from error
     return Checkpoint((path,), variables, elsewhere)
 
 
 def _datasets(weights: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
-    """Yield a file's own datasets, following no links, by name without the layer's group."""
+    """Yield a file's datasets by name without the layer's group."""
     found: list[tuple[str, h5py.Dataset]] = []
 
     def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:

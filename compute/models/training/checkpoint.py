@@ -11,13 +11,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from compute.errors import ChangedError, InputError
 from compute.models.networks.blocks import LayeredNetwork
-from compute.models.weights import load_weights, weights_of
-from compute.storage.atomic_files import writing
+from compute.models.weights import load_weights, save_tensors, weights_of
 
 
 @dataclass
@@ -69,8 +67,7 @@ def save_state(path: Path, state: TrainingState, configuration: Mapping[str, Any
         tensors |= {f"adam/{number}/{k}": t for k, t in values.items()}
     plain = {k: t.detach().cpu().contiguous() for k, t in tensors.items()}
     about = {"configuration": configuration, "history": state.history}
-    with writing(path) as temporary:
-        save_file(plain, temporary, metadata={"training": json.dumps(about)})
+    save_tensors(path, plain, {"training": json.dumps(about)})
 
 
 def restore_state(path: Path, state: TrainingState, configuration: Mapping[str, Any]) -> None:

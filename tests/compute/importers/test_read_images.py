@@ -1,5 +1,7 @@
 """Images of every format, pixel type and kind of axes: read as written, or the true reason."""
 
+import struct
+import zlib
 from collections import Counter
 from pathlib import Path
 
@@ -260,3 +262,50 @@ def test_arrays_that_are_no_images(tmp_path):
     assert reason(Path(tmp_path)).reason == "a folder, not an image file"
     np.save(path, pixels()[..., None])
     assert np.array_equal(read_planes(path).pixels, pixels()[None])
+
+
+def with_a_cycle(path, pages, big, back_to):
+    """Write a TIFF whose last page is followed by an earlier one."""
+    image = np.zeros((pages, 16, 16), np.uint8)
+    tifffile.imwrite(path, image, photometric="minisblack", metadata=None, bigtiff=big)
+    with tifffile.TiffFile(path) as file:
+        places = [page.offset for page in file.pages]
+        last = file.pages[-1]
+        end = last.offset + (8 + 20 * len(last.tags) if big else 2 + 12 * len(last.tags))
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<Q" if big else "<I", content, end, places[back_to])
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize(("pages", "back_to"), [(1, 0), (3, 0), (3, 2), (150, 0), (150, 120)])
+def test_pages_that_form_a_cycle_are_an_error(tmp_path, pages, back_to, big):
+    with_a_cycle(tmp_path / "a.tif", pages, big, back_to)
+    with pytest.raises(CropRejected, match="cycle"):
+        read_planes(tmp_path / "a.tif")
+
+
+def lying(kind, image):
+    """Encode an image, and write into its header that it has 50,000 rows and columns."""
+    encoded = bytearray(getattr(imagecodecs, f"{kind}_encode")(image))
+    if kind == "png":
+        struct.pack_into(">II", encoded, 16, 50_000, 50_000)
+        struct.pack_into(">I", encoded, 29, zlib.crc32(encoded[12:29]))
+    elif kind == "bmp":
+        struct.pack_into("<ii", encoded, 18, 50_000, 50_000)
+    else:
+        struct.pack_into(">HH", encoded, encoded.index(b"\xff\xc0") + 5, 50_000, 50_000)
+    return bytes(encoded)
+
+
+@pytest.mark.parametrize("kind", ["png", "bmp", "jpeg"])
+def test_a_header_that_claims_too_much_is_refused_before_decoding(tmp_path, monkeypatch, kind):
+    path = tmp_path / "a"
+    path.write_bytes(lying(kind, np.zeros((16, 16), np.uint8)))
+
+    def decode(*_):
+        raise AssertionError("it was decoded")
+
+    monkeypatch.setattr(imagecodecs, f"{kind}_decode", decode)
+    with pytest.raises(CropRejected, match="far larger than a crop"):
+        read_planes(path)

@@ -1,15 +1,19 @@
 """Tables of text: rows in any order from disk as from memory, values that are not UTF-8."""
 
 import sys
+import time
 from datetime import date
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from compute.errors import InputError
 from compute.importers import text_table
 from compute.importers.text_table import RowFile, is_clean, read_rows, stream_rows
+from compute.importers.wide_table import read_columns
 
 
 @pytest.fixture(params=["csv", "parquet"])
@@ -135,3 +139,35 @@ def test_excel_without_its_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "python_calamine", None)
     with pytest.raises(InputError, match=r"bystander\[excel\].*CSV"):
         read_rows(tmp_path / "t.xlsx", ("protein",))
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_table_of_very_many_columns_is_refused_at_once(tmp_path, kind):
+    names = [f"c{number}" for number in range(100_000)]
+    path = tmp_path / f"a.{kind}"
+    if kind == "csv":
+        path.write_text(f"{','.join(names)}\n{'1,' * 99_999}1\n")
+    else:
+        # More columns than a test should write; the limit is the same for fewer.
+        pq.write_table(pa.table({name: ["1"] for name in names[:10_001]}), path)
+    began = time.perf_counter()
+    with pytest.raises(InputError, match=r"columns; at most 10,000"):
+        read_rows(path, ["protein"])
+    assert time.perf_counter() - began < 20
+
+
+@pytest.mark.parametrize("read", [read_rows, read_columns])
+def test_texts_of_parquet_that_are_not_utf_8_are_an_error(tmp_path, read):
+    offsets = np.array([0, 2], np.int32)
+    broken = pa.StringArray.from_buffers(1, pa.py_buffer(offsets), pa.py_buffer(b"\xff\xfe"))
+    pq.write_table(pa.table({"protein": broken}), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match="cannot be read"):
+        read(tmp_path / "a.parquet", ["protein"])
+
+
+@pytest.mark.parametrize("read", [read_rows, read_columns])
+def test_dates_that_no_calendar_has_are_an_error(tmp_path, read):
+    dates = pa.array([-(2**31) + 1], pa.date32())
+    pq.write_table(pa.table({"protein": dates}), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match="cannot be read"):
+        read(tmp_path / "a.parquet", ["protein"])

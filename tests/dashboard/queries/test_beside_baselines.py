@@ -112,7 +112,9 @@ def test_a_model_that_two_runs_asked_alike_is_shown_once(made):
     found = comparison(directly, library.runs)
     assert [(e.model, e.run.title) for e in found.entries].count(("deeploc", "two")) == 1
     assert {e.run.title for e in found.entries} == {"two"}, "the run with more models keeps them"
-    assert "Asked alike in several of these runs, and shown once: PIFiA and DeepLoc." in found.notes
+    assert "Asked in the same way in several of these runs, and shown once: PIFiA and DeepLoc." in (
+        found.notes
+    )
     other = made(replace(FEW, models=MODELS[:2], baselines=(), name="other", repeats=3))
     library = open_library([other, two], connect([path.resolve() for path in (other, two)]))
     found = comparison(directly, library.runs)

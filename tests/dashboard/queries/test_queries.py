@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -274,6 +275,12 @@ def test_tables_leave_as_parquet_and_csv(run, name, tmp_path):
     assert taken.num_rows == len(table(run, name))
     assert (name != "predictions") or "model" in taken.column_names
     assert provenance.as_csv(run, name).count(b"\n") >= taken.num_rows
+
+
+def test_no_name_leaves_as_a_formula(run, monkeypatch):
+    table = pa.table({"gene": ["=1+1"], "x": [-1.0]})
+    monkeypatch.setattr(provenance, "_whole", lambda *_: table)
+    assert provenance.as_csv(run, "cells") == b"gene,x\n'=1+1,-1.0\n"
 
 
 def test_rejections_of_store_and_run_are_both_listed(run):

@@ -2,6 +2,8 @@
 
 import base64
 import re
+import struct
+import tracemalloc
 from dataclasses import replace
 
 import imagecodecs
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compute.errors import InputError
 from dashboard.bench.synthetic_run import make_run
 from dashboard.queries import examples
 from dashboard.queries.filters import CropFilter
@@ -25,6 +28,27 @@ def test_decode_undoes_offset_and_gain():
     found = images.decode([imagecodecs.png_encode(stored)] * 2, [5.0, 0.0], [0.5, 2.0])
     np.testing.assert_allclose(found[0], 5 + 0.5 * stored)
     np.testing.assert_allclose(found[1], 2 * stored)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda png: png[:16] + struct.pack(">II", 60_000, 60_000) + png[24:],
+        lambda png: png[:16] + struct.pack(">II", 2, 2**31 - 1) + png[24:],
+        lambda png: png[: len(png) // 2],
+        lambda png: b"",
+        lambda png: b"GIF89a" + png[6:],
+        lambda png: imagecodecs.png_encode(np.zeros((4, 4, 3), np.uint8)),
+        lambda png: imagecodecs.png_encode(np.zeros((5, 4), np.uint8)),
+    ],
+)
+def test_a_picture_that_is_not_as_it_says_is_named(change):
+    png = bytes(imagecodecs.png_encode(np.arange(16, dtype=np.uint16).reshape(4, 4)))
+    tracemalloc.start()
+    with pytest.raises(InputError, match="stored picture cannot be shown"):
+        images.decode([png, change(png)], [0.0, 0.0], [1.0, 1.0])
+    assert tracemalloc.get_traced_memory()[1] < 10**6
+    tracemalloc.stop()
 
 
 def test_colour_keeps_every_pixel_and_its_order():

@@ -23,14 +23,14 @@ from compute.cli.main import app as command_line
 from compute.errors import BystanderError, UsageError
 from compute.shipped import DEMO_RUN
 from dashboard import theme
-from dashboard.charts.description import Axis, Chart, Heat, Panel, Points
+from dashboard.charts.description import Axis, Bars, Chart, Heat, Panel, Points, Rule
 from dashboard.figures import keys
 from dashboard.figures.keys import FigureKey
 from dashboard.figures.request import Filters
 from dashboard.queries import accuracy
 from dashboard.queries.comparable_runs import directly
 from dashboard.render import figures, fonts, panels
-from dashboard.report import archive, deck, files, html, pdf, powerpoint
+from dashboard.report import archive, deck, files, html, native_charts, pdf, powerpoint
 from dashboard.theme import BLUES, TEXT, Ink
 from tests.dashboard.opening import SMALL, opened
 
@@ -137,6 +137,14 @@ def test_names_are_never_more_than_names(made):
     assert pdf.render(found).startswith(b"%PDF")
 
 
+@pytest.mark.parametrize("name", ["a\0b\x1b[31m\x07\ufffe\u202e", "x" * 20_000, "\ud800"])
+@pytest.mark.parametrize("kind", files.FORMATS)
+def test_odd_and_long_names_make_a_report(small_deck, name, kind):
+    slide = replace(small_deck.slides[0], title=name)
+    odd = replace(small_deck, title=name, source=name, slides=(slide,), left_out=(name,))
+    assert len(files.render(odd, kind)) > 1000
+
+
 def test_the_same_deck_is_the_same_bytes(small_deck):
     for kind in files.FORMATS:
         assert files.render(small_deck, kind) == files.render(small_deck, kind)
@@ -199,6 +207,29 @@ def test_turned_bars_keep_their_names_and_intervals(show, demo):
     minus = chart.plots[0].series[0]._element.findall(".//{*}errBars/{*}minus//{*}v")
     down = [100 * (row.estimate - row.ci_low) for row in stored.itertuples()]
     assert [float(one.text) for one in minus] == pytest.approx(down[::-1])
+
+
+HOSTILE = ("=1+1", "+2", "-3", "@SUM(A1)", "{=4}", "\t=5", "a\0b\ufffec\x1b", "\ud800")
+
+
+@pytest.mark.parametrize("kind", ["lines", "scatter", "bars"])
+def test_no_name_is_a_formula_in_the_workbook_of_a_chart(kind):
+    at = tuple(range(len(HOSTILE)))
+    values, names = tuple(map(float, at)), Axis(categories=HOSTILE)
+    if kind == "bars":
+        layers = tuple(Bars(name, at, values, TEXT) for name in HOSTILE)
+    else:
+        layers = tuple(Points(name, at, values, TEXT, text=HOSTILE) for name in HOSTILE)
+    layers += (Rule("y", 0.5, "=6"),) if kind != "bars" else ()
+    across = Axis("\0=7") if kind == "scatter" else names
+    panel = Panel(across, Axis("=8", range=(0, 9)), layers, "=9")
+    presentation = Presentation()
+    slide = presentation.slides.add_slide(presentation.slide_layouts[6])
+    shape = native_charts.add(slide.shapes, panel, (0, 0, 5_000_000, 5_000_000), 14)
+    book = zipfile.ZipFile(io.BytesIO(shape.chart.part.chart_workbook.xlsx_part.blob))
+    assert b"<f" not in book.read("xl/worksheets/sheet1.xml")
+    assert b"<t>'=1+1</t>" in book.read("xl/sharedStrings.xml")
+    presentation.save(io.BytesIO())
 
 
 def test_slides_have_titles_notes_and_words_for_pictures(show, made_deck):

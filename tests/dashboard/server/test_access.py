@@ -1,6 +1,7 @@
 """The door: with sign-in nothing is shown or handed out before it; nothing is ever taken in."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -39,10 +40,17 @@ def rules(monkeypatch):
 
 def answer(path: str, cookie: str | None = None, method: str = "GET") -> int:
     """Ask the gate for a path; 200 where it passes the request on. A body cannot be read."""
-    sent = []
+    headers = [(b"cookie", f"{COOKIE}={cookie}".encode())] if cookie else []
+    return asked(path, headers, method)[0]["status"]
+
+
+def asked(path: str, headers: list[tuple[bytes, bytes]], method: str = "GET") -> list[Any]:
+    """Ask the gate; what it sends."""
+    sent: list[Any] = []
 
     async def inner(scope, receive, send):
-        await send({"type": "http.response.start", "status": 200})
+        kept = [(b"X-Frame-Options", b"ALLOWALL"), (b"a", b"b")]
+        await send({"type": "http.response.start", "status": 200, "headers": kept})
 
     async def send(message):
         sent.append(message)
@@ -50,10 +58,9 @@ def answer(path: str, cookie: str | None = None, method: str = "GET") -> int:
     async def receive():
         raise AssertionError("the gate read a body")
 
-    headers = [(b"cookie", f"{COOKIE}={cookie}".encode())] if cookie else []
     scope = {"type": "http", "path": path, "method": method, "headers": headers}
     asyncio.run(access.Gate(inner)(scope, receive, send))
-    return sent[0]["status"]
+    return sent
 
 
 def greeting() -> str:
@@ -90,6 +97,7 @@ def test_without_configuration_everything_is_open(rules):
         "/MEDIA/abc.csv",
         "/component/a/b.js",
         "/_stcore/metrics",
+        "/_stcore/agent/openapi.json",
         "/_stcore/bidi-components/a/health",
         "/media/_stcore/health",
         "/_stcore/script-health-check",
@@ -104,6 +112,43 @@ def test_files_need_a_signed_cookie(rules, path):
     assert answer(path, good[:-3] + "abc") == 403
     assert answer(path, cookie(is_logged_in=False)) == 403
     assert answer(path, signed(READER, "other")) == 403
+
+
+@pytest.mark.parametrize("foreign", ["a[b]=1", "a{b}=1", "a b=c d", '"', "x=é", "=1", "a=@\t;;"])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_reader_is_known_beside_cookies_of_other_programs(rules, foreign, first):
+    rules(ANYONE)
+    mine = f"{COOKIE}={cookie()}"
+    text = "; ".join([foreign, mine] if first else [mine, foreign])
+    assert asked("/media/a", [(b"cookie", text.encode("latin-1"))])[0]["status"] == 200
+    apart = [(b"cookie", foreign.encode("latin-1")), (b"cookie", mine.encode())]
+    assert asked("/media/a", apart)[0]["status"] == 200
+    assert asked("/media/a", apart[:1])[0]["status"] == 403
+
+
+@pytest.mark.parametrize("path", ["/", "/media/a", "/_stcore/upload_file/a/b", "/_stcore/health"])
+@pytest.mark.parametrize("held", [OPEN, ANYONE, InputError("Broken.")])
+def test_no_other_site_shows_an_answer_in_a_frame(rules, path, held):
+    rules(held)
+    found = asked(path, [])[0]["headers"]
+    assert [value for name, value in found if name.lower() == b"x-frame-options"] == [b"SAMEORIGIN"]
+    assert (b"content-security-policy", b"frame-ancestors 'self'") in found
+    assert (b"x-content-type-options", b"nosniff") in found
+
+
+def test_a_host_that_was_not_named_is_refused(rules, monkeypatch):
+    rules(OPEN)
+    assert asked("/", [(b"host", b"evil.example")])[0]["status"] == 200
+    monkeypatch.setattr(
+        access.streamlit_internals, "is_host_allowed", ["lab.example.org"].__contains__
+    )
+    assert asked("/", [(b"host", b"lab.example.org")])[0]["status"] == 200
+    for path in ("/", "/media/a"):
+        assert asked(path, [(b"host", b"evil.example")])[0]["status"] == 400
+        assert asked(path, [])[0]["status"] == 400
+    twice = [(b"host", b"lab.example.org"), (b"host", b"evil.example")]
+    assert asked("/", twice)[0]["status"] == 400
+    assert asked("/_stcore/health", [(b"host", b"10.0.0.1")])[0]["status"] == 200
 
 
 def test_files_are_for_those_on_the_list(rules):

@@ -165,6 +165,8 @@ def test_uploads_are_refused_and_not_kept(run_path, secrets, base):
         assert upload(port_of(server), f"{base}/_stcore/upload_file/a/b", 1) == 405
         assert resident(server.process.pid) - before < 32 * MIB
         assert healthy("127.0.0.1", port_of(server), base)
+        assert status(port_of(server), f"{base}/") == 200
+        assert status(port_of(server), f"{base}/", Host="evil.example") == 400
 
 
 def resident(pid: int) -> int:

@@ -113,6 +113,10 @@ def test_a_public_address_sets_host_and_base_path():
     assert "--browser.serverAddress=lab.example.org" in said
     assert "--browser.serverPort=443" in said
     assert "--server.allowedHosts=lab.example.org" in said
+    everywhere = command("0.0.0.0", 8501, "https://lab.example.org")
+    assert "--server.allowedHosts=lab.example.org" in everywhere
+    assert "--server.allowedHosts=127.0.0.1" in everywhere
+    assert not any("allowedHosts" in part for part in command("0.0.0.0", 8501))
     assert "--browser.serverPort=8080" in command("127.0.0.1", 1, "http://lab:8080/x/y")
     assert not any("baseUrlPath" in part for part in command("127.0.0.1", 8501))
 

@@ -35,6 +35,7 @@ from dashboard.server.streamlit_internals import (
     VERSION,
     Message,
     is_chosen,
+    is_host_allowed,
     read_message,
     reader_of,
     request_page,
@@ -137,6 +138,14 @@ def test_a_long_cookie_comes_in_parts():
     assert reader_of(parts, SECRET) == user
     del parts[f"{COOKIE}_2"]
     assert reader_of(parts, SECRET) == {}
+
+
+def test_hosts_that_were_named(monkeypatch):
+    assert is_host_allowed("evil.example")
+    monkeypatch.setattr(config, "get_option", {"server.allowedHosts": ["lab.org", "::1"]}.get)
+    assert all(map(is_host_allowed, ("lab.org", "LAB.org:8501", "[::1]:80")))
+    for host in (None, "", "evil.example", "lab.org.evil.example", "a@lab.org", "lab.org; b"):
+        assert not is_host_allowed(host)
 
 
 def test_a_default_is_told_from_a_choice(monkeypatch):

@@ -318,12 +318,44 @@ def test_what_are_no_keras_weights_is_refused(keras_file, tmp_path, change, name
     assert not (tmp_path / "out").exists()
 
 
-def test_links_out_of_a_keras_file_are_not_followed(keras_file, tmp_path):
-    with h5py.File(tmp_path / "secret.h5", "w") as file:
+def foreign_virtual(group, name, other):
+    layout = h5py.VirtualLayout((3,), "f8")
+    layout[:] = h5py.VirtualSource(other, "a", shape=(3,))
+    group.create_virtual_dataset(name, layout)
+
+
+@pytest.mark.parametrize(
+    "add",
+    [
+        lambda group, name, other: group.update({name: h5py.ExternalLink(other, "a")}),
+        lambda group, name, other: group.update({name: h5py.SoftLink("/y_gfp/y_gfp/kernel:0")}),
+        foreign_virtual,
+        lambda group, name, other: group.create_dataset(
+            name, (3,), "f8", external=[(other, 0, 24)]
+        ),
+        lambda group, name, other: group.create_dataset(name, (10**13,), "u1", chunks=(1000,)),
+        lambda group, name, other: group.create_dataset(name, (10**9,), "u1", chunks=(1000,)),
+    ],
+    ids=["external link", "soft link", "virtual", "external", "10 TB", "more than is stored"],
+)
+@pytest.mark.parametrize("below", ["", "model_weights"])
+def test_a_keras_file_that_does_not_hold_what_it_says_is_refused(tmp_path, add, below):
+    other = str(tmp_path / "secret.h5")
+    with h5py.File(other, "w") as file:
         file["a"] = np.zeros(3)
-    with h5py.File(keras_file, "a") as file:
-        file["y_gfp/y_gfp/extra:0"] = h5py.ExternalLink(str(tmp_path / "secret.h5"), "a")
-    assert "y_gfp/extra:0" not in read_checkpoint("keras", keras_file).variables
+    path = write_keras(tmp_path / "weights.h5", variables_of("paired_cell", 0.05, 0), below)
+    with h5py.File(path, "a") as file:
+        add(file[f"{below}/y_gfp"], "extra:0", other)
+    with pytest.raises(InputError, match=r"y_gfp/extra:0 (leads|does not hold|claims)"):
+        read_checkpoint("keras", path)
+
+
+def test_a_keras_model_that_lies_behind_a_link_is_refused(tmp_path):
+    write_keras(tmp_path / "other.h5", variables_of("paired_cell", 0.05, 0))
+    with h5py.File(tmp_path / "weights.h5", "w") as file:
+        file["model_weights"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/")
+    with pytest.raises(InputError, match="model_weights"):
+        read_checkpoint("keras", tmp_path / "weights.h5")
 
 
 def test_missing_left_over_and_misshapen_variables_are_named(keras_file, tmp_path):

@@ -1,13 +1,25 @@
 """Training: who is left out and counted, what is learnt, what survives an interruption."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 
-from compute.errors import BusyError, BystanderError, ChangedError, InputError, UsageError
+from compute.errors import (
+    BusyError,
+    BystanderError,
+    ChangedError,
+    DiskError,
+    InputError,
+    UsageError,
+)
 from compute.models.embedder import load_model
 from compute.models.networks import NETWORKS
 from compute.models.scaling import SCALINGS
@@ -313,6 +325,38 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(store, tmp_path, net
     resumed = weights(train(network, store, out, **options, say=lines.append))
     assert "Going on after epoch 2." in lines
     assert same(whole, resumed)
+
+
+@pytest.mark.parametrize("file", ["checkpoint", "weights"])
+def test_a_full_disk_is_named(store, tmp_path, monkeypatch, file):
+    whole = save_file
+
+    def full(tensors, path, metadata=None):
+        if (metadata is not None) == (file == "checkpoint"):
+            Path(path).write_bytes(b"a part")
+            raise SafetensorError("I/O error: No space left on device (os error 28)")
+        whole(tensors, path, metadata)
+
+    monkeypatch.setattr("compute.models.weights.save_file", full)
+    with pytest.raises(DiskError, match=r"The disk is full: .*safetensors"):
+        train("deeploc", store, tmp_path / "out", **FAST)
+    assert not list((tmp_path / "out").glob(".*.tmp"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of the size of files")
+def test_a_file_that_the_system_cuts_off_is_named(tmp_path):
+    code = (
+        "import resource, sys, torch; from pathlib import Path\n"
+        "from compute.errors import DiskError; from compute.models.weights import write_weights\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "try: write_weights(Path(sys.argv[1]), {'a': torch.zeros(100_000)})\n"
+        "except DiskError as error: print(error)"
+    )
+    command = [sys.executable, "-c", code, tmp_path / "w.safetensors"]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True).stdout
+    assert "w.safetensors" in said
+    assert "too large" in said
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_checkpoint_of_other_options_is_not_used(store, tmp_path):
