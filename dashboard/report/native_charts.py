@@ -228,7 +228,7 @@ def _bars(
         merged = [
             next((v for v in column if v is not None), None) for column in zip(*rows, strict=True)
         ]
-            data.add_series(_name(values.heading), merged)
+        data.add_series(_name(values.heading), merged)
     else:
         for layer, row in zip(layers, rows, strict=True):
             data.add_series(_name(layer.name), row)
