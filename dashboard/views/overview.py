@@ -8,7 +8,7 @@ from dashboard import cache, wording
 from dashboard.figures import accuracy as figures
 from dashboard.figures import crops
 from dashboard.figures.request import Filters
-from dashboard.queries import accuracy
+from dashboard.queries import accuracy, cures
 from dashboard.render import strips
 from dashboard.state import kept_figures
 from dashboard.state.shared import Shared, current
@@ -24,6 +24,8 @@ def page() -> None:
         _finding(shared)
     with show.guarded("The accuracies"):
         _accuracy(shared)
+    with show.guarded("What helps"):
+        _cures(shared)
     with show.guarded("What a background swap is"):
         _swap(shared)
     _next(shared)
@@ -71,6 +73,20 @@ def _accuracy(shared: Shared) -> None:
     with slot:
         show.figure(figures.ACCURACY, shared, published="yes" if published else None)
     show.numbers(figures.ACCURACY, asked, shared, table)
+
+
+def _cures(shared: Shared) -> None:
+    found = cache.ask(shared.run, cures.cures, tuple(shared.models))
+    if not found:
+        return
+    st.subheader("What helps", anchor=False)
+    st.markdown("\n".join(f"- {wording.plain_name(one.sentence)}" for one in found))
+    show.caption(
+        "Of remedies that need no new network, the one with the smallest drop on the background of "
+        "another class that costs at most a point on crops as imaged; multi-class probe, fitted on "
+        "other proteins. All that were tried: table remedies of the run, docs/remedies.md.",
+        shared,
+    )
 
 
 def _swap(shared: Shared) -> None:
