@@ -7,7 +7,7 @@ from typing import Any
 from compute.schema import REMEDIES_IN_WORDS, Condition, Effect, Quantity, Remedy
 from dashboard.queries.open_runs import Run
 from dashboard.theme import model_title
-from dashboard.wording import percent, points
+from dashboard.wording import percent, points, records
 
 LOSS = 0.01
 """Unaltered accuracy that a remedy may cost and still be said to help."""
@@ -73,9 +73,15 @@ def cures(run: Run, models: Sequence[str]) -> list[Cure]:
         return []
     rows = run.query(
         """
-        SELECT model, remedy, quantity, estimate, difference, difference_high FROM {remedies}
+        SELECT model, remedy,
+               any_value(estimate) FILTER (quantity = $accuracy) AS accuracy,
+               any_value(difference) FILTER (quantity = $accuracy) AS gained,
+               any_value(estimate) FILTER (quantity = $drop) AS lost,
+               any_value(difference_high) FILTER (quantity = $drop) AS less_high
+        FROM {remedies}
         WHERE applies AND ((quantity = $accuracy AND condition = $unaltered)
                         OR (quantity = $drop AND condition = $different))
+        GROUP BY model, remedy
         """,
         ("remedies",),
         {
@@ -85,34 +91,24 @@ def cures(run: Run, models: Sequence[str]) -> list[Cure]:
             "different": str(Condition.DIFFERENT),
         },
     )
-    accuracy, drop = (
-        rows[rows["quantity"] == str(name)].set_index(["model", "remedy"])
-        for name in (Quantity.ACCURACY, Effect.DROP)
-    )
-    both = accuracy.join(drop, rsuffix="_of_drop", how="inner")
-    found = []
-    for model in models:
-        if (model, str(Remedy.NONE)) in both.index:
-            found += _of_model(model, both.loc[model].to_dict("index"))
-    return found
+    by_model: dict[str, dict[Remedy, Any]] = {}
+    for row in records(rows):
+        by_model.setdefault(row.model, {})[Remedy(row.remedy)] = row
+    return [cure for model in models for cure in _of_model(model, by_model.get(model, {}))]
 
 
-def _of_model(model: str, rows: Mapping[Any, Mapping[Any, Any]]) -> list[Cure]:
-    """Choose among the remedies of one model, by remedy."""
-    plain = rows[str(Remedy.NONE)]
+def _of_model(model: str, rows: Mapping[Remedy, Any]) -> list[Cure]:
+    """Choose among the remedies of one model."""
+    plain = rows.get(Remedy.NONE)
     chosen: list[Cure] = []
     for needs_mask in (False, True):
         helping = [
-            Cure(
-                model, remedy, float(row["estimate_of_drop"]), float(plain["estimate_of_drop"]),
-                float(row["estimate"]), float(plain["estimate"]),
-            )
-            for remedy in map(Remedy, rows)
-            if REMEDIES_IN_WORDS[remedy].needs_mask == needs_mask
-            and (row := rows[str(remedy)])["difference_high_of_drop"] < 0
-            and row["difference"] >= -LOSS
+            Cure(model, remedy, row.lost, plain.lost, row.accuracy, plain.accuracy)
+            for remedy, row in rows.items()
+            if plain and REMEDIES_IN_WORDS[remedy].needs_mask == needs_mask
+            and row.less_high < 0 and row.gained >= -LOSS
         ]  # fmt: skip
-        best = min(helping, key=lambda cure: cure.drop, default=None)
+        best = min(helping, key=lambda cure: (cure.drop, cure.remedy), default=None)
         if best is not None and all(best.drop < other.drop for other in chosen):
             chosen.append(best)
     return chosen
