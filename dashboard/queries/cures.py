@@ -9,6 +9,8 @@ from dashboard.queries.open_runs import Run
 from dashboard.theme import model_title
 from dashboard.wording import percent, points, records
 
+_ORDER = list(Remedy)
+
 LOSS = 0.01
 """Unaltered accuracy that a remedy may cost and still be said to help."""
 
@@ -108,7 +110,7 @@ def _of_model(model: str, rows: Mapping[Remedy, Any]) -> list[Cure]:
             if plain and REMEDIES_IN_WORDS[remedy].needs_mask == needs_mask
             and row.less_high < 0 and row.gained >= -LOSS
         ]  # fmt: skip
-        best = min(helping, key=lambda cure: (cure.drop, cure.remedy), default=None)
+        best = min(helping, key=lambda cure: (cure.drop, _ORDER.index(cure.remedy)), default=None)
         if best is not None and all(best.drop < other.drop for other in chosen):
             chosen.append(best)
     return chosen
