@@ -79,7 +79,7 @@ demo-data: $(READY)
 	cp -r out/demo/run data/demo
 	cp -r out/demo/compared data/compared
 	rm -f data/demo/.lock data/compared/.lock
-	$(BIN)/python docs/make_sensitivity.py data/demo
+	$(BIN)/python docs/make_tables.py data/demo
 
 # The figures of docs/method.md, from the demo's simulated crops, data/demo and docs/coverage.csv
 figures: $(READY)
