@@ -41,6 +41,7 @@ def apply_remedy(
     config: RemedyConfig | None = None,
     *,
     work: Path | str | None = None,
+    keep: bool = False,
     engine: EngineConfig | None = None,
     device: str = "auto",
     trusted: bool = False,
@@ -64,7 +65,7 @@ def apply_remedy(
         One of `compute.schema.Remedy`; ``"none"`` for the model as it is. Embeddings are those
         that the remedy's probe gets: as they are for ``"balanced"`` and ``"projected"``, whose
         probes differ.
-    config, work, engine, device, trusted, progress, notice
+    config, work, keep, engine, device, trusted, progress, notice
         As for `compute.runs.remedies.try_remedies`.
 
     Returns
@@ -95,7 +96,7 @@ def apply_remedy(
     if path.suffix == ".h5ad":
         import_extra("anndata", "anndata", str(path))
     with remedy_crops(
-        store, run, [model], RemedyConfig() if config is None else config, work=work, keep=False,
+        store, run, [model], RemedyConfig() if config is None else config, work=work, keep=keep,
         engine=engine or EngineConfig(), device=device, trusted=trusted, progress=progress,
         notice=notice, every_cell=True,
     ) as crops:  # fmt: skip

@@ -25,7 +25,10 @@ def cured(run, store, cards, tmp_path_factory):
     def write(remedy, ending=".parquet"):
         path = folder / f"{remedy}{ending}"
         if path not in made:
-            made[path] = apply_remedy(store, run, path, str(cards["pifia"]), remedy, FEW)
+            # What is embedded for one remedy serves all.
+            work = folder / "work"
+            card = str(cards["pifia"])
+            made[path] = apply_remedy(store, run, path, card, remedy, FEW, work=work, keep=True)
         return path
 
     return write
@@ -49,7 +52,16 @@ def test_without_a_remedy_the_file_has_the_runs_own_answers(cured, run):
     cells = there.read("cells").to_pandas().set_index("cell").loc[frame["cell"]]
     for column in ("protein", "field", "fold"):
         assert frame[column].tolist() == cells[column].tolist()
-    assert not there.path.with_name(f"{there.path.name}-remedies").exists()
+
+
+@pytest.mark.long
+def test_nothing_is_left_behind(cured, run, store, cards, tmp_path):
+    path, work = tmp_path / "cured.parquet", tmp_path / "work"
+    card = str(cards["pifia"])
+    count = apply_remedy(store, run, path, card, "none", FEW, work=work)
+    assert sorted(tmp_path.iterdir()) == [path]
+    assert count == len(pd.read_parquet(path))
+    assert path.read_bytes() == cured("none").read_bytes()
 
 
 @pytest.mark.long
