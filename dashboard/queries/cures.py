@@ -43,9 +43,14 @@ class Cure:
         """What it does, and what it asks for."""
         spec = REMEDIES_IN_WORDS[self.remedy]
         mask = "needs each crop's mask in use" if spec.needs_mask else "no mask in use"
+        lost = (
+            "nothing, by construction,"
+            if Condition.DIFFERENT in spec.replaces
+            else points(self.drop)
+        )
         return (
             f"{model_title(self.model)}, {spec.title[:1].lower()}{spec.title[1:]}: loses "
-            f"{points(self.drop)} instead of {points(self.drop_before)}, and on crops as imaged is "
+            f"{lost} instead of {points(self.drop_before)}, and on crops as imaged is "
             f"right for {percent(self.accuracy)} instead of {percent(self.accuracy_before)} "
             f"({mask})."
         )
