@@ -36,6 +36,7 @@ PUBLIC = {
     "convert": "compute.models.published.convert",
     "demo": "compute.runs.demo",
     "estimate": "compute.runs.estimate",
+    "export_summary": "compute.runs.export_summary",
     "export_trials": "compute.runs.export_trials",
     "fetch": "compute.models.published.download",
     "import_answers": "compute.runs.import_answers",
@@ -100,6 +101,7 @@ if TYPE_CHECKING:
     from compute.runs.describe import check as check
     from compute.runs.engines import EngineConfig as EngineConfig
     from compute.runs.estimate import estimate as estimate
+    from compute.runs.export_summary import export_summary as export_summary
     from compute.runs.export_trials import export_trials as export_trials
     from compute.runs.import_answers import import_answers as import_answers
     from compute.runs.mosaic import make_mosaic as make_mosaic

@@ -45,7 +45,7 @@ REFERENCE = {
         "compute.estimate", "compute.run", "compute.RunConfig", "compute.PlanConfig",
         "compute.EmbedConfig", "compute.BootstrapConfig", "compute.EngineConfig",
         "compute.RunDirectory", "compute.sensitivity", "compute.SensitivityConfig",
-        "compute.try_remedies", "compute.apply_remedy", "compute.RemedyConfig",
+        "compute.try_remedies", "compute.apply_remedy", "compute.export_summary", "compute.RemedyConfig",
         "compute.check", "compute.demo", "compute.published", "compute.export_trials",
         "compute.import_answers",
         "compute.BystanderError",

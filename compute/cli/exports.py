@@ -1,6 +1,6 @@
-"""Verbs that write what other programs read: export trials.
+"""Verbs that write what other programs read: export trials, export summary.
 
-Layer: reads options, calls `compute.runs.export_trials`, prints lines.
+Layer: reads options, calls `compute.runs.export_trials` or `export_summary`, prints lines.
 """
 
 from pathlib import Path
@@ -18,6 +18,7 @@ from compute.cli.options import (
     CropFormat,
     DonorCentre,
     Donors,
+    FinishedRun,
     Folds,
     FoldsBy,
     GridCells,
@@ -103,3 +104,17 @@ def export_trials(
         "trials.parquet says which crop is which; keep its column `key` beside every answer.",
         markup=False,
     )
+
+
+@exports.command(name="summary")
+def export_summary(
+    run: FinishedRun,
+    out: Annotated[Path, typer.Argument(help="The file: .json, .csv or .tex.")],
+) -> None:
+    """Write what a run found, with what decides it, or as a table for a paper.
+
+    Example: bystander export summary my-run summary.json
+    """
+    from compute.runs.export_summary import export_summary as write
+
+    console.out.print(f"Wrote {write(run, out)}", markup=False)

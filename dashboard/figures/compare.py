@@ -40,10 +40,11 @@ def _comparison(asked: Request, otherwise: tuple[str, ...]) -> Comparison:
 
 def _ends(asked: Request) -> tuple[Entry, Entry]:
     """Return the two models, named with their runs where several runs are compared."""
-    (run, model), (other, its) = (keys.split(asked.values[side]) for side in ("first", "second"))
-    alone = len(_named_runs(asked, (run, other))) == 1
-    runs = asked.open_runs
-    return Entry(runs[run], model, alone), Entry(runs[other], its, alone)
+    ends = [tuple(keys.split(asked.values[side])) for side in ("first", "second")]
+    found = _comparison(asked, (ends[0][0], ends[1][0]))
+    alone = all(entry.alone for entry in found.entries)
+    one, two = (Entry(asked.open_runs[run], model, alone) for run, model in ends)
+    return one, two
 
 
 def _leaderboard(asked: Request) -> pd.DataFrame:

@@ -184,7 +184,9 @@ def _once(entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
         asked.setdefault(way if known else (str(number),), []).append(entry)
     kept = [max(some, key=lambda entry: len(entry.run.models)) for some in asked.values()]
     twice = [some[0].model for some in asked.values() if len(some) > 1]
-    return [entry for entry in entries if any(entry is one for one in kept)], twice
+    found = [entry for entry in entries if any(entry is one for one in kept)]
+    alone = len({entry.run.key for entry in found}) == 1
+    return [replace(entry, alone=alone) for entry in found], twice
 
 
 def answering(found: Comparison, protocol: str) -> Comparison:

@@ -1,15 +1,10 @@
 """A run with probes and summaries, made from drawn embeddings; once by protein, once by cell."""
 
 import pytest
-from hypothesis import settings
 from threadpoolctl import threadpool_limits
 
 from tests.compute.summarised_run import BIG, make
 from tests.compute.synthetic_cells import POPULATION
-
-# On a busy machine a single example may take long; how long says nothing.
-settings.register_profile("steady", deadline=None)
-settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session", params=["protein", "cell"])
