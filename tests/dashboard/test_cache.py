@@ -18,6 +18,7 @@ from dashboard.figures.request import Filters
 from dashboard.queries import accuracy, proteins
 from dashboard.queries.filters import AccuracyFilter
 from dashboard.queries.open_runs import Run, connect, copied_tables, open_library
+from dashboard.wording import FEW
 from tests.dashboard.opening import SMALL, opened
 
 PLAN = replace(SMALL, proteins=15, mixed=1, cells=4, examples=0)
@@ -98,19 +99,26 @@ def test_what_a_session_changes_no_other_sees(run):
     assert figure.to_dict()["data"]
 
 
-def test_a_distribution_and_its_title_are_the_table(run):
-    for gene in proteins.names(run)["protein"]:
-        table = proteins.distributions(run, gene, "refit")
-        chart = shifts.before_and_after(table, gene, "different")
-        wide = table.pivot(
-            index=["model", "localization"], columns="condition", values="proportion"
-        )
-        moved = (wide["different"] - wide["unaltered"]).abs().groupby("model").sum() / 2
-        assert f"{moved.max():.0%} of its distribution" in chart.title
-        for panel in chart.panels:
-            before, after = (layer for layer in panel.layers if isinstance(layer, Bars))
-            assert len(before.lengths) == len(after.lengths) == len(panel.y.categories)
-            assert 0.9 < sum(after.lengths) < 1 + 1e-9
+def test_a_distribution_and_its_title_are_the_table(tmp_path):
+    """A title of fewer cells than tell anything says how many there are."""
+    for cells in (FEW, FEW - 1):
+        path = make_run(tmp_path / str(cells), replace(PLAN, cells=cells))
+        run = opened(path)
+        for gene in proteins.names(run)["protein"]:
+            table = proteins.distributions(run, gene, "refit")
+            chart = shifts.before_and_after(table, gene, "different")
+            wide = table.pivot(
+                index=["model", "localization"], columns="condition", values="mean_probability"
+            )
+            moved = (wide["different"] - wide["unaltered"]).abs().groupby("model").sum() / 2
+            if cells < FEW:
+                assert chart.title == f"Where the models put {gene}: {cells} cells"
+            else:
+                assert f"{moved.max():.0%} of its distribution" in chart.title
+            for panel in chart.panels:
+                before, after = (layer for layer in panel.layers if isinstance(layer, Bars))
+                assert len(before.lengths) == len(after.lengths) == len(panel.y.categories)
+                assert 0.9 < sum(after.lengths) < 1 + 1e-9
 
 
 def test_copies_that_are_known_need_no_look(run):
