@@ -114,7 +114,7 @@ def test_a_distribution_and_its_title_are_the_table(tmp_path):
             if cells < FEW:
                 assert chart.title == f"Where the models put {gene}: {cells} cells"
             else:
-                assert f"{moved.max():.0%} of its distribution" in chart.title
+                assert f"a total variation of {moved.max():.2f}" in chart.title
             for panel in chart.panels:
                 before, after = (layer for layer in panel.layers if isinstance(layer, Bars))
                 assert len(before.lengths) == len(after.lengths) == len(panel.y.categories)
