@@ -132,8 +132,8 @@ def compared_models() -> Iterator[FoundModel | str]:
 
     Examples
     --------
-    >>> [model if isinstance(model, str) else model.name for model in compared_models()][2:6]
-    ['deeploc', 'deeploc.middle', 'handcrafted', 'handcrafted-centre']
+    >>> [model if isinstance(model, str) else model.name for model in compared_models()][-5:-2]
+    ['pifia.middle', 'handcrafted', 'handcrafted-centre']
     """
     for name in builtin_cards():
         model = find_model(name)
