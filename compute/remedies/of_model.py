@@ -63,7 +63,7 @@ def model_rows(
         No probe can be fitted.
     """
     cells = judge.cells
-    vectors = [remedy for remedy, other in others.items() if _alike(judge.run, name, other)]
+    vectors = without_map(judge.run, name, others)
     reasons = {**reasons, **dict.fromkeys(vectors, NO_MAP)}
     others = {remedy: other for remedy, other in others.items() if remedy not in vectors}
     probes, chosen = fit_remedies(judge, name, others)
@@ -165,6 +165,21 @@ def fit_remedies(
             continue
         found[remedy], chosen[remedy] = fit(learned, cells.folds, len(cells.names), judge.config)
     return found, chosen
+
+
+def without_map(run: RunDirectory, model: str, others: Mapping[Remedy, str]) -> list[Remedy]:
+    """List the remedies that pool nothing, for the model's layer gives vectors.
+
+    Parameters
+    ----------
+    run
+        Has the embeddings.
+    model
+        Name of the model.
+    others
+        Names of itself with its map pooled elsewhere, by the remedy that does it.
+    """
+    return [remedy for remedy, other in others.items() if _alike(run, model, other)]
 
 
 def _alike(run: RunDirectory, model: str, other: str) -> bool:

@@ -18,7 +18,7 @@ from compute.models.loaders.extras import import_extra
 from compute.probes.gather import shards
 from compute.probes.multiclass import Multiclass
 from compute.remedies.config import RemedyConfig
-from compute.remedies.of_model import fit_remedies
+from compute.remedies.of_model import NO_MAP, fit_remedies, without_map
 from compute.runs.engines import EngineConfig
 from compute.runs.remedy_crops import RemedyCrops, remedy_crops
 from compute.schema import Remedy
@@ -102,12 +102,13 @@ def apply_remedy(
     ) as crops:  # fmt: skip
         [tried] = crops.tried
         name = tried.model.name
-        if wanted in tried.reasons:
+        others = {r: other.name for r, other in tried.others.items() if r is wanted}
+        vectors = without_map(crops.judge.run, name, others)
+        if reason := tried.reasons.get(wanted) or (NO_MAP if vectors else ""):
             raise UsageError(
-                f"{wanted} does not apply to {name!r}. {tried.reasons[wanted]}",
+                f"{wanted} does not apply to {name!r}. {reason}",
                 "Choose another remedy, or a card of another layer.",
             )
-        others = {r: other.name for r, other in tried.others.items() if r is wanted}
         probes, _ = fit_remedies(crops.judge, name, others, [wanted])
         if wanted not in probes:
             raise InputError(

@@ -18,7 +18,8 @@ from compute.models.card_files import FoundModel, builtin_cards, find_model
 from compute.models.own_answer import NO_HEAD
 from compute.runs.config import RunConfig
 from compute.runs.pipeline import run_store
-from compute.schema import Condition
+from compute.runs.remedy_crops import variant_of
+from compute.schema import Condition, Remedy
 from compute.simulation.simulate import simulate
 from compute.statistics.bootstrap import BootstrapConfig
 from compute.storage.atomic_files import Progress, silent
@@ -68,9 +69,6 @@ COMPARED = replace(
 
 BASELINES = ("handcrafted", "handcrafted-centre", "density", "untrained:deeploc")
 """Baselines that the networks are compared with."""
-
-MIDDLE = "both_in_middle"
-"""How the networks are pooled again, as the remedy `centred` does."""
 
 
 def demo(
@@ -138,9 +136,9 @@ def compared_models() -> Iterator[FoundModel | str]:
     for name in builtin_cards():
         model = find_model(name)
         yield model
+        centred = variant_of(model).others[Remedy.CENTRED]
         # Its head does not look at what is pooled.
-        card = replace(model.card, name=f"{name}.middle", pooling=MIDDLE, head=NO_HEAD)
-        yield replace(model, own=None, card=card)
+        yield replace(centred, card=replace(centred.card, name=f"{name}.middle", head=NO_HEAD))
     yield from BASELINES
 
 

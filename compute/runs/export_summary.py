@@ -19,7 +19,7 @@ from compute.storage.spreadsheet import as_csv
 ENDINGS = (".json", ".csv", ".tex")
 """What the file may be called, by which its format is chosen."""
 
-CROPS = ("harmonise", "donor_centre", "paste", "normalisation", "mask_shift", "precision")
+CROPS = ("harmonise", "donor_centre", "paste", "normalisation", "mask_shift")
 """Settings of embedding that decide what a model is shown."""
 
 HEADLINES = (
@@ -54,9 +54,8 @@ def export_summary(run: Path | str, out: Path | str) -> Path:
         The file; what is there is replaced. ``.json`` has the header (cards, hashes of weights,
         store, plan, versions), every number, and the remedies that were tried: its ``trials`` is
         the same in two files only where models were shown the same crops under the conditions that
-        both have. ``.csv`` has the
-        numbers, a row each; ``.tex`` the headlines as a table for LaTeX (package ``booktabs``), in
-        points.
+        both have, and null in a publication's. ``.csv`` has the numbers, a row each; ``.tex`` the
+        headlines as a table for LaTeX (package ``booktabs``), in points.
 
     Returns
     -------
@@ -126,10 +125,10 @@ def summary(run: RunDirectory, numbers: pd.DataFrame) -> dict[str, Any]:
     meta = run.meta
     settings = meta.get("configuration", {})
     shown = {name: settings.get("embed", {}).get(name) for name in CROPS}
-    store = meta["store"]
+    store = meta.get("store", {})
     # A trial is the same whatever other conditions a run has.
     plan = {k: v for k, v in (settings.get("plan") or {}).items() if k != "conditions"}
-    decides = {"store": store["fingerprint"], "plan": plan, "crops": shown}
+    decides = {"store": store.get("fingerprint"), "plan": plan, "crops": shown}
     return {
         "bystander_version": meta["bystander_version"],
         "versions": meta.get("versions", {}),
@@ -137,7 +136,7 @@ def summary(run: RunDirectory, numbers: pd.DataFrame) -> dict[str, Any]:
         "store": {key: store.get(key) for key in ("fingerprint", "channels", "size", "counts")},
         "plan": settings.get("plan"),
         "crops": shown,
-        "trials": fingerprint(decides),
+        "trials": fingerprint(decides) if plan else None,
         "localizations": meta["localizations"],
         "models": [
             {

@@ -177,11 +177,10 @@ def _once(entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
     asked: dict[tuple[str, ...], list[Entry]] = {}
     for number, entry in enumerate(entries):
         run = entry.run
-        [model] = [one for one in run.meta["models"] if one["name"] == entry.model]
-        store = run.meta.get("store", {}).get("fingerprint")
-        known = store and model.get("hash")
-        way = (str(store), model["hash"], *(_setting(run, s) for s in (*SETTINGS, *_TRIALS)))
-        asked.setdefault(way if known else (str(number),), []).append(entry)
+        hashes = [m.get("hash") for m in run.meta.get("models", []) if m["name"] == entry.model]
+        what = (run.meta.get("store", {}).get("fingerprint"), *hashes)
+        way = (*map(str, what), *(_setting(run, s) for s in (*SETTINGS, *_TRIALS)))
+        asked.setdefault(way if len(what) == 2 and all(what) else (str(number),), []).append(entry)
     kept = [max(some, key=lambda entry: len(entry.run.models)) for some in asked.values()]
     twice = [some[0].model for some in asked.values() if len(some) > 1]
     found = [entry for entry in entries if any(entry is one for one in kept)]

@@ -11,7 +11,7 @@ from compute.probes.multiclass import TrainingCrops, fit_multiclass
 from compute.remedies.config import RemedyConfig
 from compute.remedies.judge import Judge, answered, made_alike, worst
 from compute.remedies.learned import average, learn
-from compute.remedies.of_model import fit_remedies, model_rows
+from compute.remedies.of_model import fit_remedies, model_rows, without_map
 from compute.remedies.rows import WORST
 from compute.remedies.wording import remedy_lines
 from compute.schema import REMEDIES_IN_WORDS, Remedy
@@ -240,6 +240,8 @@ def test_worst_cases_are_of_whole_cells(planted, asked):
 
 def test_a_model_whose_map_is_none_says_that_pooling_does_not_apply(planted):
     alike = dict.fromkeys(OTHERS, MODEL)
+    assert without_map(planted.run, MODEL, alike) == list(OTHERS)
+    assert without_map(planted.run, MODEL, OTHERS) == []
     same = model_rows(judge_of(planted), MODEL, alike, {}, BOOTSTRAP, {})
     rows = [row for row in same if row["remedy"] in map(str, OTHERS)]
     assert [row["applies"] for row in rows] == [False, False]
