@@ -46,9 +46,8 @@ REFERENCE = {
         "compute.EmbedConfig", "compute.BootstrapConfig", "compute.EngineConfig",
         "compute.RunDirectory", "compute.sensitivity", "compute.SensitivityConfig",
         "compute.try_remedies", "compute.apply_remedy", "compute.RemedyConfig",
-        "compute.export_summary", "compute.check", "compute.demo", "compute.published", "compute.export_trials",
-        "compute.import_answers",
-        "compute.BystanderError",
+        "compute.export_summary", "compute.check", "compute.demo", "compute.published",
+        "compute.export_trials", "compute.import_answers", "compute.BystanderError",
     ),
     "Results": (
         "dashboard.open_runs", "dashboard.compare", "dashboard.differences", "dashboard.draw",
