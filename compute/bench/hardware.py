@@ -5,7 +5,7 @@ Layer: asks the operating system and PyTorch; writes nothing.
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,12 @@ from compute.models.precision import PRECISIONS
 
 SIDES = {"cpu": 2048, "cuda": 8192}
 """Rows of the square matrices whose product measures arithmetic, by kind of device: 17 Gflop,
-beyond every cache; on a GPU 1.1 Tflop, beside which starting is nothing."""
+beyond every cache; on a GPU 1.1 Tflop, beside which starting is nothing. Where a precision is
+emulated, less (`LONG_ENOUGH`)."""
+
+LEAST_SIDE, LONG_ENOUGH = 256, 0.1
+"""The first side tried, and the seconds of a product at which sides are doubled no more. Some
+processors multiply bfloat16 a thousand times more slowly than float32."""
 
 COPIED = {"cpu": 2**26, "cuda": 2**28}
 """Float32 numbers that are copied to measure memory: 256 MiB read and as much written; on a GPU
@@ -77,22 +82,39 @@ def measure(device: torch.device, repeats: int = ROUNDS) -> Machine:
         Rounds, of which the median counts; 5 by default.
     """
     side, copied = (known.get(device.type, known["cpu"]) for known in (SIDES, COPIED))
-    square = torch.rand(side, side, device=device)
     source = torch.rand(copied, device=device)
     target = torch.empty_like(source)
-    products = [
-        partial(torch.matmul, typed, typed, out=torch.empty_like(typed))
-        for typed in (square.to(getattr(torch, name)) for name in PRECISIONS)
-    ]
+    sides = [_affordable(name, side, device) for name in PRECISIONS]
+    products = [_product(name, each, device) for name, each in zip(PRECISIONS, sides, strict=True)]
     *multiplied, copy = alternate([*products, lambda: target.copy_(source)], repeats, device)
     return Machine(
         _name(device),
         str(device),
         cores(),
         _memory(),
-        {name: 2 * side**3 / each.wall for name, each in zip(PRECISIONS, multiplied, strict=True)},
+        {
+            name: 2 * each**3 / product.wall
+            for name, each, product in zip(PRECISIONS, sides, multiplied, strict=True)
+        },
         2 * copied * source.itemsize / copy.wall,
     )
+
+
+def _product(precision: str, side: int, device: torch.device) -> Callable[[], torch.Tensor]:
+    """Return what multiplies a square matrix of that precision by itself."""
+    square = torch.rand(side, side, device=device).to(getattr(torch, precision))
+    return partial(torch.matmul, square, square, out=torch.empty_like(square))
+
+
+def _affordable(precision: str, largest: int, device: torch.device) -> int:
+    """Return the largest side tried, doubled until a product takes `LONG_ENOUGH`."""
+    side = LEAST_SIDE
+    while side < largest:
+        (taken,) = alternate([_product(precision, side, device)], 1, device)
+        if taken.wall >= LONG_ENOUGH:
+            break
+        side *= 2
+    return side
 
 
 def _name(device: torch.device) -> str:
