@@ -22,7 +22,7 @@ from compute.models.card import ModelCard
 from compute.models.card_files import FoundModel, find_model, source_words
 from compute.models.footprint import counted, refuse_after, refuse_before
 from compute.models.loaders.answers import Answers
-from compute.models.loaders.behaviour import check_behaviour, trial_crops
+from compute.models.loaders.behaviour import check_behaviour, refuse_constant, trial_crops
 from compute.models.loaders.network import (
     HookedModule,
     Network,
@@ -633,10 +633,15 @@ def load_model(
     embedder = Embedder(card, loaded, where, model.own)
     _ = embedder.dimension  # A network that does not take the crops is refused here.
     embedder.check_head()
-    if not (built_in(card.source) is not None or kind.by_scene or embedder.answers is not None):
+    if not kind.by_scene and embedder.answers is None:
+        what = f"Model {card.name!r}"
         crops = trial_crops(len(card.channels), card.size).to(where)
+        scene = embedder.whole(crops) if embedder.needs_scene else None
+        if built_in(card.source) is not None:
+            refuse_constant(what, embedder(crops, scene=scene))
+            return embedder
         kept = check_behaviour(
-            f"Model {card.name!r}",
+            what,
             lambda some: embedder.with_own(
                 some, scene=embedder.whole(some) if embedder.needs_scene else None
             ),

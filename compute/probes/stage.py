@@ -6,7 +6,6 @@ to gather what stands in pair tests and trains probes (the grid, whose size does
 store), once for these and once for the probes beside them, and to answer for every trial.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -32,8 +31,9 @@ from compute.probes.second import backgrounds_of, finished_again, probe_again
 from compute.probes.solvers import ONE_CORE, Fitting
 from compute.probes.tables import donor_influences, predictions_table, tally, write_pairwise
 from compute.schema import ANSWERING, Condition, Probe, Protocol
-from compute.storage.atomic_files import Progress, silent, table_writer, write_json
+from compute.storage.atomic_files import Progress, silent, table_writer
 from compute.storage.run_directory import RunDirectory
+from compute.storage.sealed_json import read_sealed, write_sealed
 
 ONCE = EmbedConfig(second_readings=False)
 """Trials that were read once."""
@@ -275,9 +275,13 @@ def _write_scores(
 ) -> None:
     """Write one model's and condition's `pairwise` and `pair_tallies`, and which solver fitted."""
     left = sum(score.unsolved for _, score in scores)
-    write_json(
+    write_sealed(
         run.fits(model, condition),
-        {"solver": str(fitting.solver), "fits_left_to_the_reference": left},
+        {
+            "schema_version": schema.RUN_VERSION,
+            "solver": str(fitting.solver),
+            "fits_left_to_the_reference": left,
+        },
     )
     write_pairwise(run, model, condition, scores, cells.names)
     run.write(
@@ -308,7 +312,8 @@ def how_fitted(run: RunDirectory) -> dict[str, Any]:
         `solvers`, a sorted list, with more than one entry where a run was continued on another
         device; and `fits_left_to_the_reference`, a number. Both go into `run.json`.
     """
-    found = [json.loads(file.read_text("utf-8")) for file in run.all_fits()]
+    again = "Run again with --fresh"
+    found = [read_sealed(each, "run", schema.RUN_VERSION, again) for each in run.all_fits()]
     return {
         "solvers": sorted({each["solver"] for each in found}),
         "fits_left_to_the_reference": sum(each["fits_left_to_the_reference"] for each in found),

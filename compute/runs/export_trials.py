@@ -5,7 +5,6 @@ beside its final place and moved there when all of it is written, so it is whole
 """
 
 import errno
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -36,11 +35,12 @@ from compute.storage.atomic_files import (
     sha256,
     silent,
     table_writer,
-    write_json,
 )
+from compute.storage.atomic_folders import already_there, take_place
 from compute.storage.locks import lock
 from compute.storage.paths import ExportPaths
 from compute.storage.run_directory import Notice, command_line, unheard
+from compute.storage.sealed_json import write_sealed
 from compute.store.reader import CropArrays, CropStore
 
 BATCH_CROPS, BATCH_BYTES = 64, 2**26
@@ -131,9 +131,7 @@ def export_trials(
                 export = _Export(opened, plan, settings, ExportFormat(format), picked)
                 notice(export.extent(work))
                 export.write(folder, work / "decoded", progress)
-                if out.exists():
-                    shutil.rmtree(out)
-                os.replace(folder, out)
+                take_place(folder, out, lambda: _refuse_to_replace(out, overwrite))
             finally:
                 shutil.rmtree(work, ignore_errors=True)
     except (OSError, DiskError) as error:
@@ -221,7 +219,7 @@ class _Export:
                 progress("export", first, self._facts.count)
         writer.finish()
         _verify(writer, rows, last.images)
-        write_json(paths.header, self._header(paths))
+        write_sealed(paths.header, self._header(paths))
 
     def _count(self, start: int, stop: int) -> int:
         """Count the crops of a range of the plan's cells."""
@@ -379,9 +377,7 @@ def _refuse_to_replace(out: Path, overwrite: bool) -> None:
             "Give another folder.",
         )
     if not overwrite:
-        raise UsageError(
-            f"{out} exists already.", "Give another folder, or --overwrite to replace it."
-        )
+        raise already_there(out)
 
 
 def _unwritten(error: OSError | DiskError, out: Path) -> DiskError:

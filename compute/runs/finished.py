@@ -34,6 +34,8 @@ def open_finished(store: Path | str, run: Path | str) -> tuple[RunDirectory, Cro
     ------
     UsageError
         One is a URL, the run is not finished or has no trials, or is of another store.
+    InputError
+        A file of the run is not as it was written.
     """
     refuse_urls(store, run)
     base, opened = RunDirectory(run), CropStore(store)
@@ -47,6 +49,7 @@ def open_finished(store: Path | str, run: Path | str) -> tuple[RunDirectory, Cro
             f"{run} was made from another store ({made_of}) than {store} ({opened.fingerprint}).",
             f"Give the store that it was made from; it was called {base.meta['store']['path']!r}.",
         )
+    base.verify()
     return base, opened
 
 

@@ -24,8 +24,9 @@ from compute.models.card_files import save_card
 from compute.models.loaders.answers import FACTS
 from compute.models.loaders.extras import import_extra
 from compute.schema import OWN_READING
-from compute.storage.atomic_files import read_json, sha256, writing
+from compute.storage.atomic_files import sha256, writing
 from compute.storage.paths import ExportPaths
+from compute.storage.sealed_json import read_sealed
 
 KEY = "key"
 ANSWER = "answer"
@@ -151,7 +152,7 @@ def _export(paths: ExportPaths) -> tuple[dict[str, Any], pd.DataFrame]:
     InputError
         They are missing, or are not as they were written.
     """
-    header = read_json(paths.header, "export", schema.EXPORT_VERSION)
+    header = read_sealed(paths.header, "export", schema.EXPORT_VERSION)
     if not paths.trials.is_file() or sha256(paths.trials) != header.get("trials_sha256"):
         raise InputError(f"{paths.trials} is not as it was written.", "Export the crops again.")
     wanted = pq.read_table(paths.trials, columns=[KEY, "reading", "trial"])

@@ -86,7 +86,7 @@ def _count(store: CropStore) -> _Cells:
     """Count names and classes, some rows at a time."""
     found = _Cells()
     columns = ["protein", "labels", "field", "split"]
-    for rows in pq.ParquetFile(store.paths.cells).iter_batches(columns=columns):
+    for rows in pq.ParquetFile(store.whole(store.paths.cells)).iter_batches(columns=columns):
         found.proteins.update(rows["protein"].unique().to_pylist())
         found.fields.update(rows["field"].unique().to_pylist())
         has = rows.filter(rows["labels"].is_valid())

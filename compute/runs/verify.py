@@ -19,15 +19,12 @@ from compute import schema
 from compute.errors import InputError
 from compute.hashing import mix
 from compute.schema import FITTED, Protocol
-from compute.storage.atomic_files import Progress, sha256, silent
-from compute.storage.checksums import read_manifest, verify
-from compute.storage.run_directory import NAMED, RunDirectory
+from compute.storage.atomic_files import Progress, silent
+from compute.storage.checksums import recorded, verify
+from compute.storage.run_directory import ANEW, NAMED, RunDirectory
 
 ROWS_AT_ONCE = 50_000
 """Rows that are looked at together."""
-
-ANEW = "Run again with --fresh."
-"""What to do about a damaged run."""
 
 _NAMES = {
     "model": "models", "condition": "conditions", "localization": "localizations",
@@ -123,17 +120,9 @@ def _single(run: RunDirectory) -> list[str]:
 
 def _check_bytes(run: RunDirectory, progress: Progress) -> str:
     """Compare every file with its checksum; return a line on what was compared."""
-    if "checksums" not in run.meta:  # made before runs had them
-        known = run.meta.get("tables", {})
-        for name, digest in known.items():
-            path = run.summary(name)
-            if not path.is_file() or sha256(path) != digest:
-                raise InputError(f"{path} is missing or was altered.", ANEW)
-        return f"checksums of the {len(known)} summary tables agree; its shards have none"
-    listed = read_manifest(run.path, run.meta["checksums"])
-    listed += [(run.summary(name), digest) for name, digest in run.meta.get("added", {}).items()]
-    bad = [verdict for verdict in verify(listed, progress) if verdict.problem]
-    extra = {*run.tables()} - {path for path, _ in listed}
+    listed = recorded(run.path, run.meta)
+    bad = [verdict for verdict in verify(listed.items(), progress) if verdict.problem]
+    extra = {*run.tables()} - listed.keys()
     told = [f"{v.path} ({v.problem})" for v in bad] + [
         f"{path} (not of this run)" for path in sorted(extra)
     ]

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from compute.errors import DiskError, InputError
+from compute.errors import DiskError
 from compute.storage.paths import DEEPEST, RunPaths, checksum_file
 
 ROW_GROUP = 50_000
@@ -134,44 +134,6 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """
     with writing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
-
-
-def read_json(path: Path, what: str, reads: int, again: str = "") -> dict[str, Any]:
-    """Read a JSON object and check its schema version.
-
-    Parameters
-    ----------
-    path
-        `store.json` or `run.json`.
-    what
-        What its folder is, for messages: ``"crop store"`` or ``"run"``.
-    reads
-        The schema version that can be read.
-    again
-        What to do about a file that cannot be used; by default, to make the folder anew.
-
-    Raises
-    ------
-    InputError
-        The file is missing, not JSON, or of another schema version.
-    """
-    again = again or f"Make the {what} anew"
-    if not path.is_file():
-        raise InputError(
-            f"{path.parent} is not a {what}: it has no {path.name}.",
-            "Check the path, or that the command that makes it has finished.",
-        )
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not readable JSON: {error}.", f"{again}.") from error
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if version != reads:
-        raise InputError(
-            f"{path} has schema version {version!r}; this version of Bystander reads {reads}.",
-            f"{again}, or use the version of Bystander that wrote it.",
-        )
-    return content
 
 
 def write_table(path: Path, table: pa.Table, row_group: int = ROW_GROUP) -> None:

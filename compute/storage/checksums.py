@@ -8,11 +8,13 @@ While a run is made, every table has its SHA-256 beside it
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from compute.errors import InputError
 from compute.storage.atomic_files import (
@@ -23,6 +25,7 @@ from compute.storage.atomic_files import (
     writing,
 )
 from compute.storage.paths import RunPaths, checksum_file
+from compute.storage.regular_files import refuse_special
 
 READERS = 8
 """Files hashed at once: hashing lets other threads run, and slow disks serve several well."""
@@ -77,6 +80,72 @@ def _judge(path: Path, expected: str | None) -> Verdict:
     if expected is None:
         return Verdict(path, UNRECORDED)
     return Verdict(path, FINE if sha256(path) == expected else ALTERED)
+
+
+def as_written(path: Path, expected: str | None, again: str) -> Path:
+    """Return a file once it is known to be as it was written.
+
+    It is hashed once in a process, for as long as it stays the same file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    expected
+        The SHA-256 that it should have; None if none was recorded.
+    again
+        What to do about a file that is not.
+
+    Raises
+    ------
+    InputError
+        It is missing or no file, has no checksum, or was altered; names it.
+    """
+    refuse_special(path)
+    if not path.is_file():
+        raise InputError(f"{path} is missing.", again)
+    if expected is None:
+        raise InputError(f"{path} has no checksum.", again)
+    if _digest(path, _identity(path)) != expected:
+        raise InputError(f"{path} was altered after it was written.", again)
+    return path
+
+
+def all_as_written(files: Iterable[tuple[Path, str | None]], again: str) -> None:
+    """See to it that files are as they were written, several at once.
+
+    Parameters
+    ----------
+    files
+        Paths, each with the SHA-256 that it should have; see `as_written`.
+    again
+        What to do about a file that is not.
+
+    Raises
+    ------
+    InputError
+        See `as_written`.
+    """
+    todo = list(files)
+    if len(todo) < READERS:  # a few are sooner looked at than threads begun
+        for path, expected in todo:
+            as_written(path, expected, again)
+        return
+    with ThreadPoolExecutor(min(READERS, os.cpu_count() or 1)) as pool:
+        for _ in pool.map(lambda item: as_written(item[0], item[1], again), todo):
+            pass
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    """Return what changes when a file does, without reading it."""
+    seen = path.stat()
+    return seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns
+
+
+@lru_cache(maxsize=2**17)
+def _digest(path: Path, identity: tuple[int, ...]) -> str:
+    """Return a file's SHA-256, read once for as long as it stays the same file."""
+    return sha256(path)
 
 
 def drop_altered(files: Iterable[Path], progress: Progress = silent) -> list[Verdict]:
@@ -162,3 +231,32 @@ def read_manifest(folder: Path, expected: str | None) -> list[tuple[Path, str]]:
         raise InputError(f"{path} was altered after it was written.", "Run again with --fresh.")
     lines = path.read_text("utf-8").splitlines()
     return [(folder / line[66:], line[:64]) for line in lines]
+
+
+def recorded(folder: Path, meta: Mapping[str, Any]) -> Mapping[Path, str]:
+    """Return what every file of a finished run should hash to, those added later included.
+
+    Parameters
+    ----------
+    folder
+        The run directory.
+    meta
+        Content of its `run.json`.
+
+    Raises
+    ------
+    InputError
+        See `read_manifest`.
+    """
+    manifest = RunPaths(folder).manifest
+    seen = _identity(manifest) if manifest.is_file() else ()
+    return {
+        **_manifest(folder, meta.get("checksums"), seen),
+        **{RunPaths(folder).summary(name): sha for name, sha in meta.get("added", {}).items()},
+    }
+
+
+@lru_cache(maxsize=64)
+def _manifest(folder: Path, expected: str | None, seen: tuple[int, ...]) -> dict[Path, str]:
+    """Read a manifest once, for as long as it stays the same file."""
+    return dict(read_manifest(folder, expected))

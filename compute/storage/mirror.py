@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from compute.errors import BusyError, BystanderError, InputError
+from compute.schema import STORE_VERSION
 from compute.storage.atomic_files import Progress, fingerprint, sha256, silent, writing
 from compute.storage.locks import LOCK_FILE, describe_process, has_ended
 from compute.storage.paths import RUN_FILE, STORE_FILE, RunPaths, StorePaths, stays_here
 from compute.storage.remote import Remote
+from compute.storage.sealed_json import unsealed
 
 EVERY = 2.0
 """Seconds between two searches for finished files, at least."""
@@ -66,9 +68,9 @@ def store_here(url: str, cache: Path, progress: Progress = silent) -> Path:
     if raw is None:
         raise InputError(f"{url} is not a crop store: it has no {STORE_FILE}.", "Check the URL.")
     try:
-        meta: dict[str, Any] = json.loads(raw)
+        meta = unsealed(raw, f"{url}/{STORE_FILE}", STORE_VERSION, "Make the store anew")
         files = [(item["file"], item["sha256"]) for item in meta["files"]]
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise InputError(f"{url}/{STORE_FILE} is not readable.", "Make the store anew.") from error
     folder = cache / "stores" / fingerprint({"url": remote.url, "store": meta["fingerprint"]})
     for done, (name, digest) in enumerate(files):

@@ -62,7 +62,7 @@ def stays_here(name: str) -> bool:
     name
         The file's path below the run directory, with forward slashes.
     """
-    return name.startswith(f"{WORK}/") and not name.endswith((".parquet", ".sha256"))
+    return name.startswith(f"{WORK}/") and not name.endswith((".parquet", ".parquet.sha256"))
 
 
 class StorePaths:

@@ -10,7 +10,7 @@ again.
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,17 +24,26 @@ from compute.errors import ChangedError, InputError, UsageError
 from compute.storage.atomic_files import (
     Progress,
     fingerprint,
-    read_json,
     remove_leftovers,
     sha256,
     silent,
-    write_json,
     write_table,
 )
-from compute.storage.checksums import ALTERED, drop_altered, forget, gather
+from compute.storage.checksums import (
+    ALTERED,
+    all_as_written,
+    drop_altered,
+    forget,
+    gather,
+    recorded,
+)
 from compute.storage.locks import LOCK_FILE, OWNER_FILE, lock
 from compute.storage.paths import PARTS, RUN_FILE, WORK, RunPaths
 from compute.storage.regular_files import refuse_special
+from compute.storage.sealed_json import read_sealed, write_sealed
+
+ANEW = "Run again with --fresh."
+"""What to do about a damaged run."""
 
 NAMED = 5
 """Files that a message names; it counts the others."""
@@ -56,7 +65,7 @@ def read_header(path: Path) -> dict[str, Any]:
         No run there, or of another schema version.
     """
     again = "Run again, with --fresh or another --out"
-    return read_json(RunPaths(path).header, "run", schema.RUN_VERSION, again)
+    return read_sealed(RunPaths(path).header, "run", schema.RUN_VERSION, again)
 
 
 class RunDirectory(RunPaths):
@@ -117,7 +126,10 @@ class RunDirectory(RunPaths):
             raise InputError(
                 f"{self.path} has no table {table!r}.", "Finish the run with the same command."
             )
-        refuse_special(*files)
+        if self.complete:
+            self.verify(files)
+        else:
+            refuse_special(*files)
         try:
             return pa.concat_tables(pq.read_table(file, partitioning=None) for file in files)
         except (pa.ArrowInvalid, OSError) as error:
@@ -126,10 +138,27 @@ class RunDirectory(RunPaths):
                 "Run again with --fresh.",
             ) from error
 
+    def verify(self, files: Iterable[Path] | None = None) -> None:
+        """Check that files of a finished run are as they were written.
+
+        Parameters
+        ----------
+        files
+            Some of its tables' files; None, the default, for all, and that there are no others.
+
+        Raises
+        ------
+        InputError
+            One is missing, altered or not the run's; names it.
+        """
+        known = recorded(self.path, self.meta)
+        wanted = [*files] if files is not None else [*{**known, **dict.fromkeys(self.tables())}]
+        all_as_written([(file, known.get(file)) for file in wanted], ANEW)
+
     def record(self, **more: Any) -> None:
         """Add to `run.json`, or replace what it says."""
         self.meta = {**self.meta, **more}
-        write_json(self.header, self.meta)
+        write_sealed(self.header, self.meta)
 
     def tables(self, *, without: Sequence[str] = ()) -> list[Path]:
         """Return every file of the run's tables that is there, unfinished work included.
@@ -271,7 +300,7 @@ def begin(
             else:
                 _verify(run, notice, progress)
         else:
-            write_json(
+            write_sealed(
                 paths.header,
                 {
                     "schema_version": schema.RUN_VERSION,

@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from compute import schema
 from compute.errors import InputError, unknown_value
 from compute.images.dilation import Words, bytes_to_words, moved, to_words
-from compute.storage.atomic_files import read_json, sha256, writing
+from compute.storage.atomic_files import checksum_of, writing
+from compute.storage.checksums import as_written
 from compute.storage.locks import one_at_a_time
 from compute.storage.paths import StorePaths
-from compute.storage.regular_files import refuse_special
+from compute.storage.sealed_json import read_sealed
 
 CROP_ROW_GROUP = 256
 """Crops per Parquet row group; so many are decoded at a time."""
@@ -221,7 +222,7 @@ class CropStore:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self.paths = StorePaths(self.path)
-        self.meta = read_json(self.paths.header, "crop store", schema.STORE_VERSION)
+        self.meta = read_sealed(self.paths.header, "crop store", schema.STORE_VERSION)
         self.channels: list[str] = self.meta["channels"]
         self.size: int = self.meta["size"]
         self.dtype = np.dtype(self.meta["dtype"])
@@ -237,7 +238,7 @@ class CropStore:
 
         Texts are categories in alphabetical order, and cells of the same `labels` share one list.
         """
-        return _compact([self.paths.cells], schema.cells_schema())
+        return _compact([self.whole(self.paths.cells)], schema.cells_schema())
 
     @cached_property
     def windows(self) -> pd.DataFrame:
@@ -247,7 +248,7 @@ class CropStore:
 
     def cell_tables(self) -> Iterator[pa.Table]:
         """Yield the `cells` table as it is on disk, `ROWS` rows at a time."""
-        for batch in self._batches(self.paths.cells, schema.cells_schema().names, ROWS):
+        for batch in self._batches(self.whole(self.paths.cells), schema.cells_schema().names, ROWS):
             yield pa.Table.from_batches([batch])
 
     @property
@@ -255,7 +256,7 @@ class CropStore:
         """True proportions per cell and localization of simulated cells; None for others."""
         if not self.paths.truth.is_file():
             return None
-        return _compact([self.paths.truth], schema.truth_schema())
+        return _compact([self.whole(self.paths.truth)], schema.truth_schema())
 
     @property
     def usable(self) -> NDArray[np.bool_]:
@@ -335,12 +336,15 @@ class CropStore:
             with one_at_a_time(cache):
                 if not path.is_file():
                     self._write_pixels(path, table, column, shape, dtype)
-        return PixelFile(path)
+        return PixelFile(as_written(path, checksum_of(path), "Delete it and run again."))
 
     def _write_pixels(
         self, path: Path, table: str, column: str, shape: tuple[int, ...], dtype: np.dtype[Any]
     ) -> None:
-        with writing(path) as temporary, temporary.open("wb") as file:
+        with (
+            writing(path, checksum=True) as temporary,
+            temporary.open("wb") as file,
+        ):
             header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
             for rows in self._decoded(table, column, shape, dtype):
@@ -396,8 +400,20 @@ class CropStore:
 
     def _files(self, table: str) -> list[Path]:
         files = [self.path / item["file"] for item in self.meta["files"] if item["table"] == table]
-        refuse_special(*files)
-        return files
+        return [self.whole(file) for file in files]
+
+    def whole(self, file: Path) -> Path:
+        """Return one of the store's files, once it is known to be as it was written.
+
+        Every reader of a store asks here first.
+
+        Raises
+        ------
+        InputError
+            It is missing, or is not as `store.json` says.
+        """
+        expected = {item["file"]: item["sha256"] for item in self.meta["files"]}
+        return as_written(file, expected.get(file.name), "Make the store anew.")
 
     def check(self) -> None:
         """Compare every file's hash with `store.json`.
@@ -408,13 +424,7 @@ class CropStore:
             A file is missing or was altered; names it.
         """
         for item in self.meta["files"]:
-            path = self.path / item["file"]
-            if not path.is_file():
-                raise InputError(f"{path} is missing.", "Make the store anew.")
-            if sha256(path) != item["sha256"]:
-                raise InputError(
-                    f"{path} was altered after it was written.", "Make the store anew."
-                )
+            self.whole(self.path / item["file"])
 
 
 def _compact(

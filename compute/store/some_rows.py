@@ -109,7 +109,7 @@ def _batches(
         inside = rows[(rows >= start) & (rows < start + length)]
         if len(inside):
             try:
-                for found, batch in _of_file(path, inside - start, columns, most):
+                for found, batch in _of_file(store.whole(path), inside - start, columns, most):
                     count += len(found)
                     yield found + start, batch
             except (pa.ArrowInvalid, OSError) as error:

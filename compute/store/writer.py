@@ -26,15 +26,15 @@ from compute.errors import ChangedError, InputError, UsageError, unknown_value
 from compute.storage.atomic_files import (
     disk_error,
     fingerprint,
-    read_json,
     sha256,
-    write_json,
     write_stream,
     write_table,
 )
+from compute.storage.atomic_folders import already_there, remove_left, take_place
 from compute.storage.locks import LOCK_FILE, lock
 from compute.storage.paths import StorePaths
 from compute.storage.run_directory import differences
+from compute.storage.sealed_json import read_sealed, write_sealed
 from compute.store.part import Part, Rejections, StoreFormat
 from compute.store.reader import CROP_ROW_GROUP
 from compute.store.splits import ONE_FIELD, draw_splits, fill_splits
@@ -120,6 +120,7 @@ class CropStoreWriter:
         crop = len(channels) * size**2 * np.dtype(dtype).itemsize
         self._file_rows = max(1, min(FILE_ROWS, FILE_BYTES // crop))
         refuse_to_replace(self.path, overwrite)
+        self._overwrite = overwrite
         self.source = dict(source)
         self.progress: dict[str, Any] = {}
         self._header = header and {
@@ -147,11 +148,11 @@ class CropStoreWriter:
         ending = f"{os.getpid()}.tmp" if self._header is None else "import"
         self._work = self.path.with_name(f".{self.path.name}.{ending}")
         self._folder = self._work / "store"
+        remove_left(self.path, "store", self._work)
         with ExitStack() as held:
-            if self._header is not None:
-                held.enter_context(lock(self._work, "store"))
-                if not self._fresh and (self._work / _STATE).is_file():
-                    self._resume()
+            held.enter_context(lock(self._work, "store"))
+            if self._header is not None and not self._fresh and (self._work / _STATE).is_file():
+                self._resume()
             self._clean()
             self._held = held.pop_all()
         return self
@@ -227,7 +228,7 @@ class CropStoreWriter:
             How far the source has been read, and whatever else is needed to resume there.
         """
         self._flush_all()
-        write_json(
+        write_sealed(
             self._work / _STATE,
             {
                 "schema_version": schema.STORE_VERSION,
@@ -247,7 +248,7 @@ class CropStoreWriter:
 
     def _resume(self) -> None:
         """Read the state of the last commit."""
-        state = read_json(self._work / _STATE, "begun store", schema.STORE_VERSION)
+        state = read_sealed(self._work / _STATE, "begun store", schema.STORE_VERSION)
         changed = differences(state["header"], self._header)
         if changed:
             raise ChangedError(
@@ -337,7 +338,7 @@ class CropStoreWriter:
             "source": self.source,
             "files": self._files,
         }
-        write_json(
+        write_sealed(
             StorePaths(self._folder).header,
             {
                 "schema_version": schema.STORE_VERSION,
@@ -351,12 +352,7 @@ class CropStoreWriter:
                 "rejections": self.rejections,
             },
         )
-        try:
-            if self.path.exists():
-                shutil.rmtree(self.path)
-            os.replace(self._folder, self.path)
-        except OSError as error:
-            raise disk_error(error, self.path) from error
+        take_place(self._folder, self.path, lambda: refuse_to_replace(self.path, self._overwrite))
 
 
 def refuse_to_replace(path: Path, overwrite: bool) -> None:
@@ -375,9 +371,7 @@ def refuse_to_replace(path: Path, overwrite: bool) -> None:
         A store is there that may not be replaced, or what is there is no store.
     """
     if path.exists() and not overwrite:
-        raise UsageError(
-            f"{path} exists already.", "Give another folder, or --overwrite to replace it."
-        )
+        raise already_there(path)
     if path.exists() and not StorePaths(path).header.is_file() and _not_empty(path):
         raise UsageError(
             f"{path} is not a crop store, so it is not replaced.", "Give another folder."

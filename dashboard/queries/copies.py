@@ -15,6 +15,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from compute.storage.paths import RunPaths
 from dashboard.queries.derived import DERIVED
 from dashboard.queries.open_runs import MEMORY, Run, contents
 
@@ -68,7 +69,7 @@ def present(runs: Sequence[Run]) -> dict[str, Path]:
 
 def wanted(run: Run) -> bool:
     """Whether a run is finished, and large enough that a copy helps."""
-    return run.complete and len(run.files("trials")) >= MANY_FILES
+    return run.complete and len(RunPaths(run.path).files("trials")) >= MANY_FILES
 
 
 def make(run: Run, notice: Notice = print) -> Path | None:

@@ -19,9 +19,9 @@ import pandas as pd
 
 from compute.errors import BystanderError, InputError, UsageError
 from compute.schema import ADDED_TABLES, FITTED, Protocol
-from compute.storage.atomic_files import fingerprint
+from compute.storage.atomic_files import checksum_of, fingerprint
+from compute.storage.checksums import all_as_written, recorded
 from compute.storage.paths import PER_MODEL, RUN_TABLES, RunPaths
-from compute.storage.regular_files import refuse_special
 from compute.storage.run_directory import read_header
 from dashboard.queries.derived import DERIVED
 
@@ -33,6 +33,9 @@ MEMORY = "768MB"
 
 MOST_THREADS = 4
 """Threads of one connection; more would each hold row groups of their own."""
+
+ALTERED = "Run it again with --fresh, or ask `bystander check RUN` what else was altered."
+"""What to do about a run whose files are not as they were written."""
 
 COPY_PREFIX = "copy_"
 """What the serving copy of a run is called on the connection, before the run's token."""
@@ -145,9 +148,16 @@ class Run:
         return int(self.meta.get("store", {}).get("size", 64))
 
     def files(self, table: str) -> list[str]:
-        """Return the files that a table has now, possibly none; a pipe among them is refused."""
+        """Return the files that a table has now, possibly none, once they are as they were written.
+
+        Raises
+        ------
+        InputError
+            One was altered, is not the run's, or is no file; names it.
+        """
         files = RunPaths(self.path).files(table)
-        refuse_special(*files)
+        expected = recorded(self.path, self.meta).get if self.complete else checksum_of
+        all_as_written([(file, expected(file)) for file in files], ALTERED)
         return sorted(map(str, files))
 
     def has(self, table: str) -> bool:

@@ -3,7 +3,6 @@
 The synthetic run has no heads, so one of its models is given one: what its frozen probe says.
 """
 
-import json
 import shutil
 
 import pandas as pd
@@ -24,6 +23,7 @@ from dashboard.queries.compare import class_pairs, leaderboard
 from dashboard.queries.filters import AccuracyFilter
 from dashboard.queries.ranking import compare
 from tests.dashboard.opening import opened
+from tests.seals import change_header, header, reseal
 
 MODEL = "deeploc"
 TABLES = (
@@ -60,14 +60,15 @@ def path(run_path, tmp_path_factory):
         if "protein" in table.schema.names and "predictions" in str(file):
             both = both.sort_by("protein")
         pq.write_table(both, file)
-    meta = json.loads((folder / "run.json").read_text("utf-8"))
+    meta = header(folder)
     meta["protocols"].append("own")
     meta["name"] = "with a head"
     for model in meta["models"]:
         if model["name"] == MODEL:
             model["own"] = {"classes": meta["localizations"], "head_classes": 15, "mapped": 15}
             model["head"] = "deeploc has a head of 15 classes"
-    (folder / "run.json").write_text(json.dumps(meta), "utf-8")
+    change_header(folder, meta)
+    reseal(folder)
     return folder
 
 
@@ -77,7 +78,7 @@ OTHER = "pifia"
 def with_second_head(path, folder, lacking: int):
     """Give a second model a head, which lacks the store's last classes."""
     shutil.copytree(path, folder)
-    meta = json.loads((folder / "run.json").read_text("utf-8"))
+    meta = header(folder)
     names = meta["localizations"]
     but = tuple(names[len(names) - lacking :])
     for name in ("accuracy", "effects"):
@@ -89,7 +90,8 @@ def with_second_head(path, folder, lacking: int):
         if model["name"] == OTHER:
             model["own"] = {"classes": [name for name in names if name not in but]}
     meta["name"] = "two heads"
-    (folder / "run.json").write_text(json.dumps(meta), "utf-8")
+    change_header(folder, meta)
+    reseal(folder)
     return folder, but
 
 

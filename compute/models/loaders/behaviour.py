@@ -64,7 +64,8 @@ def check_behaviour(
     ------
     InputError
         A part of the module stays in training mode, the module changes its own numbers, answers are
-        not finite, differ the second time, or depend on the other crops of a batch.
+        not finite, the same for any crop, differ the second time, or depend on the other crops of a
+        batch.
     """
     if module is not None:
         training = [name or "itself" for name, part in module.named_modules() if part.training]
@@ -94,6 +95,7 @@ def check_behaviour(
             f"{what} gives values that are not finite for crops of intensities 0 to 1000.",
             "Check its weights, and `scaling`, `mean` and `deviation` in its card.",
         )
+    refuse_constant(what, both)
     distance = _distance(again, both)
     if not distance <= AGAIN:
         raise InputError(
@@ -115,6 +117,29 @@ def check_behaviour(
         for name, tensors in later.items()
         if [*map(id, tensors)] != [*map(id, kept.get(name, []))]
     ]
+
+
+def refuse_constant(what: str, both: Tensor) -> None:
+    """Refuse answers that are the same for two crops as unlike as can be.
+
+    Parameters
+    ----------
+    what
+        The model, for the message: ``"Model 'x'"``.
+    both
+        Its answers to `trial_crops`, 2×K.
+
+    Raises
+    ------
+    InputError
+        They are equal in every number.
+    """
+    if bool((both[0] == both[1]).all()):
+        raise InputError(
+            f"{what} gives the same numbers for any crop, as a network does whose weights are all "
+            "zero.",
+            "Check its weights, and `layer`, `scaling`, `mean` and `deviation` in its card.",
+        )
 
 
 def _distance(found: Tensor, expected: Tensor) -> float:

@@ -1,5 +1,6 @@
 """Cards and embedders: what is refused, what survives a round trip, what is computed."""
 
+import re
 import subprocess
 import sys
 from dataclasses import fields, replace
@@ -155,6 +156,16 @@ def test_float16_weights_are_loaded_as_float32(tmp_path, network):
     path, _ = write_model(tmp_path, network)
     full = load_model(path)(crops(card))
     assert torch.allclose(embedded, full, atol=0.02 * float(full.abs().max()))
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_weights_that_are_all_zero_are_refused(tmp_path, network):
+    path, built = write_model(tmp_path, network)
+    zeros = {name: torch.zeros_like(value) for name, value in weights_of(built).items()}
+    digest = write_weights(tmp_path / f"{network}.safetensors", zeros)
+    path.write_text(re.sub(r'sha256 = "\w+"', f'sha256 = "{digest}"', path.read_text("utf-8")))
+    with pytest.raises(InputError, match=rf"'{network}' gives the same numbers for any crop"):
+        load_model(path)
 
 
 def test_values_beyond_float16_stay_float32(tmp_path):

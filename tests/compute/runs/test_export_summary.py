@@ -11,6 +11,8 @@ from compute.errors import InputError, UsageError
 from compute.runs.export_summary import HEADLINES, export_summary, latex
 from compute.shipped import COMPARED_RUN, DEMO_RUN
 from compute.storage.run_directory import RunDirectory
+from compute.storage.sealed_json import write_sealed
+from tests.seals import header
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +75,9 @@ def changed(tmp_path, change):
     """Write the summary of the shipped run with another header."""
     folder = tmp_path / "run"
     shutil.copytree(DEMO_RUN, folder, dirs_exist_ok=True)
-    meta = json.loads((DEMO_RUN / "run.json").read_text())
+    meta = header(DEMO_RUN)
     change(meta)
-    (folder / "run.json").write_text(json.dumps(meta))
+    write_sealed(folder / "run.json", meta)
     return json.loads(export_summary(folder, tmp_path / "changed.json").read_text())
 
 

@@ -20,6 +20,7 @@ from compute.runs.pipeline import run_store
 from compute.schema import ADDED_TABLES
 from compute.storage.paths import RUN_TABLES
 from compute.storage.run_directory import RunDirectory
+from tests.seals import change_header
 
 RUN_ARGUMENTS = [
     "--backgrounds=3",
@@ -134,7 +135,7 @@ def test_what_changed_since_a_run_was_begun_is_named(
         shutil.copytree(store, tmp_path / "store")
         meta = json.loads((store / "store.json").read_text())
         store, said = tmp_path / "store", f"store was {meta['fingerprint']!r}, now 'other'"
-        (store / "store.json").write_text(json.dumps({**meta, "fingerprint": "other"}))
+        change_header(store, {"fingerprint": "other"}, "store.json")
     elif what == "model":
         text = cards["pifia"].read_text()
         assert 'pooling = "max"' in text

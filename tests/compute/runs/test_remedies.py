@@ -1,6 +1,5 @@
 """Remedies tried on a finished run: ordinary embeddings, one table, nothing left behind."""
 
-import json
 import shutil
 
 import numpy as np
@@ -15,6 +14,7 @@ from compute.runs.remedies import try_remedies
 from compute.runs.remedy_crops import variant_of
 from compute.schema import Remedy
 from compute.storage.run_directory import RunDirectory
+from tests.seals import change_header, header
 
 FEW = RemedyConfig(donors=2, backgrounds=2, strengths=(1.0,), directions=(1,))
 
@@ -106,11 +106,10 @@ def test_an_interrupted_call_goes_on_and_ends_in_the_same_table(added, run, stor
 
 def test_unfinished_runs_other_stores_and_other_models_are_refused(run, store, cards, tmp_path):
     folder, card = copied(run, tmp_path), [str(cards["pifia"])]
-    path = folder / "run.json"
-    meta = json.loads(path.read_text())
+    meta = header(folder)
 
     def refused(text, models=card, **more):
-        path.write_text(json.dumps({**meta, **more}))
+        change_header(folder, {**meta, **more})
         with pytest.raises(UsageError, match=text):
             try_remedies(store, folder, models, FEW)
 

@@ -17,6 +17,7 @@ from compute.runs.sensitivity import LOOKED_AT, sensitivity
 from compute.runs.variants import SensitivityConfig, settings_of
 from compute.schema import CONDITIONS, Condition
 from compute.storage.run_directory import RunDirectory
+from tests.seals import change_header, header
 
 SOME = SensitivityConfig(
     mask_shifts=(-2, 0, 2), layers=("last",), poolings=("mean",), harmonise=("none",),
@@ -205,20 +206,17 @@ def test_bad_settings_are_refused_and_named(run, store, cards):
 
 
 def test_another_store_other_models_and_unfinished_runs_are_refused(run, store, cards, tmp_path):
-    import json
-
     folder = copied(run, tmp_path)
     with pytest.raises(UsageError, match="has other weights or settings"):
         sensitivity(store, folder)  # the shipped ones
-    path = folder / "run.json"
-    meta = json.loads(path.read_text())
-    path.write_text(json.dumps({**meta, "store": {**meta["store"], "fingerprint": "f" * 16}}))
+    meta = header(folder)
+    change_header(folder, {"store": {**meta["store"], "fingerprint": "f" * 16}})
     with pytest.raises(UsageError, match="was made from another store"):
         sensitivity(store, folder, [str(cards["pifia"])])
-    path.write_text(json.dumps({**meta, "status": "running"}))
+    change_header(folder, {**meta, "status": "running"})
     with pytest.raises(UsageError, match="is not finished"):
         sensitivity(store, folder, [str(cards["pifia"])])
-    path.write_text(json.dumps({**meta, "conditions": ["masked", "same"]}))
+    change_header(folder, {**meta, "conditions": ["masked", "same"]})
     with pytest.raises(UsageError, match="no drop can be compared"):
         sensitivity(store, folder, [str(cards["pifia"])])
 

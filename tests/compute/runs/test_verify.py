@@ -1,6 +1,5 @@
 """`check` notices damage of every kind in a finished run, and names the file."""
 
-import json
 import shutil
 
 import pyarrow as pa
@@ -10,10 +9,9 @@ import pytest
 from compute.errors import InputError
 from compute.runs.describe import check_path
 from compute.storage.atomic_files import write_table
-from compute.storage.checksums import gather
-from compute.storage.paths import RUN_FILE
 from compute.storage.run_directory import RunDirectory
 from tests.compute.storage.test_checksums import empty, flip, flip_the_end, truncate
+from tests.seals import reseal
 
 
 @pytest.fixture
@@ -21,12 +19,6 @@ def copy(run, tmp_path):
     path = tmp_path / "run"
     shutil.copytree(run, path)
     return path
-
-
-def reseal(path):
-    """Record the checksums of what is there now, so that only the content can be off."""
-    run = RunDirectory(path)
-    run.record(checksums=gather(path, run.tables()))
 
 
 def change(path, alter):
@@ -117,16 +109,6 @@ def test_a_wrong_content_is_told(copy, name, alter, said):
     change(copy / name, alter)
     reseal(copy)
     with pytest.raises(InputError, match=said):
-        list(check_path(copy))
-
-
-def test_a_run_without_checksums_is_checked_as_far_as_it_can_be(copy):
-    meta = json.loads((copy / RUN_FILE).read_text())
-    del meta["checksums"]
-    (copy / RUN_FILE).write_text(json.dumps(meta))
-    assert "its shards have none" in next(check_path(copy))
-    flip(copy / "shifts.parquet")
-    with pytest.raises(InputError, match=r"shifts\.parquet is missing or was altered"):
         list(check_path(copy))
 
 

@@ -13,7 +13,6 @@ from compute.storage import atomic_files
 from compute.storage.atomic_files import (
     checksum_of,
     fingerprint,
-    read_json,
     remove_leftovers,
     sha256,
     write_json,
@@ -191,33 +190,6 @@ def test_equal_tables_are_equal_files(tmp_path):
 
 
 # JSON
-
-
-def test_json_is_read_back(tmp_path):
-    content = {"schema_version": 7, "name": "Øre µm", "list": [1, None]}
-    write_json(tmp_path / "run.json", content)
-    assert read_json(tmp_path / "run.json", "run", 7) == content
-
-
-@pytest.mark.parametrize(
-    ("text", "match"),
-    [
-        (None, "is not a run: it has no run.json.*Check the path"),
-        ("{half", "not readable JSON.*Make the run anew"),
-        (b"\xff\xfe\x00", "not readable JSON"),
-        ("[1, 2]", "schema version None"),
-        ("{}", "schema version None"),
-        ('{"schema_version": 8}', "schema version 8.*reads 7.*Make the run anew.*wrote it"),
-        ('{"schema_version": "7"}', "schema version '7'"),
-    ],
-)
-def test_bad_json_names_the_file_and_what_to_do(tmp_path, text, match):
-    path = tmp_path / "run.json"
-    if text is not None:
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(InputError, match=match) as caught:
-        read_json(path, "run", 7)
-    assert str(tmp_path) in str(caught.value)
 
 
 # Fingerprints

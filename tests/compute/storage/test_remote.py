@@ -11,11 +11,13 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from compute.errors import BusyError, BystanderError, DiskError, InputError, UsageError
+from compute.schema import STORE_VERSION
 from compute.storage import mirror, remote
 from compute.storage.locks import LOCK_FILE, describe_process
 from compute.storage.mirror import run_here, store_here
 from compute.storage.paths import RUN_FILE
 from compute.storage.remote import TRIES, Remote, is_url
+from compute.storage.sealed_json import sealed
 from compute.store.reader import CropStore
 from tests.compute.flaky_storage import Flaky, content, files, put
 
@@ -80,8 +82,9 @@ def test_a_store_that_was_altered_there_is_refused_and_named(store, tmp_path):
 
 def test_a_store_may_not_name_files_outside_itself(tmp_path):
     url = f"memory://bucket-{uuid.uuid4().hex}/store"
-    evil = {"fingerprint": "f", "files": [{"file": "../../evil", "sha256": "0"}]}
-    Remote(url).write("store.json", json.dumps(evil).encode())
+    evil = {"schema_version": STORE_VERSION, "fingerprint": "f"}
+    files = [{"file": "../../evil", "sha256": "0"}]
+    Remote(url).write("store.json", sealed({**evil, "files": files}))
     with pytest.raises(InputError, match="outside the store"):
         store_here(url, tmp_path)
 

@@ -1,6 +1,7 @@
 """The crop store's writer and reader: round trip, whole or nothing, refusals, rejections."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 
 from compute.errors import InputError, UsageError
 from compute.schema import STORE_VERSION, CellFlag
+from compute.storage.sealed_json import sealed
 from compute.store import writer as writing
 from compute.store.reader import CropStore
 from compute.store.writer import CropStoreWriter
@@ -43,6 +45,19 @@ def write_store(path, n=5, seed=0, **options):
     with open_writer(path, **options) as store:
         store.add(*make(n, seed))
     return CropStore(path)
+
+
+def write_while(path, meanwhile, **options):
+    """Write a store; something else happens before it is finished."""
+    with open_writer(path, **options) as store:
+        store.add(*make(5))
+        meanwhile()
+
+
+def put_mine(folder):
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    (folder / "mine").write_text("mine")
 
 
 def test_files_of_large_crops_have_fewer_rows(tmp_path, monkeypatch):
@@ -228,16 +243,46 @@ def test_other_versions_and_altered_files_are_refused(tmp_path):
     meta.write_text("{", "utf-8")
     with pytest.raises(InputError, match="not readable JSON"):
         CropStore(tmp_path / "store")
-    meta.write_text(json.dumps(content), "utf-8")
+    meta.write_bytes(sealed(content))
     crops = next((tmp_path / "store").glob("crops-*.parquet"))
     whole = crops.read_bytes()
     crops.write_bytes(whole[:-50])
     with pytest.raises(InputError, match="altered"):
         CropStore(tmp_path / "store").check()
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="altered"):
         CropStore(tmp_path / "store").arrays()
     crops.unlink()
     with pytest.raises(InputError, match="missing"):
         CropStore(tmp_path / "store").check()
     with pytest.raises(InputError, match="not a crop store"):
         CropStore(tmp_path / "nowhere")
+
+
+def test_what_appears_at_the_path_meanwhile_is_never_deleted(tmp_path):
+    path = tmp_path / "store"
+    with pytest.raises(UsageError, match="exists already"):
+        write_while(path, lambda: put_mine(path))
+    assert [item.name for item in tmp_path.rglob("*")] == ["store", "mine"]
+
+
+def test_of_two_stores_at_one_path_the_second_is_refused(tmp_path):
+    path, first = tmp_path / "store", write_store(tmp_path / "other", seed=1)
+    with pytest.raises(UsageError, match="exists already"):
+        write_while(path, lambda: first.path.rename(path))
+    CropStore(path).check()
+    assert CropStore(path).fingerprint == first.fingerprint
+
+
+def test_only_a_store_is_overwritten_also_when_it_appears_meanwhile(tmp_path):
+    path = write_store(tmp_path / "store").path
+    with pytest.raises(UsageError, match="is not a crop store"):
+        write_while(path, lambda: put_mine(path), overwrite=True)
+    assert [item.name for item in tmp_path.rglob("*")] == ["store", "mine"]
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path):
+    left = tmp_path / ".store.1.tmp"
+    (left / "store").mkdir(parents=True)
+    (left / "store" / "crops-00000.parquet").write_bytes(b"half")
+    write_store(tmp_path / "store")
+    assert [item.name for item in tmp_path.iterdir()] == ["store"]

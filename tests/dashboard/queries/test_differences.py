@@ -1,6 +1,5 @@
 """Differences of models from one run, and across runs on the same trials."""
 
-import json
 import shutil
 from dataclasses import replace
 from itertools import combinations
@@ -20,6 +19,7 @@ from dashboard.queries.differences import check_same_trials, of_pairs
 from dashboard.queries.open_runs import connect, open_library
 from tests.dashboard.opening import SMALL
 from tests.dashboard.queries.test_queries import table
+from tests.seals import change_header, header
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +29,7 @@ def twins(tmp_path_factory):
     for name in ("first", "second"):
         folder = tmp_path_factory.mktemp("twins") / name
         shutil.copytree(DEMO_RUN, folder)
-        header = folder / "run.json"
-        meta = json.loads(header.read_text())
-        header.write_text(json.dumps(meta | {"name": name}))
+        change_header(folder, {"name": name})
         folders.append(folder)
     return open_library(folders, connect([f.resolve() for f in folders])).runs
 
@@ -104,11 +102,10 @@ def test_one_model_twice_does_not_differ(twins):
 def test_runs_on_other_trials_are_refused(twins, made, tmp_path):
     folder = tmp_path / "third"
     shutil.copytree(twins[0].path, folder)
-    header = folder / "run.json"
-    meta = json.loads(header.read_text())
-    meta["configuration"]["plan"]["seed"] = 7
-    meta["configuration"]["embed"]["paste"] = "hard"
-    header.write_text(json.dumps(meta | {"name": "third"}))
+    settings = header(folder)["configuration"]
+    settings["plan"]["seed"] = 7
+    settings["embed"]["paste"] = "hard"
+    change_header(folder, {"configuration": settings, "name": "third"})
     with pytest.raises(UsageError, match=r"seed \(0 and 7\), paste \(glow and hard\)"):
         differences([twins[0].path, folder])
     other = made(replace(SMALL, seed=5, name="other"))

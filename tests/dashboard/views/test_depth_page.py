@@ -1,11 +1,11 @@
 """The figure “Drop by depth” on its page: there where a network is read at several layers."""
 
-import json
 from dataclasses import replace
 
 from dashboard.bench.synthetic_run import make_run
 from tests.dashboard.opening import SMALL
 from tests.dashboard.views.test_pages import fine, text_of
+from tests.seals import change_header, header
 
 CAPTION = "in the order in which the network computes them"
 
@@ -16,10 +16,10 @@ def test_accuracy_shows_the_drop_by_depth_only_where_a_network_has_several_layer
     test = app(path, view="accuracy")
     fine(test)
     assert CAPTION in text_of(test)
-    about = json.loads((path / "run.json").read_text("utf-8"))
-    for model in about["models"]:
+    models = header(path)["models"]
+    for model in models:
         del model["network"]
-    (path / "run.json").write_text(json.dumps(about), encoding="utf-8")
+    change_header(path, {"models": models})
     test = app(path, view="accuracy")
     fine(test)
     assert CAPTION not in text_of(test)
