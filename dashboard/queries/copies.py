@@ -7,7 +7,6 @@ run that has changed has no copy, and is read from its own files until it gets o
 """
 
 import os
-import secrets
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -15,7 +14,11 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from compute.storage.paths import RunPaths
+from compute.errors import BystanderError, InputError
+from compute.storage.atomic_files import checksum_of, writing
+from compute.storage.checksums import as_written
+from compute.storage.locks import one_at_a_time
+from compute.storage.paths import RunPaths, checksum_file
 from dashboard.queries.derived import DERIVED
 from dashboard.queries.open_runs import MEMORY, Run, contents
 
@@ -63,8 +66,8 @@ def path_of(run: Run) -> Path:
 
 
 def present(runs: Sequence[Run]) -> dict[str, Path]:
-    """Return the copies that are there, by the run's token."""
-    return {run.token: path for run in runs if (path := path_of(run)).is_file()}
+    """Return the copies that are there and as they were written, by the run's token."""
+    return {run.token: path for run in runs if _whole(path := path_of(run))}
 
 
 def wanted(run: Run) -> bool:
@@ -88,26 +91,40 @@ def make(run: Run, notice: Notice = print) -> Path | None:
         The file, which appears whole; None where the run needs none or it cannot be written.
     """
     target = path_of(run)
-    if target.is_file():
-        with suppress(OSError):
-            os.utime(target)
-        return target
-    if not wanted(run):
-        return None
-    notice(f"Preparing {run.title} for quick look-ups (once; kept in {target.parent}) ...")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _write(run, temporary)
-        os.replace(temporary, target)
-    except (OSError, duckdb.Error) as error:
-        notice(f"{run.title} has no copy, so some pages are slow: {str(error).splitlines()[0]}.")
+        if not wanted(run):
+            return None
+        if not _whole(target):
+            with one_at_a_time(target.parent):
+                _remove_left(target.parent)
+                if not _whole(target):
+                    where = f"once; kept in {target.parent}"
+                    notice(f"Preparing {run.title} for quick look-ups ({where}) ...")
+                    with writing(target, checksum=True) as temporary:
+                        _write(run, temporary)
+        os.utime(target)
+    except (OSError, duckdb.Error, BystanderError) as error:
+        said = error.problem if isinstance(error, BystanderError) else str(error).splitlines()[0]
+        notice(f"{run.title} has no copy, so some pages are slow: {said.removesuffix('.')}.")
         return None
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
     _forget_old(target)
     return target
+
+
+def _whole(path: Path) -> bool:
+    """Whether a copy is there and as it was written; an altered one is made anew."""
+    try:
+        as_written(path, checksum_of(path), "")
+    except (InputError, OSError):
+        return False
+    return True
+
+
+def _remove_left(folder: Path) -> None:
+    """Delete what killed processes left of copies, in a folder that nobody else writes to now."""
+    for left in folder.glob(".run-*.tmp*"):
+        with suppress(OSError):
+            left.unlink()
 
 
 def _write(run: Run, path: Path) -> None:
@@ -143,3 +160,4 @@ def _forget_old(current: Path) -> None:
     for _, path in sorted(dated)[: max(0, len(dated) - KEPT + 1)]:
         with suppress(OSError):
             path.unlink()
+            checksum_file(path).unlink(missing_ok=True)

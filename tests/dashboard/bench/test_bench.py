@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from compute import schema
-from compute.errors import UsageError
+from compute.errors import InputError, UsageError
 from dashboard.bench import measure, visits
 from dashboard.bench.measure import Measured, Sample
 from dashboard.bench.synthetic_config import PAPER, SyntheticConfig, sized
@@ -24,6 +24,7 @@ from dashboard.charts import plotly
 from dashboard.queries import accuracy, copies, examples, open_runs, proteins, provenance
 from dashboard.queries.filters import AccuracyFilter, CropFilter
 from dashboard.queries.open_runs import Run, connect, open_library
+from dashboard.server.launch import prepare
 from tests.dashboard.opening import DEMO
 
 SIZE = sized(20_000, proteins=30, examples=2)
@@ -306,7 +307,7 @@ def test_small_or_unwritable_gets_no_copy(small, cache, monkeypatch):
     assert "has no copy" in said[-1]
     monkeypatch.setattr(copies, "MANY_FILES", 10_000)
     assert copies.make(opened(small), said.append) is None
-    assert len(said) == 2
+    assert len(said) == 1
 
 
 def test_a_copy_is_only_read_and_old_ones_go(small, cache):
@@ -333,6 +334,48 @@ def test_a_broken_copy_is_left_out(small, cache):
     run = opened(small, copied=True)
     assert not run.copied
     assert len(provenance.trials_by_condition(run)) == len(CONDITIONS)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_an_altered_copy_is_left_out_and_made_anew(small, cache, seed):
+    plain, said = opened(small), list[str]()
+    target = copies.make(plain, said.append)
+    assert target is not None
+    whole = answers_of(plain)[0]
+    flip(target, random.Random(seed))
+    run = opened(small, copied=True)
+    assert not run.copied
+    assert str(answers_of(run)[0]) == str(whole)
+    assert copies.make(plain, said.append) == target
+    assert opened(small, copied=True).copied
+    assert len(said) == 2
+
+
+def test_what_a_killed_server_left_is_removed_by_the_next(small, cache):
+    cache.mkdir()
+    for name in (".run-1-x.duckdb.7-ab.tmp", ".run-1-x.duckdb.7-ab.tmp.wal"):
+        (cache / name).write_bytes(b"half")
+    made = copies.make(opened(small), lambda text: None)
+    assert made is not None
+    assert not list(cache.glob("*.tmp*"))
+
+
+def test_a_damaged_run_gets_no_copy_and_stops_nobody(cache, tmp_path):
+    path, said = make_run(tmp_path / "run", SIZE), list[str]()
+    flip(path / "trials" / "part-00003.parquet", random.Random(1))
+    assert copies.make(opened(path), said.append) is None
+    assert "part-00003.parquet was altered after it was written" in said[-1]
+    prepare([path])
+    with pytest.raises(InputError, match=r"part-00003\.parquet was altered"):
+        provenance.trials_by_condition(opened(path))
+    assert len(accuracy.tested(opened(path)))
+
+
+def flip(path, draw):
+    """Turn one bit of a file."""
+    raw = bytearray(path.read_bytes())
+    raw[draw.randrange(len(raw))] ^= 1 << draw.randrange(8)
+    path.write_bytes(bytes(raw))
 
 
 def test_memory_of_the_connection_is_limited(small):
