@@ -7,6 +7,7 @@ no failure.
 
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -80,8 +81,9 @@ class Reader:
         self._pages: dict[str, str] = {}
         place = f"ws://{parts.netloc}{parts.path.rstrip('/')}/{CORE}/{STREAM}"
         try:
-            self._socket = connect(
-                place, subprotocols=[Subprotocol(SUBPROTOCOL)], max_size=None, proxy=None
+            self._held = ExitStack()
+            self._socket = self._held.enter_context(
+                connect(place, subprotocols=[Subprotocol(SUBPROTOCOL)], max_size=None, proxy=None)
             )
         except (OSError, WebSocketException) as error:
             raise BystanderError(
@@ -99,7 +101,7 @@ class Reader:
         trace: TracebackType | None,
     ) -> None:
         """End the session."""
-        self._socket.close()
+        self._held.close()
 
     def visit(self, page: str, selections: Mapping[str, str]) -> Answer:
         """Go to a page with selections, and wait until it is whole.

@@ -16,7 +16,7 @@ import streamlit as st
 from starlette.requests import cookie_parser
 
 from compute.errors import BystanderError, InputError
-from dashboard.server import sign_in, streamlit_internals
+from dashboard.server import descriptors, sign_in, streamlit_internals
 from dashboard.server.sign_in import SignIn
 from dashboard.server.streamlit_internals import CORE, FILES, HEALTH, HOST_CONFIG, STREAM, UPLOAD
 
@@ -30,7 +30,15 @@ CLOSED = (
     "The server's sign-in configuration cannot be read, so nothing is shown. Whoever runs the "
     "server finds the reason in its log."
 )
-PAGE = f"<!doctype html><html lang=en><title>Bystander</title><h1>Bystander</h1><p>{CLOSED}</p>\n"
+FULL = (
+    "As many people look at these results as this server can serve. This page asks again by itself."
+)
+AGAIN = 15
+"""Seconds after which a reader who was told to wait asks again."""
+
+_HEAD = "<!doctype html><html lang=en><meta charset=utf-8><title>Bystander</title>"
+PAGE = f"{_HEAD}<h1>Bystander</h1><p>{CLOSED}</p>\n"
+WAIT_PAGE = f"{_HEAD}<meta http-equiv=refresh content={AGAIN}><h1>Bystander</h1><p>{FULL}</p>\n"
 
 HEADERS = (
     (b"content-security-policy", b"frame-ancestors 'self'"),
@@ -139,8 +147,8 @@ class Gate:
         """Answer for the app where a request is refused; pass all else on.
 
         405 for what would take something in, 400 for a host that was not named, 503 where the
-        sign-in configuration is not understood, 403 for a file without a valid cookie. The health
-        check always passes.
+        sign-in configuration is not understood or no more readers fit, 403 for a file without a
+        valid cookie. The health check always passes.
         """
         kind = scope["type"]
         if kind == "http":
@@ -149,8 +157,15 @@ class Gate:
             if refusal:
                 await _answer(send, *refusal)
                 return
-        elif kind == "websocket" and current() is None:
-            await send({"type": "websocket.close", "code": 1008})
+        elif kind == "websocket":
+            arrived = None if current() is None else descriptors.let_in()
+            if arrived is None:
+                await send({"type": "websocket.close", "code": 1008})
+                return
+            try:
+                await self.app(scope, _telling(receive, arrived), send)
+            finally:
+                arrived()
             return
         await self.app(scope, receive, send)
 
@@ -169,9 +184,16 @@ def _refusal(scope: Scope) -> tuple[int, str] | None:
     rules = current()
     if rules is None:
         return 503, PAGE
+    if _is_page(parts) and not descriptors.room():
+        return 503, WAIT_PAGE
     if _guarded(parts) and not rules.admits(_user(scope, rules.cookie_secret)):
         return 403, "Sign in to take this file.\n"
     return None
+
+
+def _is_page(parts: list[str]) -> bool:
+    """Whether a reader who gets it would open a session: no file, nothing of Streamlit's own."""
+    return CORE not in parts and "." not in parts[-1] and not any(part in FILES for part in parts)
 
 
 def _with_headers(send: Send) -> Send:
@@ -187,12 +209,31 @@ def _with_headers(send: Send) -> Send:
     return sending
 
 
+def _telling(receive: Receive, arrived: Callable[[], None]) -> Receive:
+    """Return a `receive` that tells when it is asked the second time.
+
+    First a connection is asked for; what the reader says is asked for once there is a session.
+    """
+    asked = 0
+
+    async def receiving() -> MutableMapping[str, Any]:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            arrived()
+        return await receive()
+
+    return receiving
+
+
 async def _answer(send: Send, status: int, text: str) -> None:
-    kind = b"text/html" if text is PAGE else b"text/plain"
+    kind = b"text/html" if text in (PAGE, WAIT_PAGE) else b"text/plain"
+    waiting = [(b"retry-after", str(AGAIN).encode())] if text is WAIT_PAGE else []
     headers = [
         (b"content-type", kind + b"; charset=utf-8"),
         (b"cache-control", b"no-store"),
         (b"connection", b"close"),  # so that the body of what is refused is not waited for
+        *waiting,
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": text.encode()})

@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from compute.errors import BystanderError, UsageError
 from compute.shipped import COMPARED_RUN, DEMO_RUN
+from dashboard.server.launcher import LAUNCHED_VARIABLE
 from dashboard.server.streamlit_internals import CORE, HEALTH
 
 RUNS_VARIABLE = "BYSTANDER_RUNS"
@@ -31,6 +32,9 @@ PATIENCE = 60.0
 
 SHIPPED = [DEMO_RUN, COMPARED_RUN]
 """Runs that are shown where none is given."""
+
+_LAUNCHED: list[subprocess.Popen[bytes]] = []
+"""Servers of this process: while it holds the other end of their pipe, they stay."""
 
 APP = Path(__file__).resolve().parent / "server.py"
 ANYWHERE = ("0.0.0.0", "::")
@@ -85,7 +89,7 @@ def launch(
     open_browser
         Open a browser window once it answers.
     wait
-        Stay until the dashboard ends; Ctrl-C ends it.
+        Stay until the dashboard ends; Ctrl-C ends it. Otherwise it ends with this process.
     public
         Where readers find it, when a web server stands before it:
         ``https://lab.example.org/bystander``.
@@ -127,8 +131,12 @@ def launch(
     chosen = _port(address, port)
     prepare(folders)
     process = subprocess.Popen(
-        command(address, chosen, public), env=environment(folders), stdout=subprocess.DEVNULL
+        command(address, chosen, public),
+        env={**environment(folders), LAUNCHED_VARIABLE: "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
     )
+    _LAUNCHED.append(process)
     host = "127.0.0.1" if address in ANYWHERE else address
     server = Server(process, f"http://{host}:{chosen}{parts.path.rstrip('/') if parts else ''}")
     try:

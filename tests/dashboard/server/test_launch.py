@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -32,6 +33,28 @@ def test_another_free_port_is_taken_unless_one_was_named(run_path, monkeypatch):
             launch([run_path], port=port, open_browser=False, wait=False)
         monkeypatch.setattr(launching, "DEFAULT_PORT", port)
         assert launching._port("127.0.0.1", None) != port
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes are killed otherwise there")
+def test_a_server_ends_with_a_launcher_that_was_killed(run_path, tmp_path):
+    code = (
+        "import sys, time\n"
+        "from dashboard import launch\n"
+        "print(launch([sys.argv[1]], open_browser=False, wait=False).address)\n"
+        "time.sleep(100)\n"
+    )
+    started = [sys.executable, "-P", "-c", code, str(run_path)]
+    with subprocess.Popen(started, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as launcher:
+        assert launcher.stdout is not None
+        lines = iter(launcher.stdout.readline, "")
+        port = next(int(text.rsplit(":", 1)[1]) for text in lines if text.startswith("http://"))
+        assert healthy("127.0.0.1", port)
+        launcher.kill()
+    end = time.monotonic() + 30
+    while healthy("127.0.0.1", port) and time.monotonic() < end:
+        time.sleep(0.1)
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def test_nothing_leaves_the_machine_and_no_traceback_is_shown():

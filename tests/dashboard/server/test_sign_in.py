@@ -1,7 +1,6 @@
 """Sign-in with a real OpenID Connect exchange, in a browser, below a base path."""
 
 import http.client
-import socket
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,6 +9,7 @@ import pytest
 
 from dashboard.server.launch import launch
 from tests.dashboard.browsing import has_no_failure, settle
+from tests.dashboard.opening import free_port
 
 pytestmark = [pytest.mark.browser, pytest.mark.long]
 
@@ -24,12 +24,6 @@ server_metadata_url = "{provider}/.well-known/openid-configuration"
 [access]
 emails = ["*@lab.org"]
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def status(url: str) -> int:
