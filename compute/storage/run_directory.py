@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from compute import __version__, schema
 from compute.errors import ChangedError, InputError, UsageError
+from compute.schema.headers import RUN_HEADER, check_header
 from compute.storage.atomic_files import (
     Progress,
     fingerprint,
@@ -62,10 +63,12 @@ def read_header(path: Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        No run there, or of another schema version.
+        No run there, of another schema version, altered, or with entries of another kind.
     """
-    again = "Run again, with --fresh or another --out"
-    return read_sealed(RunPaths(path).header, "run", schema.RUN_VERSION, again)
+    again, file = "Run again, with --fresh or another --out", RunPaths(path).header
+    meta = read_sealed(file, "run", schema.RUN_VERSION, again)
+    check_header(meta, RUN_HEADER, str(file), f"{again}.")
+    return meta
 
 
 class RunDirectory(RunPaths):

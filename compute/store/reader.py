@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from compute import schema
 from compute.errors import InputError, unknown_value
 from compute.images.dilation import Words, bytes_to_words, moved, to_words
+from compute.schema.headers import STORE_HEADER, STORE_NEEDS, check_header
 from compute.storage.atomic_files import checksum_of, writing
 from compute.storage.checksums import as_written
 from compute.storage.locks import one_at_a_time
@@ -223,6 +224,10 @@ class CropStore:
         self.path = Path(path)
         self.paths = StorePaths(self.path)
         self.meta = read_sealed(self.paths.header, "crop store", schema.STORE_VERSION)
+        again, header = "Make the store anew.", str(self.paths.header)
+        check_header(self.meta, STORE_HEADER, header, again)
+        if lacking := [name for name in STORE_NEEDS if name not in self.meta]:
+            raise InputError(f"{header} has no {', '.join(lacking)}.", again)
         self.channels: list[str] = self.meta["channels"]
         self.size: int = self.meta["size"]
         self.dtype = np.dtype(self.meta["dtype"])
