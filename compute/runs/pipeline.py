@@ -85,7 +85,7 @@ def run_store(
     fresh
         Whether to begin anew even if something is there; False by default.
     name
-        Name of the run, for the dashboard; the folder's name by default.
+        Name of the run, for the dashboard, also of one that is finished; the folder's name by default.
     trusted
         Whether foreign code that models bring may run; False by default.
     progress
@@ -134,6 +134,8 @@ def run_store(
     details = describe(store, plan, cells, loaded, reads, config, where, name or out.resolve().name)
     with begin(out, header, details, fresh=fresh, notice=notice, progress=progress) as run:
         worked = not run.complete
+        if name and name != run.meta.get("name"):
+            run.record(name=name)
         if worked:
             run.record(engine={"name": str(engine.name), "workers": engine.workers})
             stages = _Stages(

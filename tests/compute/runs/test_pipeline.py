@@ -280,3 +280,15 @@ def test_probes_are_checked_and_the_usual_ones_always_there():
     with pytest.raises(BystanderError, match="knn") as problem:
         RunConfig(probes=("kmn",))
     assert "kmn" in str(problem.value)
+
+
+def test_a_finished_run_is_renamed_by_the_same_command(run, store, cards, config, tmp_path):
+    folder, models = shutil.copytree(run, tmp_path / "run"), [str(card) for card in cards.values()]
+    before = (folder / "checksums.sha256").read_bytes()
+    renamed, worked = run_store(store, folder, models, config, jobs=1, name="For the lab meeting")
+    assert not worked
+    assert RunDirectory(folder).meta["name"] == "For the lab meeting"
+    assert renamed.meta["fingerprint"] == RunDirectory(run).meta["fingerprint"]
+    assert (folder / "checksums.sha256").read_bytes() == before
+    run_store(store, folder, models, config, jobs=1)
+    assert RunDirectory(folder).meta["name"] == "For the lab meeting"
