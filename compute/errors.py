@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+LONGEST = 1600
+"""Letters of a message at most: a name that is longer than a page tells nobody anything."""
+
 
 class BystanderError(Exception):
     """A problem that a person can act on; the command line prints it without a traceback.
@@ -25,9 +28,17 @@ class BystanderError(Exception):
     """
 
     def __init__(self, problem: str, remedy: str = "") -> None:
-        self.problem = problem
-        self.remedy = remedy
-        super().__init__(f"{problem} {remedy}".strip())
+        self.problem = _readable(problem)
+        self.remedy = _readable(remedy)
+        super().__init__(f"{self.problem} {self.remedy}".strip())
+
+
+def _readable(text: str) -> str:
+    """Return a message with the middle of what is too long for anybody left out, and said so."""
+    if len(text) <= LONGEST:
+        return text
+    left_out = len(text) - LONGEST + LONGEST // 4
+    return f"{text[: LONGEST // 2]} […{left_out:,} letters…] {text[-LONGEST // 4 :]}"
 
 
 class UsageError(BystanderError):

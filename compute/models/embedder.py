@@ -22,7 +22,7 @@ from compute.models.card import ModelCard
 from compute.models.card_files import FoundModel, find_model, source_words
 from compute.models.footprint import counted, refuse_after, refuse_before
 from compute.models.loaders.answers import Answers
-from compute.models.loaders.behaviour import check_behaviour, refuse_constant, trial_crops
+from compute.models.loaders.behaviour import check_answers, check_behaviour, trial_crops
 from compute.models.loaders.network import (
     HookedModule,
     Network,
@@ -638,7 +638,7 @@ def load_model(
         crops = trial_crops(len(card.channels), card.size).to(where)
         scene = embedder.whole(crops) if embedder.needs_scene else None
         if built_in(card.source) is not None:
-            refuse_constant(what, embedder(crops, scene=scene))
+            check_answers(what, embedder(crops, scene=scene))
             return embedder
         kept = check_behaviour(
             what,

@@ -85,7 +85,8 @@ def run_store(
     fresh
         Whether to begin anew even if something is there; False by default.
     name
-        Name of the run, for the dashboard, also of one that is finished; the folder's name by default.
+        Name of the run, for the dashboard, also of one that is finished; the folder's name by
+        default.
     trusted
         Whether foreign code that models bring may run; False by default.
     progress

@@ -90,12 +90,7 @@ def check_behaviour(
             "A network must stay as it is: take statistics from training, and count nothing in "
             "buffers.",
         )
-    if not bool(both.isfinite().all()):
-        raise InputError(
-            f"{what} gives values that are not finite for crops of intensities 0 to 1000.",
-            "Check its weights, and `scaling`, `mean` and `deviation` in its card.",
-        )
-    refuse_constant(what, both)
+    check_answers(what, both)
     distance = _distance(again, both)
     if not distance <= AGAIN:
         raise InputError(
@@ -119,8 +114,8 @@ def check_behaviour(
     ]
 
 
-def refuse_constant(what: str, both: Tensor) -> None:
-    """Refuse answers that are the same for two crops as unlike as can be.
+def check_answers(what: str, both: Tensor) -> None:
+    """Refuse answers to two crops, as unlike as can be, that are not finite or the same.
 
     Parameters
     ----------
@@ -132,8 +127,13 @@ def refuse_constant(what: str, both: Tensor) -> None:
     Raises
     ------
     InputError
-        They are equal in every number.
+        One is not finite, or they are equal in every number.
     """
+    if not bool(both.isfinite().all()):
+        raise InputError(
+            f"{what} gives values that are not finite for crops of intensities 0 to 1000.",
+            "Check its weights, and `scaling`, `mean` and `deviation` in its card.",
+        )
     if bool((both[0] == both[1]).all()):
         raise InputError(
             f"{what} gives the same numbers for any crop, as a network does whose weights are all "
