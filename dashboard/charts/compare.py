@@ -133,8 +133,13 @@ def _at_chance(table: pd.DataFrame, chance: float | None) -> str:
 def leader(table: pd.DataFrame, condition: str, chance: float | None = None) -> str:
     """Return a title on which entry loses least, and whether it is clear of the next.
 
-    Entries that are not above chance on unaltered crops are left out.
+    Entries that are not above chance on unaltered crops are left out, and baselines, which are
+    yardsticks, wherever there is a model; one that loses less than every model is named.
     """
+    yardsticks = table.get("baseline", pd.Series(False, table.index)).astype(bool)
+    if yardsticks.any() and not yardsticks.all():
+        models, rest = table[~yardsticks], table[yardsticks & ~_reads_nothing(table, chance)]
+        return leader(models, condition, chance) + _loses_less(models, rest)
     blind = _reads_nothing(table, chance)
     if len(table) and blind.all():
         return "No model is above chance on unaltered crops, so none has accuracy to lose"
@@ -157,6 +162,14 @@ def leader(table: pd.DataFrame, condition: str, chance: float | None = None) -> 
     if known:
         return f"{start}, not told apart from {second.entry} with {wording.points(second.drop)}"
     return f"{start}; {second.entry} {wording.points(second.drop)}"
+
+
+def _loses_less(models: pd.DataFrame, yardsticks: pd.DataFrame) -> str:
+    """Name the yardstick that loses least, where it loses less than every model; else nothing."""
+    least = wording.records(yardsticks[yardsticks["drop"].notna()].sort_values("drop"))
+    if not least or not least[0].drop < models["drop"].min():
+        return ""
+    return f" (the yardstick {least[0].entry}: {wording.points(least[0].drop)})"
 
 
 def _n(table: pd.DataFrame) -> str:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from compute.schema import Condition
 from compute.statistics.config import ALPHA
 from dashboard import wording
 from dashboard.charts.accuracy import joined, sample_size, tuples
@@ -101,11 +102,15 @@ def _difference_hover(row: Any) -> str:
 
 
 def _difference_title(table: pd.DataFrame, first: str, second: str) -> str:
-    """Say the largest difference in drops that is told from zero."""
+    """Say the largest difference in drops that is told from zero; zeros are not neighbours."""
     drops = wording.records(table[table["quantity"] == "drop"])
     if not drops:
         return f"No difference of {first} and {second} was computed in this probe"
     told = [row for row in drops if _told(row) and row.condition in wording.SWAPS]
+    neighbours = [row for row in told if row.condition != Condition.MASKED]
+    if told and not neighbours:
+        return f"{first} and {second}: their drops differ only where all else is set to zero"
+    told = neighbours
     if not told:
         return f"{first} and {second}: no difference between their drops is told from zero"
     row = max(told, key=lambda one: abs(one.estimate))

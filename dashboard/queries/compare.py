@@ -59,11 +59,11 @@ def leaderboard(
     Returns
     -------
     pandas.DataFrame
-        ``rank, entry, run, model, accuracy, accuracy_low, accuracy_high, drop, drop_low,
+        ``rank, entry, run, model, baseline, accuracy, accuracy_low, accuracy_high, drop, drop_low,
         drop_high, gap, gap_low, gap_high, unit, donor_seen, n_cells, n_proteins``; a rank is
         missing where the sorted number is. Where `unlike_heads` has something to say, all ranks are
-        missing and the order is by name. `donor_seen` is the largest share under the
-        conditions of drop and gap, over all classes of the run.
+        missing and the order is by name. `baseline` says which are yardsticks. `donor_seen` is the
+        largest share under the conditions of drop and gap, over all classes of the run.
     """
     rows = []
     for entry in answering(found, choice[0]).entries:
@@ -74,6 +74,7 @@ def leaderboard(
             "entry": entry.title,
             "run": entry.run.title,
             "model": entry.model,
+            "baseline": bool(entry.run.baseline(entry.model)),
             "unit": None,
             "donor_seen": seen["donor_seen"].max(),
             "n_cells": None,
@@ -91,7 +92,8 @@ def leaderboard(
                 row["unit"] = one["unit"] if isinstance(one["unit"], str) else row["unit"]
         rows.append(row)
     numeric = [f"{m}{end}" for m in MEASURES for end in ("", "_low", "_high")]
-    columns = ["entry", "run", "model", *numeric, "unit", "donor_seen", "n_cells", "n_proteins"]
+    named = ["entry", "run", "model", "baseline"]
+    columns = [*named, *numeric, "unit", "donor_seen", "n_cells", "n_proteins"]
     table = pd.DataFrame(rows, columns=columns)
     table[[*numeric, "donor_seen"]] = table[[*numeric, "donor_seen"]].apply(pd.to_numeric)
     counts = dict.fromkeys(("n_cells", "n_proteins"), "Int64")

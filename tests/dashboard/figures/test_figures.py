@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from compute.errors import BystanderError, UsageError
 from compute.shipped import DEMO_RUN
 from dashboard.charts.compare import leader
+from dashboard.charts.differences import _difference_title
 from dashboard.figures import accuracy, compare, crops, keys, parameters, proteins, registry
 from dashboard.figures.figure import SHARED, Figure
 from dashboard.figures.keys import FigureKey
@@ -298,3 +299,38 @@ def test_who_has_nothing_to_lose_does_not_lead():
     assert "the next is DeepLoc" in title
     assert leader(table, "different").startswith("density loses least")
     assert "No model is above chance" in leader(table.head(1), "different", 0.5)
+
+
+def test_yardsticks_do_not_lead_where_there_are_models():
+    columns = ["entry", "accuracy", "accuracy_low", "drop", "drop_low", "drop_high", "baseline"]
+    rows = [
+        ["Centre features", 0.7, 0.65, 0.001, -0.01, 0.01, True],
+        ["Density", 0.07, 0.06, -0.01, -0.03, 0.01, True],
+        ["Crop features", 0.6, 0.55, 0.4, 0.3, 0.5, True],
+        ["PIFiA", 0.8, 0.75, 0.02, 0.01, 0.03, False],
+        ["DeepLoc", 0.9, 0.85, 0.2, 0.15, 0.25, False],
+    ]
+    table = pd.DataFrame(rows, columns=columns)
+    title = leader(table, "different", 0.1)
+    assert title.startswith("PIFiA loses least")
+    assert "the next is DeepLoc" in title
+    assert title.endswith("(the yardstick Centre features: 0.1 points)")
+    assert "yardstick" not in leader(table[2:], "different", 0.1)
+    assert leader(table[table["baseline"]], "different", 0.1).startswith("Centre features loses")
+
+
+@pytest.mark.parametrize(
+    ("masked", "different", "said"),
+    [
+        (0.3, 0.1, "A loses 10.0 points more than B"),
+        (0.3, 0.0, "their drops differ only where all else is set to zero"),
+        (0.0, 0.0, "no difference between their drops is told from zero"),
+    ],
+)
+def test_zeros_head_no_difference(masked, different, said):
+    rows = [
+        {"quantity": "drop", "condition": name, "estimate": value, "ci_low": value - 0.02,
+         "ci_high": value + 0.02, "p_holm": 0.001}
+        for name, value in (("masked", masked), ("different", different))
+    ]  # fmt: skip
+    assert said in _difference_title(pd.DataFrame(rows), "A", "B")
