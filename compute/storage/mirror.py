@@ -149,7 +149,7 @@ class _State(NamedTuple):
         try:
             meta = json.loads(raw)
             return cls(meta.get("created"), meta.get("status") == "complete")
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             return cls(None, False)
 
 

@@ -249,7 +249,8 @@ class CropStore:
     def windows(self) -> pd.DataFrame:
         """The `windows` table without its pixels, in their order; texts as in `cells`."""
         full = schema.windows_schema(len(self.channels), self.size, self.dtype.itemsize)
-        return _compact(self._files("windows"), full, without=("image",))
+        files = [self.whole(file) for file in self._files("windows")]
+        return _compact(files, full, without=("image",))
 
     def cell_tables(self) -> Iterator[pa.Table]:
         """Yield the `cells` table as it is on disk, `ROWS` rows at a time."""
@@ -380,8 +381,8 @@ class CropStore:
             There are fewer rows than wanted, or more than there should be.
         """
         count = 0
-        for file in self._files(table):
-            for batch in self._batches(file, [column], CROP_ROW_GROUP):
+        for file in self._files(table):  # of the first crops only the first file is hashed
+            for batch in self._batches(self.whole(file), [column], CROP_ROW_GROUP):
                 flat = batch.column(0)
                 step = dtype.itemsize * int(np.prod(shape[1:]))
                 raw = np.frombuffer(flat.buffers()[1], np.uint8)
@@ -404,8 +405,7 @@ class CropStore:
             raise InputError(f"{file} cannot be read: {error}.", "Make the store anew.") from error
 
     def _files(self, table: str) -> list[Path]:
-        files = [self.path / item["file"] for item in self.meta["files"] if item["table"] == table]
-        return [self.whole(file) for file in files]
+        return [self.path / item["file"] for item in self.meta["files"] if item["table"] == table]
 
     def whole(self, file: Path) -> Path:
         """Return one of the store's files, once it is known to be as it was written.
