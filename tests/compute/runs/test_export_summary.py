@@ -12,7 +12,7 @@ from compute.runs.export_summary import HEADLINES, export_summary, latex
 from compute.shipped import COMPARED_RUN, DEMO_RUN
 from compute.storage.run_directory import RunDirectory
 from compute.storage.sealed_json import write_sealed
-from tests.seals import header
+from tests.seals import header, reseal
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +144,7 @@ def test_what_cannot_be_written_is_refused(tmp_path):
     for name in ("accuracy", "effects"):
         table = RunDirectory(DEMO_RUN).read(name)
         RunDirectory(folder).write(folder / f"{name}.parquet", table.slice(0, 0), table.schema)
+    reseal(folder)
     with pytest.raises(InputError, match="no labelled cells"):
         export_summary(folder, tmp_path / "bare.json")
     assert not (tmp_path / "bare.json").exists()

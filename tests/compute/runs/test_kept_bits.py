@@ -18,6 +18,7 @@ from compute.runs.describe import check_path
 from compute.runs.kept_bits import keep_bits, round_bits
 from compute.runs.pipeline import run_store
 from compute.storage.run_directory import RunDirectory
+from tests.seals import reseal
 
 BITS = 10
 
@@ -57,6 +58,8 @@ def test_only_probabilities_are_rounded(run, tmp_path):
     answers = {file for file in before if "predictions" in file.parts}
     assert changed == {*answers, here.summary("distributions")}
     assert len(answers) > 3
+    reseal(here.path)
+    here = RunDirectory(here.path)
     for table, column in (("predictions", "probabilities"), ("distributions", "mean_probability")):
         model = "pifia" if table == "predictions" else None
         one, two = (each.read(table, model).to_pandas() for each in (RunDirectory(run), here))
