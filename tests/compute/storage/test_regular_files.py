@@ -10,9 +10,13 @@ import pytest
 from compute.errors import BystanderError
 from compute.importers import chong, text_table, wide_table
 from compute.importers.layouts import scportrait
+from compute.importers.localization_table import read_class_names
 from compute.importers.read_images import CropRejected, read_planes
-from compute.models.card_files import load_card
+from compute.models.card import make_card
+from compute.models.card_files import FoundModel, load_card
+from compute.models.embedder import load_model
 from compute.models.published.tensorflow_files import read_checkpoint
+from compute.runs.import_answers import import_answers
 from compute.shipped import DEMO_RUN
 from compute.storage.run_directory import RunDirectory, read_header
 from compute.store.reader import CropStore
@@ -44,6 +48,19 @@ def pipe(path: Path) -> Path:
     return path
 
 
+def answers(path: Path) -> None:
+    import_answers(path, path.parent / "crops", path.parent / "out", name="a", trained_on="x")
+
+
+def weights(source: str, path: Path) -> None:
+    """Load a model whose weights are this file."""
+    card = make_card(
+        source, name="a", weights=path.name, sha256="0" * 64, trained_on="nothing", simulated=True,
+        channels=["GFP", "RFP"], size=64,
+    )  # fmt: skip
+    load_model(FoundModel(card, path.parent, True))
+
+
 DOORS = {
     "image": (read_planes, "crop.tif"),
     "table": (lambda path: text_table.read_rows(path, ["a"]), "table.csv"),
@@ -54,6 +71,12 @@ DOORS = {
     "Keras": (lambda path: read_checkpoint("keras", path), "a.h5"),
     "TensorFlow": (lambda path: read_checkpoint("tensorflow", path), "a.ckpt"),
     "card": (load_card, "a.toml"),
+    "class names": (read_class_names, "names.csv"),
+    "workbook": (lambda path: text_table.read_rows(path, ["a"]), "table.xlsx"),
+    "answers": (lambda path: answers(path), "answers.parquet"),
+    "weights": (lambda path: weights("pifia", path), "a.safetensors"),
+    "ONNX": (lambda path: weights("onnx", path), "a.onnx"),
+    "exported": (lambda path: weights("exported", path), "a.pt2"),
     "run": (lambda path: read_header(path.parent), "run.json"),
     "store": (lambda path: CropStore(path.parent), "store.json"),
 }

@@ -1,6 +1,7 @@
 """Who may read, from the secrets: whatever is misspelt is an error, so that nothing opens by it."""
 
 import os
+import random
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from compute.errors import InputError
 from dashboard.server.sign_in import SignIn, read
+from tests.mutated import mutated
 
 SECRET = "a secret of this test"
 AUTH = f"""[auth]
@@ -270,3 +272,23 @@ def test_it_is_said_who_may_read():
     assert "(1 pattern)" in str(SignIn(True, ("a",), SECRET))
     assert "(2 patterns)" in str(SignIn(True, ("a", "b"), SECRET))
     assert SECRET not in repr(ON)
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_mutated_secrets_open_nothing(tmp_path, seed):
+    """Refused, or sign-in is asked for all the same."""
+    path, whole = tmp_path / "secrets.toml", (AUTH + ACCESS).encode()
+    raw = mutated(whole, random.Random(f"secrets {seed}"), len(whole))
+    if not raw.strip():
+        pytest.skip("nothing is left of the file")
+    path.write_bytes(raw)
+    try:
+        rules = read([str(path)], named=True)
+    except InputError as error:
+        assert "secrets.toml" in str(error)  # noqa: PT017 - either way is right
+        return
+    assert rules.required
+    assert not rules.admits({})
+    if b'["*@lab.org"]' in raw:
+        stranger = {"is_logged_in": True, "email": "eve@elsewhere.org", "email_verified": True}
+        assert not rules.admits(stranger)
