@@ -277,6 +277,25 @@ def with_a_cycle(path, pages, big, back_to):
     path.write_bytes(content)
 
 
+@pytest.mark.parametrize("to", ["itself", "its page", "the next page"])
+@pytest.mark.parametrize("name", ["a.tif", "a.ome.tif"])
+def test_smaller_copies_that_form_a_cycle_are_not_followed(tmp_path, name, to):
+    """A pyramid's levels hang below its pages; only the largest is read, whatever hangs there."""
+    image = np.random.default_rng(0).integers(0, 255, (2, 64, 64), np.uint8)
+    path = tmp_path / name
+    with tifffile.TiffWriter(path, ome="ome" in name) as writer:
+        writer.write(image, subifds=1, photometric="minisblack", metadata={"axes": "CYX"})
+        writer.write(image[:, ::2, ::2], subfiletype=1, photometric="minisblack")
+    whole = read_planes(path)
+    with tifffile.TiffFile(path) as file:
+        tag, (first, second) = file.pages[0].tags["SubIFDs"], [each.offset for each in file.pages]
+    there = {"itself": tag.value[0], "its page": first, "the next page": second}[to]
+    raw = bytearray(path.read_bytes())
+    struct.pack_into("<I", raw, tag.valueoffset, there)
+    path.write_bytes(bytes(raw))
+    assert np.array_equal(read_planes(path).pixels, whole.pixels)
+
+
 @pytest.mark.parametrize("big", [False, True])
 @pytest.mark.parametrize(("pages", "back_to"), [(1, 0), (3, 0), (3, 2), (150, 0), (150, 120)])
 def test_pages_that_form_a_cycle_are_an_error(tmp_path, pages, back_to, big):
