@@ -14,9 +14,11 @@ import typer
 
 from compute import __version__
 from compute.cli import bench, choices, console, exports, models, reports, runs, stores
+from compute.cli.steps import StepGroup
 from compute.errors import BystanderError, UsageError
 
 app = typer.Typer(
+    cls=StepGroup,
     help="Tests whether a model that reads single-cell crops answers from the cell in the centre "
     "or from its neighbours.",
     no_args_is_help=True,

@@ -1,6 +1,7 @@
 """The command line: help with examples, exit status, errors that name what is allowed."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -58,9 +59,16 @@ def test_crops_are_exported_with_what_they_are_said_to_be(store, tmp_path):
 
 
 def test_help_and_version():
-    assert bystander("--help").returncode == 0
     assert bystander("run", "--help").returncode == 0
     assert bystander("--version").stdout.startswith("bystander ")
+
+
+def test_help_lists_every_command_once_and_cuts_no_sentence():
+    found = bystander("--help").stdout
+    named = re.findall(r"^  ([a-z][a-z-]*)  +[A-Z]", found, re.MULTILINE)
+    assert sorted(named) == sorted(typer.main.get_command(app).commands)
+    assert "..." not in found
+    assert max(map(len, found.splitlines())) <= 80
 
 
 def test_further_processes_take_no_code_from_the_current_folder(tmp_path):
