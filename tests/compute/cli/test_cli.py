@@ -67,7 +67,7 @@ def test_help_lists_every_command_once_and_cuts_no_sentence():
     found = bystander("--help").stdout
     named = re.findall(r"^  ([a-z][a-z-]*)  +[A-Z]", found, re.MULTILINE)
     assert sorted(named) == sorted(typer.main.get_command(app).commands)
-    assert "..." not in found
+    assert "..." not in found.partition("Begin:")[2]
     assert max(map(len, found.splitlines())) <= 80
 
 
