@@ -61,13 +61,13 @@ def test_hardly_any_fit_is_left_unsolved():
     """One in some thousands is, such as a fold of this problem with 9 crops of a class."""
     rng = np.random.default_rng(7)
     left, fits = 0, 0
-    for _ in range(150):
+    for _ in range(100):
         seed, n = int(rng.integers(0, 2**32)), int(rng.integers(8, 60))
         width, distance = int(rng.choice([1, 3, 8, 30, 120])), float(rng.choice([0, 0.7, 2, 6]))
         made = problem(seed, n, width, distance, share=float(rng.choice([0.5, 0.2])))
         found = fit_batched(made[0], problems(*made[1:]), 1.0)
         left, fits = left + np.count_nonzero(~found.converged), fits + len(found.converged)
-    assert fits == 600
+    assert fits == 400
     assert left <= 1
     features, second, fold = problem(4655048, 49, 8, 6.0, share=0.2)
     found = fit_batched(features, problems(second, fold), 1.0)
