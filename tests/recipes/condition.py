@@ -48,7 +48,8 @@ TOY = Toy(
     tests=(
         "tests/test_docs.py",
         "tests/compute/test_schema.py",
-        "tests/compute/backgrounds",
+        "tests/compute/backgrounds/test_plan.py",
+        "tests/compute/backgrounds/test_scene.py",
         "tests/dashboard/test_theme.py",
     ),
     script="""

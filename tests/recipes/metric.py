@@ -113,7 +113,6 @@ TOY = Toy(
         "tests/compute/test_schema.py",
         "tests/compute/statistics/test_effect_rows.py",
         "tests/dashboard/figures",
-        "tests/dashboard/views/test_pages.py",
     ),
     script="""
 import tempfile

@@ -85,7 +85,6 @@ class Tiny(LayeredNetwork):
         "tests/test_docs.py",
         "tests/compute/models/test_networks.py",
         "tests/compute/models/test_embedder.py",
-        "tests/compute/models/training",
     ),
     script="""
 import tempfile

@@ -32,7 +32,10 @@ TOY = Toy(
             before='    Page("methods", ',
         ),
     ),
-    tests=("tests/dashboard/views/test_pages.py",),
+    tests=(
+        "tests/dashboard/views/test_pages.py::test_page_opens_and_says_simulated",
+        "tests/dashboard/views/test_pages.py::test_hand_edited_addresses_do_no_harm",
+    ),
     script="""
 import json, os
 from pathlib import Path

@@ -82,7 +82,7 @@ TOY = Toy(
     ),
     tests=(
         "tests/test_docs.py",
-        "tests/test_own_model_page.py",
+        "tests/test_own_model_page.py::test_every_source_has_a_card_or_a_line",
         "tests/compute/models/test_new_card.py",
         "tests/compute/models/baselines/test_names.py",
     ),
