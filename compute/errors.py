@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-LONGEST = 1600
+LONGEST = 4000
 """Letters of a message at most: a name that is longer than a page tells nobody anything."""
 
 

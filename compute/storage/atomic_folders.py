@@ -4,8 +4,8 @@ Layer: moves and deletes folders; knows nothing of what is in them.
 """
 
 import errno
-import glob
 import os
+import re
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,7 +20,8 @@ def take_place(made: Path, path: Path, refuse: Callable[[], None]) -> None:
     """Move a finished folder to its path.
 
     What somebody put there while it was made is left as it is. An earlier one is moved aside
-    first, so that the path never holds half a one.
+    first, so that the path never holds half a one, and comes back where the new one cannot be
+    moved.
 
     Parameters
     ----------
@@ -46,6 +47,8 @@ def take_place(made: Path, path: Path, refuse: Callable[[], None]) -> None:
             os.replace(path, aside)
         made.rename(path)  # never in the place of a folder that holds something
     except OSError as error:
+        if there and aside.exists() and not path.exists():
+            os.replace(aside, path)
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             raise already_there(path) from error
         raise disk_error(error, path) from error
@@ -62,6 +65,8 @@ def already_there(path: Path) -> UsageError:
 def remove_left(path: Path, what: str, but: Path) -> None:
     """Delete what killed processes left beside a path; what a living one holds stays.
 
+    So does an earlier one that was moved aside, until another stands in its place.
+
     Parameters
     ----------
     path
@@ -71,7 +76,10 @@ def remove_left(path: Path, what: str, but: Path) -> None:
     but
         A work folder that stays.
     """
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        if left != but and left.is_dir():
+    ours = re.compile(rf"\.{re.escape(path.name)}\.\d+(-old)?\.tmp")
+    for left in [*path.parent.iterdir()] if path.parent.is_dir() else []:
+        named = ours.fullmatch(left.name)
+        kept = named is not None and named[1] is not None and not path.exists()
+        if named and not kept and left != but and left.is_dir():
             with suppress(BusyError, OSError), lock(left, what):
                 shutil.rmtree(left)

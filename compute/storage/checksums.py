@@ -8,6 +8,7 @@ While a run is made, every table has its SHA-256 beside it
 """
 
 import os
+from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -250,10 +251,8 @@ def recorded(folder: Path, meta: Mapping[str, Any]) -> Mapping[Path, str]:
     """
     manifest = RunPaths(folder).manifest
     seen = _identity(manifest) if manifest.is_file() else ()
-    return {
-        **_manifest(folder, meta.get("checksums"), seen),
-        **{RunPaths(folder).summary(name): sha for name, sha in meta.get("added", {}).items()},
-    }
+    added = {RunPaths(folder).summary(name): sha for name, sha in meta.get("added", {}).items()}
+    return ChainMap(added, _manifest(folder, meta.get("checksums"), seen))
 
 
 @lru_cache(maxsize=64)

@@ -64,6 +64,8 @@ class Server:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait(10)
+        if self.process.stdin is not None:
+            self.process.stdin.close()
 
 
 def launch(

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from compute.errors import UsageError
+from compute.errors import DiskError, UsageError
 from compute.storage.atomic_folders import remove_left, take_place
 from compute.storage.locks import lock
 
@@ -70,8 +70,32 @@ def test_of_two_at_once_one_is_refused_and_the_other_whole(tmp_path):
     assert {item.name for item in tmp_path.iterdir()} in ({"out", "a"}, {"out", "b"})
 
 
+def test_an_earlier_one_comes_back_where_the_new_one_cannot_be_moved(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").write_text("old")
+    with pytest.raises(DiskError):
+        take_place(tmp_path / "nowhere", tmp_path / "out", allow)
+    assert [item.name for item in tmp_path.rglob("*")] == ["out", "old"]
+
+
+def test_an_earlier_one_that_was_moved_aside_stays_until_there_is_another(tmp_path):
+    made(tmp_path, ".out.1-old.tmp")
+    remove_left(tmp_path / "out", "store", tmp_path / "none")
+    assert (tmp_path / ".out.1-old.tmp" / "new").is_file()
+    made(tmp_path, "out")
+    remove_left(tmp_path / "out", "store", tmp_path / "none")
+    assert [item.name for item in tmp_path.iterdir()] == ["out"]
+
+
 def test_only_what_nobody_holds_is_removed(tmp_path):
-    for name in (".out.1.tmp", ".out.2.tmp", ".out.3.tmp", ".other.1.tmp", ".out.import"):
+    for name in (
+        ".out.1.tmp",
+        ".out.2.tmp",
+        ".out.3.tmp",
+        ".other.1.tmp",
+        ".out.import",
+        ".out.more.1.tmp",
+    ):
         made(tmp_path, name)
     (tmp_path / ".out.4.tmp").write_text("a file")
     code = (
@@ -88,6 +112,7 @@ def test_only_what_nobody_holds_is_removed(tmp_path):
             assert living.stdout.readline() == "held\n"
             remove_left(tmp_path / "out", "store", tmp_path / ".out.3.tmp")
             stays = {".out.2.tmp", ".out.3.tmp", ".out.4.tmp", ".other.1.tmp", ".out.import"}
+            stays |= {".out.more.1.tmp"}
             assert {item.name for item in tmp_path.iterdir()} == stays
         finally:
             living.kill()
