@@ -202,10 +202,13 @@ class BoundedOutput(io.RawIOBase):
 
 
 def _keep_lines(pipe: IO[bytes], lines: "deque[str]") -> None:
-    """Read a program's standard error to its end and keep the last lines."""
+    """Read a program's standard error to its end and keep how its last lines begin."""
+    begins = True
     with suppress(ValueError, OSError), pipe:
-        while line := pipe.readline(1000):
-            lines.append(line.decode("utf-8", "replace").rstrip()[:500])
+        while piece := pipe.readline(1000):
+            if begins:
+                lines.append(piece.decode("utf-8", "replace").rstrip()[:500])
+            begins = piece.endswith(b"\n")
 
 
 def _end(process: "subprocess.Popen[bytes]", owner: int) -> None:

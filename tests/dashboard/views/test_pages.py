@@ -64,7 +64,7 @@ def test_dashboard_never_imports_torch():
         {"labels": False},
         {"models": ()},
         {"models": ("pifia",)},
-        {"models": ("my/own $model$",)},
+        {"models": ("my own $model$",)},
         {"conditions": ("unaltered",)},
         {"conditions": ("unaltered", "masked")},
         {"conditions": ("masked", "cell_free")},
