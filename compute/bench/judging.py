@@ -90,8 +90,8 @@ class Finding:
     share
         Share that was counted, mean over data sets.
     first
-        The same over the first `FIRST` data sets alone (over all if they are fewer), by which a
-        test sees that a table of many data sets still holds.
+        The same over the first data sets alone, mostly `FIRST` (over all if they are fewer), by
+        which a test sees that a table of many data sets still holds.
     error
         Monte Carlo standard error of `share`.
     data_sets
@@ -128,10 +128,12 @@ class Counter:
         The data sets and what is counted, in words.
     bounds
         Between which the shares must lie.
+    first
+        How many data sets `Finding.first` is over; by default `FIRST`.
     """
 
-    def __init__(self, setting: str, counted: str, bounds: Bounds) -> None:
-        self.setting, self.counted, self.bounds = setting, counted, bounds
+    def __init__(self, setting: str, counted: str, bounds: Bounds, first: int = FIRST) -> None:
+        self.setting, self.counted, self.bounds, self.first = setting, counted, bounds, first
         self.shares: dict[str, list[float]] = defaultdict(list)
 
     def add(self, estimator: str, outcome: Any) -> None:
@@ -149,7 +151,7 @@ class Counter:
             error = float(np.std(shares, ddof=1) / np.sqrt(len(shares)))
             yield Finding(
                 estimator, self.setting, self.counted, float(np.mean(shares)),
-                float(np.mean(shares[:FIRST])), error, len(shares), *self.bounds,
+                float(np.mean(shares[: self.first])), error, len(shares), *self.bounds,
             )  # fmt: skip
 
 

@@ -1,10 +1,10 @@
 """Whether intervals hold the truth and tests keep their level: every simulation, as one table.
 
-Layer: joins `intervals`, `false_claims`, `false_shifts` and `claims`; writes a CSV file where one
-is asked for.
+Layer: joins `intervals`, `remedy_intervals`, `false_claims`, `false_shifts` and `claims`; writes a
+CSV file where one is asked for.
 Data sets whose truth is known (`simulated_answers`, `simulated_donors`, `simulated_shifts`,
-`simulated_probes`) go to the very functions that write a run's tables; `bystander bench statistics`
-prints what `docs/method.md` shows.
+`simulated_probes`, `simulated_embeddings`) go to the very functions that write a run's tables;
+`bystander bench statistics` prints what `docs/method.md` shows.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from compute.bench import claims, false_claims, false_shifts, intervals
+from compute.bench import claims, false_claims, false_shifts, intervals, remedy_intervals
 from compute.bench.judging import Finding, SimulationConfig
 from compute.bench.table import Row
 
@@ -40,6 +40,7 @@ SIMULATIONS: dict[str, Callable[[SimulationConfig], Iterator[Finding]]] = {
     "differences of models": claims.differences,
     "equivalence of odds": claims.odds,
     "seeds of training": claims.seeds,
+    "remedies": remedy_intervals.remedies,
 }
 """Every simulation by name."""
 

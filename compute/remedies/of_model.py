@@ -62,7 +62,6 @@ def model_rows(
     InputError
         No probe can be fitted.
     """
-    cells = judge.cells
     vectors = without_map(judge.run, name, others)
     reasons = {**reasons, **dict.fromkeys(vectors, NO_MAP)}
     others = {remedy: other for remedy, other in others.items() if remedy not in vectors}
@@ -73,21 +72,12 @@ def model_rows(
             "or there are fewer than two folds.",
             "Give a run with more labelled proteins.",
         )
-    asked = judge.ask(probes, name, others)
-    answers = {}
-    for remedy, judged in asked.items():
-        found = answered(judged, cells, judge.conditions)
-        alike = [Condition.UNALTERED, *REMEDIES_IN_WORDS[remedy].replaces]
-        if REMEDIES_IN_WORDS[remedy].replaces:
-            found = made_alike(found, [str(c) for c in alike if c in found.tested])
-        answers[remedy] = found
-    draw = _draws(len(cells.names), bootstrap)
-    rows = list(finding_rows(answers, cells.names, draw, bootstrap))
-    sums = {remedy: worst(judged, cells) for remedy, judged in asked.items()}
-    rows += worst_case_rows(sums, cells.units, cells.names, draw)
-    missing = [remedy for remedy in Remedy if remedy not in asked]
-    known = [{**row, "applies": True, "unit": cells.units.kind} for row in rows]
-    known += [{"remedy": str(r), "applies": False, "reason": reasons[r]} for r in missing]
+    rows = judged_rows(judge, name, others, probes, bootstrap)
+    missing = {*map(str, Remedy)} - {row["remedy"] for row in rows}
+    known = [{**row, "applies": True, "unit": judge.cells.units.kind} for row in rows]
+    known += [
+        {"remedy": each, "applies": False, "reason": reasons[Remedy(each)]} for each in missing
+    ]
     order = list(Remedy)
     known.sort(key=lambda row: order.index(Remedy(row["remedy"])))
     return [
@@ -99,6 +89,41 @@ def model_rows(
         }
         for row in known
     ]  # fmt: skip
+
+
+def judged_rows(
+    judge: Judge,
+    name: str,
+    others: Mapping[Remedy, str],
+    probes: Mapping[Remedy, Multiclass],
+    bootstrap: BootstrapConfig,
+) -> list[dict[str, Any]]:
+    """Judge fitted remedies of one model.
+
+    Parameters
+    ----------
+    judge, name, others, bootstrap
+        As of `model_rows`.
+    probes
+        By remedy, `NONE` among them, as from `fit_remedies`.
+
+    Returns
+    -------
+    list of dict
+        As from `compute.remedies.rows.finding_rows` and `worst_case_rows`.
+    """
+    cells, answers = judge.cells, {}
+    asked = judge.ask(probes, name, others)
+    for remedy, judged in asked.items():
+        found = answered(judged, cells, judge.conditions)
+        alike = [Condition.UNALTERED, *REMEDIES_IN_WORDS[remedy].replaces]
+        if REMEDIES_IN_WORDS[remedy].replaces:
+            found = made_alike(found, [str(c) for c in alike if c in found.tested])
+        answers[remedy] = found
+    draw = _draws(len(cells.names), bootstrap)
+    rows = list(finding_rows(answers, cells.names, draw, bootstrap))
+    sums = {remedy: worst(judged, cells) for remedy, judged in asked.items()}
+    return rows + list(worst_case_rows(sums, cells.units, cells.names, draw))
 
 
 def passes(remedy: Remedy, config: RemedyConfig) -> int:
