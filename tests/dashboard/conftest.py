@@ -52,7 +52,6 @@ def app(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         monkeypatch.setenv(RUNS_VARIABLE, json.dumps([str(path) for path in runs]))
         test = AppTest.from_file(str(script), default_timeout=180)
         if view:
-            test.run()
             test.switch_page(f"views/{view}.py")
         for name, value in address.items():
             test.query_params[name] = value

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 
@@ -9,12 +10,33 @@ import imagecodecs
 import pytest
 import typer.main
 
-from compute.cli.main import app
+from compute.cli.main import app, main
 
 
 def bystander(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from compute.cli.main import main; main()", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture
+def in_process(monkeypatch, capsys):
+    """Run the command line as `bystander` does, in this process, which has all loaded already."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["bystander", *arguments])
+        monkeypatch.setenv("PYTHONSAFEPATH", "1")
+        handler = signal.getsignal(signal.SIGTERM)
+        status = 0
+        try:
+            main()
+        except SystemExit as end:
+            status = int(end.code or 0)
+        finally:
+            signal.signal(signal.SIGTERM, handler)
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, status, said.out, said.err)
+
+    return run
 
 
 def commands(group=None, before=()):
@@ -41,11 +63,11 @@ def test_every_command_has_help_with_an_example_that_is_right(name):
         assert parameter.help, f"{' '.join(name)}: {parameter.name} has no help"
 
 
-def test_crops_are_exported_with_what_they_are_said_to_be(store, tmp_path):
+def test_crops_are_exported_with_what_they_are_said_to_be(store, tmp_path, in_process):
     out = tmp_path / "crops"
     line = ["export", "trials", str(store), str(out), "--conditions", "unaltered,masked"]
     line += ["--folds", "2", "--format", "ome-tiff", "--channels", "RFP", "--seed", "4"]
-    done = bystander(*line)
+    done = in_process(*line)
     assert done.returncode == 0, done.stderr
     assert f"Finished: {out}" in done.stdout
     assert "before compression" in done.stderr
@@ -53,7 +75,7 @@ def test_crops_are_exported_with_what_they_are_said_to_be(store, tmp_path):
     assert (said["format"], said["channels"]) == ("ome-tiff", ["RFP"])
     plan = said["configuration"]["plan"]
     assert (plan["conditions"], plan["folds"], plan["seed"]) == (["unaltered", "masked"], 2, 4)
-    again = bystander(*line)
+    again = in_process(*line)
     assert again.returncode == 2
     assert "--overwrite" in again.stderr
 
@@ -117,9 +139,11 @@ def test_nothing_heavy_is_imported_for_help():
         (["--nonsense"], ["--nonsense"]),
     ],
 )
-def test_wrong_use_ends_with_status_2_and_names_the_value(store, cards, tmp_path, arguments, named):
+def test_wrong_use_ends_with_status_2_and_names_the_value(
+    store, cards, tmp_path, arguments, named, in_process
+):
     models = [] if "--models" in arguments else ["--models", str(cards["pifia"])]
-    done = bystander("run", str(store), "--out", str(tmp_path / "run"), *models, *arguments)
+    done = in_process("run", str(store), "--out", str(tmp_path / "run"), *models, *arguments)
     assert done.returncode == 2, done.stderr
     for text in named:
         assert text in done.stderr
@@ -127,19 +151,19 @@ def test_wrong_use_ends_with_status_2_and_names_the_value(store, cards, tmp_path
     assert not (tmp_path / "run" / "run.json").exists()
 
 
-def test_a_missing_store_ends_with_status_1(tmp_path):
-    done = bystander("run", str(tmp_path / "nothing"), "--out", str(tmp_path / "run"))
+def test_a_missing_store_ends_with_status_1(tmp_path, in_process):
+    done = in_process("run", str(tmp_path / "nothing"), "--out", str(tmp_path / "run"))
     assert done.returncode == 1
     assert "is not a crop store" in done.stderr
 
 
-def test_a_url_of_an_unknown_kind_is_wrong_use(tmp_path):
-    done = bystander("run", "nonsense://bucket/store", "--out", str(tmp_path / "run"))
+def test_a_url_of_an_unknown_kind_is_wrong_use(tmp_path, in_process):
+    done = in_process("run", "nonsense://bucket/store", "--out", str(tmp_path / "run"))
     assert done.returncode == 2
     assert "nonsense://bucket/store cannot be used" in done.stderr
 
 
-def test_a_store_of_another_schema_version_is_refused(store, tmp_path):
+def test_a_store_of_another_schema_version_is_refused(store, tmp_path, in_process):
     import json
     import shutil
 
@@ -147,12 +171,12 @@ def test_a_store_of_another_schema_version_is_refused(store, tmp_path):
     shutil.copytree(store, copy)
     meta = json.loads((copy / "store.json").read_text())
     (copy / "store.json").write_text(json.dumps({**meta, "schema_version": 99}))
-    done = bystander("check", str(copy))
+    done = in_process("check", str(copy))
     assert done.returncode == 1
     assert "schema version 99" in done.stderr
 
 
-def test_an_altered_store_is_noticed(store, tmp_path):
+def test_an_altered_store_is_noticed(store, tmp_path, in_process):
     import shutil
 
     copy = tmp_path / "store"
@@ -161,26 +185,26 @@ def test_an_altered_store_is_noticed(store, tmp_path):
     data = bytearray(crops.read_bytes())
     data[len(data) // 2] ^= 1
     crops.write_bytes(bytes(data))
-    done = bystander("check", str(copy))
+    done = in_process("check", str(copy))
     assert done.returncode == 1
     assert "crops-00000.parquet was altered" in done.stderr
 
 
-def test_check_describes_a_run_and_a_store(run, store):
-    of_run = bystander("check", str(run)).stdout
+def test_check_describes_a_run_and_a_store(run, store, in_process):
+    of_run = in_process("check", str(run)).stdout
     assert "Tables, counts and references agree." in of_run
     assert "All 204 masks are known" in of_run
-    found = bystander("check", str(store)).stdout
+    found = in_process("check", str(store)).stdout
     assert "cells: 204 found, 204 stored, " in found
     assert "masks: All 204 masks are known: the cells are simulated." in found
     assert "as it was written" in found
 
 
-def test_plan_counts_what_a_run_then_has(run, store, cards):
+def test_plan_counts_what_a_run_then_has(run, store, cards, in_process):
     import json
 
     models = ",".join(map(str, cards.values()))
-    done = bystander("plan", str(store), "--models", models, "--backgrounds", "3", "--folds", "2")
+    done = in_process("plan", str(store), "--models", models, "--backgrounds", "3", "--folds", "2")
     assert done.returncode == 0, done.stderr
     counts = json.loads((run / "run.json").read_text())["counts"]
     assert f"{counts['trials']:,} trials for each model" in done.stdout
@@ -188,10 +212,10 @@ def test_plan_counts_what_a_run_then_has(run, store, cards):
         assert f"{counts[f'trials_{condition}']:,} trials" in done.stdout
 
 
-def test_check_draws_the_cells_of_a_store_and_of_a_run(run, store, tmp_path):
+def test_check_draws_the_cells_of_a_store_and_of_a_run(run, store, tmp_path, in_process):
     drawn = {}
     for name, path in (("store", store), ("run", run)):
-        done = bystander("check", str(path), "--pictures", str(tmp_path / name))
+        done = in_process("check", str(path), "--pictures", str(tmp_path / name))
         assert done.returncode == 0, done.stderr
         files = sorted((tmp_path / name).iterdir())
         assert [file.name for file in files] == [
@@ -203,13 +227,13 @@ def test_check_draws_the_cells_of_a_store_and_of_a_run(run, store, tmp_path):
     assert drawn["store"] == drawn["run"]
 
 
-def test_models_lists_what_is_shipped_and_checks_a_card(store, cards):
-    listed = bystander("models").stdout
+def test_models_lists_what_is_shipped_and_checks_a_card(store, cards, in_process):
+    listed = in_process("models").stdout
     for name in ("pifia", "paired_cell", "deeploc"):
         assert f" {name} " in listed
     assert "untrained:NAME" in listed
     assert "transformers:FOLDER" in listed
-    checked = bystander("models", "check", str(cards["deeploc"]), str(store))
+    checked = in_process("models", "check", str(cards["deeploc"]), str(store))
     assert checked.returncode == 0, checked.stderr
     assert "all finite" in checked.stdout
-    assert bystander("models", "burn").returncode == 2
+    assert in_process("models", "burn").returncode == 2
