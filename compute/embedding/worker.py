@@ -7,7 +7,7 @@ an accelerator computes for one thread at a time, while the rest read and write.
 and scaled on the device that the models compute on.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -91,6 +91,10 @@ class _Shard:
     arrived: Any
     vectors: dict[str, Tensor]
     locked: dict[str, Tensor]
+
+    def trials_in(self, rows: int) -> int:
+        """Return how many of the trials the first rows of the T + L stand for: the same share."""
+        return rows * len(self.trials) // len(self.inputs)
 
 
 class ShardWorker:
@@ -181,13 +185,18 @@ class ShardWorker:
             if not self._run.part("trials", number).is_file() or self._to_embed(number)
         ]
 
-    def work(self, numbers: Iterable[int]) -> Iterator[int]:
+    def work(
+        self, numbers: Iterable[int], tell: Callable[[int], None] = lambda crops: None
+    ) -> Iterator[int]:
         """Write the files of shards, several at a time.
 
         Parameters
         ----------
         numbers
             Numbers of the shards; each is taken from the iterator when it is begun.
+        tell
+            Called after every batch, in the thread that computed it, with how many of a shard's
+            trials are done by it; nobody is told by default.
 
         Yields
         ------
@@ -203,7 +212,7 @@ class ShardWorker:
         size = torch.get_num_threads() if self._on_cpu else TAKING_TURNS
         failed = list[ShardError]()
         with ShardThreads(size) as threads:
-            for number, error in threads.do_each(partial(self._whole, threads), numbers):
+            for number, error in threads.do_each(partial(self._whole, threads, tell), numbers):
                 if error is None:
                     yield number
                 else:
@@ -241,7 +250,7 @@ class ShardWorker:
             "batch_size": self._size.now,
         }
 
-    def _whole(self, threads: ShardThreads, number: int) -> None:
+    def _whole(self, threads: ShardThreads, tell: Callable[[int], None], number: int) -> None:
         """Read, embed and write a shard.
 
         On a CPU each batch is computed by one thread; an accelerator takes the whole shard.
@@ -251,7 +260,7 @@ class ShardWorker:
         step = self._size.now if self._on_cpu else total
         threads.share(
             [
-                partial(self._rows, shard, start, min(start + step, total))
+                partial(self._rows, shard, tell, start, min(start + step, total))
                 for start in range(0, total, step)
             ]
         )
@@ -299,13 +308,16 @@ class ShardWorker:
             if not all(self._run.part(table, number, model.name).is_file() for table in tables)
         ]
 
-    def _rows(self, shard: _Shard, start: int, stop: int) -> None:
+    def _rows(self, shard: _Shard, tell: Callable[[int], None], start: int, stop: int) -> None:
         """Embed trials `start` to `stop` of a shard, in smaller batches where memory runs out."""
         with self._turn:
             self._transfer.wait(shard.inputs, shard.arrived)
             while start < stop:
                 end = min(start + self._size.now, stop)
-                start = self._size.attempt(partial(self._batch, shard, start, end), start, end)
+                done = self._size.attempt(partial(self._batch, shard, start, end), start, end)
+                # Crops that are read again stand behind the trials: each row is a part of these.
+                tell(shard.trials_in(done) - shard.trials_in(start))
+                start = done
 
     @torch.inference_mode()
     def _batch(self, shard: _Shard, start: int, stop: int) -> None:
