@@ -39,6 +39,7 @@ UNITS = {
     "intervals": "steps",
     "examples": "files",
     "check": "files",
+    "references": "tables",
     "copy": "files",
     "export": "crops",
     "remedies": "models",
