@@ -132,27 +132,25 @@ class _Plain:
     def __init__(self) -> None:
         self._began = dict[str, float]()
         self._lines, self._pace_of = dict[str, Lines](), dict[str, Pace]()
-        self._lock = threading.Lock()
 
     def say(self, stage: str, done: int, total: int) -> None:
         """Print a line on how far a stage is, if one is due."""
         _end_if_asked()
         now = time.monotonic()
-        with self._lock:
-            if stage not in self._began:
-                self._began[stage] = now
-                self._lines[stage], self._pace_of[stage] = Lines(now), Pace(done, now)
-            pace = self._pace_of[stage]
-            pace.mark(done, now)
-            if not self._lines[stage].due(done, total, now):
-                return
-            line = f"{stage}: {counted(stage, done, total, ' of ')}"
-            left, taken = pace.left(total, now), now - self._began[stage]
-            if done >= total and taken >= 1:
-                line += f" in {amounts.duration(taken)}"
-            elif done < total and left is not None:
-                line += f", about {amounts.duration(left)} left"
-            print(line, file=sys.stderr, flush=True)
+        if stage not in self._began:
+            self._began[stage] = now
+            self._lines[stage], self._pace_of[stage] = Lines(now), Pace(done, now)
+        pace = self._pace_of[stage]
+        pace.mark(done, now)
+        if not self._lines[stage].due(done, total, now):
+            return
+        line = f"{stage}: {counted(stage, done, total, ' of ')}"
+        left, taken = pace.left(total, now), now - self._began[stage]
+        if done >= total and taken >= 1:
+            line += f" in {amounts.duration(taken)}"
+        elif done < total and left is not None:
+            line += f", about {amounts.duration(left)} left"
+        print(line, file=sys.stderr, flush=True)
 
 
 def _end_if_asked() -> None:

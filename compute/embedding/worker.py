@@ -143,7 +143,7 @@ class ShardWorker:
         self._on_cpu = self._device.type == "cpu"
         self._turn = nullcontext() if self._on_cpu else Lock()
         self._size = BatchSize(config.batch_size, self._device)
-        self._counting, self.embedded = Lock(), 0
+        self._counting, self.embedded, self._newly = Lock(), 0, 0
         self._passes = passes(self._models)
         for model in models if config.compiled else ():
             model.compile()
@@ -195,8 +195,8 @@ class ShardWorker:
         numbers
             Numbers of the shards; each is taken from the iterator when it is begun.
         tell
-            Called after every batch, in the thread that computed it, with how many of a shard's
-            trials are done by it; nobody is told by default.
+            Called in this thread, about twice a second, with how many trials were embedded since;
+            nobody is told by default.
 
         Yields
         ------
@@ -210,9 +210,16 @@ class ShardWorker:
             by then are finished.
         """
         size = torch.get_num_threads() if self._on_cpu else TAKING_TURNS
-        failed = list[ShardError]()
+        failed, self._newly = list[ShardError](), 0
+
+        def look() -> None:
+            with self._counting:
+                newly, self._newly = self._newly, 0
+            if newly:
+                tell(newly)
+
         with ShardThreads(size) as threads:
-            for number, error in threads.do_each(partial(self._whole, threads, tell), numbers):
+            for number, error in threads.do_each(partial(self._whole, threads), numbers, look):
                 if error is None:
                     yield number
                 else:
@@ -250,7 +257,7 @@ class ShardWorker:
             "batch_size": self._size.now,
         }
 
-    def _whole(self, threads: ShardThreads, tell: Callable[[int], None], number: int) -> None:
+    def _whole(self, threads: ShardThreads, number: int) -> None:
         """Read, embed and write a shard.
 
         On a CPU each batch is computed by one thread; an accelerator takes the whole shard.
@@ -260,7 +267,7 @@ class ShardWorker:
         step = self._size.now if self._on_cpu else total
         threads.share(
             [
-                partial(self._rows, shard, tell, start, min(start + step, total))
+                partial(self._rows, shard, start, min(start + step, total))
                 for start in range(0, total, step)
             ]
         )
@@ -308,7 +315,7 @@ class ShardWorker:
             if not all(self._run.part(table, number, model.name).is_file() for table in tables)
         ]
 
-    def _rows(self, shard: _Shard, tell: Callable[[int], None], start: int, stop: int) -> None:
+    def _rows(self, shard: _Shard, start: int, stop: int) -> None:
         """Embed trials `start` to `stop` of a shard, in smaller batches where memory runs out."""
         with self._turn:
             self._transfer.wait(shard.inputs, shard.arrived)
@@ -316,7 +323,8 @@ class ShardWorker:
                 end = min(start + self._size.now, stop)
                 done = self._size.attempt(partial(self._batch, shard, start, end), start, end)
                 # Crops that are read again stand behind the trials: each row is a part of these.
-                tell(shard.trials_in(done) - shard.trials_in(start))
+                with self._counting:
+                    self._newly += shard.trials_in(done) - shard.trials_in(start)
                 start = done
 
     @torch.inference_mode()

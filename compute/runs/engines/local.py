@@ -3,7 +3,6 @@
 Layer: schedules; what a task does, and its files, are the worker's.
 """
 
-import threading
 import time
 from collections.abc import Iterable
 from types import TracebackType
@@ -65,7 +64,7 @@ class LocalEngine:
 
 
 class _Count:
-    """What of a stage is done, told of in units of progress; threads may tell at the same time.
+    """What of a stage is done, told of in units of progress.
 
     Parameters
     ----------
@@ -77,28 +76,24 @@ class _Count:
 
     def __init__(self, stage: Stage, progress: Progress) -> None:
         self._stage, self._progress = stage, progress
-        self._lock = threading.Lock()
         self._tasks = self._told = 0
 
     def begin(self, todo: Iterable[Any]) -> None:
         """Count what is done before tasks are begun, or begun again."""
-        with self._lock:
-            self._tasks = self._told = self._stage.done(todo)
-            self._report()
+        self._tasks = self._told = self._stage.done(todo)
+        self._report()
 
     def tell(self, units: int) -> None:
         """Count units that a worker has done of a task that is not done yet."""
-        with self._lock:
-            self._told += units
-            self._report()
+        self._told += units
+        self._report()
 
     def whole(self, task: Any) -> None:
         """Count a task that is done, of which a worker may have told all."""
-        with self._lock:
-            self._tasks += self._stage.size(task)
-            if self._told < self._tasks:
-                self._told = self._tasks
-                self._report()
+        self._tasks += self._stage.size(task)
+        if self._told < self._tasks:
+            self._told = self._tasks
+            self._report()
 
     def _report(self) -> None:
         self._progress(self._stage.name, self._told, self._stage.total)

@@ -57,7 +57,7 @@ class Worker(Protocol):
 
 
 Tell = Callable[[int], None]
-"""Called by a worker, from any of its threads, with units of progress that are newly done."""
+"""Called by a worker, in the thread that has it work, with units of progress newly done."""
 
 
 def one(task: Any) -> int:
