@@ -1,6 +1,6 @@
 """The errors that people see: what is wrong and where, what was allowed, what to do next."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 LONGEST = 4000
@@ -78,7 +78,57 @@ def unknown_value(kind: str, value: str, allowed: Iterable[str]) -> UsageError:
     UsageError
         To be raised; it names the value, a similar allowed one if there is any, and all of them.
     """
+    return unknown_values(kind, [value], allowed)
+
+
+def unknown_values(kind: str, values: Iterable[str], allowed: Iterable[str]) -> UsageError:
+    """Build the error for several values that are not among the allowed ones.
+
+    Parameters
+    ----------
+    kind, allowed
+        As for `unknown_value`.
+    values
+        What was given, one at least.
+
+    Returns
+    -------
+    UsageError
+        To be raised; it names every value with a similar allowed one, and once all of these.
+    """
     names = [str(name) for name in allowed]
-    near = get_close_matches(value, names, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return UsageError(f"Unknown {kind} {value!r}.{hint}", f"Allowed: {', '.join(names)}.")
+    problems = []
+    for value in values:
+        near = get_close_matches(value, names, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        problems.append(f"Unknown {kind} {value!r}.{hint}")
+    return UsageError(" ".join(problems), f"Allowed: {', '.join(names)}.")
+
+
+def together(what: str, errors: Sequence[BystanderError]) -> BystanderError:
+    """Build one error of several, so that all can be mended at once.
+
+    Parameters
+    ----------
+    what
+        What they are all about, in words: ``"Model card"``.
+    errors
+        The errors, one at least.
+
+    Returns
+    -------
+    BystanderError
+        To be raised: the error itself if it is the only one; else one that counts them and lists
+        each with its remedy, a `UsageError` only where all are.
+    """
+    if len(errors) == 1:
+        return errors[0]
+    usage = all(isinstance(error, UsageError) for error in errors)
+    lines = []
+    for error in errors:
+        between = "\n" if "\n" in error.remedy else " "
+        text = f"{error.problem}{between}{error.remedy}".strip().removeprefix(f"{what}: ")
+        lines.append("- " + text.replace("\n", "\n  "))
+    return (UsageError if usage else InputError)(
+        f"{what}: {len(errors)} mistakes.", "\n".join(lines)
+    )

@@ -27,7 +27,7 @@ from compute.bench.table import Row
 from compute.devices import choose_device, cores
 from compute.embedding.config import EmbedConfig
 from compute.errors import UsageError
-from compute.models.card_files import FoundModel, builtin_cards
+from compute.models.card_files import FoundModel, builtin_cards, resolve_models
 from compute.models.precision import PRECISIONS
 from compute.models.readable import bind
 from compute.runs.config import RunConfig
@@ -242,11 +242,14 @@ def measure_embedding(
     >>> from compute import measure_embedding
     >>> rows = list(measure_embedding("store", models=["pifia"]))  # doctest: +SKIP
     """
-    machine = measure(choose_device(device))
-    yield Row("machine", str(machine))
+    chosen = resolve_models(list(builtin_cards()) if models is None else models, trusted=trusted)
+    for precision in precisions:
+        EmbedConfig(precision=precision)
+    where = choose_device(device)
     with _ready(store) as (path, _):
-        chosen = list(builtin_cards()) if models is None else models
         found, _ = bind(chosen, CropStore(path), trusted=trusted)
+        machine = measure(where)
+        yield Row("machine", str(machine))
         if full_width:
             found = [at_full_width(model) for model in found]
         yield from embedding_rows(
@@ -281,6 +284,7 @@ def measure_growth(
     >>> from compute import measure_growth
     >>> rows = list(measure_growth(sizes=(1_000, 20_000)))  # doctest: +SKIP
     """
+    resolve_models(models)
     with _ready(store) as (path, _):
         yield from growth_rows(path, sizes, models, GROWTH)
 
@@ -321,7 +325,7 @@ def measure_fingerprint(
     >>> from compute import measure_fingerprint
     >>> rows = list(measure_fingerprint("store", models=["pifia"]))  # doctest: +SKIP
     """
-    chosen = list(builtin_cards()) if models is None else models
+    chosen = resolve_models(list(builtin_cards()) if models is None else models, trusted=trusted)
     with _ready(store, FINGERPRINT_CELLS) as (path, _):
         found, _ = bind(chosen, CropStore(path), trusted=trusted)
         yield from fingerprint_rows(

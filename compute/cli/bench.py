@@ -153,7 +153,9 @@ def statistics(
     ),
     seed: Seed = SimulationConfig.seed,
     workers: Annotated[int, typer.Option(min=1, help="Simulations at a time.")] = 1,
-    out: Annotated[Path | None, typer.Option(help="Also write the table here, as CSV.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Also write the table here, as CSV; default: only print it.")
+    ] = None,
 ) -> None:
     """Check on simulated data that intervals hold the truth and tests keep their level.
 

@@ -13,24 +13,43 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.table import Table
 from rich.text import Text
 
+from compute import amounts
+from compute.cli.pace import Lines, Pace
 from compute.errors import BystanderError
 from compute.storage.atomic_files import Progress as Report
 
 if TYPE_CHECKING:
     from compute.runs.summary import Fact
 
-PLAIN_EVERY = 10.0
-"""Seconds between plain progress lines of one stage."""
+UNITS = {
+    "read": "steps",
+    "embed": "crops",
+    "probe": "steps",
+    "effects": "proteins",
+    "intervals": "steps",
+    "examples": "files",
+    "check": "files",
+    "references": "tables",
+    "copy": "files",
+    "export": "crops",
+    "remedies": "models",
+    "making backgrounds": "cells",
+    "plan": "models",
+}
+"""What stages count; other stages are named after it, such as an import's ``"fields"``."""
+
+BAR = 20
+"""Letters that a bar takes: a line is to fit into 80 with what else it says."""
 
 
 class Terminated(BaseException):
@@ -50,33 +69,88 @@ def progress() -> Iterator[Report]:
     """Give a function that shows progress, to be used with ``with``.
 
     It takes a stage's name, what is done and what there is in all, and shows a bar for each stage
-    on a terminal, else a line every `PLAIN_EVERY` seconds.
+    on a terminal, else a few lines: `compute.cli.pace.Lines` says which.
     """
-    if err.is_terminal:
-        with Progress(
-            TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(),
-            TimeElapsedColumn(), TimeRemainingColumn(), console=err,
-        ) as bars:  # fmt: skip
-            bar_of: dict[str, TaskID] = {}
+    if err.is_terminal and not err.is_dumb_terminal:
+        columns = (
+            TextColumn("{task.description:<10}"), BarColumn(BAR), _Count(), TimeElapsedColumn(),
+            _Left(),
+        )  # fmt: skip
+        with Progress(*columns, console=err) as bars:
+            yield _Bars(bars).show
+    else:
+        yield _Plain().say
 
-            def show(stage: str, done: int, total: int) -> None:
-                _end_if_asked()
-                if stage not in bar_of:
-                    bar_of[stage] = bars.add_task(stage, total=total)
-                bars.update(bar_of[stage], completed=done, total=total)
 
-            yield show
-        return
-    last: dict[str, float] = {}
+def counted(stage: str, done: int, total: int, between: str) -> str:
+    """Write how far a stage is: ``"1,200 of 5,775 crops"``, with `between` for its ``" of "``."""
+    unit = next((unit for name, unit in UNITS.items() if stage.endswith(name)), "")
+    return f"{done:,}{between}{total:,} {unit}".rstrip()
 
-    def say(stage: str, done: int, total: int) -> None:
+
+class _Bars:
+    """A bar for each stage."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars, self._bar_of = bars, dict[str, TaskID]()
+        self._pace_of = dict[str, Pace]()
+
+    def show(self, stage: str, done: int, total: int) -> None:
+        """Move a stage's bar, which is made when it is first told of."""
         _end_if_asked()
         now = time.monotonic()
-        if done >= total or now - last.get(stage, -PLAIN_EVERY) >= PLAIN_EVERY:
-            last[stage] = now
-            print(f"{stage}: {done} of {total}", file=sys.stderr, flush=True)
+        if stage not in self._bar_of:
+            pace = self._pace_of[stage] = Pace(done, now)
+            self._bar_of[stage] = self._bars.add_task(stage, total=total, pace=pace)
+        self._pace_of[stage].mark(done, now)
+        self._bars.update(self._bar_of[stage], completed=done, total=total)
 
-    yield say
+
+class _Count(ProgressColumn):
+    """What is done, of how many of what."""
+
+    def render(self, task: Task) -> Text:
+        """Write it for one stage."""
+        text = counted(task.description, int(task.completed), int(task.total or 0), "/")
+        return Text(text, style="progress.download", no_wrap=True)
+
+
+class _Left(ProgressColumn):
+    """The time that is left, as soon as it is known."""
+
+    def render(self, task: Task) -> Text:
+        """Write it for one stage."""
+        left = task.fields["pace"].left(int(task.total or 0), time.monotonic())
+        known = left is not None and not task.finished
+        text = f"{amounts.duration(left)} left" if known else ""
+        return Text(text, style="progress.remaining", no_wrap=True)
+
+
+class _Plain:
+    """A few lines for each stage."""
+
+    def __init__(self) -> None:
+        self._began = dict[str, float]()
+        self._lines, self._pace_of = dict[str, Lines](), dict[str, Pace]()
+
+    def say(self, stage: str, done: int, total: int) -> None:
+        """Print a line on how far a stage is, if one is due."""
+        _end_if_asked()
+        now = time.monotonic()
+        if stage not in self._began:
+            self._began[stage] = now
+            self._lines[stage], self._pace_of[stage] = Lines(now), Pace(done, now)
+        pace = self._pace_of[stage]
+        pace.mark(done, now)
+        if not self._lines[stage].due(done, total, now):
+            return
+        line = f"{stage}: {counted(stage, done, total, ' of ')}"
+        left, taken = pace.left(total, now), now - self._began[stage]
+        if done >= total and taken >= 1:
+            line += f" in {amounts.duration(taken)}"
+        elif done < total and left is not None:
+            line += f", about {amounts.duration(left)} left"
+        print(line, file=sys.stderr, flush=True)
 
 
 def _end_if_asked() -> None:
@@ -116,6 +190,11 @@ def _table(facts: "Sequence[Fact]") -> Table:
         table.add_row(Text(f"  {topic}", style="bold"), Text(fact.text))
         before = fact.topic
     return table
+
+
+def verdict(text: str, *, good: bool) -> None:
+    """Print what it all comes to, as the last line of what a command says."""
+    out.print(f"Verdict: {text}", markup=False, style="bold green" if good else "bold red")
 
 
 def notice(text: str) -> None:

@@ -80,9 +80,12 @@ Models = Annotated[
         "models` lists them."
     ),
 ]
-Conditions = Annotated[str, typer.Option(help="Separated by commas; default: all.")]
+Conditions = Annotated[str, typer.Option(help="Separated by commas; these are all.")]
 Split = Annotated[
-    str | None, typer.Option(help="Take only the cells of this split, such as train or test.")
+    str | None,
+    typer.Option(
+        help="Take only the cells of this split, such as train or test; default: all cells."
+    ),
 ]
 Seed = Annotated[int, typer.Option(help="Decides every random choice.")]
 Repeats = Annotated[int, typer.Option(help="Donors per cell and condition.")]
@@ -148,7 +151,7 @@ SeedsOf = Annotated[
     str,
     typer.Option(
         help="Networks of which --models has several weights, trained from different seeds; by "
-        "commas. Their means get intervals that take in how seeds differ."
+        "commas. Their means get intervals that take in how seeds differ. Default: none."
     ),
 ]
 CropFormat = Annotated[str, typer.Option("--format", help=f"{', '.join(EXPORT_FORMATS)}.")]

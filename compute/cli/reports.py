@@ -49,9 +49,17 @@ def report(
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="One or more run directories.")],
     condition: Annotated[str, typer.Option(help="Whose drop is compared.")] = "different",
-    protocol: Annotated[str | None, typer.Option(help="refit, frozen or own.")] = None,
-    probe: Annotated[str | None, typer.Option(help="pair, multiclass, knn and so on.")] = None,
-    aggregation: Annotated[str | None, typer.Option(help="all or published.")] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="refit, frozen or own; default: the first that the runs have in common."),
+    ] = None,
+    probe: Annotated[
+        str | None,
+        typer.Option(help="pair, multiclass, knn and so on; default: likewise."),
+    ] = None,
+    aggregation: Annotated[
+        str | None, typer.Option(help="all or published; default: likewise.")
+    ] = None,
     sort: Annotated[
         str, typer.Option(help="drop, gap (smallest first) or accuracy (highest first).")
     ] = "drop",

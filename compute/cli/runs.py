@@ -54,6 +54,7 @@ from compute.cli.options import (
     names,
 )
 from compute.embedding.config import EmbedConfig
+from compute.errors import InputError
 from compute.runs.config import RunConfig
 from compute.runs.engines import EngineConfig
 from compute.statistics.config import BootstrapConfig
@@ -103,7 +104,11 @@ def open_dashboard(
     address: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
     public: Annotated[
-        str, typer.Option(help="Where readers find it, behind a web server: https://HOST/PATH.")
+        str,
+        typer.Option(
+            help="Where readers find it, behind a web server: https://HOST/PATH; default: at "
+            "--address."
+        ),
     ] = "",
 ) -> None:
     """Look at runs in a browser.
@@ -143,7 +148,7 @@ def plan(
     jobs: Jobs = None,
     trust: Trust = False,
 ) -> None:
-    """Print what a run would do: trials, time from a short calibration, disk.
+    """Print what a run would do: trials, crops, time in all from a short calibration, disk.
 
     Example: bystander plan store --models pifia
     """
@@ -176,7 +181,10 @@ def plan(
         examples=examples,
         keep_embeddings=not drop_embeddings,
     )
-    found = estimate(store, names(models), config, device=device, jobs=jobs, trusted=trust)
+    with console.progress() as tell:
+        found = estimate(
+            store, names(models), config, device=device, jobs=jobs, trusted=trust, progress=tell
+        )
     for line in report(found):
         console.out.print(line, markup=False)
 
@@ -219,7 +227,9 @@ def run(
     workers: Workers = EngineConfig.workers,
     address: Address = EngineConfig.address,
     cache: Cache = None,
-    name: Annotated[str | None, typer.Option(help="Shown in the dashboard.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Shown in the dashboard; default: the folder's.")
+    ] = None,
     trust: Trust = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete what is there first.")] = False,
     remedies: Annotated[
@@ -304,7 +314,9 @@ def published(
         Path, typer.Argument(help="Folder with pifia, pci and deeploc, five CSV files each.")
     ],
     out: Annotated[Path, typer.Option(help="The run directory.")],
-    name: Annotated[str | None, typer.Option(help="Shown in the dashboard.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Shown in the dashboard; default: the folder's.")
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete what is there first.")] = False,
 ) -> None:
     """Read the paper's published results into a run, averaged as in the paper and over everything.
@@ -331,17 +343,29 @@ def check(
     path: Annotated[Path, typer.Argument(help="A crop store or a run directory.")],
     pictures: Annotated[
         Path | None,
-        typer.Option(help="Folder for PNGs of 40 of its cells with their masks: good and worst."),
+        typer.Option(
+            help="Folder for PNGs of 40 of its cells with their masks, good and worst; default: "
+            "none."
+        ),
     ] = None,
 ) -> None:
     """Verify a crop store or a run: files, hashes, schemas, counts, references.
+
+    The last line is the verdict. Exit status 1 where something is missing or altered.
 
     Example: bystander check store --pictures pictures
     """
     from compute.runs.describe import check as verify
 
-    with console.progress() as report:
-        checked = verify(path, progress=report)
+    try:
+        with console.progress() as report:
+            checked = verify(path, progress=report)
+    except InputError as error:
+        if not path.is_dir():
+            raise
+        console.fail(error)
+        console.verdict(f"{path} is not whole.", good=False)
+        raise typer.Exit(1) from error
     console.show(checked.lines, checked.facts)
     if pictures is not None:
         from compute.runs.mosaic import mosaic_of
@@ -350,3 +374,4 @@ def check(
         found = mosaic_of(path)
         for made in write_mosaic(found.table, found.channels, pictures, marker=found.marker):
             console.out.print(f"Picture: {made}", markup=False)
+    console.verdict(checked.verdict, good=checked.complete)

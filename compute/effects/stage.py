@@ -120,7 +120,7 @@ def summarise(
         run, cells, table, models, conditions, config, truth, embed, seeds or {}, own
     )  # fmt: skip
     stage.gather(progress)
-    for name, tables in stage.tables():
+    for name, tables in stage.tables(progress):
         expected = schema.SUMMARY_TABLES[name]
         checked = (schema.check_table(part, expected, name) for part in tables)
         write_stream(run.summary(name), checked, expected)
@@ -195,9 +195,9 @@ class _Stage:
             self._proteins(model, found)
         progress("effects", len(self.models) * size, len(self.models) * size)
 
-    def tables(self) -> Iterator[tuple[str, Iterator[pa.Table]]]:
+    def tables(self, progress: Progress) -> Iterator[tuple[str, Iterator[pa.Table]]]:
         """Yield the name of every table and its parts."""
-        accuracy, effects = self._effects()
+        accuracy, effects = self._effects(progress)
         frames = {
             "accuracy": accuracy, "effects": effects, "model_differences": self._differences(),
             "training_seeds": self._training_seeds(),
@@ -403,11 +403,13 @@ class _Stage:
         """Append rows to a table, each with the columns of `key`."""
         self.rows[table] += [{**key, **row} for row in rows]
 
-    def _effects(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def _effects(self, progress: Progress) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Return the tables `accuracy` and `effects`, of all probes and in both aggregations."""
+        combinations = list(product(self.models, Protocol))
         answers = self.run.read("pair_tallies").to_pandas()
         rows: tuple[list[dict[str, Any]], ...] = ([], [])
-        for model, protocol in product(self.models, Protocol):
+        for done, (model, protocol) in enumerate(combinations):
+            progress("intervals", done, len(combinations))
             mine = answers[(answers["model"] == model) & (answers["protocol"] == protocol)]
             tallies, tested = pair_tallies(mine, self.conditions, self.names)
             pair = None
@@ -439,6 +441,7 @@ class _Stage:
                 for kept, some in zip(rows, both, strict=True):
                     kept += [{**key, **row} for row in some]
             self._decomposition(model, protocol)
+        progress("intervals", len(combinations), len(combinations))
         accuracy, effects = (pd.DataFrame(kept) for kept in rows)
         seen = donor_seen(self.run, self.cells)
         accuracy, effects = (with_donor_seen(frame, seen) for frame in (accuracy, effects))

@@ -16,6 +16,9 @@ import torch
 
 Shard = TypeVar("Shard")
 
+MEANWHILE = 0.5
+"""Seconds between two looks at what is done, while nothing is done as a whole."""
+
 Batch = Callable[[], None]
 """What computes one batch of a shard."""
 
@@ -54,7 +57,10 @@ class ShardThreads:
         torch.set_num_threads(self._before)
 
     def do_each(
-        self, do: Callable[[Shard], None], shards: Iterable[Shard]
+        self,
+        do: Callable[[Shard], None],
+        shards: Iterable[Shard],
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> Iterator[tuple[Shard, BaseException | None]]:
         """Do shards, each in a thread of its own; after an error no other is begun.
 
@@ -64,6 +70,9 @@ class ShardThreads:
             Does one shard; may call `share`.
         shards
             What to do; each is taken from the iterator when it is begun.
+        meanwhile
+            Called in the calling thread while it waits, every `MEANWHILE` seconds and whenever a
+            shard is done; nothing by default.
 
         Yields
         ------
@@ -85,7 +94,10 @@ class ShardThreads:
             yield from done
             if not begun:
                 return
-            ended = wait(begun, return_when=FIRST_COMPLETED).done
+            ended = set[Future[None]]()
+            while not ended:
+                ended = wait(begun, MEANWHILE, FIRST_COMPLETED).done
+                meanwhile()
             done = [(begun.pop(each), each.exception()) for each in ended]
             going = going and all(error is None for _, error in done)
 

@@ -7,7 +7,7 @@ an accelerator computes for one thread at a time, while the rest read and write.
 and scaled on the device that the models compute on.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -92,6 +92,10 @@ class _Shard:
     vectors: dict[str, Tensor]
     locked: dict[str, Tensor]
 
+    def trials_in(self, rows: int) -> int:
+        """Return how many of the trials the first rows of the T + L stand for: the same share."""
+        return rows * len(self.trials) // len(self.inputs)
+
 
 class ShardWorker:
     """Embeds shards of a plan with models that are loaded; stays in its process.
@@ -139,7 +143,7 @@ class ShardWorker:
         self._on_cpu = self._device.type == "cpu"
         self._turn = nullcontext() if self._on_cpu else Lock()
         self._size = BatchSize(config.batch_size, self._device)
-        self._counting, self.embedded = Lock(), 0
+        self._counting, self.embedded, self._newly = Lock(), 0, 0
         self._passes = passes(self._models)
         for model in models if config.compiled else ():
             model.compile()
@@ -181,13 +185,18 @@ class ShardWorker:
             if not self._run.part("trials", number).is_file() or self._to_embed(number)
         ]
 
-    def work(self, numbers: Iterable[int]) -> Iterator[int]:
+    def work(
+        self, numbers: Iterable[int], tell: Callable[[int], None] = lambda crops: None
+    ) -> Iterator[int]:
         """Write the files of shards, several at a time.
 
         Parameters
         ----------
         numbers
             Numbers of the shards; each is taken from the iterator when it is begun.
+        tell
+            Called in this thread, about twice a second, with how many trials were embedded since;
+            nobody is told by default.
 
         Yields
         ------
@@ -201,9 +210,16 @@ class ShardWorker:
             by then are finished.
         """
         size = torch.get_num_threads() if self._on_cpu else TAKING_TURNS
-        failed = list[ShardError]()
+        failed, self._newly = list[ShardError](), 0
+
+        def look() -> None:
+            with self._counting:
+                newly, self._newly = self._newly, 0
+            if newly:
+                tell(newly)
+
         with ShardThreads(size) as threads:
-            for number, error in threads.do_each(partial(self._whole, threads), numbers):
+            for number, error in threads.do_each(partial(self._whole, threads), numbers, look):
                 if error is None:
                     yield number
                 else:
@@ -305,7 +321,11 @@ class ShardWorker:
             self._transfer.wait(shard.inputs, shard.arrived)
             while start < stop:
                 end = min(start + self._size.now, stop)
-                start = self._size.attempt(partial(self._batch, shard, start, end), start, end)
+                done = self._size.attempt(partial(self._batch, shard, start, end), start, end)
+                # Crops that are read again stand behind the trials: each row is a part of these.
+                with self._counting:
+                    self._newly += shard.trials_in(done) - shard.trials_in(start)
+                start = done
 
     @torch.inference_mode()
     def _batch(self, shard: _Shard, start: int, stop: int) -> None:

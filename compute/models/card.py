@@ -12,8 +12,8 @@ from difflib import get_close_matches
 from hashlib import sha256 as new_sha256
 from typing import Any
 
-from compute.errors import InputError, UsageError
-from compute.models.card_checks import check_card
+from compute.errors import BystanderError, InputError, UsageError, together
+from compute.models.card_checks import check_card, mistakes
 from compute.models.card_fields import CardFields
 from compute.models.networks import DEFAULT_POOLING
 from compute.models.own_answer import NO_HEAD
@@ -117,23 +117,42 @@ def make_card(source: str, **values: Any) -> ModelCard:
         A name in the card does not exist.
     """
     names = [field.name for field in fields(ModelCard)]
-    for key in values:
-        if key not in names:
-            near = get_close_matches(key, names, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise InputError(
-                f"Model card: unknown entry {key!r}.{hint}", f"Allowed: {', '.join(names)}."
-            )
-    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    found, wrong = list[BystanderError](), set[str]()
+    unknown = [key for key in values if key not in names]
+    for key in unknown:
+        near = get_close_matches(key, names, n=1)
+        wrong.update(near)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        allowed = f"Allowed: {', '.join(names)}." if key == unknown[-1] else ""
+        found.append(InputError(f"Model card: unknown entry {key!r}.{hint}", allowed))
+    try:
+        by_source = source_defaults(source)
+    except BystanderError as error:
+        found.append(error)
+        by_source = {}
+        wrong.update(name for name in names if name not in values)  # which it may have said
+        wrong.add("source")
+    given: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k not in unknown
+    }
     if isinstance(values.get("own_classes"), Mapping):
         given["own_classes"] = tuple(values["own_classes"].items())
     layers = given.get("layers")
-    complete: dict[str, Any] = {**source_defaults(source), **given, "source": source}
+    complete: dict[str, Any] = {**by_source, **given, "source": source}
     if isinstance(layers, tuple) and layers and "layer" not in given:
         complete["layer"] = layers[0]
-    missing = [f.name for f in fields(ModelCard) if f.default is MISSING and f.name not in complete]
+    missing = [
+        f.name
+        for f in fields(ModelCard)
+        if f.default is MISSING and f.name not in complete and f.name not in wrong
+    ]
     if missing:
-        raise InputError(f"Model card: missing {', '.join(missing)}.", "Every card must say these.")
+        wrong.update(missing)
+        found.append(
+            InputError(f"Model card: missing {', '.join(missing)}.", "Every card must say these.")
+        )
+    if found:
+        raise together("Model card", [*found, *mistakes(complete, wrong)])
     return ModelCard(**complete)
 
 

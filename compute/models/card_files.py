@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 
-from compute.errors import BystanderError, InputError, UsageError, unknown_value
+from compute.errors import BystanderError, InputError, UsageError, together, unknown_value
 from compute.models.baselines.names import MEASURED, is_baseline, split_untrained, untrained_name
 from compute.models.card import ModelCard, make_card, source_defaults
 from compute.models.networks import NETWORKS
@@ -285,8 +285,13 @@ def resolve_models(names: Sequence[Model], *, trusted: bool = False) -> list[Fou
     """
     found: list[FoundModel] = []
     seen: dict[str, str] = {}
+    wrong: list[BystanderError] = []
     for name in names:
-        model = find_model(name, trusted=trusted)
+        try:
+            model = find_model(name, trusted=trusted)
+        except BystanderError as error:
+            wrong.append(error)
+            continue
         said = f"one of {model.folder}" if isinstance(name, FoundModel) else str(name)
         for card in model.card.each_layer():
             if card.name in seen:
@@ -296,6 +301,8 @@ def resolve_models(names: Sequence[Model], *, trusted: bool = False) -> list[Fou
                 )
             seen[card.name] = said
             found.append(replace(model, card=card))
+    if wrong:
+        raise together("Models", wrong)
     return found
 
 

@@ -137,6 +137,13 @@ class Checked:
     lines: tuple[str, ...]
     facts: tuple[Fact, ...] = ()
 
+    @property
+    def verdict(self) -> str:
+        """What it comes to, in a sentence."""
+        if self.complete:
+            return f"{self.path} is whole."
+        return f"{self.path} is not finished, so its files were not verified."
+
 
 def check(path: Path | str, *, progress: Progress = silent) -> Checked:
     """Verify a crop store or a run: files, hashes, schemas, counts, references.
@@ -146,7 +153,7 @@ def check(path: Path | str, *, progress: Progress = silent) -> Checked:
     path
         The folder.
     progress
-        Called with the stage's name, files hashed and files in all.
+        Called with the stage's name, files hashed and files in all; silent by default.
 
     Returns
     -------
@@ -169,7 +176,7 @@ def check(path: Path | str, *, progress: Progress = silent) -> Checked:
     if kind == "run":
         lines = tuple(check_path(path, progress))
         return Checked(path, kind, RunDirectory(path).complete, lines)
-    _check_store(path)
+    _check_store(path, progress)
     facts = tuple(summarise_store(path))
     return Checked(path, kind, True, (*store_lines(path, facts), UNALTERED), facts)
 
@@ -192,16 +199,16 @@ def check_path(path: Path, progress: Progress = silent) -> Iterator[str]:
     if RunPaths(path).header.is_file():
         yield from check_run(RunDirectory(path), progress)
         return
-    yield from check(path).lines
+    yield from check(path, progress=progress).lines
 
 
 UNALTERED = "Every file is as it was written."
 
 
-def _check_store(path: Path) -> None:
+def _check_store(path: Path, progress: Progress) -> None:
     """Compare a store's files with their hashes, and its tables with its counts."""
     store = CropStore(path)
-    store.check()
+    store.check(progress)
     for name, count in (("cells", len(store.cells)), ("windows", len(store.windows))):
         if count != store.meta["counts"][name]:
             raise InputError(

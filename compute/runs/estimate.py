@@ -1,7 +1,8 @@
 """What a run would take: trials, disk, and time by a short calibration on this machine.
 
 Layer: reads a store and models, composes and embeds a few crops, fits a few pair tests; writes
-nothing.
+nothing. What is too much to try (the other probes, intervals, pictures) is taken from the times
+that the shipped demo took.
 """
 
 import math
@@ -19,6 +20,7 @@ from compute.amounts import duration, size
 from compute.backgrounds.compose import compose
 from compute.backgrounds.folds import Folds
 from compute.backgrounds.harmonise import Scales
+from compute.backgrounds.plan import Plan
 from compute.devices import choose_device, cores
 from compute.embedding.tables import embed_each, second_readings
 from compute.embedding.worker import SHARD_CELLS
@@ -27,6 +29,7 @@ from compute.models.card_files import Model, builtin_cards
 from compute.models.one_network import load_models, passes
 from compute.models.own_answer import head_words
 from compute.models.readable import bind
+from compute.probes.cells import Cells
 from compute.probes.multiclass import C
 from compute.probes.second import step_views_of
 from compute.probes.svm_folds import fit_folds
@@ -34,6 +37,9 @@ from compute.runs.config import RunConfig
 from compute.runs.exports.identity import require_same_crops
 from compute.runs.prepare import prepare
 from compute.schema import CONDITIONS, FITTED, Condition
+from compute.shipped import DEMO_RUN
+from compute.storage.atomic_files import Progress, silent
+from compute.storage.run_directory import RunDirectory
 from compute.store.reader import CropArrays, CropStore
 
 CALIBRATION_CROPS = 256
@@ -47,6 +53,10 @@ TIMED_TESTS = 3
 
 DISTANCE = 3.0
 """Standard deviations between the classes of those tests: some crops lie on the wrong side."""
+
+PER_MILLION = 192.0
+"""Seconds for a million trials of one model, beside embedding: 120 in the probes and 24 for each of
+three protocols in the effects, as `bystander bench` measures them (docs/benchmarks.md)."""
 
 BYTES_PER_TRIAL = 40
 """Bytes of a row of the `trials` table, compressed (measured on the demo: 31)."""
@@ -68,10 +78,13 @@ class Estimate:
         Numbers of cells in trials and in pair tests, and of proteins in trials.
     crops_per_second
         Speed by model, composing and embedding together; infinite where answers are looked up.
+    crops
+        Number of crops that are embedded in all, by every model, with those that are read again.
     fits
         Number of linear SVMs in all.
     seconds
-        Time by stage.
+        Time by stage: `embed` and `pair tests` by what was measured just now, `other` for the other
+        probes, intervals and pictures by what they take in the shipped demo.
     disk
         Bytes of the finished run.
     work
@@ -87,12 +100,18 @@ class Estimate:
     cells_in_pair_tests: int
     proteins: int
     crops_per_second: dict[str, float]
+    crops: int
     fits: int
     seconds: dict[str, float]
     disk: int
     work: int
     rejections: list[dict[str, object]]
     reads: list[str]
+
+    @property
+    def total_seconds(self) -> float:
+        """Time of all stages together."""
+        return sum(self.seconds.values())
 
 
 def estimate(
@@ -103,6 +122,7 @@ def estimate(
     device: str = "auto",
     jobs: int | None = None,
     trusted: bool = False,
+    progress: Progress = silent,
 ) -> Estimate:
     """Plan a run without doing it: what `bystander plan` prints, as values.
 
@@ -112,6 +132,8 @@ def estimate(
         A crop store.
     models, config, device, jobs, trusted
         As for `compute.runs.run.run`, with the same defaults.
+    progress
+        Called with ``"plan"``, networks tried and networks in all; silent by default.
 
     Returns
     -------
@@ -131,7 +153,9 @@ def estimate(
     True
     """
     models = list(builtin_cards()) if models is None else models
-    return _estimate(CropStore(store), models, config or RunConfig(), device, jobs, trusted)
+    return _estimate(
+        CropStore(store), models, config or RunConfig(), device, jobs, trusted, progress
+    )
 
 
 def _estimate(
@@ -141,6 +165,7 @@ def _estimate(
     device: str,
     jobs: int | None,
     trusted: bool,
+    progress: Progress,
 ) -> Estimate:
     found, reads = bind(models, store, trusted=trusted)
     plan, cells = prepare(store, config)
@@ -167,7 +192,9 @@ def _estimate(
             width += model.width
             heads += [words] if (words := head_words(model.card, model.own)) else []
             speed[model.name] = math.inf
-        for some in passes(loaded):
+        tried = passes(loaded)
+        for done, some in enumerate(tried):
+            progress("plan", done, len(tried))
             if some[0].answers is not None:
                 continue
             channels = select_channels(some[0].card, store.channels)
@@ -182,6 +209,7 @@ def _estimate(
                 # Its part of a pass that it shares.
                 speed[model.name] = 1 / (each / len(some) + composing / len(loaded))
             embedding += each * plan.count
+        progress("plan", len(tried), len(tried))
     finally:
         torch.set_num_threads(threads)
     tested = [Condition(name) for name in plan.config.conditions]
@@ -211,13 +239,32 @@ def _estimate(
         int(cells.grid.sum()),
         len(set(cells.protein[plan.rows])),
         speed,
+        round(plan.count * (1 + again)) * len(loaded),
         fits,
-        {"embed": embedding, "probe": fits * each_fit / (jobs or cores())},
+        {
+            "embed": embedding,
+            "pair tests": fits * each_fit / (jobs or cores()),
+            "other": _other_seconds(plan, cells, len(loaded)),
+        },
         disk,
         work,
         plan.rejections,
         [*map(str, reads), *heads],
     )
+
+
+def _other_seconds(plan: Plan, cells: Cells, models: int) -> float:
+    """Return the time of what is not tried: the other probes, intervals and pictures.
+
+    Most of it goes by models, conditions and proteins, and is what the demo took for one of each;
+    the rest by trials, of which the demo has few.
+    """
+    demo = RunDirectory(DEMO_RUN).meta
+    units = len(demo["models"]) * len(demo["conditions"]) * demo["counts"]["proteins"]
+    taken = sum(demo["timings"][stage] for stage in ("read", "probe", "effects", "examples"))
+    proteins = len(set(cells.protein[plan.rows]))
+    each = taken / units * proteins * len(plan.config.composed)
+    return models * (each + plan.count * PER_MILLION / 1e6)
 
 
 def _calibration_crops(store: CropStore) -> int:
@@ -297,14 +344,24 @@ def report(found: Estimate) -> Iterator[str]:
     for condition, count in found.trials.items():
         yield f"  {condition:<16} {count:>12,} trials"
     yield f"  {'in all':<16} {sum(found.trials.values()):>12,} trials for each model"
+    yield f"{found.crops:,} crops to embed, by all models, with those that are read again"
     for model, speed in found.crops_per_second.items():
         if math.isinf(speed):
             yield f"{model}: answers are looked up, not computed"
             continue
         yield f"{model}: {speed:,.0f} crops per second, composed and embedded (measured just now)"
     yield f"{found.fits:,} linear SVMs"
-    for stage, seconds in found.seconds.items():
-        yield f"{stage}: about {duration(seconds)}"
-    yield f"disk: about {size(found.disk)}, and {size(found.work)} more while it runs"
     for item in found.rejections:
         yield f"left out: {item['count']} × {item['reason']}"
+    for stage, seconds in found.seconds.items():
+        yield f"{stage}: about {duration(seconds)}{_BY[stage]}"
+    yield f"disk: about {size(found.disk)}, and {size(found.work)} more while it runs"
+    yield f"In all: about {duration(found.total_seconds)}, {size(found.disk + found.work)} of disk"
+
+
+_BY = {
+    "embed": " (measured just now)",
+    "pair tests": " (measured just now)",
+    "other": " (other probes, intervals, pictures: as the shipped demo took, roughly)",
+}
+"""What the time of each stage rests on."""

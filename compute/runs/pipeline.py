@@ -191,10 +191,13 @@ class _Stages:
         if not run.summary("cells").is_file():
             tables = with_fold(store.cell_tables(), cells.folds.fold)
             write_stream(run.summary("cells"), tables, schema.run_cells_schema())
+        self._progress("read", 0, 2)
         arrays = store.arrays(cache=run.pixels, mask_shift=config.embed.mask_shift)
+        self._progress("read", 1, 2)
         scales = measure(
             config.embed.harmonise, store.cells, store.windows, arrays, config.plan.seed
         )
+        self._progress("read", 2, 2)
         self._lap("read")
         names = [model.name for model in self._models]
         shards = ShardWorker(run, store, plan, arrays, scales, self._models, config.embed)

@@ -271,7 +271,7 @@ def _embed(
     stage = embed_stage(plan, worker, loaded[0].device, job)
     chosen = replace(
         stage,
-        total=len(wanted),
+        total=sum(map(stage.size, wanted)),
         missing=lambda: [number for number in worker.missing() if number in wanted],
     )
     with open_engine(engine) as opened:

@@ -20,7 +20,7 @@ from compute.probes.cells import Cells
 from compute.probes.solvers import Fitting
 from compute.probes.stage import probe
 from compute.runs.config import RunConfig
-from compute.runs.engines.tasks import Stage, TaskError
+from compute.runs.engines.tasks import Stage, TaskError, Tell
 from compute.runs.prepare import prepare
 from compute.runs.provenance import describe_device
 from compute.schema import Probe
@@ -36,12 +36,14 @@ are not lost with it."""
 class _Shards:
     """The worker of the embedding stage: a task is the number of a shard."""
 
-    def __init__(self, worker: ShardWorker, device: torch.device) -> None:
-        self._worker, self._device = worker, device
+    def __init__(
+        self, worker: ShardWorker, device: torch.device, tell: Tell = lambda units: None
+    ) -> None:
+        self._worker, self._device, self._tell = worker, device, tell
 
     def work(self, tasks: Iterable[int]) -> Iterator[int]:
         try:
-            yield from self._worker.work(tasks)
+            yield from self._worker.work(tasks, self._tell)
         except ShardError as error:
             raise TaskError(error.number, error.problem, error.remedy) from error
 
@@ -70,9 +72,13 @@ def embed_stage(plan: Plan, worker: ShardWorker, device: torch.device, job: Embe
     Returns
     -------
     Stage
-        A task is the number of a shard.
+        A task is the number of a shard; progress counts its crops, one for each trial.
     """
     ranges = plan.shards(SHARD_CELLS)
+
+    def crops(number: int) -> int:
+        first, last = plan.span(*ranges[number])
+        return last + 1 - first
 
     def describe(number: int) -> dict[str, Any]:
         start, stop = ranges[number]
@@ -82,12 +88,13 @@ def embed_stage(plan: Plan, worker: ShardWorker, device: torch.device, job: Embe
 
     return Stage(
         name="embed",
-        total=worker.count,
+        total=plan.count,
         missing=worker.missing,
-        here=lambda: _Shards(worker, device),
+        here=lambda tell: _Shards(worker, device, tell),
         there=partial(open_shards, job),
         describe=describe,
         at_once=SHARDS_AT_A_TIME,
+        size=crops,
     )
 
 
@@ -188,7 +195,7 @@ def probe_stage(
         name="probe",
         total=len(models),
         missing=lambda: [model for model in models if not run.probed(model).exists()],
-        here=lambda: _Probes(run, plan, cells, models, fitting, config, progress),
+        here=lambda tell: _Probes(run, plan, cells, models, fitting, config, progress),
         there=partial(open_probes, *places, config, models, device),
         describe=lambda model: {"model": model, "trials": f"0 to {plan.count - 1}"},
     )

@@ -86,7 +86,7 @@ def check_run(run: RunDirectory, progress: Progress = silent) -> Iterator[str]:
     run
         The run directory.
     progress
-        Called with files hashed; silent by default.
+        Called with files hashed, then with tables gone through; silent by default.
 
     Raises
     ------
@@ -103,7 +103,12 @@ def check_run(run: RunDirectory, progress: Progress = silent) -> Iterator[str]:
         yield origin
     _check_schemas(run)
     if run.parts("trials"):
-        yield from _check_trials(run)
+        steps = 1 + 2 * len(run.meta["models"])  # trials; answers and embeddings of each model
+        progress("references", 0, steps)
+        for done, line in enumerate(_check_trials(run), 1):
+            progress("references", min(done, steps), steps)
+            yield line
+        progress("references", steps, steps)
     for name in _single(run):
         yield f"{name}: {_check_summary(run, name)}"
     yield "Tables, counts and references agree."

@@ -23,7 +23,7 @@ from compute import schema
 from compute.errors import InputError, unknown_value
 from compute.images.dilation import Words, bytes_to_words, moved, to_words
 from compute.schema.headers import STORE_HEADER, STORE_NEEDS, check_header
-from compute.storage.atomic_files import checksum_of, writing
+from compute.storage.atomic_files import Progress, checksum_of, silent, writing
 from compute.storage.checksums import as_written
 from compute.storage.locks import one_at_a_time
 from compute.storage.paths import StorePaths
@@ -420,16 +420,24 @@ class CropStore:
         expected = {item["file"]: item["sha256"] for item in self.meta["files"]}
         return as_written(file, expected.get(file.name), "Make the store anew.")
 
-    def check(self) -> None:
+    def check(self, progress: Progress = silent) -> None:
         """Compare every file's hash with `store.json`.
+
+        Parameters
+        ----------
+        progress
+            Called with ``"check"``, files hashed and files in all; silent by default.
 
         Raises
         ------
         InputError
             A file is missing or was altered; names it.
         """
-        for item in self.meta["files"]:
+        files = self.meta["files"]
+        for done, item in enumerate(files):
+            progress("check", done, len(files))
             self.whole(self.path / item["file"])
+        progress("check", len(files), len(files))
 
 
 def _compact(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from compute.errors import BystanderError, unknown_value
+from compute.errors import BystanderError, unknown_values
 from dashboard.figures import accuracy, answers, compare, crops, proteins
 from dashboard.figures.figure import Figure
 from dashboard.figures.keys import FigureKey
@@ -47,6 +47,19 @@ KEPT = {name: entry for name, entry in FIGURES.items() if entry.kept}
 """Those that can be kept for presenting."""
 
 
+def require_known(keys: Iterable[FigureKey]) -> None:
+    """Refuse names that no figure has, all of them at once.
+
+    Raises
+    ------
+    UsageError
+        There are some; names them and what there is.
+    """
+    unknown = dict.fromkeys(short(key.name) for key in keys if key.name not in KEPT)
+    if unknown:
+        raise unknown_values("figure", unknown, KEPT)
+
+
 def slide(key: FigureKey, run: Run, ask: Ask, open_runs: Mapping[str, Run] | None = None) -> Slide:
     """Make the slide of a figure that was kept.
 
@@ -66,8 +79,7 @@ def slide(key: FigureKey, run: Run, ask: Ask, open_runs: Mapping[str, Run] | Non
     BystanderError
         The key is not understood, or the run lacks what the figure needs.
     """
-    if key.name not in KEPT:
-        raise unknown_value("figure", short(key.name), KEPT)
+    require_known([key])
     entry = KEPT[key.name]
     made = entry.slide(entry.checked(key, run, ask, open_runs))
     if made.empty:

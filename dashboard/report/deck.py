@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from compute.errors import BystanderError
+from compute.errors import BystanderError, UsageError
 from dashboard import theme, wording
 from dashboard.figures import registry
 from dashboard.figures.keys import FigureKey
@@ -86,7 +86,9 @@ def make(
         try:
             slides.append(registry.slide(key, run, ask, library))
         except BystanderError as error:
-            left_out.append(f"{key.text[:80]}: {error.problem}")
+            # What was asked for wrongly can be asked for rightly; what a run lacks it lacks.
+            why = str(error) if isinstance(error, UsageError) else error.problem
+            left_out.append(f"{key.text[:80]}: {why}")
     if not slides:
         why = " ".join(left_out[:3]) or "None was asked for."
         raise BystanderError(

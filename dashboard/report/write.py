@@ -73,11 +73,10 @@ def write_report(
     """
     target = Path(f"{Path(run).resolve().name}.html") if out is None else Path(out)
     _require_kind(target, KINDS)
+    asked = keys.read_strictly(figures) if figures else ()
+    registry.require_known(asked)
     opened = open_runs(run).runs[0]
-    if figures:
-        chosen = keys.read_strictly(figures)
-    else:
-        chosen = deck.usual_figures(Filters.usual(opened), directly)
+    chosen = asked if figures else deck.usual_figures(Filters.usual(opened), directly)
     made = deck.make(opened, chosen, directly)
     if figures and made.left_out:
         raise UsageError(

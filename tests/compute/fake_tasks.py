@@ -61,7 +61,8 @@ def describe(task):
 def stage(folder: Path, count: int, at_once: int = 1) -> Stage:
     """Tasks 0 to `count` − 1 as a stage."""
     make = partial(FileTasks, folder)
-    return Stage("embed", count, partial(missing, folder, count), make, make, describe, at_once)
+    todo = partial(missing, folder, count)
+    return Stage("embed", count, todo, lambda tell: make(), make, describe, at_once)
 
 
 def order(folder: Path, task: int, *orders: str) -> None:

@@ -4,7 +4,9 @@ Layer: schedules; what a task does, and its files, are the worker's.
 """
 
 import time
+from collections.abc import Iterable
 from types import TracebackType
+from typing import Any
 
 from compute.runs.engines.tasks import Attempts, Outcome, Stage, TaskError, disk_error_in
 from compute.storage.atomic_files import Progress
@@ -40,17 +42,16 @@ class LocalEngine:
         """
         attempts = Attempts(stage)
         todo = list(stage.missing())
-        done = stage.total - len(todo)
-        progress(stage.name, done, stage.total)
+        count = _Count(stage, progress)
+        count.begin(todo)
         if not todo:
             return Outcome()
-        worker = stage.here()
+        worker = stage.here(count.tell)
         while todo:
             try:
-                for _ in worker.work(todo):
-                    done += 1
+                for task in worker.work(todo):
                     attempts.done += 1
-                    progress(stage.name, done, stage.total)
+                    count.whole(task)
                 break
             except TaskError as error:
                 if full := disk_error_in(error):
@@ -58,5 +59,41 @@ class LocalEngine:
                 attempts.failed(error.task, str(error))
                 time.sleep(PAUSE)
             todo = [task for task in stage.missing() if not attempts.given_up(task)]
-            done = stage.total - len(stage.missing())
+            count.begin(stage.missing())
         return Outcome(attempts.failures, [worker.measured()])
+
+
+class _Count:
+    """What of a stage is done, told of in units of progress.
+
+    Parameters
+    ----------
+    stage
+        The stage.
+    progress
+        Called with the stage's name, units done and units in all.
+    """
+
+    def __init__(self, stage: Stage, progress: Progress) -> None:
+        self._stage, self._progress = stage, progress
+        self._tasks = self._told = 0
+
+    def begin(self, todo: Iterable[Any]) -> None:
+        """Count what is done before tasks are begun, or begun again."""
+        self._tasks = self._told = self._stage.done(todo)
+        self._report()
+
+    def tell(self, units: int) -> None:
+        """Count units that a worker has done of a task that is not done yet."""
+        self._told += units
+        self._report()
+
+    def whole(self, task: Any) -> None:
+        """Count a task that is done, of which a worker may have told all."""
+        self._tasks += self._stage.size(task)
+        if self._told < self._tasks:
+            self._told = self._tasks
+            self._report()
+
+    def _report(self) -> None:
+        self._progress(self._stage.name, self._told, self._stage.total)

@@ -233,7 +233,7 @@ class RayEngine:
             Workers cannot be started, nearly all tasks fail, or the cluster's head has gone.
         """
         todo = deque(stage.missing())
-        progress(stage.name, stage.total - len(todo), stage.total)
+        progress(stage.name, stage.done(todo), stage.total)
         if not todo:
             return Outcome()
         return _StageOnRay(self, stage, todo, progress).run()
@@ -312,7 +312,7 @@ class _StageOnRay:
     todo
         Its tasks that are missing.
     progress
-        Called with the stage's name, tasks done and tasks in all.
+        Called with the stage's name, units done and units in all.
     """
 
     def __init__(
@@ -320,7 +320,7 @@ class _StageOnRay:
     ) -> None:
         self._engine, self._stage, self._progress = engine, stage, progress
         self._todo = todo
-        self._done = stage.total - len(todo)
+        self._done = stage.done(todo)
         self._attempts = Attempts(stage)
         self._lost_at_start = 0
         wanted = min(engine.workers, len(todo))
@@ -363,7 +363,7 @@ class _StageOnRay:
             return
         if worker.tasks:
             done, failed = answer
-            self._count(len(done))
+            self._count(done)
             if failed is not None:
                 self._attempts.failed(*failed)
             self._again([task for task in worker.tasks if task not in set(done)])
@@ -383,7 +383,7 @@ class _StageOnRay:
         if worker.tasks:
             missing = set(self._stage.missing())
             rest = [task for task in worker.tasks if task in missing]
-            self._count(len(worker.tasks) - len(rest))
+            self._count([task for task in worker.tasks if task not in missing])
             if rest:  # it does them in order, so it was at the first
                 self._attempts.failed(rest[0], f"the worker was lost: {error}")
             self._again(rest)
@@ -401,10 +401,10 @@ class _StageOnRay:
         """Put tasks back to the front of the queue, but for those that were given up."""
         self._todo.extendleft(t for t in reversed(tasks) if not self._attempts.given_up(t))
 
-    def _count(self, number: int) -> None:
+    def _count(self, tasks: Sequence[Hashable]) -> None:
         """Count tasks as done."""
-        self._done += number
-        self._attempts.done += number
+        self._done += sum(map(self._stage.size, tasks))
+        self._attempts.done += len(tasks)
         self._progress(self._stage.name, self._done, self._stage.total)
 
 

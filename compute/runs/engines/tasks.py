@@ -56,6 +56,15 @@ class Worker(Protocol):
         """Return what was measured on the way, for `run.json`."""
 
 
+Tell = Callable[[int], None]
+"""Called by a worker, in the thread that has it work, with units of progress newly done."""
+
+
+def one(task: Any) -> int:
+    """Return 1, the size of tasks that are all counted alike."""
+    return 1
+
+
 @dataclass(frozen=True)
 class Stage:
     """A stage of a run, cut into tasks.
@@ -65,11 +74,11 @@ class Stage:
     name
         Name of the stage, for messages and progress.
     total
-        Number of tasks in all.
+        Units of progress of all tasks together: their number, or the sum of their sizes.
     missing
         Returns the tasks whose files are not all there, in order.
     here
-        Makes a worker in this process.
+        Makes a worker in this process. It may tell of units that are done within a task.
     there
         Makes a worker in another process or on another machine: it is pickled, so it holds paths
         and settings only.
@@ -78,15 +87,22 @@ class Stage:
     at_once
         Tasks handed to a worker at once, 1 or more, by default 1; it can do several of them at a
         time.
+    size
+        Returns the units of progress of a task: how many crops a shard has; by default 1.
     """
 
     name: str
     total: int
     missing: Callable[[], Sequence[Hashable]]
-    here: Callable[[], Worker]
+    here: Callable[[Tell], Worker]
     there: Callable[[], Worker]
     describe: Callable[[Any], dict[str, Any]]
     at_once: int = 1
+    size: Callable[[Any], int] = one
+
+    def done(self, todo: Iterable[Any]) -> int:
+        """Return the units of progress that are done when tasks are still to be done."""
+        return self.total - sum(map(self.size, todo))
 
 
 @dataclass(frozen=True)

@@ -188,16 +188,18 @@ def test_an_altered_store_is_noticed(store, tmp_path, in_process):
     done = in_process("check", str(copy))
     assert done.returncode == 1
     assert "crops-00000.parquet was altered" in done.stderr
+    assert done.stdout == f"Verdict: {copy} is not whole.\n"
 
 
 def test_check_describes_a_run_and_a_store(run, store, in_process):
     of_run = in_process("check", str(run)).stdout
+    assert of_run.endswith(f"\nVerdict: {run} is whole.\n")
     assert "Tables, counts and references agree." in of_run
     assert "All 204 masks are known" in of_run
     found = in_process("check", str(store)).stdout
     assert "cells: 204 found, 204 stored, " in found
     assert "masks: All 204 masks are known: the cells are simulated." in found
-    assert "as it was written" in found
+    assert found.endswith(f"Every file is as it was written.\nVerdict: {store} is whole.\n")
 
 
 def test_plan_counts_what_a_run_then_has(run, store, cards, in_process):
@@ -210,6 +212,9 @@ def test_plan_counts_what_a_run_then_has(run, store, cards, in_process):
     assert f"{counts['trials']:,} trials for each model" in done.stdout
     for condition in ("unaltered", "different", "cell_free"):
         assert f"{counts[f'trials_{condition}']:,} trials" in done.stdout
+    last = done.stdout.splitlines()[-1]
+    assert re.fullmatch(r"In all: about \d+ (s|min), \d+\.\d [kM]B of disk", last)
+    assert "plan: 0 of " in done.stderr
 
 
 def test_check_draws_the_cells_of_a_store_and_of_a_run(run, store, tmp_path, in_process):
@@ -222,9 +227,28 @@ def test_check_draws_the_cells_of_a_store_and_of_a_run(run, store, tmp_path, in_
             "mosaic-1-GFP.png", "mosaic-2-RFP.png", "mosaic.png",
         ]  # fmt: skip
         assert [f"Picture: {file}" in done.stdout for file in files] == [True] * 3
+        assert done.stdout.splitlines()[-1] == f"Verdict: {path} is whole."
         assert "\x1b" not in done.stdout, "no colours where nobody looks"
         drawn[name] = [imagecodecs.png_decode(file.read_bytes()).shape for file in files]
     assert drawn["store"] == drawn["run"]
+
+
+def test_a_mistaken_card_is_told_of_before_anything_is_measured(tmp_path, monkeypatch):
+    from compute.bench import whole
+    from compute.errors import BystanderError
+
+    def never(*args):
+        raise AssertionError("measured before cards were read")
+
+    for name in ("measure", "simulate", "growth_rows"):
+        monkeypatch.setattr(whole, name, never)
+    card = tmp_path / "mine.toml"
+    card.write_text('source = "pifia"\nlayr = "x"\n')
+    for measurement in (whole.measure_embedding, whole.measure_fingerprint, whole.measure_growth):
+        with pytest.raises(BystanderError, match="Did you mean 'layer'"):
+            next(measurement(models=[str(card)]))
+    with pytest.raises(BystanderError, match="'floaty'"):
+        next(whole.measure_embedding(models=["pifia"], precisions=["floaty"]))
 
 
 def test_models_lists_what_is_shipped_and_checks_a_card(store, cards, in_process):

@@ -66,7 +66,10 @@ def make(out, parts, config=None, models=None, numbers=None):
     """Embed into a new run directory; return it."""
     with begin(out, {}, {}) as run:
         worker = ShardWorker(run, *parts[:4], models or parts[4], config or EmbedConfig())
-        assert list(worker.work(worker.missing() if numbers is None else numbers))
+        told, todo = [], worker.missing() if numbers is None else list(numbers)
+        assert list(worker.work(todo, told.append))
+        ends = [parts[1].span(*parts[1].shards(CELLS)[number]) for number in todo]
+        assert sum(told) == sum(last + 1 - first for first, last in ends), "every trial once"
     return run
 
 

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from compute.errors import InputError
-from compute.runs.describe import check_path
+from compute.runs.describe import check, check_path
 from compute.storage.atomic_files import write_table
 from compute.storage.run_directory import RunDirectory
 from tests.compute.storage.test_checksums import empty, flip, flip_the_end, truncate
@@ -119,6 +119,7 @@ def test_an_unfinished_run_says_what_failed(copy):
         f"{copy} is not finished: the same command goes on with it.",
         "  failed: embed 3: bad",
     ]
+    assert check(copy).verdict == f"{copy} is not finished, so its files were not verified."
 
 
 def test_a_run_made_before_a_table_was_thought_of_is_whole(copy):

@@ -31,6 +31,7 @@ from dashboard.queries import accuracy
 from dashboard.queries.comparable_runs import directly
 from dashboard.render import figures, fonts, panels
 from dashboard.report import archive, deck, files, html, native_charts, pdf, powerpoint
+from dashboard.report.write import write_report
 from dashboard.theme import BLUES, TEXT, Ink
 from tests.dashboard.opening import SMALL, opened
 
@@ -370,14 +371,19 @@ def test_the_command_writes_every_kind(run_path, tmp_path, kind):
 def test_the_command_refuses_what_it_cannot_make(run_path, tmp_path):
     for words, said in (
         ((run_path, "--out", tmp_path / "a.doc"), "does not end in"),
-        ((run_path, "--out", tmp_path / "a.pdf", "--figures", "gap,gapp"), "1 of 2 figures"),
+        (
+            (run_path, "--out", tmp_path / "a.pdf", "--figures", "gap,gapp"),
+            "Unknown figure 'gapp'. Did you",
+        ),
+        (
+            (run_path, "--out", tmp_path / "a.pdf", "--figures", "gap,gap:condition=no"),
+            "1 of 2 figures",
+        ),
         ((tmp_path / "none",), "No such run"),
     ):
         done = told(*words)
         assert isinstance(done.exception, BystanderError)
         assert said in str(done.exception)
-    done = told(run_path, "--out", tmp_path / "a.pdf", "--figures", "gap,gapp")
-    assert "Did you mean 'gap'" in done.exception.remedy
     assert not list(tmp_path.glob("a.*"))
 
 
@@ -390,3 +396,20 @@ def test_reports_need_no_streamlit():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_unknown_figures_are_told_together_with_what_there_is(tmp_path):
+    """Before the run is opened: there is none."""
+    with pytest.raises(UsageError) as caught:
+        write_report(tmp_path / "none", tmp_path / "out.html", "acuracy,nosuch,gap")
+    assert caught.value.problem == (
+        "Unknown figure 'acuracy'. Did you mean 'accuracy'? Unknown figure 'nosuch'."
+    )
+    assert {"accuracy", "gap", "by_class"} <= set(
+        caught.value.remedy.removeprefix("Allowed: ").rstrip(".").split(", ")
+    )
+
+
+def test_a_wrong_parameter_is_told_with_what_is_allowed(tmp_path):
+    with pytest.raises(BystanderError, match=r"'maskd'\. Did you mean 'masked'\? Allowed: same, "):
+        write_report(DEMO_RUN, tmp_path / "out.html", "by_class:condition=maskd")

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -33,6 +34,33 @@ def engine(request):
     if request.param == EngineName.RAY:
         return request.getfixturevalue("ray_engine")
     return local_engine.LocalEngine()
+
+
+def test_what_a_worker_tells_of_a_task_is_counted_once(tmp_path):
+    """Tasks of 10 units: some are told of in halves, one fails half way, one is never told of."""
+    work = stage(tmp_path, 4)
+    (tmp_path / "3.done").touch()
+    order(tmp_path, 1, "fail")
+
+    def here(tell):
+        worker = work.there()
+        do = worker.do
+
+        def telling(task):
+            tell(5) if task < 2 else None
+            do(task)
+            tell(5) if task < 2 else None
+
+        worker.do = telling
+        return worker
+
+    told = []
+    sized = replace(work, total=40, size=lambda task: 10, here=here)
+    outcome = local_engine.LocalEngine().run(sized, lambda *what: told.append(what[1:]))
+    assert not outcome.failures
+    assert told == [
+        (10, 40), (15, 40), (20, 40), (25, 40), (20, 40), (25, 40), (30, 40), (40, 40),
+    ]  # fmt: skip
 
 
 def run(engine, work):
