@@ -261,15 +261,15 @@ def _before_after(asked: Request, table: pd.DataFrame) -> Crops:
     behind = str(table.loc[table["condition"] == ends[1], "donor_localization"].iloc[0])
     like = wording.records(asked.query(examples.count_drawn, asked.protocol, model, ends[1]))[0]
     channel = asked.run.channels[asked.run.first_shown] if asked.run.channels else "first"
+    marks = (MARKS[verdict] for verdict in judged)
+    signs = ", ".join(f"{mark.sign} {mark.words}" for mark in marks)
     return Crops(
         f"On a background of {behind} cells, {model_title(model)} takes this {right} cell for "
         f"{behind}",
         f"Cell {cell:,} of {fact.protein}, the {channel} channel, true pixels, one contrast for "
-        f"both; inside the yellow line not one pixel changes. {MARKS[Verdict.RIGHT].sign} "
-        f"{MARKS[Verdict.RIGHT].words}, {MARKS[Verdict.FOLLOWS].sign} "
-        f"{MARKS[Verdict.FOLLOWS].words}. {answered_by(asked.protocol)} n = 1 cell, an example: "
-        f"{model_title(model)} does so "
-        f"with {like.drawn:,} of the {wording.count(like.cells, 'cell')} whose images are stored.",
+        f"both; inside the yellow line not one pixel changes. {signs}, with the probability. "
+        f"{answered_by(asked.protocol)} n = 1 cell, an example: {model_title(model)} does so with "
+        f"{like.drawn:,} of the {wording.count(like.cells, 'cell')} whose images are stored.",
         pictures,
     )
 

@@ -13,6 +13,7 @@ from dashboard import cache, wording
 from dashboard.charts.description import Chart
 from dashboard.figures import accuracy as figures
 from dashboard.figures import answers, crops, first_look
+from dashboard.figures.figure import MEASURED
 from dashboard.figures.request import Filters
 from dashboard.figures.slide import Words
 from dashboard.queries import accuracy, cures
@@ -59,26 +60,29 @@ def page() -> None:
     _brand(shared.dark)
     show.header(figures.QUESTION, shared)
     first = first_look.as_used(shared, cache.ask)
-    explained, head = False, None
+    example, head = "", None
     with show.guarded("A cell before and after"):
-        explained = _example(first)
+        example = _example(first)
     with show.guarded("The finding"):
         head = _number(first)
     _parts(first, head)
     with show.guarded("How sure that is"):
         _sure(first, shared)
     with show.guarded("The accuracies"):
-        if shared.accuracy != first.accuracy:
+        if any(getattr(shared.accuracy, n) != getattr(first.accuracy, n) for n in MEASURED):
             above = first.accuracy.sentence()
             st.markdown(
                 "From here on, accuracies are measured as the sidebar says. So they differ from "
                 f"the number above, which is {wording.plain_name(above[:1].lower() + above[1:])}"
             )
         _accuracy(shared)
-    if not explained:
+    if example != crops.SWAP.name:
         with show.guarded("What a background swap is"):
             _swap(first)
     _next(shared)
+    if example == crops.BEFORE_AFTER.name:
+        # Last, since it takes a line of the page; it hears sliders wherever they stand.
+        st.html(before_after.SCRIPT, unsafe_allow_javascript=True)
 
 
 def _brand(dark: bool) -> None:
@@ -89,24 +93,23 @@ def _brand(dark: bool) -> None:
     )
 
 
-def _example(first: Shared) -> bool:
-    """Show one cell before and after; return whether a swap is explained in its place."""
+def _example(first: Shared) -> str:
+    """Show one cell before and after, or a swap in its place; return the name of what is shown."""
     if not first.run.has("examples"):
-        return False
+        return ""
     asked = show.asked(crops.BEFORE_AFTER, first)
     cell = crops.chosen_cell(asked)
     if cell is None:
-        return False
+        return ""
     drawn = cache.chart(crops.BEFORE_AFTER, asked)
     if not drawn.pictures:
         st.info(f"{drawn.title}. So one cell is shown on every background.", icon=":material/info:")
         _swap(first)
-        return True
+        return crops.SWAP.name
     caption = with_kind(drawn.caption, (first.run,))
     st.html(before_after.html(replace(drawn, caption=caption), first.dark))
-    st.html(before_after.SCRIPT, unsafe_allow_javascript=True)
     kept_figures.button(crops.BEFORE_AFTER.key(first, cell=cell))
-    return False
+    return crops.BEFORE_AFTER.name
 
 
 def _number(first: Shared) -> str | None:
