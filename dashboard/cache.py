@@ -16,6 +16,7 @@ from dashboard.figures import registry
 from dashboard.figures.figure import Figure
 from dashboard.figures.keys import FigureKey
 from dashboard.figures.request import Request
+from dashboard.figures.slide import Crops, Words
 from dashboard.queries import copies, mosaic, open_runs
 from dashboard.queries.open_runs import Run
 from dashboard.render import figures, strips
@@ -24,6 +25,7 @@ from dashboard.report import deck, files, screen
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Shown = TypeVar("Shown", bound=Chart | Words | Crops)
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
@@ -60,18 +62,19 @@ def _answer(key: str, _make: Callable[[], Any]) -> Any:
     return _make()
 
 
-def chart(figure: Figure[Chart], asked: Request) -> Chart:
-    """Return a figure's chart from the cache, or draw it.
+def chart(figure: Figure[Shown], asked: Request) -> Shown:
+    """Return a figure's chart, sentences or crops from the cache, or draw them.
 
     It is keyed on the figure's key, which names every choice that the figure follows, and on all
     files of the runs that it may read.
     """
     key = f"{_tokens(asked.run, asked.open_runs)} {asked.key.text}"
-    return _chart(key, lambda: figure.drawn(asked))
+    found: Shown = _chart(key, lambda: figure.drawn(asked))
+    return found
 
 
 @st.cache_data(show_spinner=False, max_entries=150)
-def _chart(key: str, _make: Callable[[], Chart]) -> Chart:
+def _chart(key: str, _make: Callable[[], Any]) -> Any:
     return _make()
 
 

@@ -84,6 +84,11 @@ class _Named:
     words: str
     together: int = 1
 
+    @property
+    def may_be_zero(self) -> bool:
+        """Whether the interval, where there is one, begins at zero or below."""
+        return self.low is not None and known(self.low) and not self.low > 0
+
 
 def _picked(row: Any, low: str, high: str, unit: str, what: str) -> _Named:
     """Return the interval of a row that is the largest of many, which is simultaneous if it can be.
@@ -240,6 +245,98 @@ def zeros_finding(table: pd.DataFrame) -> str:
     )
 
 
+@dataclass(frozen=True)
+class Headline:
+    """The largest drop as one number in large type, and what is said beside it.
+
+    Parameters
+    ----------
+    model, condition
+        Whose drop it is, and where.
+    number, unit
+        The number, and what it is of: ``17.8`` and ``points``.
+    said
+        What the number is.
+    sure
+        Between which ends the true drop lies, and how many cells say so.
+    """
+
+    model: str
+    condition: str
+    number: str
+    unit: str
+    said: str
+    sure: str
+
+
+def headline(table: pd.DataFrame) -> Headline | None:
+    """Return the drop that `drop_finding` tells, for large type; None where there is none.
+
+    Parameters
+    ----------
+    table
+        From `queries.accuracy.overall`.
+    """
+    row = worst(table)
+    if row is None:
+        return None
+    named = _picked(row, "drop_low", "drop_high", "drop_unit", "drops")
+    who, where = model_title(row.model), _lost_where(row)
+    fall = (
+        f"from {percent(row.estimate + row.drop_estimate)} on crops as imaged to "
+        f"{percent(row.estimate)}"
+    )
+    if named.may_be_zero:
+        said = (
+            f"of accuracy at most, which may be chance: no model is seen to lose accuracy when the "
+            f"background changes. Largest is the drop of {who} {where}, {fall}."
+        )
+    elif row.drop_estimate < CLEAR:
+        said = (
+            f"of accuracy at most: it hardly depends on the background. Largest is the drop of "
+            f"{who} {where}, {fall}."
+        )
+    else:
+        said = f"of accuracy are lost by {who} {where}: {fall}."
+    number, _, unit = points(row.drop_estimate).partition(" ")
+    return Headline(str(row.model), str(row.condition), number, unit, said, _sure(named, row))
+
+
+def _sure(named: _Named, row: Any) -> str:
+    """Say between which ends a drop lies."""
+    if named.low is None or named.high is None or not (known(named.low) and known(named.high)):
+        return f"No interval was computed ({tested_on(row)})."
+    how = f"± {SPREAD}" if row.drop_unit == UNIT else f"{level()} interval"
+    if named.together > 1:
+        how += f", made longer because the largest of {named.together} drops was picked"
+    ends = f"{100 * named.low:.1f} and {100 * named.high:.1f}".replace("-", "−")
+    return f"The true drop is likely between {ends} points ({how}; {tested_on(row)})."
+
+
+def neighbours_alone(table: pd.DataFrame, model: str, guess: str = "") -> str:
+    """Say how far a model gets without the cell; empty where that was not tried.
+
+    Parameters
+    ----------
+    table
+        From `queries.accuracy.overall`.
+    model
+        Which model.
+    guess
+        What a guess reaches, in words; empty, the default, where that is not known.
+    """
+    rows = table[(table["condition"] == Condition.BACKGROUND_ONLY) & (table["model"] == model)]
+    if rows.empty:
+        return ""
+    row = records(rows)[0]
+    beside = f"; {guess}" if guess else ""
+    return (
+        f"The neighbours alone give {percent(row.estimate)}: {model_title(model)}'s accuracy with "
+        f"the cell taken out of the picture "
+        f"({interval(row.ci_low, row.ci_high, row.unit)}{beside})."
+    )
+
+
 def drop_finding(table: pd.DataFrame) -> str:
     """Return a sentence on the worst drop, or that nothing falls."""
     row = worst(table)
@@ -253,7 +350,7 @@ def drop_finding(table: pd.DataFrame) -> str:
     named = _picked(row, "drop_low", "drop_high", "drop_unit", "drops")
     numbers = f"{named.words}; {tested_on(row)}"
     before = row.estimate + row.drop_estimate
-    if named.low is not None and known(named.low) and not named.low > 0:
+    if named.may_be_zero:
         return (
             f"No model is seen to lose accuracy when the background changes: the largest drop, "
             f"{model_title(row.model)}'s {on_background(row.condition)}, is "
@@ -445,9 +542,8 @@ def short_finding(table: pd.DataFrame) -> str:
     zeros = "" if _of_zeros(table).empty else ": only zeros around the cell lower it"
     if row is None:
         return f"Accuracy under each condition{zeros}"
-    low = _picked(row, "drop_low", "drop_high", "drop_unit", "drops").low
-    seen = low > 0 if low is not None and known(low) else True  # a drop may have no interval
-    if not seen or row.drop_estimate < CLEAR:
+    named = _picked(row, "drop_low", "drop_high", "drop_unit", "drops")
+    if named.may_be_zero or row.drop_estimate < CLEAR:
         return f"Accuracy stays within its intervals whatever the background{zeros}"
     return (
         f"Accuracy falls most for {model_title(row.model)} {_lost_where(row)}: "

@@ -88,7 +88,7 @@ class Bars:
     horizontal
         Whether lengths run along x.
     low, high
-        Ends of intervals, where there are any.
+        Ends of intervals, where there are any, on the axis: `base` is part of them.
     pattern
         ``""`` for solid, ``"/"`` or ``"."`` for hatched.
     picks

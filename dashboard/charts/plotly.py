@@ -236,11 +236,13 @@ def _bars(layer: Bars, dark: bool) -> dict[str, Any]:
     if layer.picks:
         trace |= _pickable(layer.picks)
     if layer.low:
+        base = layer.base or (0.0,) * len(layer.lengths)
+        ends = [a + b for a, b in zip(base, layer.lengths, strict=True)]
         trace["error_x" if layer.horizontal else "error_y"] = {
             "type": "data",
             "symmetric": False,
-            "array": [_gap(b, a) for a, b in zip(layer.lengths, layer.high, strict=True)],
-            "arrayminus": [_gap(a, b) for a, b in zip(layer.lengths, layer.low, strict=True)],
+            "array": [_gap(b, a) for a, b in zip(ends, layer.high, strict=True)],
+            "arrayminus": [_gap(a, b) for a, b in zip(ends, layer.low, strict=True)],
             "color": TEXT.on(dark),
             "thickness": 1.3,
             "width": 0,

@@ -47,7 +47,7 @@ def _overall(asked: Request) -> pd.DataFrame:
 def _finding(asked: Request, table: pd.DataFrame) -> Words:
     if table.empty:
         return Words("No accuracy was computed: this run has no labelled cells", "", ())
-    chance, commonest = asked.chance, _commonest(asked)
+    chance, commonest = asked.chance, commonest_share(asked)
     blind = chance_finding(table, chance, commonest)
     # One model at chance, as a baseline is meant to be, does not stand before what others show.
     all_blind = len(at_chance(table, chance, commonest)) == table["model"].nunique()
@@ -77,7 +77,7 @@ def _finding(asked: Request, table: pd.DataFrame) -> Words:
     return replace(words, lines=(*words.lines, mixed)) if mixed else words
 
 
-def _commonest(asked: Request) -> float | None:
+def commonest_share(asked: Request) -> float | None:
     """Return what always answering the commonest class would reach, where accuracy is shown."""
     if asked.chance is None or asked.published or asked.accuracy.measure != ACCURACY_MEASURE:
         return None
@@ -99,12 +99,9 @@ def chance_finding(
     commonest
         Accuracy of always answering the commonest class; None, the default, where it is not known.
     """
-    blind = at_chance(table, chance, commonest)
-    if chance is None or not blind:
+    blind, guess = at_chance(table, chance, commonest), guessing(chance, commonest)
+    if not guess or not blind:
         return ""
-    how = "by chance"
-    if commonest is not None and commonest > chance:
-        chance, how = commonest, "always answering the commonest class gives"
     each = "; ".join(
         f"{model_title(row.model)} {wording.percent(row.estimate)} "
         f"({wording.interval(row.ci_low, row.ci_high, row.unit)})"
@@ -112,9 +109,17 @@ def chance_finding(
     )
     return (
         "Nothing can be concluded where even on unaltered crops it is not shown that classes are "
-        f"told apart, so that there may be no accuracy to lose: {each}; {how} "
-        f"{wording.percent(chance)}."
+        f"told apart, so that there may be no accuracy to lose: {each}; {guess}."
     )
+
+
+def guessing(chance: float | None, commonest: float | None) -> str:
+    """Return in words what a guess reaches; empty where not known; arguments as above."""
+    if chance is None:
+        return ""
+    if commonest is not None and commonest > chance:
+        return f"always answering the commonest class gives {wording.percent(commonest)}"
+    return f"by chance {wording.percent(chance)}"
 
 
 def at_chance(

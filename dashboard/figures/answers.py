@@ -2,13 +2,16 @@
 
 from typing import Any
 
-from compute.schema import Protocol
+from compute.schema import DROP_PARTS, Protocol
 from dashboard.charts import answers as charts
 from dashboard.charts import calibration as calibrations
+from dashboard.charts import steps
 from dashboard.charts.description import Chart
-from dashboard.figures import parameters
+from dashboard.charts.measure import in_words_of
+from dashboard.figures import parameters, tables
 from dashboard.figures.figure import Figure
 from dashboard.figures.request import Request
+from dashboard.figures.tables import Column, Written
 from dashboard.queries import answers
 
 
@@ -51,6 +54,32 @@ RESCALING = Figure(
     absent="rescaling against context",
 )
 
+STEPS = Figure(
+    "steps",
+    "What a drop is made of",
+    query=lambda asked: asked.query(answers.steps, asked.accuracy),
+    chart=lambda asked, table: in_words_of(
+        asked.accuracy.measure, steps.waterfall(table, asked.accuracy.sentence())
+    ),
+    columns=lambda asked, table: {
+        "model": tables.MODEL,
+        "step": Column("Step"),
+        "part": Column("Part"),
+        "estimate": Column("Points", Written.POINTS),
+        "ci_low": Column("from", Written.POINTS),
+        "ci_high": Column("to", Written.POINTS),
+        "n_cells": tables.CELLS,
+        "n_proteins": tables.PROTEINS,
+    },
+    note=lambda asked: (
+        "Parts: " + "; ".join(f"{part}, {said}" for part, said in DROP_PARTS.items()) + "."
+    ),
+    defines=lambda asked, table: ("sham", "same", "different"),
+    filters=("protocol", "probe", "models"),
+    tables=("decomposition",),
+    absent="what a drop is made of",
+)
+
 CALIBRATION = Figure(
     "calibration",
     "Calibration error",
@@ -71,4 +100,4 @@ RELIABILITY = Figure(
     tables=("reliability",),
 )
 
-FIGURES = (BACKGROUNDS, FLIPS, RESCALING, CALIBRATION, RELIABILITY)
+FIGURES = (BACKGROUNDS, FLIPS, RESCALING, STEPS, CALIBRATION, RELIABILITY)

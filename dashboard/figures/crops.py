@@ -1,24 +1,31 @@
-"""The figure of one cell on every background: true pixels, its outline, what the models said."""
+"""Figures of one cell, on every background and before and after: pixels, outline, answers."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
+from compute.schema import Aggregation, Condition, Probe
 from dashboard import wording
 from dashboard.figures import parameters
 from dashboard.figures.figure import OF_MODELS, Figure
 from dashboard.figures.request import Filters, Request
 from dashboard.figures.slide import Crops, Picture, Said
 from dashboard.queries import accuracy, examples
+from dashboard.queries.filters import answered_by
 from dashboard.queries.open_runs import MissingTableError
 from dashboard.render import images, strips
 from dashboard.render.strips import right_classes
 from dashboard.theme import condition_ink, condition_title, model_marks, model_title
-from dashboard.verdicts import LEGEND, judge
+from dashboard.verdicts import LEGEND, MARKS, Verdict, judge
 
 BACKGROUNDS = ("unaltered", "same", "different", "masked")
 """Backgrounds of the explaining figure, those that a run has."""
+
+
+ON = "on: "
+"""What stands before the class of a crop's background."""
 
 
 def legend(models: Iterable[str]) -> str:
@@ -63,9 +70,11 @@ def chosen_cell(asked: Request) -> int | None:
 
 
 def _head(asked: Request) -> str:
-    """Return the model that the headline names; empty where it names none."""
+    """Return the model whose answers to single crops fall most; empty where none is known to."""
+    # The answers beside crops are of all classes at once, whatever accuracies are shown.
+    chosen = replace(asked.accuracy, probe=str(Probe.MULTICLASS), aggregation=str(Aggregation.ALL))
     try:
-        row = wording.worst(asked.query(accuracy.overall, asked.accuracy))
+        row = wording.worst(asked.query(accuracy.overall, chosen))
     except MissingTableError:
         return ""
     return "" if row is None else str(row.model)
@@ -178,7 +187,7 @@ def _picture(
         if name in now
     )
     place = crop.donor_localization
-    behind = f"on: {place}" if isinstance(place, str) and place else ""
+    behind = f"{ON}{place}" if isinstance(place, str) and place else ""
     answers = "; ".join(
         f"{one.model}: {one.text}" + (f" ({one.mark.words})" if one.mark.words else "")
         for one in said
@@ -209,4 +218,71 @@ SWAP = Figure(
     tables=("examples",),
 )
 
-FIGURES = (SWAP,)
+NO_FOLLOWER = (
+    "Of no stored cell is the answer right as imaged and then, on the background of another class, "
+    "that class"
+)
+
+NO_ANSWERS = "No answers to the stored images were kept"
+NO_CLASS = "No stored cell has a known class, so no answer to it is right or wrong"
+"""What is said where there is nothing to show before and after."""
+
+
+def follower(asked: Request, cell: int) -> str | None:
+    """Return whose answers are shown before and after: the headline's model, if it can be.
+
+    None where no model is right about the cell as imaged and, on another class's background, names
+    that class.
+    """
+    found: tuple[str, ...] = asked.query(
+        examples.followers, cell, asked.protocol, asked.models, (str(Condition.DIFFERENT),)
+    )
+    head = _head(asked)
+    return head if head in found else next(iter(found), None)
+
+
+def _before_after(asked: Request, table: pd.DataFrame) -> Crops:
+    cell = chosen_cell(asked)
+    if cell is None:
+        return Crops("This run stores no images", "", ())
+    if not any(_answers(crop, asked.protocol) for crop in wording.records(table)):
+        return Crops(NO_ANSWERS, "", ())
+    fact = wording.records(asked.query(examples.describe, (cell,)))[0]
+    model = follower(asked, cell)
+    if model is None:
+        return Crops(NO_FOLLOWER if right_classes(fact) else NO_CLASS, "", ())
+    ends = (str(Condition.UNALTERED), str(Condition.DIFFERENT))
+    alone = replace(asked, models=(model,), conditions=ends)
+    pictures = _pictures(alone, cell, table)
+    judged = [one.verdict for picture in pictures for one in picture.said]
+    if judged != [Verdict.RIGHT, Verdict.FOLLOWS]:
+        return Crops(NO_FOLLOWER, "", ())
+    right = " and ".join(right_classes(fact))
+    behind = str(table.loc[table["condition"] == ends[1], "donor_localization"].iloc[0])
+    like = wording.records(asked.query(examples.count_drawn, asked.protocol, model, ends[1]))[0]
+    channel = asked.run.channels[asked.run.first_shown] if asked.run.channels else "first"
+    marks = (MARKS[verdict] for verdict in judged)
+    signs = ", ".join(f"{mark.sign} {mark.words}" for mark in marks)
+    return Crops(
+        f"On a background of {behind} cells, {model_title(model)} takes this {right} cell for "
+        f"{behind}",
+        f"Cell {cell:,} of {fact.protein}, the {channel} channel, true pixels, one contrast for "
+        f"both; inside the yellow line not one pixel changes. {signs}, with the probability. "
+        f"{answered_by(asked.protocol)} n = 1 cell, an example: {model_title(model)} does so with "
+        f"{like.drawn:,} of the {wording.count(like.cells, 'cell')} whose images are stored.",
+        pictures,
+    )
+
+
+BEFORE_AFTER = Figure(
+    "before_after",
+    "One cell before and after",
+    query=_images,
+    chart=_before_after,
+    defines=lambda asked, table: ("unaltered", "different"),
+    parameters={"cell": parameters.CELL},
+    filters=OF_MODELS,
+    tables=("examples",),
+)
+
+FIGURES = (SWAP, BEFORE_AFTER)

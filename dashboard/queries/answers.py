@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from compute.schema import Calibration
+from compute.schema import Calibration, DropPart, Step
 from dashboard.queries.filters import AccuracyFilter
 from dashboard.queries.headline import counted
 from dashboard.queries.open_runs import Run
@@ -85,6 +85,33 @@ def rescaling(run: Run, models: tuple[str, ...], conditions: tuple[str, ...]) ->
     )
     found = counted(found, "estimate", "ci_low", ("model", "part"))
     return found[found["condition"].isin(conditions)].reset_index(drop=True)
+
+
+def steps(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:
+    """Return the steps from unaltered crops to the paper's composites, which add up.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``model, step, part, estimate, ci_low, ci_high, unit, n_cells, n_proteins``, by model,
+        steps and parts in the order of `compute.schema.Step` and `DropPart`.
+    """
+    return run.query(
+        """
+        SELECT model, step, part, estimate, ci_low, ci_high, unit, n_cells, n_proteins
+        FROM {decomposition}
+        WHERE protocol = $protocol AND probe = $probe AND scope = 'overall' AND model IN $models
+        ORDER BY model, list_position($steps, step), list_position($parts, part)
+        """,
+        ("decomposition",),
+        {
+            "protocol": chosen.protocol,
+            "probe": chosen.probe,
+            "models": list(chosen.models),
+            "steps": [str(step) for step in Step],
+            "parts": [str(part) for part in DropPart],
+        },
+    )
 
 
 def calibration(run: Run, chosen: AccuracyFilter) -> pd.DataFrame:

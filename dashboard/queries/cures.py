@@ -39,20 +39,30 @@ class Cure:
     accuracy_before: float
 
     @property
+    def title(self) -> str:
+        """What the remedy is called."""
+        return REMEDIES_IN_WORDS[self.remedy].title
+
+    @property
+    def by_construction(self) -> bool:
+        """Whether nothing can be lost: the remedy gives the same crop on any background."""
+        return Condition.DIFFERENT in REMEDIES_IN_WORDS[self.remedy].replaces
+
+    @property
+    def price(self) -> str:
+        """What it does to accuracy on crops as imaged, and what it asks for."""
+        needs = REMEDIES_IN_WORDS[self.remedy].needs_mask
+        mask = "needs each crop's mask in use" if needs else "no mask in use"
+        return f"{percent(self.accuracy)} instead of {percent(self.accuracy_before)} ({mask})"
+
+    @property
     def sentence(self) -> str:
         """What it does, and what it asks for."""
-        spec = REMEDIES_IN_WORDS[self.remedy]
-        mask = "needs each crop's mask in use" if spec.needs_mask else "no mask in use"
-        lost = (
-            "nothing, by construction,"
-            if Condition.DIFFERENT in spec.replaces
-            else points(self.drop)
-        )
+        lost = "nothing, by construction," if self.by_construction else points(self.drop)
         return (
-            f"{model_title(self.model)}, {spec.title[:1].lower()}{spec.title[1:]}: loses "
-            f"{lost} instead of {points(self.drop_before)}, and on crops as imaged is "
-            f"right for {percent(self.accuracy)} instead of {percent(self.accuracy_before)} "
-            f"({mask})."
+            f"{model_title(self.model)}, {self.title[:1].lower()}{self.title[1:]}: loses "
+            f"{lost} instead of {points(self.drop_before)}, and on crops as imaged is right for "
+            f"{self.price}."
         )
 
 

@@ -219,10 +219,10 @@ def telling_cells(
     Returns
     -------
     list of int
-        Those that most models take for the background's class, the headline's model among them if
-        it can be, with images of most conditions; of them those whose answers change, but not under
-        `same`, unflagged, right at first. Cells that are alike in all of that, the same for the
-        same run.
+        Those that the headline's model takes for the background's class, if there are any, though
+        on a background of their own class it keeps its answer; of them those that most models take
+        for it, with images of most conditions, whose answers change, but not under `same`,
+        unflagged, right at first. Cells that are alike in all of that, the same for the same run.
     """
     found = run.query(
         """
@@ -232,6 +232,7 @@ def telling_cells(
                     FROM said WHERE drawn = 1 AND condition IN $conditions GROUP BY cell),
         moved AS (SELECT cell, max(changes) FILTER (WHERE condition <> $same) AS away,
                          sum(changes) FILTER (WHERE condition = $same) AS unsure,
+                         max(changes) FILTER (WHERE condition = $same AND model = $head) AS shaky,
                          sum(lost) FILTER (WHERE condition <> $same) AS lost
                   FROM said WHERE condition IN $conditions GROUP BY cell),
         kept AS (SELECT cell, count(DISTINCT condition) AS conditions, bit_or(flags) AS flags
@@ -239,7 +240,8 @@ def telling_cells(
         SELECT cell
         FROM kept LEFT JOIN follows USING (cell) LEFT JOIN moved USING (cell)
         LEFT JOIN {example_cells} AS e USING (cell)
-        QUALIFY rank() OVER (ORDER BY coalesce(follows.models, 0) DESC, coalesce(head, 0) DESC,
+        QUALIFY rank() OVER (ORDER BY coalesce(head, 0) DESC, coalesce(shaky, 0),
+                             coalesce(follows.models, 0) DESC,
                              conditions DESC, coalesce(away, 0) DESC, coalesce(unsure, 0),
                              kept.flags = 0 DESC, coalesce(lost, 0) DESC) = 1
         ORDER BY e.neighbour_fraction DESC NULLS LAST, cell
@@ -278,6 +280,27 @@ def followers(
         },
     )
     return tuple(found["model"])
+
+
+def count_drawn(run: Run, protocol: str, model: str, condition: str) -> pd.DataFrame:
+    """Count the stored cells that a model takes for their background's class.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row: ``drawn, cells``; of `cells` with an answer as imaged and under the condition,
+        `drawn` are right at first and then named as the background's class.
+    """
+    return run.query(
+        """
+        SELECT count(DISTINCT cell) FILTER (WHERE drawn = 1) AS drawn,
+               count(DISTINCT cell) AS cells
+        FROM {example_answers}
+        WHERE protocol = $protocol AND model = $model AND condition = $condition
+        """,
+        ("example_answers",),
+        {"protocol": protocol, "model": model, "condition": condition},
+    )
 
 
 def describe(run: Run, of: tuple[int, ...]) -> pd.DataFrame:

@@ -186,12 +186,19 @@ def test_the_explaining_cell_is_right_first_and_then_follows_its_background(demo
         assert said["Unaltered"][model_title(model)] == Verdict.RIGHT
         assert said["Different class"][model_title(model)] == Verdict.FOLLOWS
     answers = demo.query(
-        """SELECT count(DISTINCT model) AS n FROM {example_answers} WHERE drawn = 1
-           AND condition = 'different' AND protocol = $protocol GROUP BY cell""",
+        """SELECT count(DISTINCT model) AS n FROM {example_answers} AS a WHERE drawn = 1
+           AND condition = 'different' AND protocol = $protocol
+           AND EXISTS (SELECT 1 FROM {example_answers} AS b WHERE b.cell = a.cell AND b.drawn = 1
+                       AND b.model = 'deeploc' AND b.condition = 'different'
+                       AND b.protocol = a.protocol)
+           AND EXISTS (SELECT 1 FROM {example_answers} AS b WHERE b.cell = a.cell AND b.changes = 0
+                       AND b.model = 'deeploc' AND b.condition = 'same'
+                       AND b.protocol = a.protocol)
+           GROUP BY cell""",
         ("example_answers",),
         {"protocol": protocol},
     )
-    assert len(followers) == answers["n"].max()
+    assert len(followers) == answers["n"].max(), "of those that keep their answer under `same`"
     assert "right about it on its own background and, on another class's" in slide.caption
 
 
