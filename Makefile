@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
-# Long tests that start servers or other processes, or measure: one after the other, after the rest
+# Long tests that start servers or other processes, or measure: a file at a time, after the rest
 ALONE = tests/compute/runs/engines tests/compute/runs/test_faults.py tests/compute/storage \
 	tests/compute/bench/test_import_cost.py tests/dashboard/server tests/dashboard/bench \
 	tests/test_demo.py tests/test_site.py tests/test_wheel.py
@@ -20,7 +20,7 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m "not long and not browser"
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m "long and not browser" $(ALONE:%=--ignore=%)
-	$(BIN)/python -m pytest -m "long and not browser" $(ALONE)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "long and not browser" $(ALONE)
 	$(BIN)/python -m pytest -m browser
 
 coverage: $(READY)

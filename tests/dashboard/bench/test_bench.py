@@ -434,6 +434,7 @@ def test_one_reader_sees_every_page_without_a_problem():
     assert {sample.visit.title for sample in found.samples} == {
         "Overview", "Accuracy", "Proteins", "Crops", "Compare", "Present", "Methods"
     }  # fmt: skip
-    assert found.predictions == 110_034
+    files = DEMO.glob("predictions/*/*.parquet")
+    assert found.predictions == sum(pq.read_metadata(file).num_rows for file in files) > 0
     assert found.p95 > 0
     assert not found.peak > measure.MOST_MEMORY
