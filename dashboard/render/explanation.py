@@ -43,6 +43,9 @@ NOTE = (
 )
 """What stands below the numbers."""
 
+MOST_LINES = 11
+"""Pieces whose numbers are written, at most: of neighbours those that change most."""
+
 LETTERS = 26
 """Letters of a class in the last column, at most; what is longer is cut."""
 
@@ -199,13 +202,19 @@ def _texts(figure: Figure, lines: Sequence[str], rows: Sequence[Row]) -> None:
         ("then", 0.81, "left"),
     )
     heads = [text for text, _, _ in columns]
-    step = min(0.045, (y - 0.26) / max(len(rows) + 1, 1))
-    size = 9 * min(1.0, step / 0.04)
-    for number, cells in enumerate([heads, *map(_cells, rows)]):
+    order = sorted(
+        range(len(rows)),
+        key=lambda k: (rows[k]["kind"] == Piece.NEIGHBOUR, -abs(rows[k]["fall"])),
+    )
+    told = [rows[k] for k in sorted(order[:MOST_LINES])]
+    for number, cells in enumerate([heads, *map(_cells, told)]):
         for text, (_, x, side) in zip(cells, columns, strict=True):
             ink = MUTED.light if number == 0 else TEXT.light
-            figure.text(x, y, fonts.drawable(text), size=size, color=ink, ha=side)
-        y -= step
+            figure.text(x, y, fonts.drawable(text), size=9, color=ink, ha=side)
+        y -= 0.037
+    if len(told) < len(rows):
+        more = f"and {len(rows) - len(told)} neighbours that change it no more"
+        figure.text(0.52, y, more, size=9, color=MUTED.light)
     figure.text(0.52, 0.18, NOTE, size=8, color=MUTED.light)
 
 

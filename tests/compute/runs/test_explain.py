@@ -24,7 +24,7 @@ from compute.runs.pipeline import run_store
 from compute.schema import LookingQuantity, Piece
 from compute.storage.run_directory import RunDirectory
 from compute.store.reader import CropStore
-from tests.seals import reseal
+from tests.seals import change_header, header, reseal
 
 MODELS = ["handcrafted", "handcrafted-centre", "density"]
 CELLS = 24
@@ -196,3 +196,21 @@ def test_what_cannot_be_explained_is_refused(plain, store, cards, tmp_path):
     reseal(folder)
     with pytest.raises(UsageError, match="has no embeddings of model 'density'"):
         explain(store, folder, ["density"])
+
+
+def test_a_model_whose_weights_are_damaged_is_named(plain, store, cards, tmp_path):
+    folder, card = tmp_path / "run", cards["pifia"]
+    shutil.copytree(plain, folder)
+    there = RunDirectory(folder)
+    shutil.copytree(there.folder("embeddings", "density"), there.folder("embeddings", "pifia"))
+    found = bind([str(card)], CropStore(store))[0][0]
+    models = [*header(folder)["models"], {"name": "pifia", "hash": found.card.hash}]
+    change_header(folder, {"models": models})
+    reseal(folder)
+    for file in card.parent.glob("pifia.*"):
+        shutil.copy(file, tmp_path)
+    weights = tmp_path / "pifia.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-8])
+    with pytest.raises(InputError, match=r"pifia\.safetensors"):
+        explain(store, folder, [str(tmp_path / "pifia.toml")])
+    assert not RunDirectory(folder).has("occlusions")
