@@ -25,6 +25,7 @@ PUBLIC = {
     "CuttingConfig": "compute.importers.config",
     "EmbedConfig": "compute.embedding.config",
     "EngineConfig": "compute.runs.engines",
+    "ExplainConfig": "compute.explanations.config",
     "PlanConfig": "compute.backgrounds.config",
     "RunConfig": "compute.runs.config",
     "RemedyConfig": "compute.remedies.config",
@@ -36,6 +37,8 @@ PUBLIC = {
     "convert": "compute.models.published.convert",
     "demo": "compute.runs.demo",
     "estimate": "compute.runs.estimate",
+    "explain": "compute.runs.explain",
+    "explain_cell": "compute.runs.explain",
     "export_summary": "compute.runs.export_summary",
     "export_trials": "compute.runs.export_trials",
     "fetch": "compute.models.published.download",
@@ -78,6 +81,7 @@ if TYPE_CHECKING:
     from compute.bench.whole import measure_machine as measure_machine
     from compute.embedding.config import EmbedConfig as EmbedConfig
     from compute.errors import BystanderError as BystanderError
+    from compute.explanations.config import ExplainConfig as ExplainConfig
     from compute.importers.chong import import_chong as import_chong
     from compute.importers.config import CuttingConfig as CuttingConfig
     from compute.importers.crop_arrays import import_crop_arrays as import_crop_arrays
@@ -101,6 +105,8 @@ if TYPE_CHECKING:
     from compute.runs.describe import check as check
     from compute.runs.engines import EngineConfig as EngineConfig
     from compute.runs.estimate import estimate as estimate
+    from compute.runs.explain import explain as explain
+    from compute.runs.explain import explain_cell as explain_cell
     from compute.runs.export_summary import export_summary as export_summary
     from compute.runs.export_trials import export_trials as export_trials
     from compute.runs.import_answers import import_answers as import_answers

@@ -58,6 +58,10 @@ class Stream(IntEnum):
     """Which cells a mosaic of a store shows."""
     SAMPLED_BLOCKS = 503
     """Which blocks of a store are looked at where not all can be."""
+    OCCLUDED_CELLS = 504
+    """From which cells' crops pieces are taken out."""
+    OCCLUSION_FILL = 505
+    """The seeds of the medium that fills these pieces."""
     TRAIN_FIELDS = 601
     """Which fields of a protein are for training where a store's split is drawn."""
     TRAINING_FILL = 602

@@ -1,8 +1,8 @@
 """The dashboard: reads run directories with DuckDB and shows them; never imports torch.
 
-For scripts it has `open_runs`, `compare`, `differences`, `draw`, `write_mosaic`, `write_report`,
-`launch` and `measure_dashboard`, each loaded when it is asked for. `PUBLIC` lists them; the other
-public names are in `compute`.
+For scripts it has `open_runs`, `compare`, `differences`, `draw`, `write_mosaic`,
+`write_explanation`, `write_report`, `launch` and `measure_dashboard`, each loaded when it is asked
+for. `PUBLIC` lists them; the other public names are in `compute`.
 """
 
 from importlib import import_module
@@ -15,6 +15,7 @@ PUBLIC = {
     "launch": "dashboard.server.launch",
     "measure_dashboard": "dashboard.bench.whole",
     "open_runs": "dashboard.queries.open_runs",
+    "write_explanation": "dashboard.render.explanation",
     "write_mosaic": "dashboard.render.mosaic_picture",
     "write_report": "dashboard.report.write",
 }
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from dashboard.queries.differences import differences as differences
     from dashboard.queries.open_runs import open_runs as open_runs
     from dashboard.queries.ranking import compare as compare
+    from dashboard.render.explanation import write_explanation as write_explanation
     from dashboard.render.mosaic_picture import write_mosaic as write_mosaic
     from dashboard.report.write import draw as draw
     from dashboard.report.write import write_report as write_report

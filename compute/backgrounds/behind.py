@@ -175,12 +175,12 @@ def look_at(images: NDArray[Any], arrays: CropArrays, rows: NDArray[np.int64]) -
     mask, foreground = arrays.outlines(rows)
     other = foreground & ~mask
     medium, _ = find_medium(_hole(mask, other), foreground, images.shape[-1])
-    steps = _steps(mask, images.shape[-1])
-    beside = _steps(other, images.shape[-1])
+    steps = steps_of(mask, images.shape[-1])
+    beside = steps_of(other, images.shape[-1])
     return CentreCells(images, mask, foreground, steps, beside, *medium_light(images, medium))
 
 
-def _steps(words: Words, width: int) -> NDArray[np.uint8]:
+def steps_of(words: Words, width: int) -> NDArray[np.uint8]:
     """Measure distances from masks, as flat images of shape (n, P)."""
     steps: NDArray[np.uint8] = steps_from(to_masks(words, width))
     return steps.reshape(len(words), -1)
@@ -272,10 +272,10 @@ def _from_crops(
     """Take crops in these rows of the store; their centre cells are removed but where kept."""
     arrays, width = trials.arrays, trials.cells.images.shape[-1]
     mask, foreground = arrays.outlines(donor)
-    neighbours = shown = _steps(foreground & ~mask, width)
+    neighbours = shown = steps_of(foreground & ~mask, width)
     row, flags, medium = _remove(trials, donor, mask, foreground, neighbours, keep)
     if keep.any():
-        shown = np.where(keep[:, None], _steps(foreground, width), neighbours)
+        shown = np.where(keep[:, None], steps_of(foreground, width), neighbours)
         visible = (mask & ~trials.cells.mask[trials.centre_row]).any((1, 2))
         flags[keep & visible] |= int(TrialFlag.DONOR_VISIBLE)
     group = trials.scales.of_cell[donor]
@@ -318,29 +318,67 @@ def _remove(
         Level, noise and whether they are known, from `medium_light`; None without glow.
     """
     images, row = trials.buffer.add(trials.arrays.images, donor)
+    little, light = take_out(images, mask, foreground, beside, trials.seed, trials.glow, keep)
+    return row, _little_medium(little), light
+
+
+def take_out(
+    images: NDArray[Any],
+    mask: Words,
+    foreground: Words,
+    beside: NDArray[np.uint8],
+    seed: NDArray[np.int64],
+    glow: bool,
+    keep: NDArray[np.bool_] | None = None,
+) -> tuple[NDArray[np.bool_], MediumLight | None]:
+    """Replace one cell of each crop with its halo, but no other cell, by medium, in place.
+
+    Parameters
+    ----------
+    images
+        Crops, shape (n, C, H, W), C-contiguous; changed.
+    mask, foreground
+        Words of `compute.images.dilation`: the cells that are taken out, and every cell.
+    beside
+        Distance of every pixel from the cells that stay, shape (n, P).
+    seed
+        Choose the medium pixels that fill each hole, shape (n,).
+    glow
+        Whether the cell's glow goes with it, and that of the others stays.
+    keep
+        Where nothing is replaced, shape (n,); None, the default, for nowhere.
+
+    Returns
+    -------
+    little_medium
+        Where a hole was filled although there is little medium to fill from, shape (n,).
+    medium
+        Level, noise and whether they are known, from `medium_light`; None without glow.
+    """
+    keep = np.zeros(len(images), bool) if keep is None else keep
     width, other, gone = images.shape[-1], foreground & ~mask, np.flatnonzero(~keep)
-    flags = np.zeros(len(row), np.int32)
-    hole = _hole(mask, other) if trials.glow else diamond(mask, HALO) & ~other
+    found = np.zeros(len(images), bool)
+    hole = _hole(mask, other) if glow else diamond(mask, HALO) & ~other
     medium, scarce = find_medium(hole, foreground, width)
     hole[keep] = 0
-    light = medium_light(images, medium) if trials.glow else None
+    light = medium_light(images, medium) if glow else None
     if light is not None and len(gone):
-        some = images if len(gone) == len(row) else images[gone]
+        some = images if len(gone) == len(images) else images[gone]
         flat = some.reshape(*some.shape[:2], -1)
-        steps, beside = _steps(mask[gone], width), beside[gone]
+        steps, beside = steps_of(mask[gone], width), beside[gone]
         level = light[0][gone]
         own = glow_by_distance(flat, level, steps, beside)
         others = glow_by_distance(flat, level, beside, steps)
-        little = fill_from(some, hole[gone], medium[gone], scarce[gone], trials.seed[gone])
+        little = fill_from(some, hole[gone], medium[gone], scarce[gone], seed[gone])
         whole = np.issubdtype(some.dtype, np.integer)
         top = float(np.iinfo(some.dtype).max) if whole else 0.0
         take_glow_away(flat, top, steps, beside, own, others)
         if some is not images:
             images[gone] = some
-        flags[gone] = _little_medium(little)
+        found[gone] = little
     elif len(gone):
-        flags = _little_medium(fill_from(images, hole, medium, scarce, trials.seed))
-    return row, flags, light
+        found = fill_from(images, hole, medium, scarce, seed)
+    return found, light
 
 
 def _little_medium(little: NDArray[np.bool_]) -> NDArray[np.int32]:

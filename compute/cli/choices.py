@@ -1,6 +1,7 @@
-"""Verbs that look at a finished run again: sensitivity, remedies, apply-remedy.
+"""Verbs that look at a finished run again: sensitivity, remedies, apply-remedy, explain.
 
-Layer: reads options, calls `compute.runs.sensitivity`, `remedies` or `apply_remedy`, prints lines.
+Layer: reads options, calls `compute.runs.sensitivity`, `remedies`, `apply_remedy` or `explain`,
+prints lines.
 """
 
 from pathlib import Path
@@ -25,6 +26,7 @@ from compute.cli.options import (
     names,
 )
 from compute.errors import UsageError
+from compute.explanations.config import ExplainConfig
 from compute.remedies.config import RemedyConfig
 from compute.runs.engines import EngineConfig
 from compute.runs.variants import SensitivityConfig
@@ -200,3 +202,57 @@ def apply_remedy(
             notice=console.notice,
         )  # fmt: skip
     console.out.print(f"Wrote {count} cells: {out}")
+
+
+@app.command()
+def explain(
+    store: StoreArgument,
+    run: FinishedRun,
+    models: ModelsOfRun = None,
+    cells: Annotated[
+        int, typer.Option(help="Cells of pair tests that are looked at, at most.")
+    ] = ExplainConfig.cells,
+    cell: Annotated[
+        int | None,
+        typer.Option(help="Explain this cell alone, and add nothing to the run; default: many."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="With --cell: folder for a PNG of each model; default: none."),
+    ] = None,
+    device: Device = "auto",
+    trust: Trust = False,
+) -> None:
+    """Find out where models look: each neighbour, the centre and some medium taken out in turn.
+
+    What that does to the answers is added to the run. With --cell it is shown for one cell.
+
+    Example: bystander explain store my-run --cell 12 --out pictures
+    """
+    from compute.explanations.wording import cell_lines, summary_lines
+    from compute.runs.explain import explain as look
+    from compute.runs.explain import explain_cell
+
+    of_run = None if models is None else names(models)
+    if cell is None:
+        if out is not None:
+            raise UsageError(
+                f"--out {out}: there is a picture of one cell only.", "Give --cell, too."
+            )
+        config = ExplainConfig(cells)
+        with console.progress() as report:
+            table = look(store, run, of_run, config, device=device, trusted=trust, progress=report)
+        for line in summary_lines(table):
+            console.out.print(line, markup=False)
+        console.out.print(f"Added to {run}: occlusions, occlusion_summary ({len(table)} rows)")
+        return
+    found = explain_cell(store, run, cell, of_run, device=device, trusted=trust)
+    for line in cell_lines(found.table):
+        console.out.print(line, markup=False)
+    if out is not None:
+        from dashboard.render.explanation import write_explanation
+
+        for made in write_explanation(
+            found.table, found.image, found.outlines, found.channels, out, marker=found.marker
+        ):
+            console.out.print(f"Picture: {made}", markup=False)

@@ -43,6 +43,7 @@ UNITS = {
     "copy": "files",
     "export": "crops",
     "remedies": "models",
+    "explain": "cells",
     "making backgrounds": "cells",
     "plan": "models",
 }

@@ -13,7 +13,7 @@ STEPS = {
     "Begin": ("demo", "dashboard"),
     "Cells": ("simulate", "import", "check"),
     "Models": ("models", "train", "fetch", "convert"),
-    "A run": ("plan", "run", "sensitivity", "remedies", "apply-remedy", "published"),
+    "A run": ("plan", "run", "sensitivity", "remedies", "apply-remedy", "explain", "published"),
     "Results": ("report", "compare", "export"),
     "This machine": ("bench",),
 }

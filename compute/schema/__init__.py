@@ -1,8 +1,9 @@
 """The words and columns of all files: enums, flags, Arrow schemas, checks of tables. No torch.
 
 Column names are defined here and nowhere else: `words` has the enums, `probes` the probes,
-`remedies` what can be done, `stores` and `runs` the tables of crop stores and run directories,
-`exports` those of exported crops, and `checks` what every table must pass.
+`remedies` what can be done, `occlusions` where models look, `stores` and `runs` the tables of crop
+stores and run directories, `exports` those of exported crops, and `checks` what every table must
+pass.
 """
 
 from compute.schema.checks import (
@@ -17,6 +18,13 @@ from compute.schema.exports import (
 )
 from compute.schema.mask_origin import (
     mask_origin,
+)
+from compute.schema.occlusions import (
+    OCCLUSION_SUMMARY,
+    OCCLUSIONS,
+    LookingQuantity,
+    Piece,
+    piece_title,
 )
 from compute.schema.probes import (
     ANSWERING,
@@ -143,6 +151,8 @@ __all__ = [
     "MIXED_SHIFTS",
     "MODEL_DIFFERENCES",
     "MOSAIC",
+    "OCCLUSIONS",
+    "OCCLUSION_SUMMARY",
     "OWN_READING",
     "PAIRWISE",
     "PAIR_DONORS",
@@ -181,6 +191,8 @@ __all__ = [
     "Effect",
     "ExportFormat",
     "Flip",
+    "LookingQuantity",
+    "Piece",
     "Population",
     "Probe",
     "ProbeSpec",
@@ -200,6 +212,7 @@ __all__ = [
     "exchanges_schema",
     "exported_schema",
     "mask_origin",
+    "piece_title",
     "predictions_schema",
     "run_cells_schema",
     "trials_schema",

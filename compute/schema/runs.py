@@ -2,6 +2,7 @@
 
 import pyarrow as pa
 
+from compute.schema.occlusions import OCCLUSION_SUMMARY, OCCLUSIONS
 from compute.schema.remedies import REMEDIES
 from compute.schema.stores import cells_schema
 
@@ -723,5 +724,10 @@ which masks were moved, null under other choices; `n_empty` and `n_border` count
 mask is empty, or touches the border, under the setting.
 """
 
-ADDED_TABLES: dict[str, pa.Schema] = {"sensitivity": SENSITIVITY, "remedies": REMEDIES}
+ADDED_TABLES: dict[str, pa.Schema] = {
+    "sensitivity": SENSITIVITY,
+    "remedies": REMEDIES,
+    "occlusions": OCCLUSIONS,
+    "occlusion_summary": OCCLUSION_SUMMARY,
+}
 """Tables of one Parquet file each that a finished run can be given, with their schemas."""

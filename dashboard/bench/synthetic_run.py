@@ -23,6 +23,7 @@ from dashboard.bench.synthetic_crops import CHANNELS, MOSAIC_CELLS, SIDE, exampl
 from dashboard.bench.synthetic_differences import NETWORK, differences
 from dashboard.bench.synthetic_drops import drops
 from dashboard.bench.synthetic_mixed import mixed_tables
+from dashboard.bench.synthetic_occlusions import occlusion_summary, occlusions
 from dashboard.bench.synthetic_remedies import remedies
 from dashboard.bench.synthetic_settings import sensitivity
 from dashboard.bench.synthetic_tables import summaries
@@ -83,6 +84,10 @@ def make_run(path: Path, config: SyntheticConfig, progress: Progress = silent) -
         run.add("sensitivity", sensitivity(drawn))
     if "remedies" not in config.without:
         run.add("remedies", remedies(drawn))
+    if "occlusions" not in config.without:
+        run.add("occlusions", occlusions(drawn))
+    if "occlusion_summary" not in config.without:
+        run.add("occlusion_summary", occlusion_summary(drawn))
     return path
 
 

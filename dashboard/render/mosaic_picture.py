@@ -80,7 +80,7 @@ def write_mosaic(
     wanted = {"mosaic.png": composite(channels, marker)}
     if len(channels) > 1:
         for number, name in enumerate(channels):
-            wanted[f"mosaic-{number + 1}-{_as_file(name)}.png"] = (number,)
+            wanted[f"mosaic-{number + 1}-{as_file(name)}.png"] = (number,)
     made = []
     for name, shown in wanted.items():
         drawn = mosaic_png(arrange(frame, channels, shown))
@@ -235,6 +235,6 @@ def _texts(mosaic: Mosaic) -> list[str]:
     return said
 
 
-def _as_file(name: str) -> str:
+def as_file(name: str) -> str:
     """Return a channel's name as part of a file's name, on any system."""
     return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)[:40]

@@ -1,0 +1,1 @@
+"""Where models look: pieces of crops are taken out, and the probe is asked what that changes."""
