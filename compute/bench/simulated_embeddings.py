@@ -58,7 +58,8 @@ class EmbeddingsConfig:
     amount
         How far the backgrounds of the first and the last localization lie apart; 0 for none.
     protein_sd, cell_sd, crop_sd
-        Standard deviations between a localization's proteins, a protein's cells, a cell's crops.
+        Standard deviations between a localization's proteins, a protein's cells, a cell's crops;
+        the last anew in each of the two models.
     donor_sd
         Between the donors of one localization, along the direction of backgrounds, in parts of
         `amount`.
@@ -209,9 +210,9 @@ def _vectors(
     there = condition != str(Condition.BACKGROUND_ONLY)
     behind = seen * (config.levels[classes[donor]] + strays[donor])
     found = shown[cell] * there[:, None]
-    found += config.crop_sd * rng.standard_normal(found.shape)
     moved = behind[:, None] * config.direction
-    return (found + moved).astype(np.float32), (found + LEFT * moved).astype(np.float32)
+    one, two = config.crop_sd * rng.standard_normal((2, *found.shape))
+    return (found + one + moved).astype(np.float32), (found + two + LEFT * moved).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -254,13 +255,13 @@ class Elsewhere:
         def crops(behind: NDArray[np.int64] | None, there: bool = True) -> NDArray[np.float32]:
             places = own if behind is None else behind
             found = np.repeat(shown[:, None] * there, places.shape[1], 1)
-            found += config.crop_sd * rng.standard_normal(found.shape)
+            one, two = config.crop_sd * rng.standard_normal((2, *found.shape))
             level = np.zeros(places.shape)
             if behind is not None:
                 strays = rng.standard_normal(behind.shape)
                 level = config.levels[behind] + config.donor_sd * config.amount * strays
             moved = level[..., None] * config.direction
-            return np.stack([found + moved, found + LEFT * moved]).astype(np.float32)
+            return np.stack([found + one + moved, found + two + LEFT * moved]).astype(np.float32)
 
         every = np.argsort(rng.random((len(classes), config.classes)), 1)[:, :backgrounds]
         return cls(
