@@ -230,6 +230,7 @@ def coverage(table: Path) -> Figure:
     rows = pd.read_csv(table)
     rows = rows[(rows["counted"] == HOLDS) & rows["least"].notna()]
     rows = rows[~rows["setting"].str.contains("very proteins|models|seeds")]
+    rows = rows[rows["data_sets"] == rows["data_sets"].max()]
     shared, most = (rows["setting"].str.contains(words) for words in ("donors", MOST))
     rows.loc[most, "estimator"] += ", unlike donors"
     rows = rows[most | ~shared]

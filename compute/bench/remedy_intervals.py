@@ -74,7 +74,8 @@ def remedies(config: SimulationConfig) -> Iterator[Finding]:
         }
         for number, rng in fewer.each(20, code):
             for what, held in data_set(embeddings, config, number, rng).items():
-                bounds = GAPS_HELD if str(Effect.GAP) in what else HELD
+                effect = str(Effect.GAP) in what or str(Effect.DROP) in what
+                bounds = GAPS_HELD if effect else HELD
                 counters[ALONE_HELD if ALONE in what else bounds].add(what, held)
         for counter in counters.values():
             yield from counter.findings()

@@ -32,7 +32,7 @@ from compute.statistics.calibration import BINS
 from compute.statistics.effects import accuracies
 
 COVERAGE = Path(__file__).resolve().parents[3] / "docs" / "coverage.csv"
-REMEDY = rf", ({'|'.join(Remedy)})\b"
+REMEDY = rf", (?:{'|'.join(Remedy)})\b"
 """How the names of intervals of remedies end."""
 
 LARGE = AnswersConfig(classes=3, proteins=3000, cells=(3, 9), logits=(-0.5, 2.0))
@@ -315,10 +315,13 @@ def test_promises():
     assert finding.share == pytest.approx(1.5 / 4)
     assert finding.error == pytest.approx(np.std([1, 0, 0.5, 0], ddof=1) / 2)
 
-    def made(share, least, most):
-        return Finding("a", "b", "c", share, share, 0.01, 100, least, most)
+    def made(share, least, most, data_sets=1000):
+        return Finding("a", "b", "c", share, share, 0.01, data_sets, least, most)
 
     assert made(0.94, *HELD).met
+    assert made(0.911, *HELD, 200).met, "two standard errors where it is not known better"
+    assert not made(0.909, *HELD, 200).met
+    assert not made(0.991, *HELD, 999).met
     assert not made(0.929, *HELD).met
     assert not made(0.971, *HELD).met
     assert made(0.069, None, ALPHA).met, "two standard errors of slack for tests"
