@@ -171,7 +171,8 @@ def command(address: str, port: int, public: str = "") -> list[str]:
     Requests for another host than `address`, this machine or that of `public` are refused; all are
     answered where it listens on every address and no `public` is given. Readers
     upload nothing, so little is taken in; what a selection in a chart says stays below 4 MB. No
-    code is taken from the folder one stands in (``-P``): a ``pandas.py`` may lie there.
+    other page may steer this one, a cloud of Streamlit's neither (``allowedOrigins``). No code is
+    taken from the folder one stands in (``-P``): a ``pandas.py`` may lie there.
     """
     options = {
         "server.address": address,
@@ -183,6 +184,7 @@ def command(address: str, port: int, public: str = "") -> list[str]:
         "browser.gatherUsageStats": "false",
         "client.showErrorDetails": "none",
         "client.toolbarMode": "minimal",
+        "client.allowedOrigins": "",
         "logger.level": "error",
     }
     hosts = [] if address in ANYWHERE else [address]

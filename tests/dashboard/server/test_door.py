@@ -1,6 +1,7 @@
 """The door of a server that runs: broken secrets, uploads, and code that lies where one stands."""
 
 import http.client
+import json
 import os
 import socket
 import subprocess
@@ -8,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -84,6 +86,17 @@ def is_closed(port: int) -> bool:
     return (
         answers == {503} and status(port, "/_stcore/stream") == 403 and healthy("127.0.0.1", port)
     )
+
+
+def test_what_is_said_before_sign_in_is_of_no_deployment_and_lets_no_other_page_in(
+    run_path, secrets
+):
+    """The page on which one signs in asks for it, so it stays open: a constant."""
+    secrets.write_text(AUTH + ACCESS)
+    with running(run_path) as port:
+        said = json.loads(urlopen(f"http://127.0.0.1:{port}/_stcore/host-config").read())
+        assert not any(said.pop("allowedOrigins"))
+        assert not any(value for name, value in said.items()), said
 
 
 def test_secrets_that_break_while_the_server_runs_close_it(run_path, secrets, capfd):
