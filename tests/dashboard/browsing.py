@@ -50,6 +50,8 @@ def settle(page: Any) -> None:
     page.wait_for_selector("h1")
     page.wait_for_function(
         """() => !document.querySelector('[data-stale="true"]')
+              && !document.getAnimations().some(one =>
+                   one instanceof CSSTransition && one.playState === 'running')
               && [...document.querySelectorAll('[data-testid="stPlotlyChart"]')]
                    .every(chart => chart.querySelector('.main-svg'))""",
         timeout=PATIENCE,
