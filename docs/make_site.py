@@ -46,12 +46,14 @@ REFERENCE = {
         "compute.EmbedConfig", "compute.BootstrapConfig", "compute.EngineConfig",
         "compute.RunDirectory", "compute.sensitivity", "compute.SensitivityConfig",
         "compute.try_remedies", "compute.apply_remedy", "compute.RemedyConfig",
+        "compute.explain", "compute.explain_cell", "compute.ExplainConfig",
         "compute.export_summary", "compute.check", "compute.demo", "compute.published",
         "compute.export_trials", "compute.import_answers", "compute.BystanderError",
     ),
     "Results": (
         "dashboard.open_runs", "dashboard.compare", "dashboard.differences", "dashboard.draw",
-        "dashboard.write_report", "dashboard.write_mosaic", "dashboard.launch",
+        "dashboard.write_report", "dashboard.write_mosaic",
+        "dashboard.write_explanation", "dashboard.launch",
     ),
     "Measurements": (
         "compute.measure_machine", "compute.measure_embedding", "compute.measure_growth",
