@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from compute.bench.intervals import GAPS_HELD, HOLDS
+from compute.bench.intervals import HOLDS
 from compute.bench.judging import FIRST, HELD, Counter, Finding, SimulationConfig
 from compute.bench.simulated_embeddings import (
     CONDITIONS,
@@ -69,14 +69,11 @@ def remedies(config: SimulationConfig) -> Iterator[Finding]:
     fewer = replace(config, data_sets=max(config.data_sets // FEWER, 2))
     for code, (setting, embeddings) in enumerate(SETTINGS.items()):
         counters = {
-            bounds: Counter(setting, HOLDS, bounds, FIRST // FEWER)
-            for bounds in (HELD, GAPS_HELD, ALONE_HELD)
+            bounds: Counter(setting, HOLDS, bounds, FIRST // FEWER) for bounds in (HELD, ALONE_HELD)
         }
         for number, rng in fewer.each(20, code):
             for what, held in data_set(embeddings, config, number, rng).items():
-                effect = str(Effect.GAP) in what or str(Effect.DROP) in what
-                bounds = GAPS_HELD if effect else HELD
-                counters[ALONE_HELD if ALONE in what else bounds].add(what, held)
+                counters[ALONE_HELD if ALONE in what else HELD].add(what, held)
         for counter in counters.values():
             yield from counter.findings()
 

@@ -253,6 +253,7 @@ def explain(
         from dashboard.render.explanation import write_explanation
 
         for made in write_explanation(
-            found.table, found.image, found.outlines, found.channels, out, marker=found.marker
-        ):
+            found.table, found.image, found.outlines, found.channels, out, marker=found.marker,
+            simulated=found.simulated,
+        ):  # fmt: skip
             console.out.print(f"Picture: {made}", markup=False)

@@ -142,6 +142,8 @@ class CellExplanation:
         The one that shows whole cells, or None.
     outlines
         By kind and number of each piece its closed contours, each x0, y0, x1, y1, … in pixels.
+    simulated
+        Whether the store's cells are simulated, which a picture has to say.
     """
 
     table: pa.Table
@@ -149,6 +151,7 @@ class CellExplanation:
     channels: list[str]
     marker: str | None
     outlines: dict[tuple[str, int], list[list[float]]]
+    simulated: bool
 
 
 def explain_cell(
@@ -202,8 +205,11 @@ def explain_cell(
         if kind is not Piece.NOTHING
     }
     table = pa.Table.from_pylist(opened.ask(found), schema.OCCLUSIONS)
-    marker = opened.store.meta["source"].get("marker")
-    return CellExplanation(table, occluded.images[0], opened.store.channels, marker, outlines)
+    source = opened.store.meta["source"]
+    return CellExplanation(
+        table, occluded.images[0], opened.store.channels, source.get("marker"), outlines,
+        bool(source["simulated"]),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

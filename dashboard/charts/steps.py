@@ -1,6 +1,7 @@
 """Tables of a drop's steps to chart descriptions: a waterfall for each model."""
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import pandas as pd
@@ -81,20 +82,17 @@ def _sum(way: Mapping[Step, Any]) -> float:
     return sum(float(way[step].estimate) for step in WAY)
 
 
-def _ends(way: Mapping[Step, Any]) -> list[float]:
-    """Return where each step ends, the first having begun at 0."""
-    found, at = [], 0.0
-    for step in WAY:
-        at += float(way[step].estimate)
-        found.append(at)
-    return found
+def _places(way: Mapping[Step, Any]) -> tuple[list[float], list[float]]:
+    """Return where each step begins, the first at 0, and where it ends."""
+    places = list(accumulate((float(way[step].estimate) for step in WAY), initial=0.0))
+    return places[:-1], places[1:]
 
 
 def _span(ways: Mapping[str, Mapping[Step, Any]]) -> tuple[float, float]:
     """Return an axis that holds all bars and intervals, with room for the numbers beside them."""
     places = [0.0, 0.02]
     for way in ways.values():
-        for start, step, end in zip((0.0, *_ends(way)), WAY, _ends(way), strict=False):
+        for step, start, end in zip(WAY, *_places(way), strict=True):
             moved = (way[step].ci_low, way[step].ci_high)
             places += [end, *(start + float(value) for value in moved if wording.known(value))]
     low, high = min(places), max(places)
@@ -102,8 +100,7 @@ def _span(ways: Mapping[str, Mapping[Step, Any]]) -> tuple[float, float]:
 
 
 def _panel(model: str, way: Mapping[Step, Any], span: tuple[float, float]) -> Panel:
-    ends = _ends(way)
-    starts = [0.0, *ends[:-1]]
+    starts, ends = _places(way)
     layers: list[Layer] = [Rule("x", 0)]
     for number, (step, start) in enumerate(zip(WAY, starts, strict=True)):
         row = way[step]

@@ -70,6 +70,7 @@ def write_explanation(
     folder: Path | str,
     *,
     marker: str | None = None,
+    simulated: bool = False,
 ) -> list[Path]:
     """Draw where models look in one cell's crop, a PNG file for each model.
 
@@ -88,6 +89,8 @@ def write_explanation(
     marker
         The channel that shows whole cells, which is shown in any case; None, the default, shows the
         first ones.
+    simulated
+        Whether the cell is simulated, which is then said; False by default.
 
     Returns
     -------
@@ -107,7 +110,7 @@ def write_explanation(
     folder, rows, made = Path(folder), table.to_pylist(), []
     for model in dict.fromkeys(row["model"] for row in rows):
         mine = [row for row in rows if row["model"] == model]
-        drawn = explanation_png(mine, image, outlines, channels, marker=marker)
+        drawn = explanation_png(mine, image, outlines, channels, marker=marker, simulated=simulated)
         path = folder / f"cell-{mine[0]['cell']}-{as_file(model)}.png"
         with writing(path) as place:
             place.write_bytes(drawn)
@@ -122,6 +125,7 @@ def explanation_png(
     channels: Sequence[str],
     *,
     marker: str | None = None,
+    simulated: bool = False,
 ) -> bytes:
     """Return the picture of one model as a PNG; arguments as of `write_explanation`."""
     shown = composite(channels, marker)
@@ -132,7 +136,7 @@ def explanation_png(
     told = [row for row in rows if row["kind"] != Piece.NOTHING]
     most = max([LEAST, *(100 * abs(row["fall"]) for row in told)])
     scale = Normalize(-most, most)
-    lines = _lines(rows[0], [channels[k] for k in shown])
+    lines = _lines(rows[0], [channels[k] for k in shown], simulated)
     with drawing([*lines, *(row["answer_after"] for row in rows)]):
         figure = Figure(figsize=SIZE, dpi=DPI, facecolor="white")
         FigureCanvasAgg(figure)
@@ -146,14 +150,14 @@ def explanation_png(
         return save(figure, "png", DPI)
 
 
-def _lines(row: Row, shown: Sequence[str]) -> list[str]:
+def _lines(row: Row, shown: Sequence[str], simulated: bool) -> list[str]:
     """Return what stands above the numbers; `shown` names the channels in the picture."""
     own = f", {row['localization']}" if row["localization"] else ""
     return [
         f"{model_title(row['model'])}, cell {row['cell']:,}",
         f"{row['protein']}{own}",
         f"answers {row['answer']} ({100 * row['probability']:.1f}%)",
-        f"crop: {' and '.join(shown)}, in grey",
+        f"{'simulated cells, ' if simulated else ''}crop: {' and '.join(shown)}, in grey",
     ]
 
 

@@ -141,6 +141,7 @@ def test_one_cell_has_the_rows_of_the_table(table, plain, store):
     assert found.table.to_pandas().equals(mine)
     pieces = mine[(mine["model"] == MODELS[0]) & (mine["kind"] != "nothing")]
     assert set(found.outlines) == set(zip(pieces["kind"], pieces["piece"], strict=True))
+    assert found.simulated
     assert not RunDirectory(plain).has("occlusions"), "nothing was written"
 
 

@@ -10,6 +10,7 @@ from matplotlib.colors import to_hex
 from skimage.color import deltaE_ciede2000
 
 from compute.schema import OCCLUSIONS, Piece
+from dashboard.render import explanation
 from dashboard.render.explanation import SCALE, explanation_png, write_explanation
 from tests.dashboard.test_theme import SIGHTS, contrast, seen
 
@@ -69,3 +70,9 @@ def test_any_number_of_pieces_and_channels_and_long_names_are_drawn(neighbours, 
     assert made[0].read_bytes() == explanation_png(
         some[: len(some) // 2], crop, outlines_of(some), ["A"]
     )
+
+
+def test_simulated_cells_are_said_to_be():
+    row, shown = rows(1)[0], ["GFP"]
+    assert explanation._lines(row, shown, True)[-1] == "simulated cells, crop: GFP, in grey"
+    assert explanation._lines(row, shown, False)[-1] == "crop: GFP, in grey"
