@@ -217,5 +217,5 @@ def _second_cell(ways: Mapping[str, Mapping[Step, Any]]) -> str:
         return ""
     return (
         f"Not drawn: where the other image's own cell is left behind the pasted one, as in the "
-        f"paper, more is lost: {', '.join(each)}."
+        f"paper, so much is lost on top: {', '.join(each)}."
     )
